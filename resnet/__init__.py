@@ -1,0 +1,26 @@
+"""A TensorFlow library around ResNet-50: data, network, training, evaluation and pictures.
+
+It knows nothing of the pipeline in `tasks/`; each module can be used alone, in a notebook for example.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnet.blocks import convolution_block, identity_block
+    from resnet.model import ResNet
+
+__all__ = ["ResNet", "convolution_block", "identity_block"]
+
+_HOMES = {
+    "ResNet": "resnet.model",
+    "convolution_block": "resnet.blocks",
+    "identity_block": "resnet.blocks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, because importing TensorFlow takes seconds that code which only reads data or draws should not pay.
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'resnet' has no attribute {name!r}")

@@ -1,0 +1,22 @@
+"""Errors that are meant for the person at the keyboard."""
+
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something that the user can mend.
+
+    Its text is one sentence: what was received, what was expected, what to do. Programs print it without a traceback and
+    exit with code 1.
+    """
+
+
+def missing_input(path: Path) -> UserError:
+    """What to say of an input that is not there."""
+    return UserError(f"{path} is missing; an earlier stage makes it: run `dvc repro`.")
+
+
+def damaged_input(path: Path, why: object) -> UserError:
+    """What to say of an input that is there and cannot be read."""
+    reason = (str(why).splitlines() or [""])[0].rstrip(".")
+    return UserError(f"{path} is damaged or cut short ({reason}); remove it and run `dvc repro`, which makes it anew.")

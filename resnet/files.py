@@ -1,0 +1,74 @@
+"""Files and folders that are there whole or not at all."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resnet.errors import UserError
+
+# EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota: to the user all three are a full disk.
+_FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a path to write a file or a folder to, which takes the place of `path` when the block ends without an error.
+
+    What is written is synced to the disk before it is renamed. After an error, or a kill, the old `path` is as it was.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)  # what a killed run left
+        yield partial
+        _sync(partial)
+        _swap(partial, path)
+        _sync_entry(path.parent)
+    except BaseException as error:
+        remove(partial)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise UserError(
+                f"{path} could not be written because the disk is full or a limit on file sizes was reached "
+                f"({os.strerror(error.errno or 0)}); what was there before is unchanged: free some space and run again."
+            ) from error
+        raise
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder with all that is in it, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """A file is replaced in one step; a folder in two, since no rename puts a folder in the place of a full one."""
+    if not path.is_dir():
+        new.replace(path)
+        return
+    old = path.with_name(f".old-{path.name}")
+    remove(old)
+    path.replace(old)
+    new.replace(path)
+    remove(old)
+
+
+def _sync(path: Path) -> None:
+    for child in path.iterdir() if path.is_dir() else ():
+        _sync(child)
+    _sync_entry(path)
+
+
+def _sync_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
