@@ -1,0 +1,45 @@
+"""`classes.json`: the names of the labels; label i is the i-th name."""
+
+import json
+from pathlib import Path
+
+from resnet.errors import UserError, damaged_input, missing_input
+
+MAX_CLASSES = 2**16  # labels are uint16
+
+
+def check_classes(classes: list[str]) -> None:
+    """Raises `UserError` unless there are at least two classes and no more than labels can tell apart."""
+    if not 2 <= len(classes) <= MAX_CLASSES:
+        noun = "class" if len(classes) == 1 else "classes"
+        raise UserError(
+            f"the source has {len(classes)} {noun} ({', '.join(classes[:3]) or 'none'}), but a classifier needs 2 to "
+            f"{MAX_CLASSES}: add images of another class, or choose another source."
+        )
+
+
+def write_classes(path: Path, classes: list[str]) -> None:
+    """Writes the names.
+
+    Raises:
+        UserError: fewer than two classes, or more than 65,536.
+    """
+    check_classes(classes)
+    path.write_text(json.dumps(classes, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def read_classes(path: Path) -> list[str]:
+    """The names of the labels, in their order.
+
+    Raises:
+        UserError: the file is missing or is not a list of at least two names.
+    """
+    try:
+        names = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except ValueError as error:
+        raise damaged_input(path, str(error)) from error
+    if not (isinstance(names, list) and len(names) > 1 and all(isinstance(name, str) for name in names)):
+        raise damaged_input(path, "not a list of two or more names")
+    return names
