@@ -1,0 +1,1 @@
+"""From initial weights to trained ones."""
