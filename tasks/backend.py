@@ -1,0 +1,48 @@
+"""Starts TensorFlow the same way for every stage that needs it. It takes seconds, so stages do it in their function."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def start_tensorflow() -> list[str]:
+    """Imports TensorFlow and settles what has to be settled before its first operation.
+
+    Returns:
+        The names of the GPUs that it found.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _held_back_stderr():
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+    # The same seed must give the same bytes; on GPUs some kernels add up in the order in which threads finish otherwise.
+    tf.config.experimental.enable_op_determinism()
+    for gpu in gpus:
+        # Take memory as it is needed, not all of it, so that others can use the device too.
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+
+
+@contextmanager
+def _held_back_stderr() -> Iterator[None]:
+    """Drops what native code writes to standard error, unless the block fails.
+
+    TensorFlow's libraries print several lines about oneDNN and CUDA before their own log levels are in force.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

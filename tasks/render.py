@@ -1,0 +1,119 @@
+"""Draws what the other stages found: curves, confusion matrix, samples, and one page with all of it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from resnet.data.classes import read_classes
+from resnet.errors import damaged_input, missing_input
+from resnet.files import replacing
+from tasks.params import Section
+from tasks.stage import main
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Render(Section):
+    """Parameters of `render`, see `params.yaml`."""
+
+    dpi: Annotated[int, Field(ge=30, le=600)]
+
+
+def render(
+    params: Render,
+    *,
+    classes_json: Path,
+    model_summary_txt: Path,
+    history_csv: Path,
+    metrics_json: Path,
+    predictions_csv: Path,
+    sample_images_npz: Path,
+    loss_png: Path,
+    accuracy_png: Path,
+    confusion_matrix_png: Path,
+    samples_png: Path,
+    index_html: Path,
+) -> None:
+    """Decides what a person looks at."""
+    from resnet.pictures.confusion import draw_confusion
+    from resnet.pictures.curves import draw_curves
+    from resnet.pictures.report import render_report
+
+    history = _table(history_csv, {})
+    # Class names are text, also where they look like numbers or like a missing value ("7", "nan").
+    predictions = _table(predictions_csv, {"path": "str", "label": "str", "predicted": "str"})
+    labels, predicted = predictions["label"].tolist(), predictions["predicted"].tolist()
+    _save(draw_curves(history, "loss", "cross-entropy, nats"), loss_png, params.dpi)
+    _save(draw_curves(history, "accuracy", "share of images"), accuracy_png, params.dpi)
+    _save(draw_confusion(labels, predicted, read_classes(classes_json)), confusion_matrix_png, params.dpi)
+    _save(_samples(sample_images_npz, labels, predicted), samples_png, params.dpi)
+    page = render_report(
+        metrics=json.loads(_read(metrics_json)),
+        history=history,
+        predictions=predictions,
+        model_summary=_read(model_summary_txt),
+        pictures={
+            "Loss": loss_png,
+            "Accuracy": accuracy_png,
+            "Confusion matrix": confusion_matrix_png,
+            "Samples of the test images": samples_png,
+        },
+    )
+    with replacing(index_html) as partial:
+        partial.write_text(page, encoding="utf-8")
+    print(f"render: {index_html} shows the results")
+
+
+def _samples(path: Path, labels: list[str], predicted: list[str]) -> "Figure":
+    import zipfile
+
+    import numpy as np
+
+    from resnet.pictures.grid import draw_grid
+
+    try:
+        with np.load(path) as archive:
+            rows, images = archive["rows"], archive["images"]
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged_input(path, error) from error
+    shown = [labels[row] for row in rows], [predicted[row] for row in rows]
+    mistakes = sum(label != guess for label, guess in zip(*shown, strict=True))
+    in_all = sum(label != guess for label, guess in zip(labels, predicted, strict=True))
+    title = f"{mistakes} of {in_all} mistakes, then {len(rows) - mistakes} of {len(labels) - in_all} hits"
+    return draw_grid(images, *shown, title)
+
+
+def _table(path: Path, types: dict[str, Any]) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, dtype=types, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except (ValueError, UnicodeDecodeError) as error:
+        raise damaged_input(path, error) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except UnicodeDecodeError as error:
+        raise damaged_input(path, error) from error
+
+
+def _save(figure: "Figure", path: Path, dpi: int) -> None:
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=dpi)
+
+
+if __name__ == "__main__":
+    sys.exit(main("render"))

@@ -1,0 +1,75 @@
+"""What makes a command of a stage: `python -m tasks.train`, as DVC runs it.
+
+`dvc.yaml` is the only place where a path stands. The function that does a stage's work names what it wants in its
+signature, and gets what `dvc.yaml` lists for the stage:
+
+- its first argument is the stage's section of `params.yaml`;
+- a keyword of type `Path` is the file or folder of that name, with an underscore for the dot: `history_csv` is
+  `reports/history.csv`;
+- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`.
+
+What it returns is what may differ from run to run, for `reports/run.json`.
+"""
+
+import argparse
+import importlib
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from resnet.errors import UserError
+from tasks.graph import DVC_YAML, read_graph, stage_paths
+from tasks.params import PARAMS_YAML, Params, load_params
+from tasks.record import record
+
+
+def main(stage: str) -> int:
+    """Runs a stage in the current folder; returns the exit code: 0, or 1 after a mistake that the user can mend."""
+    module = importlib.import_module(f"tasks.{stage}")
+    argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=module.__doc__).parse_args()
+    began = time.perf_counter()
+    try:
+        graph = read_graph(DVC_YAML)
+        params = load_params(PARAMS_YAML, graph)
+        work = getattr(module, stage)
+        facts = work(params.sections[stage], **bind(work, graph[stage], params))
+        record(stage, time.perf_counter() - began, facts or {})
+    except UserError as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The keyword arguments that a stage's function asks for, see above.
+
+    Args:
+        work: the function.
+        entry: what `dvc.yaml` says of its stage.
+        params: all of `params.yaml`.
+
+    Raises:
+        LookupError: `dvc.yaml` does not list for the stage what the function asks for.
+    """
+    paths = {_keyword(path): path for path in stage_paths(entry)}
+    values = {name.rpartition(".")[2]: name for name in entry.get("params", [])}
+    arguments: dict[str, Any] = {}
+    for name, parameter in inspect.signature(work).parameters.items():
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue
+        if name not in (paths if parameter.annotation is Path else values):
+            raise LookupError(f"{work.__name__} asks for {name}, but dvc.yaml does not list it for this stage")
+        arguments[name] = paths[name] if parameter.annotation is Path else _value(params, values[name])
+    return arguments
+
+
+def _keyword(path: Path) -> str:
+    return path.name.replace(".", "_")
+
+
+def _value(params: Params, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(params.sections[section], key) if key else getattr(params, section)
