@@ -34,10 +34,13 @@ def read_manifest(folder: Path, classes: list[str]) -> list[Entry]:
     numbers = {name: number for number, name in enumerate(classes)}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [Entry(row["path"], numbers[row["label"]], row["sha256"]) for row in csv.DictReader(file)]
+            entries = [Entry(row["path"], numbers[row["label"]], row["sha256"]) for row in csv.DictReader(file)]
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except KeyError as error:
         raise damaged_input(path, f"no column or class {error}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise damaged_input(path, error) from error
+    if not entries or len(entries[-1].sha256 or "") != 64:
+        raise damaged_input(path, "its last line is not whole")
+    return entries

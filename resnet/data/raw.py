@@ -74,6 +74,8 @@ def read_encoded(folder: Path, entries: list[Entry]) -> Iterator[tuple[Entry, by
             found = "nothing" if image is None else image["path"]
             raise damaged_input(folder, f"its manifest lists {entry.path} where its shards hold {found}")
         yield entry, image["bytes"]
+    if next(stored, None) is not None:
+        raise damaged_input(folder, f"its shards hold more than the {len(entries)} images that its manifest lists")
 
 
 def _stored(folder: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,111 @@
+"""Files and folders that are there whole or not at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet.errors import UserError
+from resnet.files import replacing
+from tests.imports import ROOT
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    for text in ("one", "two"):
+        with replacing(path) as partial:
+            partial.write_text(text)
+            assert not path.exists() or path.read_text() == "one"
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("one", "two"):
+        with replacing(folder) as partial:
+            partial.mkdir()
+            (partial / name).touch()
+        assert [path.name for path in folder.iterdir()] == [name]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_after_an_error_the_old_file_is_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as partial:
+        partial.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (tmp_path / ".partial-folder").mkdir()
+    (tmp_path / ".partial-folder" / "half").touch()
+    with replacing(folder) as partial:
+        partial.mkdir()
+    assert list(folder.iterdir()) == []
+
+
+def test_other_errors_of_the_system_keep_their_kind(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), replacing(tmp_path / "file") as partial:
+        partial.mkdir()
+        partial.write_text("")
+
+
+# A limit on file sizes stands in for a full disk: the system refuses the write in the same place. It would cut the
+# interpreter's own caches short as well, which is why these processes write none.
+_LIMITED = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.path.insert(0, sys.argv[1])
+from resnet.errors import UserError
+try:
+    exec(sys.argv[3])
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "from resnet.files import replacing\nwith replacing(path) as partial: partial.write_bytes(bytes(200_000))",
+        "import keras\nfrom resnet.model import ResNet\nfrom resnet.saving import save_model\n"
+        "save_model(ResNet((32, 32, 3), 3, blocks=(1,), width=32), path)",
+        "import numpy as np\nfrom resnet.data.arrays import SplitWriter\nfrom resnet.files import replacing\n"
+        "with replacing(path) as partial:\n"
+        "  with SplitWriter(partial, 99, 64) as writer:\n"
+        "    for _ in range(99): writer.add(np.zeros((64, 64, 3), np.uint8), 0)",
+        "import io, random\nfrom PIL import Image\nfrom resnet.data.raw import write_raw\n"
+        "from resnet.data.sources import Sample, Source\n"
+        "buffer = io.BytesIO(); Image.frombytes('RGB', (256, 256), random.Random(0).randbytes(196608)).save(buffer, 'PNG')\n"
+        "write_raw(path, Source(['a', 'b'], lambda: iter([Sample('a/1.png', 'a', buffer.getvalue())])))",
+    ],
+    ids=["file", "model", "arrays", "shards"],
+)
+def test_a_full_disk_is_one_sentence_and_the_old_output_stays(tmp_path: Path, write: str) -> None:
+    path = tmp_path / "output.keras"
+    path.write_text("old")
+    program = f"path = Path(sys.argv[2])\n{write}"
+    result = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(ROOT), str(path), program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": ""},
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{path} could not be written because the disk is full" in result.stdout
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_sentence_is_for_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="what was there before is unchanged"), replacing(tmp_path / "file"):
+        raise OSError(28, "No space left on device")

@@ -1,0 +1,92 @@
+"""Saved models: equal bytes for equal models, and a sentence for every file that is not one."""
+
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from resnet.errors import UserError
+from resnet.model import ResNet
+from resnet.saving import load_model, save_model
+
+CLASSES = ["a", "b", "c"]
+SHAPE = (32, 32, 3)
+
+
+@pytest.fixture
+def model() -> ResNet:
+    keras.utils.set_random_seed(0)
+    return ResNet(SHAPE, 3, blocks=(1,), width=8, class_names=CLASSES)
+
+
+def test_equal_models_have_equal_bytes_whenever_they_are_saved(model: ResNet, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "one.keras")
+    time.sleep(2.1)  # a zip archive counts time in steps of two seconds
+    save_model(model, tmp_path / "two.keras")
+    keras.utils.set_random_seed(0)
+    save_model(ResNet.from_config(model.get_config()), tmp_path / "three.keras")
+    saved = [(tmp_path / f"{name}.keras").read_bytes() for name in ("one", "two", "three")]
+    assert saved[0] == saved[1] == saved[2]
+
+
+def test_other_weights_have_other_bytes(model: ResNet, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "one.keras")
+    kernel = model.get_layer("predictions").kernel
+    kernel.assign(kernel + 1e-6)
+    save_model(model, tmp_path / "two.keras")
+    assert (tmp_path / "one.keras").read_bytes() != (tmp_path / "two.keras").read_bytes()
+
+
+def test_what_was_saved_is_loaded(model: ResNet, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras", CLASSES, SHAPE)
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.keras"]
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.keras is missing"):
+        load_model(tmp_path / "none.keras", CLASSES, SHAPE)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_model_that_is_cut_short_is_named(model: ResNet, tmp_path: Path, share: float) -> None:
+    path = tmp_path / "model.keras"
+    save_model(model, path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"model\.keras is damaged or cut short"):
+        load_model(path, CLASSES, SHAPE)
+
+
+def test_a_flipped_bit_in_the_weights_is_noticed(model: ResNet, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    save_model(model, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        load_model(path, CLASSES, SHAPE)
+
+
+def test_a_model_of_other_classes_is_refused(model: ResNet, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"knows 3 classes \(a, b, c\), but the data have 4 \(a, b, c, \.\.\.\)"):
+        load_model(tmp_path / "model.keras", ["a", "b", "c", "d"], SHAPE)
+    with pytest.raises(UserError, match=r"knows 3 classes \(a, b, c\), but the data have 3 \(a, c, b\)"):
+        load_model(tmp_path / "model.keras", ["a", "c", "b"], SHAPE)
+
+
+def test_a_model_for_other_images_is_refused(model: ResNet, tmp_path: Path) -> None:
+    save_model(model, tmp_path / "model.keras")
+    with pytest.raises(UserError, match=r"takes images of \(32, 32, 3\), but the data's are \(64, 64, 3\)"):
+        load_model(tmp_path / "model.keras", CLASSES, (64, 64, 3))
+
+
+def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
+    with pytest.raises(UserError, match="holds a Sequential instead of a ResNet"):
+        load_model(tmp_path / "model.keras", CLASSES, SHAPE)

@@ -1,0 +1,64 @@
+"""Augmentation: what it does, and that it is a function of (seed, epoch, image)."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.training.augmentation import DRAWS, Augmentation
+
+IMAGES = np.random.default_rng(0).integers(1, 256, (6, 10, 12, 3), dtype=np.uint8)
+
+
+def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
+    """The image moved with NumPy, black where nothing came in."""
+    height, width, _ = image.shape
+    padded = np.pad(image, ((height, height), (width, width), (0, 0)))
+    return padded[height - down : 2 * height - down, width - right : 2 * width - right]
+
+
+def apply(augmentation: Augmentation, draws: list[list[float]]) -> np.ndarray:
+    return np.asarray(augmentation(tf.constant(IMAGES[: len(draws)]), tf.constant(draws, tf.float32)))
+
+
+def test_shifts_go_as_far_as_asked_in_all_directions() -> None:
+    draws = [[0.0, 0.5, 0], [0.999, 0.5, 0], [0.5, 0.0, 0], [0.5, 0.999, 0], [0.5, 0.5, 0]]
+    found = apply(Augmentation(shift=0.2), draws)  # 2 pixels of 10 down, 2 of 12 across
+    for image, result, (down, right) in zip(IMAGES, found, [(2, 0), (-2, 0), (0, 2), (0, -2), (0, 0)], strict=False):
+        np.testing.assert_array_equal(result, moved(image, down, right))
+
+
+def test_every_shift_is_as_likely_as_the_others() -> None:
+    draws = np.asarray(Augmentation().draw(20_000, 0, 1))[:, :1]
+    image = tf.repeat(tf.reshape(tf.cast(tf.range(1, 11), tf.uint8), (1, 10, 1, 1)), 20_000, axis=0)
+    shifted = np.asarray(Augmentation(shift=0.2)(image, tf.constant(np.pad(draws, ((0, 0), (0, 2)), constant_values=0.5))))
+    counts = np.bincount(shifted[:, 5, 0, 0])  # the row that came to row 5
+    assert set(np.flatnonzero(counts)) == {4, 5, 6, 7, 8}
+    assert np.abs(counts[4:] - 4000).max() < 250
+
+
+def test_half_of_the_images_are_mirrored() -> None:
+    found = apply(Augmentation(flip=True), [[0, 0, 0.49], [0, 0, 0.51]])
+    np.testing.assert_array_equal(found[0], IMAGES[0, :, ::-1])
+    np.testing.assert_array_equal(found[1], IMAGES[1])
+
+
+def test_without_augmentation_images_stay_as_they_are() -> None:
+    np.testing.assert_array_equal(apply(Augmentation(), [[0.1, 0.9, 0.1]] * 6), IMAGES)
+
+
+def test_draws_depend_on_seed_and_epoch_and_image_alone() -> None:
+    draws = np.asarray(Augmentation().draw(100, seed=3, epoch=5))
+    assert draws.shape == (100, DRAWS)
+    np.testing.assert_array_equal(np.asarray(Augmentation().draw(100, seed=3, epoch=5)), draws)
+    for seed, epoch in ((3, 6), (4, 5), (5, 3)):
+        assert not np.intersect1d(np.asarray(Augmentation().draw(100, seed, epoch)), draws).size
+    assert 0.45 < draws.mean() < 0.55
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 2, 4], [2]])
+def test_what_happens_to_an_image_does_not_depend_on_its_batch(order: list[int]) -> None:
+    augmentation = Augmentation(flip=True, shift=0.3)
+    draws = np.asarray(augmentation.draw(6, 0, 1))
+    together = np.asarray(augmentation(tf.constant(IMAGES), tf.constant(draws)))
+    alone = np.asarray(augmentation(tf.constant(IMAGES[order]), tf.constant(draws[order])))
+    np.testing.assert_array_equal(alone, together[order])

@@ -1,0 +1,33 @@
+"""Which test images are shown."""
+
+import numpy as np
+import pytest
+
+from tasks.evaluate import choose_samples
+
+
+def choose(right: list[bool], sureness: list[float], count: int) -> list[int]:
+    labels = np.array([0 if hit else 1 for hit in right], np.uint16)
+    probabilities = np.array([[sure, 1 - sure] for sure in sureness])
+    return choose_samples(labels, probabilities, count).tolist()
+
+
+def test_mistakes_come_first_the_surest_first_then_hits_from_all_over() -> None:
+    right = [True] * 10
+    right[3] = right[7] = False
+    sureness = [0.9] * 10
+    sureness[7] = 0.95
+    assert choose(right, sureness, 5) == [7, 3, 0, 5, 9]
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(0, 0), (1, 1), (5, 5), (9, 5)])
+def test_mistakes_take_at_most_half_of_the_places(wrong: int, shown: int) -> None:
+    right = [False] * wrong + [True] * (30 - wrong)
+    rows = choose(right, [0.9] * 30, 10)
+    assert len(rows) == len(set(rows)) == 10
+    assert sum(not right[row] for row in rows) == shown
+
+
+@pytest.mark.parametrize("right", [[True] * 3, [False] * 3, [True, False, True]])
+def test_a_small_split_is_shown_whole(right: list[bool]) -> None:
+    assert sorted(choose(right, [0.9] * 3, 10)) == [0, 1, 2]

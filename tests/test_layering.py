@@ -1,0 +1,99 @@
+"""The rooms and who may import whom; each stage's one word; each stage's code in `dvc.yaml`."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.graph import read_graph, stage_paths
+from tasks.params import section_class
+from tests.imports import MODULES, ROOT, closure, code_of, direct, imported_names
+
+GRAPH = read_graph(ROOT / "dvc.yaml")
+STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
+HEAVY = ["tensorflow", "keras", "pandas", "matplotlib", "sklearn", "scipy", "pyarrow", "jinja2", "dvc", "prefect"]
+
+
+def listed_code(stage: str) -> set[Path]:
+    deps = [Path(item) for item in GRAPH[stage]["deps"]]
+    return {path for path in deps if path.parts[0] in ("tasks", "resnet", "flows")}
+
+
+def test_the_six_stages_stand_in_their_order() -> None:
+    assert list(GRAPH) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_word_in_all_places(stage: str) -> None:
+    assert GRAPH[stage]["cmd"] == f"python -m tasks.{stage}"
+    assert f"\n{stage}:" in (ROOT / "params.yaml").read_text("utf-8")
+    assert section_class(stage).__name__ == stage.capitalize()
+    assert section_class(stage).__module__ == f"tasks.{stage}"
+    assert stage in GRAPH[stage]["params"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_deps_are_exactly_the_code_that_it_imports(stage: str) -> None:
+    assert listed_code(stage) == code_of(f"tasks.{stage}")
+
+
+def test_an_edit_in_the_plots_does_not_retrain_and_one_in_the_loop_does() -> None:
+    assert {name for name in closure("tasks.train") if name.startswith(("resnet.pictures", "resnet.evaluation"))} == set()
+    assert Path("resnet/training/loop.py") in listed_code("train")
+    assert [stage for stage in STAGES if Path("resnet/pictures/report.html") in listed_code(stage)] == ["render"]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("resnet")])
+def test_the_library_knows_nothing_of_the_pipeline(module: str) -> None:
+    names = {name.partition(".")[0] for name in imported_names(MODULES[module])}
+    assert not names & {"flows", "tasks", "prefect", "dvc", "yaml", "ruamel", "pydantic"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("tasks")])
+def test_tasks_import_no_flows_and_no_prefect(module: str) -> None:
+    assert not {name.partition(".")[0] for name in imported_names(MODULES[module])} & {"flows", "prefect"}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("tasks.")])
+def test_stages_do_not_import_each_other(module: str) -> None:
+    others = {f"tasks.{stage}" for stage in STAGES} - {module}
+    assert not direct(module) & others
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_in_here_imports_from_the_package_root(module: str) -> None:
+    # It hands its names out lazily, past the reach of a reader of import statements.
+    for node in ast.walk(ast.parse((ROOT / MODULES[module]).read_text("utf-8"))):
+        assert not (isinstance(node, ast.ImportFrom) and node.module in ("resnet", "tasks")), ast.unparse(node)
+
+
+def test_the_check_of_params_imports_nothing_heavy() -> None:
+    program = f"import sys, tasks.params; tasks.params.main(); print([m for m in {HEAVY} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_the_library_can_be_imported_without_tensorflow() -> None:
+    program = "import sys, resnet, resnet.data.arrays, resnet.pictures.curves; print('tensorflow' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_only_dvc_yaml_says_where_things_are() -> None:
+    paths = {str(path) for stage in STAGES for path in stage_paths(GRAPH[stage]) if path.suffix not in (".py", ".html")}
+    for name, file in MODULES.items():
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        }
+        assert not strings & paths, name
+
+
+def test_every_output_is_asked_for_by_its_stage() -> None:
+    for stage in STAGES:
+        source = (ROOT / "tasks" / f"{stage}.py").read_text("utf-8")
+        for path in stage_paths({kind: GRAPH[stage].get(kind, []) for kind in ("outs", "metrics", "plots")}):
+            assert f"{path.name.replace('.', '_')}: Path" in source, f"{stage} does not write {path}"

@@ -1,0 +1,97 @@
+"""Faults of the program that this project grew from: each would make its figures look better, or mean nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.data.arrays import Split
+from resnet.data.batches import epoch_order
+from resnet.data.splits import assign_splits
+from resnet.model import ResNet
+from resnet.saving import load_model, save_model
+from resnet.training.augmentation import DRAWS, Augmentation
+from resnet.training.loop import Trainer
+from resnet.training.optimizers import make_optimizer
+from tasks.graph import read_graph
+from tests.imports import ROOT
+
+
+def test_no_test_image_is_among_those_that_train() -> None:
+    digests = [f"{number % 70:064x}" for number in range(100)]  # some images are there twice
+    splits = assign_splits([0] * 50 + [0] * 50, digests, ["a"], validation_share=0.2, test_share=0.2, seed=0)
+    found = {split: {digest for digest, at in zip(digests, splits, strict=True) if at == split} for split in set(splits)}
+    assert len(found) == 3
+    assert sum(len(members) for members in found.values()) == 70
+
+
+def test_only_evaluate_reads_the_test_split() -> None:
+    readers = {stage: entry["deps"] for stage, entry in read_graph(ROOT / "dvc.yaml").items()}
+    assert [stage for stage, deps in readers.items() if "data/prepared/test" in deps] == ["evaluate"]
+    # Whole, it would hold the test split too.
+    assert [stage for stage, deps in readers.items() if "data/prepared" in deps] == []
+    assert [stage for stage, deps in readers.items() if "data/raw" in deps] == ["preprocess"]
+
+
+@pytest.mark.parametrize("size", [32, 64, 96])
+def test_the_average_is_over_the_whole_picture(size: int) -> None:
+    model = ResNet((size, size, 3), 2, blocks=(1, 1), width=4, zero_init_last_gamma=False)
+    features = keras.Model(model.input, [model.get_layer("conv3_block1_out").output, model.get_layer("avg_pool").output])
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    before, pooled = (np.asarray(value) for value in features(images))
+    assert before.shape[1:3] == (size // 8, size // 8)
+    np.testing.assert_allclose(pooled, before.mean(axis=(1, 2)), atol=1e-5)
+
+
+def test_weight_decay_changes_what_is_learned() -> None:
+    images = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    kernels = []
+    for decay in (0.0, 0.1):
+        keras.utils.set_random_seed(0)
+        model = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
+        optimizer = make_optimizer("adam", 0.01, 0.9, decay, model.trainable_variables)
+        trainer = Trainer(model, optimizer, augmentation=Augmentation(), l2=decay)
+        trainer.train_step(images, tf.zeros(8, tf.uint16), tf.zeros((8, DRAWS)))
+        kernels.append(model.get_layer("conv1_conv").kernel.numpy())
+    assert not np.array_equal(kernels[0], kernels[1])
+
+
+def test_images_come_in_a_new_order_in_every_epoch() -> None:
+    orders = [epoch_order(500, 0, epoch).tolist() for epoch in range(1, 4)]
+    assert all(order != sorted(order) for order in orders)
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_training_sees_the_images_in_that_order(
+    separable: Callable[[str, int], Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = separable("t", 24)
+    asked: list[int] = []
+    gather = Split.gather
+
+    def listening(self: Split, rows: np.ndarray) -> np.ndarray:
+        if self is split:
+            asked.extend(rows)
+        return gather(self, rows)
+
+    monkeypatch.setattr(Split, "gather", listening)
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
+    optimizer = make_optimizer("sgd", 0.01, 0.0, 0.0, model.trainable_variables)
+    Trainer(model, optimizer, augmentation=Augmentation()).fit(split, separable("v", 8), epochs=2, batch_size=8, seed=0)
+    assert asked == [*epoch_order(24, 0, 1), *epoch_order(24, 0, 2)]
+
+
+def test_a_saved_model_has_its_weights(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"])
+    for variable in model.weights:
+        variable.assign(variable + 0.01)
+    save_model(model, tmp_path / "model.keras")
+    keras.utils.set_random_seed(1)
+    loaded = load_model(tmp_path / "model.keras", ["a", "b"], (32, 32, 3))
+    assert len(loaded.get_weights()) > 20
+    for ours, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
