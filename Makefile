@@ -1,21 +1,21 @@
 # Thin on purpose: each target is a command that can be typed after `. .venv/bin/activate`.
 PYTHON ?= python3
-VENV := $(CURDIR)/.venv
-export PATH := $(VENV)/bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup params repro test lint types check lock clean
+.PHONY: help setup repro test lint types check lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/ready ## Make .venv from requirements.lock
+setup: .venv/ready ## Make .venv from requirements.lock
 
-$(VENV)/ready: requirements.lock
+.venv/ready: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d: name another one, as in: make PYTHON=python3.12 repro" % v)'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@echo "Making .venv from requirements.lock; this takes a minute or two."
+	@$(PYTHON) -m venv --clear .venv
+	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@touch $@
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
@@ -40,5 +40,5 @@ lock: setup ## Renew requirements.lock from pyproject.toml
 		--extra dev --upgrade --output-file requirements.lock pyproject.toml
 
 clean: ## Remove the environment and caches; data, models and reports stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """A TensorFlow library around ResNet-50: data, network, training, evaluation and pictures.
 
-It knows nothing of the pipeline in `tasks/`; each module can be used alone, in a notebook for example.
+It imports nothing of the pipeline in `tasks/`, and each module can be used alone, in a notebook for example. Only its errors
+speak of the pipeline: they name the parameter and the command by which its user can mend things.
 """
 
 import importlib

@@ -26,6 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)  # what a killed run left
+        if _old(path).exists() and not path.exists():
+            _old(path).replace(path)  # it was killed between the two steps of _swap
         yield partial
         _sync(partial)
         _swap(partial, path)
@@ -35,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise UserError(
                 f"{path} could not be written because the disk is full or a limit on file sizes was reached "
-                f"({os.strerror(error.errno or 0)}); what was there before is unchanged: free some space and run again."
+                f"({os.strerror(error.errno or 0)}); nothing half-written was left: free some space and run again."
             ) from error
         raise
 
@@ -53,11 +55,19 @@ def _swap(new: Path, path: Path) -> None:
     if not path.is_dir():
         new.replace(path)
         return
-    old = path.with_name(f".old-{path.name}")
+    old = _old(path)
     remove(old)
     path.replace(old)
-    new.replace(path)
+    try:
+        new.replace(path)
+    except BaseException:
+        old.replace(path)
+        raise
     remove(old)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f".old-{path.name}")
 
 
 def _sync(path: Path) -> None:

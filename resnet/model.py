@@ -42,7 +42,6 @@ class ResNet(keras.Model):
         zero_init_last_gamma: bool = True,
         class_names: Sequence[str] | None = None,
         name: str = "resnet",
-        **kwargs: Any,
     ) -> None:
         _check(variant, blocks, classes, class_names)
         style = Style(VARIANTS[variant], momentum, zero_init_last_gamma)
@@ -50,7 +49,7 @@ class ResNet(keras.Model):
         x = _stem(inputs, width, style)
         for stage, depth in enumerate(blocks):
             x = _stage(x, width * 2**stage, depth, stride=1 if stage == 0 else 2, style=style, name=f"conv{stage + 2}")
-        super().__init__(inputs, _head(x, classes), name=name, **kwargs)
+        super().__init__(inputs, _head(x, classes), name=name)
         self._arguments: dict[str, Any] = {
             "input_shape": list(input_shape),
             "classes": classes,

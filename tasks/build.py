@@ -1,8 +1,11 @@
 """Makes the network for the classes at hand, and its first weights."""
 
+import io
+import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -11,6 +14,11 @@ from resnet.files import replacing
 from tasks.backend import start_tensorflow
 from tasks.params import Section
 from tasks.stage import main
+
+if TYPE_CHECKING:
+    from resnet.model import ResNet
+
+_SUMMARY_WIDTH = 120
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -39,9 +47,24 @@ def build(
     keras.utils.set_random_seed(seed)
     model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, **params.model_dump())
     save_model(model, initial_keras)
-    with replacing(model_summary_txt) as partial, partial.open("w", encoding="utf-8") as file:
-        model.summary(line_length=120, print_fn=lambda line: file.write(line + "\n"))
+    with replacing(model_summary_txt) as partial:
+        partial.write_text(summary(model), encoding="utf-8")
     print(f"build: ResNet {params.variant} with {model.count_params():,} parameters for {len(classes):,} classes")
+
+
+def summary(model: "ResNet") -> str:
+    """Every layer, as Keras prints it, but as wide on any terminal and in any encoding."""
+    text = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(_SUMMARY_WIDTH)  # Keras prints through rich, which asks here first
+    try:
+        with redirect_stdout(text):
+            model.summary(line_length=_SUMMARY_WIDTH)
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    return text.getvalue()
 
 
 if __name__ == "__main__":

@@ -85,8 +85,12 @@ def _read_yaml(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         raise UserError(f"{place}: not valid YAML ({error.problem or error.context}); mend the line.") from error
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:  # the latter for a value that only looks like a date, or a wrong encoding
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); `git checkout {path}` brings back the last version."
+        ) from error
 
 
 def _check_names(path: Path, prefix: str, tree: Any, known: Iterable[str]) -> None:
@@ -116,8 +120,6 @@ def _section(path: Path, stage: str, kind: type[Section], tree: Any) -> Section:
 
 def _sentence(stage: str, detail: ErrorDetails) -> str:
     name = ".".join([stage, *(str(part) for part in detail["loc"])])
-    if detail["type"] == "value_error":  # raised by a validator of ours, as a sentence of its own
-        return str(detail["ctx"]["error"])
     expected = detail["msg"].removeprefix("Input should be ")
     return f"{name} should be {expected}, but it is {detail['input']!r}."
 

@@ -22,32 +22,35 @@ _PACKAGES = ("tensorflow", "keras", "dvc", "numpy", "pandas", "pillow", "pyarrow
 
 
 def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
-    """Notes a stage's run, beside what is noted of the other stages' latest runs."""
-    stages = _read().get("stages", {})
+    """Notes a stage's run, beside what is noted of the other stages' latest runs.
+
+    Raises:
+        UserError: the disk is full.
+        OSError: the file cannot be written for another reason.
+    """
+    stages = _read()
     stages[stage] = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
-        # Linux counts in KiB.
+        # Linux counts in KiB, and counts the pages of memory-mapped files that were touched.
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         **facts,
-    }
-    run = {
         "revision": _git("rev-parse", "HEAD"),
         "uncommitted": (_git("status", "--porcelain") or "").splitlines(),
         "machine": _machine(),
         "versions": {package: found for package in _PACKAGES if (found := _version(package))},
-        "stages": stages,
     }
     with replacing(RUN_JSON) as partial:
-        partial.write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps({"stages": stages}, indent=2) + "\n", encoding="utf-8")
 
 
 def _read() -> dict[str, Any]:
     try:
-        run: dict[str, Any] = json.loads(RUN_JSON.read_text("utf-8"))
+        run = json.loads(RUN_JSON.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
-        return {}  # nothing depends on it: it is begun anew
-    return run
+        run = None  # nothing depends on it: it is begun anew
+    stages = run.get("stages") if isinstance(run, dict) else None
+    return stages if isinstance(stages, dict) else {}
 
 
 def _git(*arguments: str) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
+from tasks.history import COLUMNS
 from tasks.params import Section
 from tasks.stage import main
 
@@ -44,16 +45,19 @@ def render(
     from resnet.pictures.curves import draw_curves
     from resnet.pictures.report import render_report
 
-    history = _table(history_csv, {})
+    metrics = _figures(metrics_json)
+    history = _table(history_csv, dict.fromkeys(COLUMNS, "float"))
     # Class names are text, also where they look like numbers or like a missing value ("7", "nan").
-    predictions = _table(predictions_csv, {"path": "str", "label": "str", "predicted": "str"})
+    predictions = _table(
+        predictions_csv, {"path": "str", "label": "str", "predicted": "str", "probability": "float"}, rows=metrics["images"]
+    )
     labels, predicted = predictions["label"].tolist(), predictions["predicted"].tolist()
     _save(draw_curves(history, "loss", "cross-entropy, nats"), loss_png, params.dpi)
     _save(draw_curves(history, "accuracy", "share of images"), accuracy_png, params.dpi)
     _save(draw_confusion(labels, predicted, read_classes(classes_json)), confusion_matrix_png, params.dpi)
     _save(_samples(sample_images_npz, labels, predicted), samples_png, params.dpi)
     page = render_report(
-        metrics=json.loads(_read(metrics_json)),
+        metrics=metrics,
         history=history,
         predictions=predictions,
         model_summary=_read(model_summary_txt),
@@ -77,12 +81,14 @@ def _samples(path: Path, labels: list[str], predicted: list[str]) -> "Figure":
     from resnet.pictures.grid import draw_grid
 
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             rows, images = archive["rows"], archive["images"]
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise damaged_input(path, error) from error
+    if len(rows) != len(images) or rows.max(initial=0) >= len(labels):
+        raise damaged_input(path, f"its rows do not fit {len(images)} images of {len(labels)} predictions")
     shown = [labels[row] for row in rows], [predicted[row] for row in rows]
     mistakes = sum(label != guess for label, guess in zip(*shown, strict=True))
     in_all = sum(label != guess for label, guess in zip(labels, predicted, strict=True))
@@ -90,15 +96,32 @@ def _samples(path: Path, labels: list[str], predicted: list[str]) -> "Figure":
     return draw_grid(images, *shown, title)
 
 
-def _table(path: Path, types: dict[str, Any]) -> "pd.DataFrame":
+def _table(path: Path, columns: dict[str, str], rows: int | None = None) -> "pd.DataFrame":
+    """A CSV file with exactly these columns, of these types, no empty cell, and at least a row, or as many as given."""
     import pandas as pd
 
     try:
-        return pd.read_csv(path, dtype=types, keep_default_na=False)
+        table = pd.read_csv(path, dtype="str", keep_default_na=False)
+        if list(table) != list(columns) or table.isna().any(axis=None):
+            raise ValueError(f"its columns are not {', '.join(columns)}, or a line of it is not whole")
+        typed = table.astype(columns)
     except FileNotFoundError as error:
         raise missing_input(path) from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise damaged_input(path, error) from error
+    if len(typed) != (rows or max(1, len(typed))):
+        raise damaged_input(path, f"it has {len(typed)} lines where {rows or 'at least one'} should be")
+    return typed
+
+
+def _figures(path: Path) -> dict[str, Any]:
+    try:
+        figures = json.loads(_read(path))
+    except ValueError as error:
+        raise damaged_input(path, error) from error
+    if not isinstance(figures, dict) or not {"accuracy", "accuracy_low", "accuracy_high", "images"} <= figures.keys():
+        raise damaged_input(path, "the accuracy or the number of images is not in it")
+    return figures
 
 
 def _read(path: Path) -> str:

@@ -14,9 +14,10 @@ What it returns is what may differ from run to run, for `reports/run.json`.
 import argparse
 import importlib
 import inspect
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ from tasks.record import record
 
 
 def main(stage: str) -> int:
-    """Runs a stage in the current folder; returns the exit code: 0, or 1 after a mistake that the user can mend."""
+    """Runs a stage in the current folder.
+
+    Returns:
+        The exit code: 0, 1 after a mistake that the user can mend, 130 after Ctrl-C.
+    """
     module = importlib.import_module(f"tasks.{stage}")
     argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=module.__doc__).parse_args()
     began = time.perf_counter()
@@ -36,11 +41,22 @@ def main(stage: str) -> int:
         params = load_params(PARAMS_YAML, graph)
         work = getattr(module, stage)
         facts = work(params.sections[stage], **bind(work, graph[stage], params))
-        record(stage, time.perf_counter() - began, facts or {})
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    _record(stage, time.perf_counter() - began, facts or {})
     return 0
+
+
+def _record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
+    """What was worked for is not lost because a note about it cannot be written."""
+    try:
+        record(stage, seconds, facts)
+    except (UserError, OSError) as error:
+        print(f"{stage}: done, but not noted in reports/run.json: {error}", file=sys.stderr)
 
 
 def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dict[str, Any]:

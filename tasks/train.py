@@ -14,13 +14,12 @@ from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
 from tasks.backend import start_tensorflow
+from tasks.history import COLUMNS
 from tasks.params import Section
 from tasks.stage import main
 
 if TYPE_CHECKING:
     from resnet.training.loop import Epoch, Progress, Trainer
-
-HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 
 
 class Train(Section):
@@ -69,7 +68,7 @@ def train(
     from resnet.saving import load_model, save_model
 
     model = load_model(initial_keras, classes, training_split.image_shape)
-    trainer = _trainer(params, model, len(training_split) // params.batch_size)
+    trainer = make_trainer(params, model, len(training_split) // params.batch_size)
     epochs: list[Epoch] = []
     with _Display(params.epochs) as display:
 
@@ -95,13 +94,15 @@ def train(
     }
 
 
-def _trainer(params: Train, model: Any, steps_per_epoch: int) -> "Trainer":
+def make_trainer(params: Train, model: Any, steps_per_epoch: int) -> "Trainer":
+    """The trainer that the parameters describe."""
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
     from resnet.training.optimizers import make_optimizer, warmup_cosine
 
     steps = max(1, params.epochs * steps_per_epoch)
-    schedule = warmup_cosine(params.learning_rate, steps, round(params.warmup_epochs * steps_per_epoch))
+    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
+    schedule = warmup_cosine(params.learning_rate, steps, warmup_steps)
     return Trainer(
         model,
         make_optimizer(params.optimizer, schedule, params.momentum, params.weight_decay, model.trainable_variables),
@@ -114,8 +115,8 @@ def _trainer(params: Train, model: Any, steps_per_epoch: int) -> "Trainer":
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HISTORY)
-        writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY] for epoch in epochs)
+        writer.writerow(COLUMNS)
+        writer.writerows([f"{getattr(epoch, column):.6g}" for column in COLUMNS] for epoch in epochs)
 
 
 class _Display:

@@ -1,9 +1,6 @@
 """What several tests need: small splits, tiny networks, and a project of their own."""
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import numpy as np
 import pytest
 
 from resnet.data.arrays import Split, SplitWriter
-from tests.imports import ROOT
+from tests.project import STAGES, Project
 
 # Before any test imports TensorFlow, whose libraries print whatever they like.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -47,64 +44,17 @@ def separable(tmp_path: Path) -> Callable[[str, int], Split]:
     return make
 
 
-class Project:
-    """A copy of this project in a Git repository of its own, with a network of two blocks and two short epochs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "DVC_SITE_CACHE_DIR": str(folder.parent / f"{folder.name}-site"),
-            "GIT_AUTHOR_NAME": "Test",
-            "GIT_AUTHOR_EMAIL": "test@example.org",
-            "GIT_COMMITTER_NAME": "Test",
-            "GIT_COMMITTER_EMAIL": "test@example.org",
-        }
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
-        self.set(blocks="[1, 1]", width="8", epochs="2", warmup_epochs="0.5", samples="8", dpi="60")
-        self.run("git", "init", "--quiet")
-        self.run("git", "add", "--all")
-        self.run("git", "commit", "--quiet", "--message", "tiny")
-
-    def set(self, **values: str) -> None:
-        """Changes the values of parameters in params.yaml, as a person with an editor does."""
-        lines = (self.folder / "params.yaml").read_text("utf-8").splitlines()
-        for name, value in values.items():
-            found = [number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")]
-            assert len(found) == 1, f"{name} stands in {len(found)} lines"
-            lines[found[0]] = f"{lines[found[0]].partition(':')[0]}: {value}"
-        (self.folder / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the project's folder and expects its exit code."""
-        result = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert result.returncode == code, f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
-        return result
-
-    def repro(self) -> list[str]:
-        """`dvc repro`; returns the stages that it ran."""
-        output = self.run("dvc", "repro").stdout
-        return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
-
-    def read(self, path: str) -> str:
-        """The text of a file."""
-        return (self.folder / path).read_text("utf-8")
-
-
 @pytest.fixture(scope="session")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
     """Makes projects."""
     return lambda: Project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[], Project]) -> Project:
+    """A project whose six stages ran once, from nothing, and whose results are committed."""
+    made = make_project()
+    assert made.repro() == STAGES
+    made.run("git", "add", "--all")
+    made.run("git", "commit", "--quiet", "--message", "first results")
+    return made

@@ -1,8 +1,8 @@
 """`data/prepared/`: a split's images as memory-mapped uint8 arrays, and its labels as uint16.
 
 A split is a folder with `images-00000.npy`, `images-00001.npy`, ... of shape (images, size, size, 3), and `labels.npy`
-of shape (images,). Reading an image costs a page fault, whatever the size of the split, and none of it counts as memory
-that the process holds.
+of shape (images,). Reading an image costs a page fault, whatever the size of the split, and the system takes the pages
+back when memory is short.
 """
 
 from pathlib import Path

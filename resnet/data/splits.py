@@ -21,8 +21,7 @@ def assign_splits(
     """Stratified splits by content: in each class the shares are kept to within an image.
 
     The images of a class are put in the order of a hash of (seed, content), and cut. The order in which they are given,
-    their names and the other classes do not matter. Images of the same content go to the same split, also when that bends
-    a share.
+    and their names do not matter. Images of the same content go to the same split, also when that bends a share.
 
     Args:
         labels: of each image, an index into `classes`.
@@ -36,11 +35,17 @@ def assign_splits(
         For each image one of `SPLITS`.
 
     Raises:
-        UserError: a class has too few different images to be in all three splits.
+        UserError: a class has too few different images to be in all three splits, or an image is there under two labels.
     """
+    label_of: dict[str, int] = {}
     members: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row, (label, digest) in enumerate(zip(labels, digests, strict=True)):
         members[label][digest].append(row)
+        if label_of.setdefault(digest, label) != label:
+            raise UserError(
+                f"the same image is in class {classes[label_of[digest]]!r} and in class {classes[label]!r} (SHA-256 {digest}), "
+                "but an image can have one label only: take it out of one of them."
+            )
     splits = [""] * len(labels)
     for label, name in enumerate(classes):
         groups = sorted(members[label].items(), key=lambda item: _position(item[0], seed))

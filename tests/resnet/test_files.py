@@ -51,6 +51,25 @@ def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+def test_a_folder_whose_replacement_was_cut_off_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (tmp_path / ".old-folder").mkdir()
+    (tmp_path / ".old-folder" / "kept").touch()
+    with pytest.raises(ValueError, match="stop"), replacing(folder):
+        raise ValueError("stop")
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with replacing(folder) as partial:
+        partial.mkdir()
+        (partial / "old").touch()
+    with pytest.raises(FileNotFoundError), replacing(folder) as partial:
+        pass  # nothing was written
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
 def test_other_errors_of_the_system_keep_their_kind(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "file") as partial:
         partial.mkdir()
@@ -107,5 +126,5 @@ def test_a_full_disk_is_one_sentence_and_the_old_output_stays(tmp_path: Path, wr
 
 
 def test_the_sentence_is_for_the_user(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="what was there before is unchanged"), replacing(tmp_path / "file"):
+    with pytest.raises(UserError, match="nothing half-written was left"), replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")

@@ -11,7 +11,21 @@ from tasks.params import Params, load_params
 from tests.imports import ROOT
 
 STAGES = read_graph(ROOT / "dvc.yaml")
-TEXT = (ROOT / "params.yaml").read_text("utf-8")
+FILE = (ROOT / "params.yaml").read_text("utf-8")
+
+
+def with_values(text: str, **values: str) -> str:
+    """A text with other values for parameters, named by their lines."""
+    for name, value in values.items():
+        text, count = re.subn(rf"(?m)^( *{name}:)[^#\n]*", rf"\1 {value} ", text)
+        assert count >= 1, name
+    return text
+
+
+# The project's file, whatever a user has changed in it, with the values that the sentences below speak of.
+TEXT = with_values(
+    FILE, seed="0", source="digits", validation_share="0.1", test_share="0.2", epochs="10", warmup_epochs="1", flip="false"
+)
 
 
 def load(folder: Path, text: str) -> Params:
@@ -21,21 +35,17 @@ def load(folder: Path, text: str) -> Params:
 
 
 def changed(name: str, value: str) -> str:
-    """The project's file with another value for a parameter, named by its line."""
-    text, count = re.subn(rf"(?m)^( *{name}:).*$", rf"\1 {value}", TEXT)
-    assert count >= 1
-    return text
+    return with_values(TEXT, **{name: value})
 
 
 def test_the_projects_own_file_is_right() -> None:
     params = load_params(ROOT / "params.yaml", STAGES)
-    assert params.seed == 0
-    assert params.sections["train"].model_dump()["epochs"] == 10
-    assert params.sections["build"].model_dump()["blocks"] == [3, 4, 6, 3]
+    assert list(params.sections) == list(STAGES)
+    assert params.seed >= 0
 
 
 def test_it_is_short_and_every_parameter_has_a_comment() -> None:
-    parameters = [line for line in TEXT.splitlines() if re.match(r" *\w+: *\S", line)]
+    parameters = [line for line in FILE.splitlines() if re.match(r" *\w+: *\S", line)]
     assert 20 <= len(parameters) <= 30
     uncommented = [line for line in parameters if "#" not in line]
     assert [line.split(":")[0].strip() for line in uncommented] == []
@@ -63,16 +73,18 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("source", "digit"), "ingest.source should be 'digits', but it is 'digit'."),
         (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
         (changed("seed", "true"), "seed must be a whole number from 0 to 2147483647, but it is True."),
-        (TEXT.replace("epochs: 10", "epoch: 10"), "there is no parameter train.epoch; did you mean train.epochs?"),
+        (TEXT.replace("\n  epochs:", "\n  epoch:"), "there is no parameter train.epoch; did you mean train.epochs?"),
         (TEXT.replace("\ntrain:", "\ntrian:"), "there is no parameter trian; did you mean train?"),
         (TEXT.replace("\nseed:", "\nsed:"), "there is no parameter sed; did you mean seed?"),
-        (TEXT.replace("  dpi: 120", "  zzzzzzzz: 120"), "there is no parameter render.zzzzzzzz; known are dpi."),
+        (TEXT.replace("\n  dpi:", "\n  zzzzzzzz:"), "there is no parameter render.zzzzzzzz; known are dpi."),
         (re.sub(r"(?m)^  dpi.*\n", "  {}\n", TEXT), "parameter render.dpi is missing; add it."),
         (re.sub(r"(?m)^seed.*\n", "", TEXT), "parameter seed is missing; add it."),
         (re.sub(r"(?m)^  dpi.*\n", "", TEXT), "render must be a mapping of dpi, but it is None."),
         ("", "the file must be a mapping of seed, ingest, preprocess, build, train, evaluate, render, but it is None."),
         (changed("warmup_epochs", "10"), "train.warmup_epochs is 10 and must be less than train.epochs, which is 10"),
         (changed("flip", "true"), "train.flip is true, but the mirror image of a digit"),
+        (changed("epochs", "2026-13-45"), "not valid YAML (month must be in 1..12); mend the file."),
+        (changed("epochs", "!!int ten"), "not valid YAML (invalid literal for int"),
         (changed("test_share", "0.9"), "preprocess.validation_share and test_share add up to 1, which leaves nothing"),
     ],
 )
@@ -96,6 +108,12 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
 def test_a_parameter_that_stands_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not valid YAML.*duplicate key"):
         load(tmp_path, TEXT + "seed: 1\n")
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match=r"params\.yaml cannot be read \(Is a directory\)"):
+        load_params(tmp_path / "params.yaml", STAGES)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The command of a stage: what it binds, and how it ends."""
 
-import json
 import re
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from resnet.errors import UserError
 from tasks import stage as stage_module
 from tasks.graph import read_graph
 from tasks.params import Params, Section
-from tasks.record import record
 from tasks.stage import bind, main
 from tests.imports import ROOT
 
@@ -61,28 +59,6 @@ def test_a_graph_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
             read_graph(tmp_path / "dvc.yaml")
 
 
-def test_the_record_keeps_the_other_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    record("ingest", 1.5, {})
-    record("train", 2.0, {"epoch_seconds": [1.0]})
-    (tmp_path / "reports" / ".partial-run.json").touch()
-    record("ingest", 2.5, {})
-    run = json.loads((tmp_path / "reports" / "run.json").read_text("utf-8"))
-    assert run["stages"]["ingest"]["seconds"] == 2.5
-    assert run["stages"]["train"]["epoch_seconds"] == [1.0]
-    assert run["stages"]["train"]["peak_memory_mb"] > 10
-    assert run["machine"]["cores"] >= 1
-    assert run["versions"]["tensorflow"].startswith("2.")
-
-
-def test_a_record_that_is_cut_short_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "run.json").write_text('{"stages": ')
-    record("ingest", 1.0, {})
-    assert set(json.loads((tmp_path / "reports" / "run.json").read_text("utf-8"))["stages"]) == {"ingest"}
-
-
 def test_a_users_mistake_is_a_sentence_and_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,6 +68,31 @@ def test_a_users_mistake_is_a_sentence_and_code_1(
     captured = capsys.readouterr()
     assert captured.err.startswith("train: there is no dvc.yaml in ")
     assert captured.err.count("\n") == 1
+
+
+def test_work_is_not_lost_because_it_could_not_be_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise UserError("the disk is full")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["tasks.ingest"])
+    monkeypatch.setattr(stage_module, "record", full)
+    monkeypatch.setattr(stage_module, "bind", lambda *_: {"raw": tmp_path / "raw"})
+    assert main("ingest") == 0
+    assert (tmp_path / "raw" / "manifest.csv").exists()
+    assert capsys.readouterr().err == "ingest: done, but not noted in reports/run.json: the disk is full\n"
+
+
+def test_ctrl_c_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(path: Path) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["tasks.train"])
+    monkeypatch.setattr(stage_module, "read_graph", interrupted)
+    assert main("train") == 130
+    assert capsys.readouterr().err == "train: interrupted\n"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,11 @@ def test_a_class_with_too_few_images_is_named(images: int, found: str) -> None:
         assign([0] * 50 + [1] * images, DIGESTS[: 50 + images])
 
 
+def test_an_image_under_two_labels_is_refused() -> None:
+    with pytest.raises(UserError, match=f"the same image is in class 'a' and in class 'b' \\(SHA-256 {DIGESTS[3]}\\)"):
+        assign([*LABELS, 1], [*DIGESTS, DIGESTS[3]])
+
+
 def test_copies_of_one_image_do_not_count_as_many() -> None:
     with pytest.raises(UserError, match="class 'b' has 1 different image,"):
         assign([0] * 50 + [1] * 9, [*DIGESTS[:50], *["f" * 64] * 9])

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -180,7 +179,7 @@ def test_a_batch_larger_than_the_split_is_refused(separable: Callable[[str, int]
         fit(network(2), separable("t", 6), separable("v", 8))
 
 
-def test_the_step_is_compiled_once(separable: Callable[[str, int], Split], tmp_path: Path) -> None:
+def test_the_step_is_compiled_once(separable: Callable[[str, int], Split]) -> None:
     model = network(2)
     one = trainer(model)
     one.fit(separable("t", 40), separable("v", 11), epochs=3, batch_size=8, seed=0)

@@ -1,0 +1,75 @@
+"""A project for tests to run: this one, with a tiny network."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from tests.imports import ROOT
+
+STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
+
+
+class Project:
+    """A copy of this project in a Git repository of its own, with a network of two blocks and two short epochs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(folder.parent / f"{folder.name}-site"),
+            "GIT_AUTHOR_NAME": "Test",
+            "GIT_AUTHOR_EMAIL": "test@example.org",
+            "GIT_COMMITTER_NAME": "Test",
+            "GIT_COMMITTER_EMAIL": "test@example.org",
+        }
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        self.set(blocks="[1, 1]", width="8", epochs="2", warmup_epochs="0.5", samples="8", dpi="60")
+        self.run("git", "init", "--quiet")
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", "tiny")
+
+    def set(self, **values: str) -> None:
+        """Changes the values of parameters in params.yaml, as a person with an editor does."""
+        lines = (self.folder / "params.yaml").read_text("utf-8").splitlines()
+        for name, value in values.items():
+            found = [number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")]
+            assert len(found) == 1, f"{name} stands in {len(found)} lines"
+            lines[found[0]] = f"{lines[found[0]].partition(':')[0]}: {value}"
+        (self.folder / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the project's folder and expects its exit code."""
+        result = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert result.returncode == code, f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+        return result
+
+    def repro(self) -> list[str]:
+        """`dvc repro`; returns the stages that it ran."""
+        output = self.run("dvc", "repro").stdout
+        return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+
+    def read(self, path: str) -> str:
+        """The text of a file."""
+        return (self.folder / path).read_text("utf-8")
+
+    def hashes(self) -> dict[str, str]:
+        """The hash of every output, as `dvc.lock` has it."""
+        lock = YAML(typ="safe").load(self.folder / "dvc.lock")
+        return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}

@@ -1,0 +1,57 @@
+"""`render` with inputs that are not whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet.errors import UserError
+from tasks.render import Render, render
+
+OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html")
+INPUTS = ("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "classes.json").write_text('["7", "nan"]')
+    (tmp_path / "model_summary.txt").write_text("layers")
+    (tmp_path / "history.csv").write_text(
+        "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2.0,0.5,2.1,0.4,0.01\n2,1.0,0.6,1.1,0.5,0.001\n"
+    )
+    metrics = {"accuracy": 0.5, "accuracy_low": 0.1, "accuracy_high": 0.9, "loss": 1.0, "macro_f1": 0.5, "images": 2}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "predictions.csv").write_text("path,label,predicted,probability\na,7,7,0.9\nb,nan,7,0.8\n")
+    np.savez(tmp_path / "sample_images.npz", rows=np.array([1, 0]), images=np.zeros((2, 8, 8, 3), np.uint8))
+    return tmp_path
+
+
+def run(folder: Path) -> None:
+    files = {name.replace(".", "_"): folder / name for name in INPUTS + OUTPUTS}
+    render(Render(dpi=40), **files)
+
+
+def test_all_is_drawn(folder: Path) -> None:
+    run(folder)
+    assert all((folder / name).stat().st_size > 1000 for name in OUTPUTS)
+    assert "<td>b</td><td>nan</td><td>7</td>" in (folder / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_missing_input_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing"):
+        run(folder)
+
+
+@pytest.mark.parametrize("name", ["classes.json", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz"])
+@pytest.mark.parametrize("left", [0, 10, 0.5, -1, -8])
+def test_an_input_that_is_cut_short_is_named(folder: Path, name: str, left: float) -> None:
+    content = (folder / name).read_bytes()
+    cut = content[: int(left * len(content)) if 0 < left < 1 else int(left)]
+    if name.endswith(".csv") and left == -1:
+        pytest.skip("only the end of the last line is lost")
+    (folder / name).write_bytes(cut)
+    with pytest.raises(UserError, match=rf"{name} is damaged or cut short \(.+\); remove it and run `dvc repro`"):
+        run(folder)

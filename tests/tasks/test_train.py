@@ -1,0 +1,62 @@
+"""What the parameters of `train` come to."""
+
+from typing import Any, get_args
+
+import keras
+import pytest
+
+from resnet.model import ResNet
+from resnet.training.augmentation import Augmentation
+from resnet.training.optimizers import OPTIMIZERS
+from tasks.train import Train, make_trainer
+
+VALUES: dict[str, Any] = {
+    "epochs": 4,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
+    "warmup_epochs": 1.0,
+    "momentum": 0.8,
+    "weight_decay": 0.003,
+    "label_smoothing": 0.2,
+    "shift": 0.15,
+    "flip": True,
+}
+MODEL = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
+
+
+def test_every_optimizer_can_be_named() -> None:
+    assert get_args(Train.model_fields["optimizer"].annotation) == OPTIMIZERS
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "l2", "decoupled", "momentum"),
+    [
+        ("adam", keras.optimizers.Adam, 0.003, None, "beta_1"),
+        ("adamw", keras.optimizers.AdamW, 0.0, 0.003, "beta_1"),
+        ("sgd", keras.optimizers.SGD, 0.003, None, "momentum"),
+    ],
+)
+def test_every_parameter_reaches_its_place(name: str, kind: type, l2: float, decoupled: float | None, momentum: str) -> None:
+    trainer = make_trainer(Train(**(VALUES | {"optimizer": name})), MODEL, steps_per_epoch=10)
+    optimizer: Any = trainer.optimizer
+    assert getattr(optimizer, momentum) == 0.8
+    assert optimizer.weight_decay == decoupled
+    assert type(optimizer) is kind
+    assert trainer.l2 == l2
+    assert trainer.label_smoothing == 0.2
+    assert trainer.augmentation == Augmentation(flip=True, shift=0.15)
+
+
+def test_the_learning_rate_follows_the_epochs() -> None:
+    schedule = make_trainer(Train(**VALUES), MODEL, steps_per_epoch=10).optimizer._learning_rate
+    assert float(schedule(10)) == pytest.approx(0.01)
+    assert float(schedule(25)) == pytest.approx(0.005)
+    assert float(schedule(40)) == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("epochs", "warmup", "steps"), [(1, 0.99, 39), (10, 9.99, 39), (1, 0.5, 1), (1, 0.0, 1)])
+def test_a_warm_up_of_almost_all_steps_leaves_one_to_fall(epochs: int, warmup: float, steps: int) -> None:
+    params = Train(**(VALUES | {"epochs": epochs, "warmup_epochs": warmup}))
+    schedule = make_trainer(params, MODEL, steps).optimizer._learning_rate
+    assert 0 < float(schedule(epochs * steps - 1)) <= 0.01
