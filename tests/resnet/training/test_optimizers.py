@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from resnet.model import ResNet
 from resnet.training.optimizers import OPTIMIZERS, is_decayed, make_optimizer, warmup_cosine
@@ -64,6 +65,30 @@ def test_sgd_has_nesterovs_momentum() -> None:
         velocity = 0.9 * velocity - 0.1 * gradient
         expected += 0.9 * velocity - 0.1 * gradient
         np.testing.assert_allclose(variable.numpy(), [expected], rtol=1e-6)
+
+
+def descend(optimizer: keras.optimizers.Optimizer, variable: keras.Variable, gradients: np.ndarray) -> None:
+    optimizer.build([variable])
+
+    @tf.function
+    def step(gradient: tf.Tensor) -> None:
+        optimizer.apply([gradient], [variable])
+
+    for gradient in gradients:
+        step(tf.constant(gradient))
+
+
+def test_adam_takes_the_steps_of_keras() -> None:
+    generator = np.random.default_rng(0)
+    start = generator.normal(size=(7, 5)).astype(np.float32)
+    gradients = generator.normal(size=(5, 7, 5)).astype(np.float32)
+    ours, theirs = keras.Variable(start), keras.Variable(start)
+    fused = make_optimizer("adam", 0.1, 0.8, 0.0, [ours])
+    descend(fused, ours, gradients)
+    descend(keras.optimizers.Adam(0.1, beta_1=0.8), theirs, gradients)
+    assert int(fused.iterations) == 5
+    assert np.abs(ours.numpy() - start).max() > 0.1
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_an_unknown_name_is_refused() -> None:
