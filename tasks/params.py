@@ -84,7 +84,10 @@ def _read_yaml(path: Path) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}, line {mark.line + 1}" if mark else f"{path}"
-        raise UserError(f"{place}: not valid YAML ({error.problem or error.context}); mend the line.") from error
+        what = error.problem or error.context
+        if error.context and error.context_mark and error.context_mark is not mark:  # a bracket may be open since long before
+            what = f"{error.context} that begins in line {error.context_mark.line + 1}: {what}"
+        raise UserError(f"{place}: not valid YAML ({what}); mend the line.") from error
     except (YAMLError, ValueError) as error:  # the latter for a value that only looks like a date, or a wrong encoding
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
     except OSError as error:

@@ -101,7 +101,9 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
     broken = TEXT.splitlines()
     number = next(index for index, line in enumerate(broken) if "blocks:" in line)
     broken[number] = "  blocks: [3, 4"
-    with pytest.raises(UserError, match=rf"params\.yaml, line {number + 2}: not valid YAML \(.+\)"):
+    with pytest.raises(
+        UserError, match=rf"params\.yaml, line {number + 2}: not valid YAML \(.+ begins in line {number + 1}: .+\)"
+    ):
         load(tmp_path, "\n".join(broken))
 
 
