@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ def evaluate(
     metrics_json: Path,
     predictions_csv: Path,
     sample_images_npz: Path,
-) -> dict[str, Any]:
+) -> None:
     """Decides how good the network is, and with what certainty."""
     classes = read_classes(classes_json)
     split = Split(test, len(classes))
@@ -64,7 +64,6 @@ def evaluate(
         f"evaluate: accuracy {figures['accuracy']:.4f} on {figures['images']:,} test images "
         f"(95 % interval {figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}), loss {figures['loss']:.4f}"
     )
-    return {}
 
 
 def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:

@@ -64,8 +64,11 @@ def load_params(path: Path, stages: Iterable[str]) -> Params:
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise UserError(f"{path}: seed must be a whole number from 0 to 2147483647, but it is {seed!r}.")
     sections = {stage: _section(path, stage, kind, tree[stage]) for stage, kind in classes.items()}
-    for section in sections.values():
-        section.check(sections)
+    try:
+        for section in sections.values():
+            section.check(sections)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     return Params(seed, sections)
 
 

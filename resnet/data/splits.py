@@ -20,8 +20,8 @@ def assign_splits(
 ) -> list[str]:
     """Stratified splits by content: in each class the shares are kept to within an image.
 
-    The images of a class are put in the order of a hash of (seed, content), and cut. The order in which they are given,
-    and their names do not matter. Images of the same content go to the same split, also when that bends a share.
+    The images of a class are put in the order of a hash of (seed, content), and cut. Neither the order in which they are
+    given nor their names matter. Images of the same content go to the same split, also when that bends a share.
 
     Args:
         labels: of each image, an index into `classes`.

@@ -93,7 +93,7 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, text: str, senten
         load(tmp_path, text)
     message = str(caught.value)
     assert sentence in message
-    assert str(tmp_path / "params.yaml") in message or "train." in message or "preprocess." in message
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: ")
     assert "\n" not in message
 
 
