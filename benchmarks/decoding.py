@@ -1,0 +1,142 @@
+"""How fast photographs become arrays: `load` in two threads against Keras's reader of folders.
+
+    python -m benchmarks.decoding [--images 2000] [--rounds 5] [--json FILE]
+
+Makes photographs of about 640 x 480 pixels from scikit-learn's two, by seeded crops, in a temporary folder. Each pass over
+them is a process of its own, in turns; what is timed is the pass alone, after a warm-up of 64 images.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnet.data.images import load as load_image
+
+SIZE = 224  # pixels
+THREADS = 2
+WARM_UP = 64
+
+
+def make_photographs(folder: Path, images: int, seed: int = 0) -> None:
+    """Writes JPEGs of 640 x 480 pixels, give or take a tenth, of quality 75 to 95, into two folders of classes."""
+    from sklearn.datasets import load_sample_images
+
+    generator = np.random.default_rng(seed)
+    photographs = [Image.fromarray(pixels) for pixels in load_sample_images().images]  # 640 x 427 pixels
+    for number in range(images):
+        source = photographs[number % 2]
+        height = int(generator.integers(320, source.height + 1))
+        width = int(generator.integers(480, source.width + 1))
+        left, top = (int(generator.integers(0, room + 1)) for room in (source.width - width, source.height - height))
+        size = int(generator.integers(576, 705)), int(generator.integers(432, 529))
+        crop = source.crop((left, top, left + width, top + height)).resize(size, Image.Resampling.BICUBIC)
+        path = folder / ("china", "flower")[number % 2] / f"{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        crop.save(path, quality=int(generator.integers(75, 96)))
+
+
+class Clock:
+    """Started when it is made."""
+
+    def __init__(self) -> None:
+        self.start, self.busy = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float]:
+        """Seconds since the start, and seconds that all threads of the process kept processors busy."""
+        return time.perf_counter() - self.start, time.process_time() - self.busy
+
+
+def pass_of_ours(folder: Path) -> tuple[float, float]:
+    """Seconds of a pass, and of the processors."""
+
+    def load(path: Path) -> int:
+        return load_image(path.read_bytes(), SIZE).nbytes
+
+    paths = sorted(folder.rglob("*.jpg"))
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(load, paths[:WARM_UP]))
+        clock = Clock()
+        total = sum(pool.map(load, paths))
+        seconds = clock.read()
+    if total != len(paths) * SIZE * SIZE * 3:
+        raise RuntimeError(f"{total} bytes came out of {len(paths)} images")
+    return seconds
+
+
+def pass_of_keras(folder: Path) -> tuple[float, float]:
+    """Seconds of a pass, and of the processors."""
+    import keras
+
+    data = keras.utils.image_dataset_from_directory(
+        folder, image_size=(SIZE, SIZE), batch_size=32, shuffle=False, verbose=False
+    )
+    for _ in data.take(WARM_UP // 32):
+        pass
+    clock = Clock()
+    for _ in data:
+        pass
+    return clock.read()
+
+
+PASSES: dict[str, Callable[[Path], tuple[float, float]]] = {"train-resnet": pass_of_ours, "keras": pass_of_keras}
+
+
+def compare(images: int, rounds: int) -> dict[str, object]:
+    """Images a second and milliseconds of processor time an image, of both, with medians and the ratio of the rates."""
+    rates: dict[str, list[float]] = {name: [] for name in PASSES}
+    busy: dict[str, list[float]] = {name: [] for name in PASSES}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    with tempfile.TemporaryDirectory() as folder:
+        make_photographs(Path(folder), images)
+        for turn in range(rounds):
+            for name in PASSES:
+                command = [sys.executable, "-m", "benchmarks.decoding", "--pass", name, "--folder", folder]
+                done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+                seconds, processors = map(float, done.stdout.split()[-2:])
+                rates[name].append(images / seconds)
+                busy[name].append(processors / images * 1000)
+                print(
+                    f"round {turn + 1}: {name} {rates[name][-1]:,.0f} images/s, {busy[name][-1]:.2f} ms of processor",
+                    flush=True,
+                )
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "images": images,
+        "images_per_second": rates,
+        "processor_ms_per_image": busy,
+        "median_images_per_second": medians,
+        "ratio": medians["train-resnet"] / medians["keras"],
+    }
+
+
+def main() -> None:
+    """Prints the rates and their ratio."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--pass", dest="name", choices=PASSES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.name:
+        print(*PASSES[arguments.name](arguments.folder))
+        return
+    figures = compare(arguments.images, arguments.rounds)
+    print(f"decode and resize: {figures['ratio']:.2f} times the rate of Keras")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Image files byte by byte: right ones, and ones that a library would not write."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The image as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def noise(width: int = 48, height: int = 40, seed: int = 0) -> Image.Image:
+    """Random pixels, RGB."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk with its checksum."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, *chunks: bytes) -> bytes:
+    """A PNG of given rows, each with its filter byte; `chunks` come before the data."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    data = png_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + data + png_chunk(b"IEND", b"")
+
+
+def gif(screen: tuple[int, int], frames: list[tuple[int, int, int, int]], colours: bytes) -> bytes:
+    """A GIF whose frames (left, top, width, height) are filled with colour 1; its codes stay at 3 bits, being cleared often."""
+    blocks = b""
+    for left, top, width, height in frames:
+        codes = [4, *[code for _ in range(width * height) for code in (1, 4)], 5]
+        bits = sum(code << 3 * place for place, code in enumerate(codes))
+        content = bits.to_bytes((3 * len(codes) + 7) // 8, "little")
+        parts = [content[at : at + 255] for at in range(0, len(content), 255)]
+        data = b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+        blocks += b"," + struct.pack("<HHHHB", left, top, width, height, 0) + b"\2" + data
+    return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours + blocks + b";"
+
+
+def short_gif() -> bytes:
+    """A GIF whose data stream ends well after one pixel of 64."""
+    whole = gif((8, 8), [(0, 0, 1, 1)], bytes(6))
+    return whole.replace(b"," + struct.pack("<HHHH", 0, 0, 1, 1), b"," + struct.pack("<HHHH", 0, 0, 8, 8))
+
+
+def bmp(width: int, height: int, bits: int = 24, compression: int = 0, data: bytes = b"") -> bytes:
+    """A BMP with a 40-byte header and, up to 8 bits, a palette of greys."""
+    palette = b"".join(bytes([level, level, level, 0]) for level in range(1 << bits)) if bits <= 8 else b""
+    offset = 54 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", offset + len(data), 0, 0, offset) + header + palette + data
+
+
+def tiff(entries: dict[int, tuple[int, list[int]]], data: bytes = b"", order: str = "<") -> bytes:
+    """A TIFF whose directory comes first and its data behind it; entries by tag: type and values, those of offsets are kept."""
+    codes = {1: "B", 3: "H", 4: "I"}
+    outside, start = b"", 10 + 12 * len(entries) + 4
+    directory = struct.pack(f"{order}H", len(entries))
+    for tag, (kind, values) in sorted(entries.items()):
+        packed = struct.pack(f"{order}{len(values)}{codes[kind]}", *values)
+        if len(packed) > 4:
+            place = struct.pack(f"{order}I", start + len(outside))
+            outside += packed
+            packed = place
+        directory += struct.pack(f"{order}HHI", tag, kind, len(values)) + packed.ljust(4, b"\0")
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    return magic + struct.pack(f"{order}I", 8) + directory + bytes(4) + outside + data
+
+
+def exif(orientation: int, order: str = "<") -> bytes:
+    """An EXIF block with an orientation alone."""
+    return b"Exif\0\0" + tiff({274: (3, [orientation])}, order=order)
+
+
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    """A segment of a JPEG with its length."""
+    return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+
+
+def jpeg_header(width: int, height: int, marker: int = 0xC0, depth: int = 8) -> bytes:
+    """A JPEG with a frame header, the header of a scan, some data and the end marker."""
+    frame = struct.pack(">BHHB", depth, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
+    scan = b"\3\1\0\2\0\3\0\0\x3f\0"
+    return b"\xff\xd8" + jpeg_segment(marker, frame) + jpeg_segment(0xDA, scan) + bytes(64) + b"\xff\xd9"
+
+
+def riff(content: bytes) -> bytes:
+    """A WebP of given chunks."""
+    return b"RIFF" + struct.pack("<I", len(content) + 4) + b"WEBP" + content
+
+
+def webp_canvas(width: int, height: int) -> bytes:
+    """The header of an extended WebP and some data."""
+    sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return riff(b"VP8X" + struct.pack("<I", 10) + bytes(4) + sizes + b"VP8 " + struct.pack("<I", 16) + bytes(16))
