@@ -1,0 +1,32 @@
+"""A zip or tar archive of class folders as a source. It is read where it lies; nothing is extracted."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from resnet.data.archives.reading import Folder, Member, read_archive
+from resnet.data.outcomes import Outcome, Rejected
+from resnet.data.sources.layout import Layout, find_layout
+from resnet.data.sources.source import Source
+
+
+def archive_source(path: Path) -> Source:
+    """The images of an archive, see `resnet.data.sources.layout`; it is read twice, for the names and for the files.
+
+    Raises:
+        UserError: the file is no whole archive of the kind that its name says, or a bomb.
+    """
+    layout = find_layout(
+        (entry.name, isinstance(entry, Folder))
+        for entry in read_archive(path, contents=False)
+        if not isinstance(entry, Rejected)
+    )
+    return Source(layout.classes, partial(_files, path, layout), layout.notes())
+
+
+def _files(path: Path, layout: Layout) -> Iterator[Outcome]:
+    for entry in read_archive(path):
+        if isinstance(entry, Member):
+            yield layout.outcome(entry.name, entry.read)
+        elif isinstance(entry, Rejected):
+            yield entry

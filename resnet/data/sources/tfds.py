@@ -1,0 +1,80 @@
+"""A data set of TensorFlow Datasets as a source: `tfds:dtd`, `tfds:cats_vs_dogs:4.0.1`. It needs the extra `tfds`."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from resnet.data.outcomes import Candidate
+from resnet.data.sources.layout import SPLIT_NAMES
+from resnet.data.sources.source import Source
+from resnet.errors import UserError
+
+
+def tfds_source(name: str) -> Source:
+    """The images of a data set, encoded as it stores them; it is downloaded and prepared if it is not there yet.
+
+    It is looked for, and put, where TensorFlow Datasets does: `~/tensorflow_datasets`, or `TFDS_DATA_DIR`.
+
+    Args:
+        name: as `tensorflow_datasets.builder` takes it, with a configuration and a version if wanted.
+
+    Raises:
+        UserError: the package is missing, the name is unknown, the data set cannot be fetched, or it has no image or no class
+            label.
+    """
+    builder = prepared_builder(name)
+    features = builder.info.features
+    image = _feature(name, features, "Image", "images")
+    label = _feature(name, features, "ClassLabel", "class labels")
+    known = [split for split in builder.info.splits if split in SPLIT_NAMES]
+    splits = known if "train" in known else list(builder.info.splits)
+    others = [split for split in builder.info.splits if split not in splits]
+    return Source(
+        list(features[label].names),
+        partial(_files, builder, splits, image, label),
+        (f"the splits {', '.join(others)} of {name} were left out",) if others else (),
+    )
+
+
+def prepared_builder(name: str) -> Any:
+    """The builder of a data set whose files are there; see `tfds_source`."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise UserError(
+            f"tfds:{name} needs the package tensorflow-datasets, which is not installed: `pip install -e '.[tfds]'`."
+        ) from error
+    try:
+        builder = tfds.builder(name)
+        builder.download_and_prepare()
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise UserError(f"TensorFlow Datasets knows no data set {name}; `tfds.list_builders()` names all.") from error
+    except Exception as error:  # whatever a data set's own code, the network or a host raises
+        what = " ".join(str(error).split())[:300]
+        raise UserError(f"tfds:{name} could not be fetched ({type(error).__name__}: {what}).") from error
+    return builder
+
+
+def _feature(name: str, features: Any, kind: str, noun: str) -> str:
+    """The name of the first feature of a kind."""
+    for key, feature in features.items():
+        if type(feature).__name__ == kind:
+            return str(key)
+    found = ", ".join(f"{key} ({type(feature).__name__})" for key, feature in features.items())
+    raise UserError(f"tfds:{name} has no {noun}; its features are {found}: choose a data set for image classification.")
+
+
+def _files(builder: Any, splits: list[str], image: str, label: str) -> Iterator[Candidate]:
+    import tensorflow_datasets as tfds
+
+    names = builder.info.features[label].names
+    read_config = tfds.ReadConfig(interleave_cycle_length=1, add_tfds_id=True)  # one file after the other: a fixed order
+    for split in splits:
+        examples = builder.as_dataset(
+            split=split, decoders={image: tfds.decode.SkipDecoding()}, shuffle_files=False, read_config=read_config
+        )
+        for example in examples.as_numpy_iterator():
+            path = f"{split}/{example['tfds_id'].decode()}"
+            yield Candidate(path, names[int(example[label])], partial(bytes, example[image]), SPLIT_NAMES.get(split))
