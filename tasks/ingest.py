@@ -1,27 +1,51 @@
-"""Brings the images of a source into `data/raw/` as they are, with their labels."""
+"""Brings the images of a source into `data/raw/` as they are, with their labels, and says what was left out and why."""
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from tasks.params import Section
 from tasks.stage import main
+
+if TYPE_CHECKING:
+    from resnet.data.ledger import Ledger
 
 
 class Ingest(Section):
     """Parameters of `ingest`, see `params.yaml`."""
 
-    source: Literal["digits"]
+    source: Annotated[str, Field(min_length=1)]
+    on_bad: Literal["quarantine", "fail"]
+    max_rejected: Annotated[float, Field(ge=0, le=1)]
+    max_pixels: Annotated[int, Field(ge=1)]
 
 
 def ingest(params: Ingest, *, raw: Path) -> None:
     """Decides what is an image and what is its label."""
-    from resnet.data.raw import write_raw
-    from resnet.data.sources import SOURCES
+    from resnet.data.classes import confusable
+    from resnet.data.ingestion import write_raw
+    from resnet.data.sources.catalog import open_source
 
-    source = SOURCES[params.source]()
-    images = write_raw(raw, source)
-    print(f"ingest: {images:,} images of {len(source.classes):,} classes from {params.source}")
+    source = open_source(params.source)
+    ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)
+    print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {params.source}")
+    for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes)]:
+        print(f"ingest: {note}")
+
+
+def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
+    """What is said of files that are not among the images; nothing if there are none."""
+    parts = []
+    if ledger.rejected:
+        parts.append(f"{ledger.rejected.total():,} rejected ({ledger.reasons()}), see {raw / 'rejected.csv'}")
+    if ledger.duplicates:
+        noun = "duplicate" if ledger.duplicates == 1 else "duplicates"
+        parts.append(f"{ledger.duplicates:,} {noun}, see {raw / 'duplicates.csv'}")
+    if ledger.ignored:
+        parts.append(f"{ledger.ignored:,} ignored, see {raw / 'ignored.csv'}")
+    return [f"left out of {ledger.files:,} files: {'; '.join(parts)}"] if parts else []
 
 
 if __name__ == "__main__":

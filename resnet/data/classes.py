@@ -1,6 +1,7 @@
 """`classes.json`: the names of the labels; label i is the i-th name."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 from resnet.errors import UserError, damaged_input, missing_input
@@ -16,6 +17,15 @@ def check_classes(classes: list[str]) -> None:
             f"the source has {len(classes)} {noun} ({', '.join(classes[:3]) or 'none'}), but a classifier needs 2 to "
             f"{MAX_CLASSES}: add images of another class, or choose another source."
         )
+
+
+def confusable(classes: list[str]) -> list[str]:
+    """A sentence for each set of names that differ in case or Unicode form alone, which are likely to be meant as one."""
+    alike: dict[str, list[str]] = {}
+    for name in classes:
+        alike.setdefault(unicodedata.normalize("NFKC", name).casefold(), []).append(name)
+    several = [names for names in alike.values() if len(names) > 1]
+    return [f"the classes {', '.join(map(ascii, names))} differ in case or Unicode form alone" for names in several]
 
 
 def write_classes(path: Path, classes: list[str]) -> None:
