@@ -1,24 +1,25 @@
 """Decodes and resizes every image once, and decides once which split it is in."""
 
-import csv
 import sys
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from resnet.data.arrays import SplitWriter
 from resnet.data.classes import read_classes, write_classes
-from resnet.data.images import decode, resize_and_crop
-from resnet.data.manifest import Entry, read_manifest
-from resnet.data.splits import SPLITS, assign_splits
+from resnet.data.manifest import Manifest, read_manifest
+from resnet.data.similar import find_similar, leaks, write_similar
+from resnet.data.splits import SPLITS, Shares, assign_splits, torn_groups
 from resnet.errors import UserError
 from resnet.files import replacing
 from tasks.params import Section
 from tasks.stage import main
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -30,6 +31,7 @@ class Preprocess(Section):
     validation_share: Share
     test_share: Share
     split_seed: Annotated[int, Field(ge=0)]
+    near_duplicates: Literal["report", "together", "ignore"]
 
     def check(self, whole: Mapping[str, Section]) -> None:
         """The splits leave images to train with."""
@@ -42,45 +44,50 @@ class Preprocess(Section):
 
 
 def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
-    """Writes each split's images as uint8 arrays, and which image went where."""
+    """Writes each split's images as uint8 arrays, which image went where, and which look alike."""
+    from resnet.data.prepared import choose_pictured, write_index, write_prepared
+
     classes = read_classes(raw / "classes.json")
-    entries = read_manifest(raw, classes)
+    manifest = read_manifest(raw, classes)
+    similar = find_similar(manifest, near=params.near_duplicates != "ignore")
     splits = assign_splits(
-        [entry.label for entry in entries],
-        [entry.sha256 for entry in entries],
+        manifest.labels,
+        manifest.pixel_hashes,
         classes,
-        validation_share=params.validation_share,
-        test_share=params.test_share,
+        Shares(params.validation_share, params.test_share),
         seed=params.split_seed,
+        given=manifest.splits,
+        groups=manifest.groups,
+        together=similar.tolist() if params.near_duplicates == "together" else (),
     )
     with replacing(prepared) as partial:
         partial.mkdir()
         write_classes(partial / "classes.json", classes)
-        _write_index(partial / "index.csv", entries, splits, classes)
-        _write_splits(partial, raw, entries, splits, params.image_size)
-    counts = Counter(splits)
-    print(f"preprocess: {', '.join(f'{counts[split]:,} {split}' for split in SPLITS)} images of {params.image_size} pixels")
+        write_index(partial / "index.csv", manifest, splits, classes)
+        write_similar(partial / "near_duplicates.csv", manifest, similar, splits)
+        pictured = choose_pictured(manifest, len(classes), similar, splits)
+        write_prepared(partial, raw, manifest, splits, pictured=pictured, size=params.image_size)
+    for note in _notes(params, manifest, splits, similar, prepared):
+        print(f"preprocess: {note}")
 
 
-def _write_splits(folder: Path, raw: Path, entries: list[Entry], splits: list[str], size: int) -> None:
-    from resnet.data.raw import read_encoded
-
-    counts = Counter(splits)
-    with ExitStack() as stack:
-        writers = {split: stack.enter_context(SplitWriter(folder / split, counts[split], size)) for split in SPLITS}
-        for (entry, encoded), split in zip(read_encoded(raw, entries), splits, strict=True):
-            writers[split].add(resize_and_crop(decode(encoded, entry.path), size), entry.label)
-
-
-def _write_index(path: Path, entries: list[Entry], splits: list[str], classes: list[str]) -> None:
-    """`row` is the image's place in the arrays of its split."""
-    rows: Counter[str] = Counter()
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "split", "row"])
-        for entry, split in zip(entries, splits, strict=True):
-            writer.writerow([entry.path, classes[entry.label], split, rows[split]])
-            rows[split] += 1
+def _notes(
+    params: Preprocess,
+    manifest: Manifest,
+    splits: "npt.NDArray[np.int8]",
+    similar: "npt.NDArray[np.int64]",
+    prepared: Path,
+) -> Iterator[str]:
+    counts = Counter(splits.tolist())
+    numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
+    yield f"{numbers} images of {params.image_size} pixels"
+    across = int(leaks(similar, splits).sum())
+    if len(similar):
+        where = f"{across:,} of them across splits" if across else "none of them across splits"
+        yield f"{len(similar):,} pairs of images look alike, {where}; see {prepared / 'near_duplicates.csv'}"
+    torn = torn_groups(manifest.groups, splits)
+    if torn:
+        yield f"{len(torn):,} groups are in more than one of the splits that the source gives, {torn[0]!r} for one"
 
 
 if __name__ == "__main__":

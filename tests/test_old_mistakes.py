@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from resnet.data.arrays import Split
 from resnet.data.batches import epoch_order
-from resnet.data.splits import assign_splits
+from resnet.data.splits import Shares, assign_splits
 from resnet.model import ResNet
 from resnet.saving import load_model, save_model
 from resnet.training.augmentation import DRAWS, Augmentation
@@ -21,9 +21,10 @@ from tests.imports import ROOT
 
 
 def test_no_test_image_is_among_those_that_train() -> None:
-    digests = [f"{number % 70:064x}" for number in range(100)]  # some images are there twice
-    splits = assign_splits([0] * 50 + [0] * 50, digests, ["a"], validation_share=0.2, test_share=0.2, seed=0)
-    found = {split: {digest for digest, at in zip(digests, splits, strict=True) if at == split} for split in set(splits)}
+    images = [number % 70 for number in range(100)]  # some are there twice
+    hashes = np.array([[number] * 32 for number in images], dtype=np.uint8)
+    splits = assign_splits(np.zeros(100, np.uint16), hashes, ["a"], Shares(validation=0.2, test=0.2), seed=0)
+    found = {split: {image for image, at in zip(images, splits, strict=True) if at == split} for split in set(splits.tolist())}
     assert len(found) == 3
     assert sum(len(members) for members in found.values()) == 70
 
