@@ -11,11 +11,12 @@ from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
 from tasks.history import COLUMNS
+from tasks.look import look
 from tasks.params import Section
 from tasks.stage import main
+from tasks.tables import read_table
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 
@@ -34,11 +35,19 @@ def render(
     metrics_json: Path,
     predictions_csv: Path,
     sample_images_npz: Path,
+    manifest_csv: Path,
+    rejected_csv: Path,
+    duplicates_csv: Path,
+    ignored_csv: Path,
+    index_csv: Path,
+    near_duplicates_csv: Path,
+    thumbnails_parquet: Path,
     loss_png: Path,
     accuracy_png: Path,
     confusion_matrix_png: Path,
     samples_png: Path,
     index_html: Path,
+    data_html: Path,
 ) -> None:
     """Decides what a person looks at."""
     from resnet.pictures.confusion import draw_confusion
@@ -46,9 +55,10 @@ def render(
     from resnet.pictures.report import render_report
 
     metrics = _figures(metrics_json)
-    history = _table(history_csv, dict.fromkeys(COLUMNS, "float"))
-    # Class names are text, also where they look like numbers or like a missing value ("7", "nan").
-    predictions = _table(
+    history = read_table(history_csv, dict.fromkeys(COLUMNS, "float"))
+    if history.empty:
+        raise damaged_input(history_csv, "it has no epoch")
+    predictions = read_table(
         predictions_csv, {"path": "str", "label": "str", "predicted": "str", "probability": "float"}, rows=metrics["images"]
     )
     labels, predicted = predictions["label"].tolist(), predictions["predicted"].tolist()
@@ -70,7 +80,18 @@ def render(
     )
     with replacing(index_html) as partial:
         partial.write_text(page, encoding="utf-8")
-    print(f"render: {index_html} shows the results")
+    look(
+        classes_json=classes_json,
+        manifest_csv=manifest_csv,
+        rejected_csv=rejected_csv,
+        duplicates_csv=duplicates_csv,
+        ignored_csv=ignored_csv,
+        index_csv=index_csv,
+        near_duplicates_csv=near_duplicates_csv,
+        thumbnails_parquet=thumbnails_parquet,
+        data_html=data_html,
+    )
+    print(f"render: {index_html} shows the results, {data_html} the data")
 
 
 def _samples(path: Path, labels: list[str], predicted: list[str]) -> "Figure":
@@ -94,24 +115,6 @@ def _samples(path: Path, labels: list[str], predicted: list[str]) -> "Figure":
     in_all = sum(label != guess for label, guess in zip(labels, predicted, strict=True))
     title = f"{mistakes} of {in_all} mistakes, then {len(rows) - mistakes} of {len(labels) - in_all} hits"
     return draw_grid(images, *shown, title)
-
-
-def _table(path: Path, columns: dict[str, str], rows: int | None = None) -> "pd.DataFrame":
-    """A CSV file with exactly these columns, of these types, no empty cell, and at least a row, or as many as given."""
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-        if list(table) != list(columns) or table.isna().any(axis=None):
-            raise ValueError(f"its columns are not {', '.join(columns)}, or a line of it is not whole")
-        typed = table.astype(columns)
-    except FileNotFoundError as error:
-        raise missing_input(path) from error
-    except ValueError as error:
-        raise damaged_input(path, error) from error
-    if len(typed) != (rows or max(1, len(typed))):
-        raise damaged_input(path, f"it has {len(typed)} lines where {rows or 'at least one'} should be")
-    return typed
 
 
 def _figures(path: Path) -> dict[str, Any]:

@@ -4,13 +4,27 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from resnet.errors import UserError
 from tasks.render import Render, render
+from tests.pictures import picture
 
-OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html")
-INPUTS = ("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz")
+OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html", "data.html")
+TABLES = {
+    "manifest.csv": "path,label,split,group,width,height,format,sha256,pixel_hash,fingerprint,flags\n"
+    "a,7,,,8,8,PNG,0,0,0,\nb,nan,,,8,8,PNG,0,0,0,oriented\n",
+    "rejected.csv": "path,reason,detail\nc,empty,no bytes\n",
+    "duplicates.csv": "path,duplicate_of\nd,a\n",
+    "ignored.csv": "path\nREADME\n",
+    "index.csv": "path,label,split,row\na,7,test,0\nb,nan,test,1\n",
+    "near_duplicates.csv": "path,split,other,other_split,distance\na,test,b,test,3\n",
+}
+INPUTS = (
+    *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz"),
+    *(*TABLES, "thumbnails.parquet"),
+)
 
 
 @pytest.fixture
@@ -24,6 +38,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     (tmp_path / "predictions.csv").write_text("path,label,predicted,probability\na,7,7,0.9\nb,nan,7,0.8\n")
     np.savez(tmp_path / "sample_images.npz", rows=np.array([1, 0]), images=np.zeros((2, 8, 8, 3), np.uint8))
+    for name, text in TABLES.items():
+        (tmp_path / name).write_text(text)
+    pd.DataFrame({"path": ["a"], "jpeg": [picture(0, kind="JPEG")]}).to_parquet(tmp_path / "thumbnails.parquet")
     return tmp_path
 
 
@@ -36,6 +53,7 @@ def test_all_is_drawn(folder: Path) -> None:
     run(folder)
     assert all((folder / name).stat().st_size > 1000 for name in OUTPUTS)
     assert "<td>b</td><td>nan</td><td>7</td>" in (folder / "index.html").read_text("utf-8")
+    assert "no bytes" in (folder / "data.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", INPUTS)
@@ -45,7 +63,10 @@ def test_a_missing_input_is_named(folder: Path, name: str) -> None:
         run(folder)
 
 
-@pytest.mark.parametrize("name", ["classes.json", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz"])
+# Of lines whose last cell is text nobody can tell that the text is shorter than it was.
+@pytest.mark.parametrize(
+    "name", [name for name in INPUTS if name not in ("model_summary.txt", "manifest.csv", "rejected.csv", "ignored.csv")]
+)
 @pytest.mark.parametrize("left", [0, 10, 0.5, -1, -8])
 def test_an_input_that_is_cut_short_is_named(folder: Path, name: str, left: float) -> None:
     content = (folder / name).read_bytes()

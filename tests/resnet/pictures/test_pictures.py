@@ -75,7 +75,9 @@ def test_the_page_shows_all_of_it(tmp_path: Path) -> None:
 
 
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
-    assert not re.search(r"(?:src|href)=\"(?!data:)|@import|url\(", report(tmp_path, ("cat", "dog")))
+    page = report(tmp_path, ("cat", "dog"))
+    assert page.count('href="data.html"') == 1  # the page beside it
+    assert not re.search(r"(?:src|href)=\"(?!data:|data\.html\")|@import|url\(", page)
 
 
 def test_names_stay_text(tmp_path: Path) -> None:
