@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types check lock clean
+.PHONY: help setup repro test soak lint types check lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,11 +19,14 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@touch $@
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
-	@python -m tasks.params
+	@python -m tasks.check
 	dvc repro
 
 test: setup ## Run all tests
 	pytest
+
+soak: setup ## Run what takes too long for every day: 100,000 mutated images
+	python -m tests.soak.mutated_images
 
 lint: setup ## Check style
 	ruff check .

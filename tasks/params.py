@@ -2,12 +2,11 @@
 
 A stage's parameters are a class in its own module, so that a new parameter of one stage does not make another run again.
 The check of the whole file looks these classes up at run time: it can refuse to run a stage, but nothing that a stage
-writes depends on the other stages' classes. `python -m tasks.params` checks and does nothing else.
+writes depends on the other stages' classes. `python -m tasks.check` checks and does nothing else.
 """
 
 import difflib
 import importlib
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from resnet.errors import UserError
-from tasks.graph import DVC_YAML, read_graph
 
 PARAMS_YAML = Path("params.yaml")
 
@@ -126,19 +124,5 @@ def _section(path: Path, stage: str, kind: type[Section], tree: Any) -> Section:
 
 def _sentence(stage: str, detail: ErrorDetails) -> str:
     name = ".".join([stage, *(str(part) for part in detail["loc"])])
-    expected = detail["msg"].removeprefix("Input should be ")
-    return f"{name} should be {expected}, but it is {detail['input']!r}."
-
-
-def main() -> int:
-    """Checks `params.yaml` in the current folder; returns the exit code."""
-    try:
-        load_params(PARAMS_YAML, read_graph(DVC_YAML))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    expected = detail["msg"].removeprefix("Input ").removeprefix("String ")
+    return f"{name} {expected[0].lower()}{expected[1:]}, but it is {detail['input']!r}."

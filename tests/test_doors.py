@@ -86,7 +86,7 @@ def test_dvc_repro_shows_one_sentence_for_a_mistake(
     assert sentence in result.stderr.splitlines()
     assert "Traceback" not in result.stderr + result.stdout
     assert project.run("python", "-m", f"tasks.{stage}", code=1).stderr == f"{sentence}\n"
-    assert project.run("python", "-m", "tasks.params", code=1).stderr == f"{sentence.partition(': ')[2]}\n"
+    assert project.run("python", "-m", "tasks.check", code=1).stderr == f"{sentence.partition(': ')[2]}\n"
     project.run("git", "checkout", "--quiet", "params.yaml")
     assert project.repro() == []
     assert project.hashes() == before

@@ -70,7 +70,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("optimizer", "adma"), "train.optimizer should be 'adam', 'adamw' or 'sgd', but it is 'adma'."),
         (changed("variant", "v2"), "build.variant should be 'v1' or 'v1.5', but it is 'v2'."),
         (changed("blocks", "[3, 0]"), "build.blocks.1 should be greater than or equal to 1, but it is 0."),
-        (changed("source", "digit"), "ingest.source should be 'digits', but it is 'digit'."),
+        (changed("on_bad", "stop"), "ingest.on_bad should be 'quarantine' or 'fail', but it is 'stop'."),
         (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
         (changed("seed", "true"), "seed must be a whole number from 0 to 2147483647, but it is True."),
         (TEXT.replace("\n  epochs:", "\n  epoch:"), "there is no parameter train.epoch; did you mean train.epochs?"),

@@ -1,0 +1,68 @@
+"""Checks `params.yaml` and the source of images before anything runs: `python -m tasks.check`.
+
+DVC reads the source first, to see whether it changed. What it cannot read it reports in its own words, or waits for without
+end, so that is looked for here.
+"""
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from resnet.data.outcomes import is_text, shown
+from resnet.errors import UserError
+from tasks.graph import DVC_YAML, read_graph
+from tasks.params import PARAMS_YAML, load_params
+
+
+def main() -> int:
+    """Checks the project in the current folder; returns the exit code."""
+    try:
+        params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
+        check_source(params.sections["ingest"].model_dump()["source"])
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_source(source: str) -> None:
+    """Whether DVC can watch the path that `ingest.source` names.
+
+    Raises:
+        UserError: it is not there, or it is a folder with something in it that DVC cannot read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        for folder, folders, files in os.walk(path):
+            for name in (*folders, *files):
+                _check_entry(os.path.join(folder, name))  # noqa: PTH118 (of a million files)
+    elif not path.exists():
+        advice = f"run `python -m tasks.fetch {source}`" if source.startswith("tfds:") else "mend the path"
+        raise UserError(
+            f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}."
+        )
+
+
+def _check_entry(path: str) -> None:
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (of a million files)
+    except OSError as error:
+        raise _unreadable(shown(path), str(error.strerror)) from error
+    if not is_text(path):
+        raise _unreadable(shown(path), "its name is not UTF-8")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise _unreadable(shown(path), "a FIFO, a socket or a device")
+    if not os.access(path, os.R_OK):
+        raise _unreadable(shown(path), "no permission")
+
+
+def _unreadable(path: str, why: str) -> UserError:
+    return UserError(
+        f"{path} cannot be read by DVC, which watches the source ({why}): take it out, or pack the folder into a .tar, in "
+        "which such a file is listed and left out."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
