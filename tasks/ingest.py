@@ -31,7 +31,7 @@ def ingest(params: Ingest, *, raw: Path) -> None:
     source = open_source(params.source)
     ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)
     print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {params.source}")
-    for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes)]:
+    for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes), *_empty(ledger, source.classes)]:
         print(f"ingest: {note}")
 
 
@@ -46,6 +46,12 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     if ledger.ignored:
         parts.append(f"{ledger.ignored:,} ignored, see {raw / 'ignored.csv'}")
     return [f"left out of {ledger.files:,} files: {'; '.join(parts)}"] if parts else []
+
+
+def _empty(ledger: "Ledger", classes: list[str]) -> list[str]:
+    names = [name for name in classes if not ledger.images[name]]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"without an image: {', '.join(map(repr, names[:3]))}{more}; preprocess will not go on with them"] if names else []
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from resnet.data.classes import read_classes, write_classes
 from resnet.data.manifest import Manifest, read_manifest
-from resnet.data.similar import find_similar, leaks, write_similar
-from resnet.data.splits import SPLITS, Shares, assign_splits, torn_groups
+from resnet.data.similar import find_similar, leaks, shortlist, write_similar
+from resnet.data.splits import SPLITS, Shares, absent_classes, assign_splits, torn_groups
 from resnet.errors import UserError
 from resnet.files import replacing
 from tasks.params import Section
@@ -58,36 +58,45 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
         seed=params.split_seed,
         given=manifest.splits,
         groups=manifest.groups,
-        together=similar.tolist() if params.near_duplicates == "together" else (),
+        together=similar if params.near_duplicates == "together" else None,
     )
+    listed = shortlist(manifest, similar, splits)
     with replacing(prepared) as partial:
         partial.mkdir()
         write_classes(partial / "classes.json", classes)
         write_index(partial / "index.csv", manifest, splits, classes)
-        write_similar(partial / "near_duplicates.csv", manifest, similar, splits)
-        pictured = choose_pictured(manifest, len(classes), similar, splits)
+        write_similar(partial / "near_duplicates.csv", manifest, listed, splits)
+        pictured = choose_pictured(manifest, len(classes), listed, splits)
         write_prepared(partial, raw, manifest, splits, pictured=pictured, size=params.image_size)
-    for note in _notes(params, manifest, splits, similar, prepared):
+    counts = Counter(splits.tolist())
+    numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
+    print(f"preprocess: {numbers} images of {params.image_size} pixels")
+    for note in [*_similar(similar, listed, splits, prepared), *_given(manifest, splits, classes)]:
         print(f"preprocess: {note}")
 
 
-def _notes(
-    params: Preprocess,
-    manifest: Manifest,
-    splits: "npt.NDArray[np.int8]",
-    similar: "npt.NDArray[np.int64]",
-    prepared: Path,
+def _similar(
+    similar: "npt.NDArray[np.int64]", listed: "npt.NDArray[np.int64]", splits: "npt.NDArray[np.int8]", prepared: Path
 ) -> Iterator[str]:
-    counts = Counter(splits.tolist())
-    numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
-    yield f"{numbers} images of {params.image_size} pixels"
-    across = int(leaks(similar, splits).sum())
+    """What is to be said of images that look alike."""
     if len(similar):
-        where = f"{across:,} of them across splits" if across else "none of them across splits"
-        yield f"{len(similar):,} pairs of images look alike, {where}; see {prepared / 'near_duplicates.csv'}"
+        across = int(leaks(similar, splits).sum())
+        pairs = "1 pair of images looks" if len(similar) == 1 else f"{len(similar):,} pairs of images look"
+        part = f"{len(listed):,} of them are in " if len(listed) < len(similar) else "see "
+        yield f"{pairs} alike, {f'{across:,}' if across else 'none'} across splits; {part}{prepared / 'near_duplicates.csv'}"
+
+
+def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
+    """What is odd about the splits that the source gives."""
     torn = torn_groups(manifest.groups, splits)
     if torn:
-        yield f"{len(torn):,} groups are in more than one of the splits that the source gives, {torn[0]!r} for one"
+        yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"
+    for split, absent in absent_classes(manifest.labels, splits, classes).items():
+        yield f"{_some('class', 'classes', absent)} not in the {split} split that the source gives"
+
+
+def _some(one: str, many: str, names: list[str]) -> str:
+    return f"1 {one} ({names[0]!r}) is" if len(names) == 1 else f"{len(names):,} {many} ({names[0]!r} and others) are"
 
 
 if __name__ == "__main__":

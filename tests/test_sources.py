@@ -91,7 +91,7 @@ def test_a_data_set_that_dvc_tracks_comes_along_into_an_experiment(project: Proj
     ("files", "sentence"),
     [
         ({}, "the source has 0 classes (none), but a classifier needs 2"),
-        ({"cat/1.png": 1, "cat/2.png": 2}, "the source has 1 class (cat), but a classifier needs 2"),
+        ({"cat/1.png": 1, "cat/2.png": 2}, "the source has 1 class ('cat'), but a classifier needs 2"),
         ({"cat/1.png": 1, "cat/2.png": 2, "cat/3.png": 3, "dog/readme": 0}, "class 'dog' has 0 images"),
         (
             {"cat/1.png": 1, "cat/2.png": 2, "dog/3.png": 3},

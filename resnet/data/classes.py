@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 from resnet.errors import UserError, damaged_input, missing_input
@@ -11,11 +12,15 @@ MAX_CLASSES = 2**16  # labels are uint16
 
 def check_classes(classes: list[str]) -> None:
     """Raises `UserError` unless there are at least two classes and no more than labels can tell apart."""
+    twice = next((name for name, count in Counter(classes).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(f"the source names the class {twice!r} twice; give each class one name of its own.")
     if not 2 <= len(classes) <= MAX_CLASSES:
         noun = "class" if len(classes) == 1 else "classes"
+        found = ", ".join(map(repr, classes[:3])) or "none"
         raise UserError(
-            f"the source has {len(classes)} {noun} ({', '.join(classes[:3]) or 'none'}), but a classifier needs 2 to "
-            f"{MAX_CLASSES}: add images of another class, or choose another source."
+            f"the source has {len(classes)} {noun} ({found}), but a classifier needs 2 to {MAX_CLASSES}: add images of another "
+            "class, or choose another source."
         )
 
 
@@ -35,7 +40,12 @@ def write_classes(path: Path, classes: list[str]) -> None:
         UserError: fewer than two classes, or more than 65,536.
     """
     check_classes(classes)
-    path.write_text(json.dumps(classes, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    try:
+        path.write_text(json.dumps(classes, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"a name of a class is not valid Unicode ({error.object[error.start : error.end]!r}); rename it."
+        ) from error
 
 
 def read_classes(path: Path) -> list[str]:

@@ -1,6 +1,7 @@
 """Which images of a source are the same: equal size and equal pixels, whatever the files are called or how they are encoded."""
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,9 +58,13 @@ class Copies:
     def _of_another_label(self, row: int, rows: list[int]) -> int:
         return next(other for other in rows if self._labels[other] != self._labels[row])
 
-    def _same(self) -> list[list[int]]:
+    def _same(self) -> Iterator[list[int]]:
         """Rows of equal pixels, in rising order, where there are two or more."""
         hashes = np.frombuffer(self._hashes, dtype="S32")
         order = np.argsort(hashes, kind="stable")
-        ends = np.flatnonzero(hashes[order][1:] != hashes[order][:-1]) + 1
-        return [rows.tolist() for rows in np.split(order, ends) if len(rows) > 1] if len(hashes) > 1 else []
+        equal = np.zeros(len(order) + 1, dtype=np.int8)  # whether a row, in this order, is equal to the one before it
+        hashes = hashes[order]
+        equal[1:-1] = hashes[1:] == hashes[:-1]
+        starts, last = (np.flatnonzero(np.diff(equal) == step) for step in (1, -1))
+        for start, end in zip(starts.tolist(), (last + 1).tolist(), strict=True):
+            yield order[start:end].tolist()

@@ -3,6 +3,8 @@
 A file's name says nothing: what it holds decides.
 """
 
+import re
+
 from resnet.data.outcomes import BadFile, Reason
 
 # Format as Pillow calls it, by what its files begin with.
@@ -18,8 +20,6 @@ SUPPORTED = {
 }
 OTHER_IMAGES = {
     b"8BPS": "Photoshop",
-    b"\0\0\1\0": "ICO",
-    b"\0\0\2\0": "CUR",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\0\0\0\x0cJXL ": "JPEG XL",
@@ -50,6 +50,18 @@ OTHER_IMAGES = {
     b"farbfeld": "Farbfeld",
     b"KTX ": "KTX",
     b"\xabKTX ": "KTX",
+    b"SDPX": "DPX",
+    b"XPDS": "DPX",
+    b"\x80\x2a\x5f\xd7": "Cineon",
+    b"\xd7\x5f\x2a\x80": "Cineon",
+}
+INSIDE = ((40, b" EMF", "EMF"), (128, b"DICM", "DICOM"))
+# What the first eight bytes of a PNG become, which were chosen to show it (PNG, third edition, 5.2).
+DAMAGED_BY_TRANSFER = {
+    b"\x89PNG\r\r\n": "line ends were changed",
+    b"\x89PNG\n": "line ends were changed",
+    b"\x09PNG\r\n": "bytes were cut to 7 bits",
+    b"\xef\xbf\xbdPNG": "it was read as UTF-8",
 }
 NOT_IMAGES = {
     b"%PDF": "a PDF document",
@@ -88,7 +100,7 @@ def identify(encoded: bytes) -> str:
     """The format of an image, as Pillow calls it: JPEG, PNG, GIF, WEBP, BMP or TIFF.
 
     Raises:
-        BadFile: empty, truncated (less than a header), unsupported_format or not_an_image.
+        BadFile: empty, truncated (less than a header), unsupported_format, undecodable or not_an_image.
     """
     if encoded.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -104,6 +116,8 @@ def identify(encoded: bytes) -> str:
         return supported
     if other := _longest(OTHER_IMAGES, encoded) or _other_image(encoded):
         raise BadFile(Reason.UNSUPPORTED_FORMAT, _convert(other))
+    if damage := _longest(DAMAGED_BY_TRANSFER, encoded):
+        raise BadFile(Reason.UNDECODABLE, f"a PNG file damaged by a transfer in text mode: {damage}")
     if len(encoded) > 1 and any(magic.startswith(encoded) for magic in SUPPORTED):
         raise BadFile(Reason.TRUNCATED, f"only the first {len(encoded)} bytes of a header")
     raise BadFile(Reason.NOT_AN_IMAGE, f"the content is {_seems(encoded)}")
@@ -145,16 +159,31 @@ def _other_image(encoded: bytes) -> str | None:
     if encoded[4:8] == b"ftyp":
         brands = {encoded[start : start + 4] for start in range(8, min(int.from_bytes(encoded[:4], "big"), 64), 4)}
         return "AVIF" if brands & AVIF_BRANDS else "HEIC" if brands & HEIF_BRANDS else None
+    if encoded[:4] == b"FORM" and encoded[8:12] in (b"ILBM", b"PBM "):
+        return "ILBM"
     if encoded[:1] == b"P" and encoded[1:2] in b"1234567fF" and encoded[2:3] in (b" ", b"\n", b"\r", b"\t"):
         return "PNM"
-    if encoded[128:132] == b"DICM":
-        return "DICOM"
     if encoded[:1] == b"\n" and encoded[1:2] in (b"\0", b"\2", b"\3", b"\4", b"\5") and encoded[2:3] == b"\1":
         return "PCX"
-    if encoded[40:44] == b" EMF":
-        return "EMF"
-    start = encoded[:4096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    return "SVG" if start.startswith(b"<") and b"<svg" in start else None
+    if encoded.endswith(b"TRUEVISION-XFILE.\0"):  # older ones lack this footer, and nothing else tells them
+        return "TGA"
+    inside = (name for place, magic, name in INSIDE if encoded.startswith(magic, place))
+    return next(inside, None) or _icon(encoded) or _image_as_text(encoded[:4096].lstrip(b"\xef\xbb\xbf \t\r\n"))
+
+
+def _icon(encoded: bytes) -> str | None:
+    """Four bytes like many others: the first entry of the directory must make sense too."""
+    kind = {b"\0\0\1\0": "ICO", b"\0\0\2\0": "CUR"}.get(encoded[:4])
+    if kind is None or len(encoded) < 22:
+        return None
+    count, offset = int.from_bytes(encoded[4:6], "little"), int.from_bytes(encoded[18:22], "little")
+    return kind if count and encoded[9] == 0 and offset >= 6 + 16 * count else None
+
+
+def _image_as_text(start: bytes) -> str | None:
+    if start.startswith(b"<") and b"<svg" in start:
+        return "SVG"
+    return "XBM" if re.match(rb"#define\s+\S*_width\s+\d", start) else None
 
 
 def _seems(encoded: bytes) -> str:

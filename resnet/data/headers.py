@@ -25,8 +25,11 @@ PNG_MOST_CHUNKS = 100_000  # reading one takes microseconds of Python
 JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # kinds of coding
 JPEG_DECODED = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # baseline, extended and progressive, by Huffman or arithmetic coding
 JPEG_PROGRESSIVE = (0xC2, 0xCA)
+JPEG_SEQUENTIAL_HUFFMAN = (0xC0, 0xC1)
+JPEG_LEAST_BITS = 2  # of a block of 8 x 8 samples: the shortest codes of a difference of 0 and of the end of the block
 JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # applications' data and comments; those of JFIF and Adobe decide on colours
 JPEG_FILL = {0x00, 0x01, *range(0xD0, 0xD9), 0xFF}  # no segment follows
+BMP_COMPRESSIONS = (0, 1, 2, 3)  # none, run lengths of 8 and of 4 bits, masks
 BMP_RLE_PASSES = 100  # Pillow expands run lengths in Python, 93 ns for each pixel
 TIFF_MOST_PARTS = 200_000  # strips or tiles; Pillow spends microseconds and half a kilobyte on each
 
@@ -45,6 +48,7 @@ class Header:
         passes: over all pixels, that decoding takes; or as long as so many of them.
         memory: that decoding holds at its peak; bytes per pixel.
         frame: left, top, right and bottom of the first frame, where it does not fill the image.
+        scarce: it has fewer data than the shortest coding of so many pixels.
     """
 
     width: int
@@ -56,6 +60,7 @@ class Header:
     passes: int = 1
     memory: float = RGB_MEMORY
     frame: tuple[int, int, int, int] | None = None
+    scarce: bool = False
 
 
 def read_header(encoded: bytes, kind: str) -> Header:
@@ -78,7 +83,11 @@ def read_header(encoded: bytes, kind: str) -> Header:
 
 
 def _read_jpeg(encoded: bytes) -> Header:
-    """ITU-T T.81, annex B."""
+    """ITU-T T.81, annex B.
+
+    Of a file that was cut and has an end marker, this tells only that its data cannot be enough (`scarce`), for Huffman coding
+    that is not progressive. What else is missing nobody sees: libjpeg fills the rest with grey and warns, and Pillow hides it.
+    """
     kept, kept_to, turned, frame = [], 0, 1, 0
     for marker, start, end in _jpeg_segments(encoded):
         if marker in JPEG_DROPPED:
@@ -91,21 +100,25 @@ def _read_jpeg(encoded: bytes) -> Header:
     scan = start
     if not frame:
         raise BadFile(Reason.UNDECODABLE, "the JPEG file has no frame header")
-    if encoded.find(b"\xff\xd9", scan) < 0:
+    end = encoded.find(b"\xff\xd9", scan)
+    if end < 0:
         raise BadFile(Reason.TRUNCATED, "the JPEG file ends without its end marker")
-    depth, height, width, components = struct.unpack_from(">BHHB", encoded, frame + 4)
-    if encoded[frame + 1] not in JPEG_DECODED or depth != 8:
+    coding, (depth, height, width, components) = encoded[frame + 1], struct.unpack_from(">BHHB", encoded, frame + 4)
+    if coding not in JPEG_DECODED or depth != 8:
         raise BadFile(
             Reason.UNSUPPORTED_FORMAT, "JPEG that is lossless, hierarchical or of 12 bits; convert it to 8-bit JPEG or PNG"
         )
     essential = b"".join([*kept, encoded[kept_to:]]) if kept else encoded
     memory: float = {1: PALETTE_MEMORY, 3: RGB_MEMORY}.get(components, CONVERTED_MEMORY)
-    header = Header(width, height, essential, orientation=turned, memory=memory)
-    if encoded[frame + 1] not in JPEG_PROGRESSIVE and encoded[scan + 4] == components:
+    samples = _samples_per_pixel([encoded[frame + 11 + 3 * number] for number in range(components)])
+    one_scan = coding not in JPEG_PROGRESSIVE and encoded[scan + 4] == components
+    end = end if one_scan else encoded.rindex(b"\xff\xd9")  # tables between scans may hold the bytes of the marker
+    scarce = coding in JPEG_SEQUENTIAL_HUFFMAN and 8 * (end - scan) < width * height * samples / 64 * JPEG_LEAST_BITS
+    header = Header(width, height, essential, orientation=turned, memory=memory, scarce=scarce)
+    if one_scan:
         return header
-    # In several scans: libjpeg keeps the coefficients of the whole image, 2 bytes each.
-    sampling = [encoded[frame + 11 + 3 * number] for number in range(components)]
-    memory = max(memory, (1 if components == 1 else 4) + 2 * _samples_per_pixel(sampling))
+    # libjpeg keeps the coefficients of the whole image, 2 bytes each.
+    memory = max(memory, (1 if components == 1 else 4) + 2 * samples)
     return replace(header, passes=encoded.count(b"\xff\xda", scan), memory=memory)
 
 
@@ -137,7 +150,13 @@ def _samples_per_pixel(sampling: list[int]) -> float:
 
 def _read_png(encoded: bytes) -> Header:
     """PNG, third edition: sections 5 (chunks), 11.2.1 (the header), 11.3.4.3 (EXIF) and 11.3.6 (animation)."""
-    width, height, depth, colour = struct.unpack_from(">IIBB", encoded, 16)
+    width, height, depth, colour, *methods = struct.unpack_from(">IIBBBBB", encoded, 16)
+    if encoded[12:16] != b"IHDR":
+        raise BadFile(Reason.UNDECODABLE, "the PNG file does not begin with its header chunk")
+    if methods not in ([0, 0, 0], [0, 0, 1]):
+        raise BadFile(
+            Reason.UNDECODABLE, "the PNG file asks for a method of compression, filtering or interlacing that is unknown"
+        )
     kept, names, animated, turned = [encoded[:8]], set(), False, 1
     for name, start, end in _png_chunks(encoded):
         names.add(name)
@@ -270,6 +289,9 @@ def _read_bmp(encoded: bytes) -> Header:
         width, height, _, bits = struct.unpack_from("<HHHH", encoded, 18)
     else:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", encoded, 18)
+    if compression not in BMP_COMPRESSIONS:
+        known = {4: "JPEG inside", 5: "PNG inside"}.get(compression, f"compression {compression}")
+        raise BadFile(Reason.UNSUPPORTED_FORMAT, f"BMP with {known}; convert it to JPEG or PNG")
     rows = (width * bits + 31) // 32 * 4 * abs(height)
     if compression in (0, 3) and offset + rows > len(encoded):
         raise BadFile(Reason.TRUNCATED, f"the BMP file has {len(encoded):,} of {offset + rows:,} bytes")

@@ -10,7 +10,7 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -21,16 +21,22 @@ from PIL import Image, UnidentifiedImageError, _imaging
 from resnet.data.formats import identify
 from resnet.data.headers import Header, png_has_all_rows, read_header
 from resnet.data.outcomes import BadFile, Reason
+from resnet.data.tiff import describe
 
 BACKGROUND = (255, 255, 255)  # what transparent pixels show: white, as on paper and in browsers
 MAX_PIXELS = 65_000_000  # by default; a camera of 61 megapixels passes
+MAX_SIDE = 65_535  # as in JPEG and GIF; Pillow spends tens of bytes on each row, and its resizing on each column too
 # Memory that decoding may take: enough for most kinds of images at the limit of pixels. A file of many bytes is no bomb and
 # may take more: a portrait of 61 megapixels, which is turned, passes.
 MEMORY_PER_PIXEL = 6
 MEMORY_PER_BYTE = 16
 LARGE_BYTES = 64 << 20  # images that take more are decoded one at a time
 MOST_PIXEL_PASSES = 2_000_000_000  # a scan of a progressive JPEG takes up to 1 ns for each pixel
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+KEPT_BYTES = 16 << 20  # of memory that is free, in each thread's arena
+RETURNED_BYTES = 8 << 20  # blocks that are given back at once; Pillow's are of 16 MiB
 STRIP_PIXELS = 1 << 20  # how much is converted or hashed at a time, to keep memory low
+TOLD = (OSError, SyntaxError, ValueError, EOFError)  # with these Pillow tells of the file; other texts are of its own code
 UNSUPPORTED_PIXELS = {"I": "32-bit or signed integers", "F": "floating-point numbers", "LAB": "L*a*b* colours"}
 
 _UPRIGHT = {
@@ -82,7 +88,8 @@ def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
         BadFile: empty, truncated, not_an_image, unsupported_format, too_large or undecodable.
     """
     header, kind = _read(encoded, max_pixels)
-    return _pixels(header, kind)[0]
+    with _turn(header):
+        return _pixels(header, kind)[0]
 
 
 def load(encoded: bytes, size: int) -> npt.NDArray[np.uint8]:
@@ -98,6 +105,22 @@ def load(encoded: bytes, size: int) -> npt.NDArray[np.uint8]:
     header, kind = _read(encoded, None)
     with _turn(header):
         return resize_and_crop(_pixels(header, kind, least=size)[0], size)
+
+
+def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[np.uint8], Image.Image]:
+    """What `load` gives, and all of the image within `side` x `side` pixels, aspect kept. Decoded once, but for some JPEGs.
+
+    Raises:
+        BadFile: as `decode`.
+    """
+    header, kind = _read(encoded, None)
+    with _turn(header):
+        image = _pixels(header, kind, least=size)[0]
+        pixels = resize_and_crop(image, size)
+        if max(image.size) < min(side, max(header.width, header.height)):  # a JPEG that was decoded at too small a scale
+            image = _pixels(header, kind, least=side)[0]
+        image.thumbnail((side, side))
+        return pixels, image
 
 
 def inspect(encoded: bytes, max_pixels: int, view: Callable[[Image.Image], T]) -> tuple[ImageFacts, T]:
@@ -125,7 +148,24 @@ def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
 
 
 def _turn(header: Header) -> AbstractContextManager[object]:
-    return _ONE_AT_A_TIME if header.width * header.height * header.memory > LARGE_BYTES else nullcontext()
+    if header.width * header.height * header.memory <= LARGE_BYTES:
+        return nullcontext()
+    _return_freed_memory()
+    return _ONE_AT_A_TIME
+
+
+@functools.cache
+def _return_freed_memory() -> None:
+    """Has glibc give the memory of large images back as soon as it is free; once in a process.
+
+    By itself it takes their blocks for a sign of more to come and keeps them in the arena of each thread, so that decoding one
+    at a time does not help: ten PNGs of 8000 x 8000 pixels took 707 MB in two threads, and take 420. Lower thresholds save
+    little more (397 MB at 1 MiB), and return and ask for the memory of small images all the time.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _read(encoded: bytes, max_pixels: int | None) -> tuple[Header, str]:
@@ -135,6 +175,9 @@ def _read(encoded: bytes, max_pixels: int | None) -> tuple[Header, str]:
         header = read_header(encoded, kind)
         if max_pixels is not None:
             _check_size(header, max_pixels, len(encoded))
+        if header.scarce:
+            found = f"fewer data than {header.width} x {header.height} pixels take"
+            raise BadFile(Reason.TRUNCATED, f"the {kind} file has {found}")
     return header, kind
 
 
@@ -162,6 +205,8 @@ def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
     """Raises `BadFile` for an image that would take too much memory or time."""
     pixels = header.width * header.height
     size = f"{header.width} x {header.height} pixels"
+    if max(header.width, header.height) > MAX_SIDE:
+        raise BadFile(Reason.TOO_LARGE, f"{size}; the limit is {MAX_SIDE:,} a side")
     if pixels > max_pixels:
         raise BadFile(Reason.TOO_LARGE, f"{size}; the limit is {max_pixels:,} in all")
     memory = pixels * header.memory
@@ -175,9 +220,9 @@ def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
 
 def _failure(error: Exception, kind: str) -> BadFile:
     """What Pillow's error says of the file."""
-    if isinstance(error, UnidentifiedImageError):  # its text has an address in memory
-        return BadFile(Reason.UNDECODABLE, f"its {kind} header makes no sense")
-    text = (str(error).splitlines() or [""])[0] or type(error).__name__
+    text = (str(error).splitlines() or [""])[0]
+    if not text or not isinstance(error, TOLD):
+        return BadFile(Reason.UNDECODABLE, f"its {kind} data make no sense")
     cut = any(word in text.lower() for word in ("truncat", "not large enough", "unexpected end", "end of file"))
     return BadFile(Reason.TRUNCATED if cut else Reason.UNDECODABLE, text.rstrip("."))
 
@@ -186,7 +231,7 @@ def _load(header: Header, kind: str, least: int | None) -> tuple[Image.Image, li
     """The image as RGB, not yet upright, and its flags. What else was decoded is free again when this returns."""
     if kind == "TIFF":
         _silence_libtiff()
-    with Image.open(io.BytesIO(header.essential), formats=(kind,)) as image:
+    with _opened(header, kind) as image:
         if image.size != (header.width, header.height):
             raise BadFile(Reason.UNDECODABLE, "it declares two different sizes")
         if image.mode in UNSUPPORTED_PIXELS:
@@ -208,6 +253,15 @@ def _load(header: Header, kind: str, least: int | None) -> tuple[Image.Image, li
         if image.mode == "RGB" and header.frame is None and not marks["alpha"]:
             return image, flags
         return _converted(image, header), flags
+
+
+def _opened(header: Header, kind: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(header.essential), formats=(kind,))
+    except UnidentifiedImageError as error:  # its text has an address in memory
+        if kind == "TIFF" and (found := describe(header.essential)):
+            raise BadFile(Reason.UNSUPPORTED_FORMAT, f"TIFF of {found}; convert it to 8 or 16 bits, grey or RGB") from error
+        raise BadFile(Reason.UNDECODABLE, f"its {kind} header makes no sense") from error
 
 
 def _check_rows(image: Image.Image, encoded: bytes) -> None:

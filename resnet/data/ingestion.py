@@ -6,6 +6,7 @@ split the source gives stay as given, copies included.
 """
 
 import csv
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,11 @@ from resnet.data.images import ImageFacts, inspect
 from resnet.data.ledger import Ledger
 from resnet.data.manifest import COLUMNS
 from resnet.data.near_duplicates import fingerprint
-from resnet.data.outcomes import BadFile, Candidate, Ignored, Outcome, Reason, Rejected
+from resnet.data.outcomes import LONGEST_NAME, BadFile, Candidate, Ignored, Outcome, Reason, Rejected, shown
 from resnet.data.parallel import in_order
 from resnet.data.raw import SHARD_BYTES, ShardWriter, read_encoded
 from resnet.data.sources.source import Source
+from resnet.errors import UserError
 from resnet.files import remove, replacing
 
 MANIFEST = "manifest.csv"
@@ -52,13 +54,20 @@ def write_raw(
     Raises:
         UserError: fewer than two classes, more than 65,536, no image, too many rejects, or a full disk.
     """
-    with replacing(folder) as new, Ledger(new, on_bad) as ledger:
-        write_classes(new / "classes.json", source.classes)
-        outcomes = in_order(partial(_examine, max_pixels=max_pixels), source.files())
-        left_out = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).left_out()
-        if left_out:
-            _rewrite(new, source.classes, left_out, ledger, shard_bytes)
-        ledger.check(max_rejected)
+    kept_list = folder.with_name("rejected.csv")
+    remove(kept_list)
+    with replacing(folder) as new:
+        with Ledger(new, on_bad) as ledger:
+            write_classes(new / "classes.json", source.classes)
+            outcomes = in_order(partial(_examine, max_pixels=max_pixels), source.files())
+            left_out = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).left_out()
+            if left_out:
+                _rewrite(new, source.classes, left_out, ledger, shard_bytes)
+        try:
+            ledger.check(max_rejected)
+        except UserError as error:  # what is wrong with which file took long to find out
+            shutil.copy(new / "rejected.csv", kept_list)
+            raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists all.") from error
     return ledger
 
 
@@ -75,6 +84,8 @@ def _examine(file: Outcome, max_pixels: int) -> _Image | Rejected | Ignored:
         return file
     if "\r" in file.path + file.label:
         return Rejected(file.path, Reason.NAME_NOT_USABLE, "a carriage return, which readers of CSV take for the end of a line")
+    if len(file.path) + len(file.label) > LONGEST_NAME:
+        return Rejected(shown(file.path), Reason.NAME_NOT_USABLE, f"names of more than {LONGEST_NAME} characters")
     try:
         encoded = file.read()
         facts, looks = inspect(encoded, max_pixels, fingerprint)
@@ -89,10 +100,7 @@ def _write_readable(
     """Writes shards and manifest of all images, copies included."""
     numbers = {name: number for number, name in enumerate(classes)}
     copies = Copies()
-    with (
-        (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file,
-        ShardWriter(folder, classes, shard_bytes) as shards,
-    ):
+    with _new_manifest(folder) as file, ShardWriter(folder, classes, shard_bytes) as shards:
         manifest = csv.writer(file, lineterminator="\n")
         manifest.writerow(COLUMNS)
         for outcome in outcomes:
@@ -105,7 +113,7 @@ def _write_readable(
                 shards.add(outcome.file.path, label, outcome.encoded)
                 manifest.writerow(_row(outcome))
                 copies.add(outcome.facts.pixel_hash, label, given=outcome.file.split is not None)
-                ledger.accepted += 1
+                ledger.accept(outcome.file.label)
     return copies
 
 
@@ -143,10 +151,7 @@ def _rewrite(folder: Path, classes: list[str], left_out: dict[int, LeftOut], led
     others = {reason.other for reason in left_out.values()}
     named = {number: row for number, row in enumerate(_rows(readable)) if number in others}
     encoded = read_encoded(readable, (row["path"] for row in _rows(readable)))
-    with (
-        (folder / MANIFEST).open("w", encoding="utf-8", newline="") as file,
-        ShardWriter(folder, classes, shard_bytes) as shards,
-    ):
+    with _new_manifest(folder) as file, ShardWriter(folder, classes, shard_bytes) as shards:
         manifest = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         manifest.writeheader()
         for number, (row, image) in enumerate(zip(_rows(readable), encoded, strict=True)):
@@ -164,7 +169,7 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def _note(row: dict[str, str], other: dict[str, str], conflict: bool, ledger: Ledger) -> None:
-    ledger.accepted -= 1
+    ledger.accept(row["label"], -1)
     if conflict:
         detail = f"labelled {row['label']!r}, but the same image is there as {other['path']!r}, labelled {other['label']!r}"
         ledger.reject(Rejected(row["path"], Reason.LABEL_CONFLICT, detail))

@@ -16,7 +16,7 @@ class Ledger:
     """Writes `rejected.csv`, `duplicates.csv` and `ignored.csv`, as a context manager, and counts.
 
     Attributes:
-        accepted: number of images in `manifest.csv`.
+        images: numbers of accepted ones by class.
         rejected: numbers by reason.
         duplicates: number of copies that were left out.
         ignored: number of files that are no images by design.
@@ -28,7 +28,7 @@ class Ledger:
 
     def __init__(self, folder: Path, on_bad: Literal["quarantine", "fail"]) -> None:
         folder.mkdir()
-        self.accepted = 0
+        self.images: Counter[str] = Counter()
         self.rejected: Counter[Reason] = Counter()
         self.duplicates = 0
         self.ignored = 0
@@ -45,9 +45,18 @@ class Ledger:
         return writer
 
     @property
+    def accepted(self) -> int:
+        """Number of images in `manifest.csv`."""
+        return self.images.total()
+
+    @property
     def files(self) -> int:
         """All files of the source."""
         return self.accepted + self.rejected.total() + self.duplicates + self.ignored
+
+    def accept(self, label: str, number: int = 1) -> None:
+        """Counts an image of a class; -1 for one that has to be left out after all."""
+        self.images[label] += number
 
     def reject(self, file: Rejected) -> None:
         """Lists a file that is left out.
@@ -85,7 +94,8 @@ class Ledger:
                 f"({max_rejected:g} of all); the first are {self._first()}: mend them, take them out, or allow more."
             )
         if not self.accepted:
-            raise UserError(f"the source has no usable image ({self.reasons() or 'no files'}); choose another source.")
+            first = f"; the first are {self._first()}" if rejected else ""
+            raise UserError(f"the source has no usable image ({self.reasons() or 'no files'}){first}: choose another source.")
 
     def reasons(self) -> str:
         """Numbers of rejects by reason, the most frequent first."""

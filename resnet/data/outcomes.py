@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MAX_FILE_BYTES = 128 * 2**20  # of an encoded image; several are in memory at a time
-_LONGEST_NAME, _LEFT_OF_A_NAME = 4096, 300  # characters
+LONGEST_NAME = 4096  # characters of a path
+_LEFT_OF_A_NAME = 300
 
 
 class Reason(StrEnum):
@@ -50,7 +51,7 @@ def check_size(size: int) -> None:
 def shown(name: str) -> str:
     r"""A name as it can be printed and stored: bytes that are not UTF-8, and NUL, as `\xe9`; cut when it is very long."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    return text if len(text) <= _LONGEST_NAME else f"{text[:_LEFT_OF_A_NAME]}..."
+    return text if len(text) <= LONGEST_NAME else f"{text[:_LEFT_OF_A_NAME]}..."
 
 
 def is_text(name: str) -> bool:

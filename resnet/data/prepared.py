@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resnet.data.arrays import SplitWriter
-from resnet.data.images import decode, load
+from resnet.data.images import load, load_and_shrink
 from resnet.data.manifest import Manifest
 from resnet.data.outcomes import BadFile
 from resnet.data.parallel import in_order
@@ -58,13 +58,15 @@ def write_prepared(
 
 def _prepare(raw: Path, path: str, encoded: bytes, side: int, size: int) -> tuple[npt.NDArray[np.uint8], bytes]:
     try:
-        return load(encoded, size), _thumbnail(decode(encoded), side) if side else b""
+        if not side:
+            return load(encoded, size), b""
+        pixels, small = load_and_shrink(encoded, size, side)
+        return pixels, _jpeg(small)
     except BadFile as bad:  # it was decoded before, by the same code
         raise damaged_input(raw, f"{path} does not decode any more: {bad.detail}") from bad
 
 
-def _thumbnail(image: Image.Image, side: int) -> bytes:
-    image.thumbnail((side, side))
+def _jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

@@ -1,6 +1,7 @@
 """`near_duplicates.csv` of `data/prepared/`: pairs of images that look alike, and in which splits they are.
 
-A pair in two splits is a leak: what is measured on the one was seen in the other.
+A pair in two splits is a leak: what is measured on the one was seen in the other. The frames of a film make more pairs than
+anyone reads (1,000 clips of 60 make 1.77 million), so the file holds a part of them that leaves out no image, see `shortlist`.
 """
 
 import csv
@@ -11,9 +12,10 @@ import numpy.typing as npt
 
 from resnet.data.manifest import Manifest
 from resnet.data.near_duplicates import HASH_BYTES, near_duplicates
-from resnet.data.splits import SPLITS
+from resnet.data.splits import SPLITS, pairs_of_equal
 
 COLUMNS = ("path", "split", "other", "other_split", "distance")
+MOST_PAIRS = 10  # of an image
 
 
 def find_similar(manifest: Manifest, *, near: bool) -> npt.NDArray[np.int64]:
@@ -26,18 +28,34 @@ def find_similar(manifest: Manifest, *, near: bool) -> npt.NDArray[np.int64]:
     Returns:
         (pairs, 2) row numbers i < j, in ascending order.
     """
-    pairs = _equal(manifest.pixel_hashes)
+    pairs = pairs_of_equal(manifest.pixel_hashes.view("S32").ravel())
     if near:
         pairs = np.concatenate([pairs, near_duplicates(manifest.fingerprints)])
-    return np.unique(pairs, axis=0)
+    return np.column_stack(np.divmod(np.unique(pairs @ [len(manifest), 1]), len(manifest)))
 
 
-def _equal(pixel_hashes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Each image that has the pixels of another, with the one before it."""
-    keys = pixel_hashes.view("S32").ravel()
-    order = np.argsort(keys, kind="stable")
-    equal = keys[order][1:] == keys[order][:-1]
-    return np.stack([order[:-1][equal], order[1:][equal]], axis=1).astype(np.int64)
+def shortlist(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """The pairs to write, at most `MOST_PAIRS` / 2 + 1 times as many as images.
+
+    An image's pairs have an order: leaks first, then the least distance. Kept is a pair that is among the first `MOST_PAIRS` of
+    both images, or the first of one of them. So each image of a pair stays in one, and each image of a leak in a leak.
+
+    Args:
+        manifest: of the images.
+        pairs: (pairs, 2), of `find_similar`.
+        splits: (images,) int8, indices into `resnet.data.splits.SPLITS`.
+
+    Returns:
+        (pairs, 2), in the order that they came in.
+    """
+    best_first = np.lexsort((_distances(manifest, pairs), ~leaks(pairs, splits)))
+    images = pairs[best_first].ravel()
+    order = np.argsort(images, kind="stable")
+    rank = np.empty(len(images), dtype=np.int64)
+    rank[order] = np.arange(len(images)) - np.searchsorted(images[order], images[order])
+    ranks = rank.reshape(-1, 2)
+    kept = (ranks < MOST_PAIRS).all(axis=1) | (ranks == 0).any(axis=1)
+    return pairs[np.sort(best_first[kept])]
 
 
 def write_similar(path: Path, manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> None:
@@ -45,16 +63,16 @@ def write_similar(path: Path, manifest: Manifest, pairs: npt.NDArray[np.int64], 
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for one, other in pairs.tolist():
+        for (one, other), distance in zip(pairs.tolist(), _distances(manifest, pairs).tolist(), strict=True):
             names = SPLITS[splits[one]], SPLITS[splits[other]]
-            writer.writerow([manifest.paths[one], names[0], manifest.paths[other], names[1], _distance(manifest, one, other)])
+            writer.writerow([manifest.paths[one], names[0], manifest.paths[other], names[1], distance])
 
 
-def _distance(manifest: Manifest, one: int, other: int) -> int:
-    if (manifest.pixel_hashes[one] == manifest.pixel_hashes[other]).all():
-        return 0
-    hashes = manifest.fingerprints[[one, other], :HASH_BYTES]
-    return max(1, int(np.bitwise_count(hashes[0] ^ hashes[1]).sum()))
+def _distances(manifest: Manifest, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    one, other = pairs.T
+    looks, pixels = manifest.fingerprints[:, :HASH_BYTES], manifest.pixel_hashes
+    bits = np.bitwise_count(looks[one] ^ looks[other]).sum(axis=1, dtype=np.int64)
+    return np.where((pixels[one] == pixels[other]).all(axis=1), 0, bits.clip(1))
 
 
 def leaks(pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:

@@ -14,6 +14,15 @@ SINGLE = {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 
 ESSENTIAL = SINGLE | {258, 273, 279, 320, 324, 325, 338, 339, 347, 519, 520, 521, 529, 530, 532}
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+NUMBERS = {
+    1: "unsigned integers",
+    2: "signed integers",
+    3: "floating-point numbers",
+    4: "no known meaning",
+    5: "complex integers",
+    6: "complex floating-point numbers",
+}
+COLOUR_SPACES = {*range(7), 8, 9, 10, 32803, 32844, 32845, 34892}
 MOST_ENTRIES = 4096
 
 
@@ -110,6 +119,23 @@ def read_directory(data: bytes) -> Directory:
         position += entry_size
     following = data[position : position + inline_size]
     return Directory(data, order, code, entries, raw, int.from_bytes(following, "little" if order == "<" else "big"))
+
+
+def describe(data: bytes) -> str | None:
+    """What the pixels of a TIFF file are; None where that makes no sense. For a kind that cannot be decoded."""
+    try:
+        directory = read_directory(data)
+        samples, compression = directory.integer(277, 1), directory.integer(259, 1)
+        bits, numbers = directory.integers(258, (1,)), directory.integers(339, (1,))
+        colours = directory.integer(262)
+    except (struct.error, OverflowError, BadFile):
+        return None
+    stored = not directory.entries.keys().isdisjoint({273, 324})
+    if not stored or len(bits) not in (1, samples) or not 1 <= min(bits) <= max(bits) <= 64 or colours not in COLOUR_SPACES:
+        return None
+    if not NUMBERS.keys() >= set(numbers):
+        return None
+    return f"{samples} x {bits[0]} bits, {NUMBERS[numbers[0]]}, colour space {colours}, compression {compression}"
 
 
 def orientation(directory: Directory) -> int:

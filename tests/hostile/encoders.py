@@ -75,6 +75,23 @@ def tiff(entries: dict[int, tuple[int, list[int]]], data: bytes = b"", order: st
     return magic + struct.pack(f"{order}I", 8) + directory + bytes(4) + outside + data
 
 
+def plain_tiff(
+    size: tuple[int, int],
+    bits: list[int],
+    photometric: int,
+    data: bytes,
+    order: str = "<",
+    *,
+    more: dict[int, tuple[int, list[int]]] | None = None,
+) -> bytes:
+    """A TIFF of one strip without compression, with `more` entries."""
+    width, height = size
+    entries = {256: (3, [width]), 257: (3, [height]), 258: (3, bits), 259: (3, [1]), 262: (3, [photometric])}
+    entries |= {273: (4, [0]), 277: (3, [len(bits)]), 278: (3, [height]), 279: (4, [len(data)])} | (more or {})
+    place = len(tiff(entries, order=order))
+    return tiff(entries | {273: (4, [place])}, data, order)
+
+
 def exif(orientation: int, order: str = "<") -> bytes:
     """An EXIF block with an orientation alone."""
     return b"Exif\0\0" + tiff({274: (3, [orientation])}, order=order)
@@ -85,11 +102,17 @@ def jpeg_segment(marker: int, content: bytes) -> bytes:
     return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
 
 
-def jpeg_header(width: int, height: int, marker: int = 0xC0, depth: int = 8) -> bytes:
+def jpeg_header(width: int, height: int, marker: int = 0xC0, depth: int = 8, data: bytes = bytes(64)) -> bytes:
     """A JPEG with a frame header, the header of a scan, some data and the end marker."""
     frame = struct.pack(">BHHB", depth, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
     scan = b"\3\1\0\2\0\3\0\0\x3f\0"
-    return b"\xff\xd8" + jpeg_segment(marker, frame) + jpeg_segment(0xDA, scan) + bytes(64) + b"\xff\xd9"
+    return b"\xff\xd8" + jpeg_segment(marker, frame) + jpeg_segment(0xDA, scan) + data + b"\xff\xd9"
+
+
+def resized_jpeg(encoded: bytes, width: int, height: int) -> bytes:
+    """A JPEG that is not progressive, with another size in its header."""
+    at = encoded.index(b"\xff\xc0") + 5
+    return encoded[:at] + struct.pack(">HH", height, width) + encoded[at + 4 :]
 
 
 def riff(content: bytes) -> bytes:

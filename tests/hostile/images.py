@@ -16,8 +16,10 @@ from tests.hostile.encoders import (
     jpeg_header,
     jpeg_segment,
     noise,
+    plain_tiff,
     png,
     png_chunk,
+    resized_jpeg,
     riff,
     short_gif,
     tiff,
@@ -25,6 +27,7 @@ from tests.hostile.encoders import (
 )
 
 LIMIT = 4_000_000  # pixels; what `too_large` goes by
+TGA_FOOTER = bytes(8) + b"TRUEVISION-XFILE.\0"
 HUGE = [(30_000, 30_000), (65_000, 65_000), (4_001, 1_000), (60_000, 67), (16_000, 16_000)]
 
 
@@ -91,6 +94,9 @@ def _cut(generator: np.random.Generator) -> Iterator[BadImage]:
     for share in (3, 2):
         end = len(image) * share // 4
         yield BadImage("JPEG whose end is zero bytes", image[:end] + bytes(len(image) - end), Reason.TRUNCATED)
+    for kind in ("JPEG", "grey JPEG", "CMYK JPEG"):
+        patched = resized_jpeg(whole_images()[kind], 1_500, 1_500)
+        yield BadImage("JPEG of more pixels than its data", patched, Reason.TRUNCATED)
     for start in (b"\x89PNG", b"GIF8", b"RIFF", b"RIFF\x10\0\0\0WE", b"II*", b"MM\0", b"BM", b"BM\x10\0\0\0\0\0"):
         yield BadImage("first bytes of a magic number", start, Reason.TRUNCATED)
 
@@ -121,6 +127,10 @@ def _too_large(generator: np.random.Generator) -> Iterator[BadImage]:
         tiles = {256: (4, [8]), 257: (4, [8]), 322: (4, [width]), 323: (4, [height]), 324: (4, [8]), 325: (4, [8])}
         if width * height > 2 * LIMIT:
             yield BadImage("TIFF of a huge tile", tiff(entries | tiles), Reason.TOO_LARGE)
+    for width, height in ((1, 65_536), (70_000, 1), (1, 3_900_000)):
+        rows = bytes(width + 1) * height
+        yield BadImage("PNG with a long side", png(width, height, 8, 0, rows), Reason.TOO_LARGE)
+        yield BadImage("BMP with a long side", bmp(width, height, 8, data=bytes(4 * width * height)), Reason.TOO_LARGE)
     side = 20_000
     rows = (bytes(1 + side // 8)) * side
     yield BadImage("PNG bomb", png(side, side, 1, 0, rows), Reason.TOO_LARGE)
@@ -156,8 +166,9 @@ def _without_pixels(generator: np.random.Generator) -> Iterator[BadImage]:
 def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
     """Images of other formats, and of kinds of pixels without an agreed scale."""
     image = noise()
-    for kind in ("AVIF", "ICO", "JPEG2000", "PPM", "PCX", "DDS", "SGI", "EPS", "ICNS", "QOI"):
-        yield BadImage(f"{kind} file", encode(image, kind), Reason.UNSUPPORTED_FORMAT)
+    for kind in ("AVIF", "ICO", "JPEG2000", "PPM", "PCX", "DDS", "SGI", "EPS", "ICNS", "QOI", "TGA", "XBM"):
+        encoded = encode(image.convert("1") if kind == "XBM" else image, kind)
+        yield BadImage(f"{kind} file", encoded, Reason.UNSUPPORTED_FORMAT)
     for mode in ("1", "L"):
         yield BadImage("PNM file", encode(image.convert(mode), "PPM"), Reason.UNSUPPORTED_FORMAT)
     starts = {
@@ -176,6 +187,11 @@ def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
         "GIMP": b"gimp xcf file\0",
         "Canon raw": b"II*\0\x10\0\0\0CR\2\0",
         "Fujifilm raw": b"FUJIFILMCCD-RAW 0201",
+        "ILBM": b"FORM\0\0\1\0ILBMBMHD\0\0\0\x14",
+        "DPX": b"SDPX\0\0\x20\0V1.0",
+        "DPX of the other order": b"XPDS\0\x20\0\0V1.0",
+        "Cineon": b"\x80\x2a\x5f\xd7\0\0\4\0",
+        "CUR": b"\0\0\2\0\1\0\x10\x10\0\0\1\0\1\0\x30\0\0\0\x16\0\0\0",
         "DjVu": b"AT&TFORM\0\0\0\x10DJVU",
     }
     for name, start in starts.items():
@@ -184,8 +200,32 @@ def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
     for values in (np.full((4, 5), 70_000, np.int32), np.full((4, 5), 0.5, np.float32)):
         yield BadImage(f"TIFF of {values.dtype}", encode(Image.fromarray(values), "TIFF"), Reason.UNSUPPORTED_FORMAT)
     yield BadImage("L*a*b* TIFF", encode(Image.new("LAB", (4, 4)), "TIFF"), Reason.UNSUPPORTED_FORMAT)
+    yield from _unsupported_tiffs()
+    for number in (4, 5, 6, 9, 11):
+        yield BadImage("BMP of another compression", bmp(4, 4, 24, number, bytes(99)), Reason.UNSUPPORTED_FORMAT)
     for marker, depth in ((0xC3, 8), (0xC1, 12), (0xC5, 8), (0xCB, 8)):
         yield BadImage("JPEG of a rare kind", jpeg_header(8, 8, marker, depth), Reason.UNSUPPORTED_FORMAT)
+
+
+def _unsupported_tiffs() -> Iterator[BadImage]:
+    """Right ones, of kinds that Pillow has not."""
+    floats, alpha = {339: (3, [3])}, {338: (3, [2])}
+    pixels: dict[str, tuple[list[int], int, dict[int, tuple[int, list[int]]]]] = {
+        "RGB of floating-point numbers": ([32] * 3, 2, {339: (3, [3] * 3)}),
+        "halves": ([16], 1, floats),
+        "doubles": ([64], 1, floats),
+        "RGB of 32 bits": ([32] * 3, 2, {}),
+        "16-bit grey with alpha": ([16] * 2, 1, alpha),
+        "five samples": ([8] * 5, 1, {338: (3, [0] * 4)}),
+        "complex numbers": ([64], 1, {339: (3, [6])}),
+        "a colour filter": ([8], 32803, {}),
+        "unknown compression": ([8], 1, {259: (3, [9999])}),
+        "JBIG": ([1], 1, {259: (3, [34661])}),
+    }
+    for name, (bits, colours, more) in pixels.items():
+        for order in "<>":
+            encoded = plain_tiff((4, 4), bits, colours, bytes(2 * sum(bits)), order, more=more)
+            yield BadImage(f"TIFF of {name}", encoded, Reason.UNSUPPORTED_FORMAT)
 
 
 def _other_content(generator: np.random.Generator) -> Iterator[BadImage]:
@@ -194,6 +234,8 @@ def _other_content(generator: np.random.Generator) -> Iterator[BadImage]:
     contents = {
         "text": b"A README.\n",
         "text that begins like a BMP": b"BMW is a maker of cars. So it goes on for a while.",
+        "text with a word like a magic number": b"Like the ILBM format.\nFORM of the PBM kind.\n",
+        "C with sizes": b"#include <stdio.h>\n#define page_width 80\n",
         "text in UTF-8": "Grüße, 你好\n".encode(),
         "web page": b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>",
         "XML": b'<?xml version="1.0"?><annotation></annotation>',
@@ -215,6 +257,7 @@ def _other_content(generator: np.random.Generator) -> Iterator[BadImage]:
     }
     for kind, content in contents.items():
         yield BadImage(kind, content, Reason.NOT_AN_IMAGE)
+    yield BadImage("TGA without a footer", encode(noise(), "TGA")[: -len(TGA_FOOTER)], Reason.NOT_AN_IMAGE)
     for size in (10, 100, 1_000, 10_000):
         for _ in range(5):
             content = b"\x07" + generator.integers(0, 256, size, dtype=np.uint8).tobytes()
@@ -244,18 +287,30 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("PNG with too few rows", png(9, 9, 8, 2, bytes(28)), Reason.TRUNCATED)
     yield BadImage("PNG with one row too few", png(9, 9, 8, 2, (b"\0" + bytes(range(1, 28))) * 8), Reason.TRUNCATED)
     yield BadImage("GIF with too few pixels", short_gif(), Reason.TRUNCATED)
+    yield BadImage("PNG without its palette", png(4, 4, 8, 3, bytes(20)), Reason.UNDECODABLE)
+    first = png_chunk(b"sRGB", b"\0") + png_chunk(b"tEXt", b"Comment\0text")
+    yield BadImage("PNG whose header is not first", image[:8] + first + image[8:], Reason.UNDECODABLE)
+    for place in (26, 27, 28):  # compression, filtering, interlacing
+        odd = png_chunk(b"IHDR", image[16:place] + b"\x09" + image[place + 1 : 29])
+        yield BadImage("PNG of a method that does not exist", image[:8] + odd + image[33:], Reason.UNDECODABLE)
+    yield BadImage("PNG with LF made CRLF", image.replace(b"\n", b"\r\n"), Reason.UNDECODABLE)
+    yield BadImage("PNG with CRLF made LF", image.replace(b"\r\n", b"\n"), Reason.UNDECODABLE)
+    yield BadImage("PNG of 7 bits", bytes(byte & 127 for byte in image), Reason.UNDECODABLE)
+    yield BadImage("PNG read as UTF-8", image.decode("utf-8", "replace").encode(), Reason.UNDECODABLE)
     yield BadImage("PNG of an impossible depth", png(9, 9, 7, 2, bytes(252)), Reason.UNDECODABLE)
     yield BadImage("JPEG without tables", jpeg_header(16, 16), Reason.UNDECODABLE)
     yield BadImage("JPEG without an image", b"\xff\xd8\xff\xe0\0\4JF\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("JPEG without a frame", b"\xff\xd8" + jpeg_segment(0xDA, bytes(10)) + b"\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("GIF without an image", b"GIF89a" + struct.pack("<HHBBB", 5, 5, 0, 0, 0) + b";", Reason.UNDECODABLE)
     yield BadImage("BMP of an impossible depth", bmp(4, 4, 13, data=bytes(99)), Reason.UNDECODABLE)
-    yield BadImage("BMP with JPEG inside", bmp(4, 4, 24, 4, bytes(99)), Reason.UNDECODABLE)
     yield BadImage("BMP of negative width", bmp(-4, 4, 24, data=bytes(99)), Reason.UNDECODABLE)
     yield BadImage("WebP of garbage", webp_canvas(8, 8), Reason.UNDECODABLE)
     yield BadImage("WebP without an image", riff(b"EXIF" + struct.pack("<I", 4) + b"none"), Reason.UNDECODABLE)
     entries = {256: (4, [8]), 257: (4, [8]), 258: (3, [8]), 262: (3, [1]), 273: (4, [8]), 279: (4, [64])}
-    yield BadImage("TIFF of unknown compression", tiff(entries | {259: (3, [9999])}, bytes(64)), Reason.UNDECODABLE)
+    for tag, value in ((258, 0), (258, 99), (277, 2), (262, 9999), (339, 77)):
+        wrong = {258: (3, [8, 8, 8])} if tag == 277 else {}
+        senseless = tiff(entries | wrong | {259: (3, [1]), tag: (3, [value])}, bytes(64))
+        yield BadImage("TIFF whose pixels make no sense", senseless, Reason.UNDECODABLE)
     yield BadImage("TIFF with two widths", tiff(entries | {256: (4, [8, 9])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF of garbage", tiff(entries | {259: (3, [8])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF without a directory", b"II*\0\x08\0\0\0\0\0\0\0\0\0", Reason.UNDECODABLE)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tests.hostile.encoders import bmp, encode, exif, gif, jpeg_segment, noise, png, png_chunk, tiff
+from tests.hostile.encoders import bmp, encode, exif, gif, jpeg_segment, noise, plain_tiff, png, png_chunk
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -48,7 +48,7 @@ def _odd_depths() -> Iterator[OddImage]:
     yield OddImage("16-bit grey PNG", png(4, 2, 16, 0, rows), expected)
     for order in "<", ">":
         data = deep.astype(f"{order}u2").tobytes()
-        yield OddImage(f"16-bit grey TIFF, {order}", _plain_tiff((4, 2), [16], 1, data, order), expected)
+        yield OddImage(f"16-bit grey TIFF, {order}", plain_tiff((4, 2), [16], 1, data, order), expected)
     colours = np.random.default_rng(0).integers(0, 65536, (3, 5, 3), dtype=np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in colours)
     yield OddImage("16-bit RGB PNG", png(5, 3, 16, 2, rows), np.round(colours / 257).astype(np.uint8), tolerance=1)
@@ -118,7 +118,9 @@ def _odd_orientations() -> Iterator[OddImage]:
             turned = png(5, 3, 8, 2, rows, png_chunk(b"eXIf", exif(value, order)[6:]))
             yield OddImage(f"PNG of orientation {value}, {order}", turned, expected)
         yield OddImage(
-            f"TIFF of orientation {value}", _plain_tiff((5, 3), [8, 8, 8], 2, pixels.tobytes(), turned=value), expected
+            f"TIFF of orientation {value}",
+            plain_tiff((5, 3), [8, 8, 8], 2, pixels.tobytes(), more={274: (3, [value])}),
+            expected,
         )
     plain = Image.new("RGB", (16, 8), (200, 200, 200))
     plain.paste((40, 40, 40), (0, 0, 8, 8))
@@ -173,17 +175,6 @@ def _odd_animations() -> Iterator[OddImage]:
     yield OddImage("GIF of many frames", gif((2, 2), [(0, 0, 2, 2)] * 50, colours), many)
 
 
-def _plain_tiff(
-    size: tuple[int, int], bits: list[int], photometric: int, data: bytes, order: str = "<", *, turned: int = 1
-) -> bytes:
-    """A TIFF of one strip without compression."""
-    width, height = size
-    entries = {256: (3, [width]), 257: (3, [height]), 258: (3, bits), 259: (3, [1]), 262: (3, [photometric])}
-    entries |= {273: (4, [0]), 274: (3, [turned]), 277: (3, [len(bits)]), 278: (3, [height]), 279: (4, [len(data)])}
-    place = len(tiff(entries, order=order))
-    return tiff(entries | {273: (4, [place])}, data, order)
-
-
 def _odd_tiffs() -> Iterator[OddImage]:
     image = noise(37, 29)
     pixels = np.asarray(image)
@@ -193,7 +184,7 @@ def _odd_tiffs() -> Iterator[OddImage]:
     yield OddImage("TIFF of strips", encode(image, "TIFF", compression="tiff_lzw", strip_size=500), pixels)
     tags = {317: 2, 305: "a program", 33432: "nobody"}
     yield OddImage("TIFF with a predictor and texts", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=tags), pixels)
-    yield OddImage("inverted TIFF", _plain_tiff((3, 1), [8], 0, b"\0\1\xff"), grey([[255, 254, 0]]))
+    yield OddImage("inverted TIFF", plain_tiff((3, 1), [8], 0, b"\0\1\xff"), grey([[255, 254, 0]]))
     bits = Image.fromarray(np.random.default_rng(0).integers(0, 2, (9, 11), dtype=np.uint8) * 255).convert("1")
     fax = encode(bits, "TIFF", compression="group4")
     yield OddImage("fax TIFF", fax, grey(np.asarray(bits) * 255))
@@ -213,6 +204,13 @@ def _odd_structure() -> Iterator[OddImage]:
     for frames in (0, 5):
         lie = png_chunk(b"acTL", struct.pack(">II", frames, 0))
         yield OddImage(f"PNG that claims {frames} frames twice", whole[:33] + lie * 2 + whole[33:], pixels)
+    for width, height in ((65_535, 1), (1, 65_535)):
+        row = bytes(range(256)) * 256
+        yield OddImage(
+            f"PNG of {width} x {height} pixels",
+            png(width, height, 8, 0, b"".join(b"\0" + row[at : at + width] for at in range(0, 65_535, width))),
+            grey(np.frombuffer(row[:65_535], np.uint8).reshape(height, width)),
+        )
     yield OddImage("interlaced PNG", _interlaced(pixels), pixels)
     black = np.zeros((7, 9, 3), np.uint8)
     yield OddImage("black PNG", encode(Image.fromarray(black), "PNG"), black)
@@ -229,6 +227,11 @@ def _odd_structure() -> Iterator[OddImage]:
         + b"\xff" * 5
     )
     yield OddImage("JPEG with markers in its comment", more + encoded[2:], np.asarray(flat), tolerance=1)
+    for size in ((1_000, 999), (17, 1)):
+        for options in ({"subsampling": 0}, {"subsampling": 2}):
+            least = encode(Image.new("RGB", size, (128, 128, 128)), "JPEG", optimize=True, **options)  # 2 bits for each block
+            shown = grey(np.full((size[1], size[0]), 128))
+            yield OddImage(f"JPEG of {size}, as short as it can be, {options}", least, shown, tolerance=1)
     thumbnail = jpeg_segment(0xE1, exif(1) + encode(noise(8, 8), "JPEG"))
     yield OddImage("JPEG with a thumbnail", encoded[:2] + thumbnail + encoded[2:], np.asarray(flat), tolerance=1)
 

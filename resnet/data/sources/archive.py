@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from resnet.data.archives.reading import Folder, Member, read_archive
-from resnet.data.outcomes import Outcome, Rejected
+from resnet.data.outcomes import Outcome, Reason, Rejected
 from resnet.data.sources.layout import Layout, find_layout
 from resnet.data.sources.source import Source
 
@@ -16,12 +16,17 @@ def archive_source(path: Path) -> Source:
     Raises:
         UserError: the file is no whole archive of the kind that its name says, or a bomb.
     """
-    layout = find_layout(
-        (entry.name, isinstance(entry, Folder))
-        for entry in read_archive(path, contents=False)
-        if not isinstance(entry, Rejected)
-    )
+    layout = find_layout(_names(path))
     return Source(layout.classes, partial(_files, path, layout), layout.notes())
+
+
+def _names(path: Path) -> Iterator[tuple[str, bool]]:
+    """Names, and whether each is a folder's. A class is one also if all that is in it is encrypted."""
+    for entry in read_archive(path, contents=False):
+        if not isinstance(entry, Rejected):
+            yield entry.name, isinstance(entry, Folder)
+        elif entry.reason != Reason.NAME_NOT_USABLE:
+            yield entry.path, False
 
 
 def _files(path: Path, layout: Layout) -> Iterator[Outcome]:

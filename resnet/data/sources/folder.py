@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from resnet.data.outcomes import BadFile, Outcome, Reason, Rejected, check_size, is_text, shown
+from resnet.data.outcomes import MAX_FILE_BYTES, BadFile, Outcome, Reason, Rejected, check_size, is_text, shown
 from resnet.data.sources.layout import Layout, find_layout
 from resnet.data.sources.source import Source
 
@@ -58,25 +58,27 @@ def walk(root: Path) -> Iterator[Entry | Rejected]:
             entry = _look(f"{path}/{child.name}" if path else child.name, child, inside, linked)
             if isinstance(entry, Entry) and entry.is_folder:
                 folders.append(entry.path)
+                if not is_text(entry.path):
+                    continue  # each of its files is rejected by itself
             yield entry
         waiting.extend(reversed(folders))
 
 
 def _look(path: str, child: os.DirEntry[str], inside: str, linked: set[tuple[int, int]]) -> Entry | Rejected:
-    if not is_text(path):
-        return Rejected(shown(path), Reason.NAME_NOT_USABLE, "a name that is not UTF-8")
     try:
         status = child.stat()
     except OSError as error:
         what = f"a link to {shown(os.readlink(child.path))}, which" if child.is_symlink() else "it"  # noqa: PTH115
-        return Rejected(path, Reason.UNREADABLE, f"{what} cannot be reached ({error.strerror})")
+        return Rejected(shown(path), Reason.UNREADABLE, f"{what} cannot be reached ({error.strerror})")
     kind = stat.S_IFMT(status.st_mode)
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
-        return Rejected(path, Reason.UNREADABLE, f"{_KINDS.get(kind, 'a special file')}, not a regular file")
+        return Rejected(shown(path), Reason.UNREADABLE, f"{_KINDS.get(kind, 'a special file')}, not a regular file")
     if kind == stat.S_IFDIR and child.is_symlink():
         why = _not_followed(os.path.realpath(child.path), status, inside, linked)
         if why:
-            return Rejected(path, Reason.UNREADABLE, why)
+            return Rejected(shown(path), Reason.UNREADABLE, why)
+    if kind == stat.S_IFREG and not is_text(path):
+        return Rejected(shown(path), Reason.NAME_NOT_USABLE, "a name that is not UTF-8")
     return Entry(path, is_folder=kind == stat.S_IFDIR)
 
 
@@ -97,12 +99,14 @@ def read_file(path: Path) -> bytes:
         BadFile: it cannot be read, is not a regular file (a FIFO would wait for ever), or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor, not a path)
-            status = os.fstat(descriptor)
+        # Without O_NONBLOCK a FIFO would be waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BadFile(Reason.UNREADABLE, "not a regular file")
             check_size(status.st_size)
-            return file.read()
+            content = file.read(MAX_FILE_BYTES + 1)
+        check_size(len(content))  # it may have grown
+        return content
     except OSError as error:
         raise BadFile(Reason.UNREADABLE, f"it cannot be read ({error.strerror})") from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from resnet.data.outcomes import Candidate, Ignored, Reason, Rejected
+from resnet.errors import UserError
 
 SPLIT_NAMES = {
     "train": "training",
@@ -30,7 +31,7 @@ _IMAGES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff")  #
 _LITTER = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 _LITTER_FOLDERS = {"__macosx", "@eadir", "$recycle.bin"}
 _ABOUT = re.compile(
-    r"(readme|licen[cs]e|copying|notice|citation|changelog)[^.]*(\.(md|txt|rst|html?|pdf|bib|cff))?", re.IGNORECASE
+    r"(readme|licen[cs]e|copying|notice|citation|changelog)([^.]*\.(md|txt|rst|html?|pdf|bib|cff))?", re.IGNORECASE
 )
 
 
@@ -65,7 +66,8 @@ class Layout:
 
     def notes(self) -> tuple[str, ...]:
         """How the folders were understood, where that may surprise."""
-        return (f"the classes were found {self.wrapping} levels down",) if self.wrapping else ()
+        levels = "1 level" if self.wrapping == 1 else f"{self.wrapping} levels"
+        return (f"the classes were found {levels} down",) if self.wrapping else ()
 
 
 def find_layout(entries: Iterable[tuple[str, bool]]) -> Layout:
@@ -82,12 +84,30 @@ def find_layout(entries: Iterable[tuple[str, bool]]) -> Layout:
             known.add(path.split("/")[:-1], has_image=path.lower().endswith(_IMAGES))
     top = known.below_wrapping()
     names = known.children(top)
-    has_splits = {name.casefold() for name in names} <= SPLIT_NAMES.keys() and any(
-        SPLIT_NAMES[name.casefold()] == "training" for name in names
-    )
+    has_splits = _are_splits(sorted(names))
     if has_splits:
         names = {child for name in names for child in known.children((*top, name))}
     return Layout(len(top), has_splits, sorted(names))
+
+
+def _are_splits(names: list[str]) -> bool:
+    """Whether folders are splits and not classes; a network trained on a mixture would learn the split.
+
+    Raises:
+        UserError: some are and some are not, or they are but none is for training.
+    """
+    splits = [name for name in names if name.casefold() in SPLIT_NAMES]
+    if len(splits) < 2:
+        return {SPLIT_NAMES.get(name.casefold()) for name in names} == {"training"}
+    others = [name for name in names if name not in splits]
+    if others:
+        raise UserError(
+            f"the source has the folders {', '.join(map(repr, splits))}, which are named as splits, beside {others[0]!r}: take "
+            "either out, or rename what is a class."
+        )
+    if "training" not in {SPLIT_NAMES[name.casefold()] for name in splits}:
+        raise UserError(f"the source has the splits {', '.join(map(repr, splits))}, but no train; add it, or rename classes.")
+    return True
 
 
 class _Folders:

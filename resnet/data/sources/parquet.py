@@ -43,7 +43,9 @@ def parquet_source(path: Path) -> Source:
     classes = columns[0].names
     if classes is None:
         classes = sorted({label for shard, found in data for label in _texts(shard, found)})
-    return Source(classes, partial(_files, data))
+    others = sorted({name for shard in shards for name in _class_labels(pq.read_schema(shard))} - {columns[0].label})
+    notes = (f"labels are of the column {columns[0].label}, not of {', '.join(others)}",) if others else ()
+    return Source(classes, partial(_files, path, data), notes)
 
 
 def _columns(shard: Path) -> _Columns:
@@ -59,7 +61,10 @@ def _columns(shard: Path) -> _Columns:
             "image layout of Hugging Face, as datasets.Dataset.to_parquet writes it."
         )
     label, names = _label(shard, schema)
-    return _Columns(images[0], label, names, [name for name in ("split", "group") if name in schema.names])
+    others = [name for name in ("split", "group") if name in schema.names]
+    if "split" in others and not _is_text(schema.field("split").type):
+        others.remove("split")  # the number of a fold, say
+    return _Columns(images[0], label, names, others)
 
 
 def _is_image(kind: pa.DataType) -> bool:
@@ -69,21 +74,38 @@ def _is_image(kind: pa.DataType) -> bool:
     return "bytes" in fields and (pa.types.is_binary(fields["bytes"]) or pa.types.is_large_binary(fields["bytes"]))
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    """Also as pandas writes categories."""
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _label(shard: Path, schema: pa.Schema) -> tuple[str, list[str] | None]:
-    """The column of the labels, and the names of whole numbers in it."""
-    features = _features(schema)
-    for name, feature in features.items():
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and name in schema.names and feature.get("names"):
-            return name, [str(label) for label in feature["names"]]
+    """The column of the labels, and the names of whole numbers in it. The one called `label` comes first."""
+    for name, names in sorted(_class_labels(schema).items(), key=lambda item: item[0] != "label"):
+        if pa.types.is_integer(schema.field(name).type):
+            if not (isinstance(names, list) and all(isinstance(label, str) for label in names)):
+                raise UserError(f"{shard} names the classes of {name} as {str(names)[:60]}; expected a list of names.")
+            return name, names
     if "label" not in schema.names:
         raise UserError(f"{shard} has no column label; its columns are {', '.join(schema.names)}: add or rename one.")
     kind = schema.field("label").type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+    if not _is_text(kind):
         raise UserError(
             f"{shard} has labels of type {kind} whose names are not in the schema; expected a ClassLabel with names, as "
             "datasets writes it, or text: write the names as text into the column label."
         )
     return "label", None
+
+
+def _class_labels(schema: pa.Schema) -> dict[str, Any]:
+    """The names of the classes by the column that they are of."""
+    features = {name: feature for name, feature in _features(schema).items() if isinstance(feature, dict)}
+    return {
+        name: feature.get("names")
+        for name, feature in features.items()
+        if feature.get("_type") == "ClassLabel" and name in schema.names
+    }
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
@@ -99,7 +121,7 @@ def _texts(shard: Path, columns: _Columns) -> set[str]:
     return {label for label in labels if label}
 
 
-def _files(shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
+def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
     seen: set[str] = set()
     splits = [_split_of(shard) for shard, _ in shards]
     has_splits = "training" in splits  # a lone test.parquet is just a file
@@ -109,9 +131,10 @@ def _files(shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
             # Without pre_buffer=False all of the file is read into memory at once.
             batches = pq.ParquetFile(shard, pre_buffer=False).iter_batches(_ROWS, columns=names)
             for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
-                path = _name(shard, number, row[columns.image], seen)
+                own = (row[columns.image] or {}).get("path")
+                path = _name(own, f"{shard.relative_to(source.parent)}/{number:07d}", seen)
                 yield _outcome(path, row, columns, split if has_splits else None)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise UserError(f"{shard} is damaged ({str(error).splitlines()[0]}); fetch it again.") from error
 
 
@@ -120,11 +143,11 @@ def _split_of(shard: Path) -> str | None:
     return SPLIT_NAMES.get(shard.stem.partition("-")[0].casefold())
 
 
-def _name(shard: Path, number: int, image: dict[str, Any] | None, seen: set[str]) -> str:
-    """The image's own path, or the row where it has none or one that was there before."""
-    name = (image or {}).get("path")
-    if not name or name in seen:
-        name = f"{shard.stem}/{number:07d}"
+def _name(own: object, row: str, seen: set[str]) -> str:
+    """The image's own path; where it has none or one that was there before, its file and row."""
+    name = own if isinstance(own, str) and own and own not in seen else row
+    while name in seen:
+        name += "'"
     seen.add(name)
     return name
 

@@ -43,11 +43,20 @@ def table_source(path: Path, *, whole_folder: bool = False) -> Source:
         if row.path in seen:
             raise _wrong(path, row.line, f"{row.path} stands in line {seen[row.path]} already, but an image has one line")
         seen[row.path] = row.line
-        if not (path.parent / row.path).exists():
+        if not _is_there(path.parent / row.path):
             raise _wrong(
                 path, row.line, f"there is no {row.path}; paths are relative to the folder of the table, {path.parent}"
             )
-    return Source(sorted(labels), partial(_files, path, whole_folder))
+    alone = f"DVC watches {path} and not the images that it lists; a folder with a labels.csv it watches as a whole"
+    return Source(sorted(labels), partial(_files, path, whole_folder), () if whole_folder else (alone,))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something other than a folder."""
+    try:
+        return path.exists() and not path.is_dir()
+    except OSError:  # a name that is too long for any file
+        return False
 
 
 def _files(path: Path, whole_folder: bool) -> Iterator[Outcome]:
@@ -58,9 +67,11 @@ def _files(path: Path, whole_folder: bool) -> Iterator[Outcome]:
         if whole_folder:
             listed.add(os.path.normpath(row.path))
     for entry in walk(path.parent) if whole_folder else ():
+        if entry.path in listed:
+            continue
         if isinstance(entry, Rejected):
             yield entry
-        elif not entry.is_folder and entry.path not in listed:
+        elif not entry.is_folder:
             yield Ignored(entry.path)
 
 
@@ -69,6 +80,8 @@ def _rows(path: Path) -> Iterator[_Row]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             found = reader.fieldnames or []
+            if any("\0" in name for name in found):
+                raise UserError(f"{path} is not in UTF-8 (it has NUL bytes, as UTF-16 has); save it as UTF-8.")
             for name in ("path", "label"):
                 if name not in found:
                     columns = ", ".join(found) or "none"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from resnet.data.outcomes import Candidate
+from resnet.data.outcomes import Candidate, Outcome, Reason, Rejected
 from resnet.data.sources.layout import SPLIT_NAMES
 from resnet.data.sources.source import Source
 from resnet.errors import UserError
@@ -25,8 +25,7 @@ def tfds_source(name: str) -> Source:
     """
     builder = prepared_builder(name)
     features = builder.info.features
-    image = _feature(name, features, "Image", "images")
-    label = _feature(name, features, "ClassLabel", "class labels")
+    image, label = _keys(name, builder.info)
     known = [split for split in builder.info.splits if split in SPLIT_NAMES]
     splits = known if "train" in known else list(builder.info.splits)
     others = [split for split in builder.info.splits if split not in splits]
@@ -57,6 +56,15 @@ def prepared_builder(name: str) -> Any:
     return builder
 
 
+def _keys(name: str, info: Any) -> tuple[str, str]:
+    """The names of the image and of its label: those that the data set itself names, or the first of their kinds."""
+    named: Any = info.supervised_keys or ()
+    kinds = [type(info.features[key]).__name__ for key in named if isinstance(key, str)]
+    if kinds == ["Image", "ClassLabel"]:
+        return named[0], named[1]
+    return _feature(name, info.features, "Image", "images"), _feature(name, info.features, "ClassLabel", "class labels")
+
+
 def _feature(name: str, features: Any, kind: str, noun: str) -> str:
     """The name of the first feature of a kind."""
     for key, feature in features.items():
@@ -66,7 +74,7 @@ def _feature(name: str, features: Any, kind: str, noun: str) -> str:
     raise UserError(f"tfds:{name} has no {noun}; its features are {found}: choose a data set for image classification.")
 
 
-def _files(builder: Any, splits: list[str], image: str, label: str) -> Iterator[Candidate]:
+def _files(builder: Any, splits: list[str], image: str, label: str) -> Iterator[Outcome]:
     import tensorflow_datasets as tfds
 
     names = builder.info.features[label].names
@@ -77,4 +85,8 @@ def _files(builder: Any, splits: list[str], image: str, label: str) -> Iterator[
         )
         for example in examples.as_numpy_iterator():
             path = f"{split}/{example['tfds_id'].decode()}"
-            yield Candidate(path, names[int(example[label])], partial(bytes, example[image]), SPLIT_NAMES.get(split))
+            number = int(example[label])
+            if not 0 <= number < len(names):  # -1 stands for none, as in test splits whose labels are secret
+                yield Rejected(path, Reason.NO_LABEL, f"its label is {number}")
+                continue
+            yield Candidate(path, names[number], partial(bytes, example[image]), SPLIT_NAMES.get(split))

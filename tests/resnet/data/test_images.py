@@ -1,14 +1,21 @@
 """Decoding, what is known of an image, and resizing. Broken files are in `test_bad_images.py`."""
 
 import hashlib
+import io
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from resnet.data.images import decode, inspect, load, resize_and_crop
+from resnet.data.images import decode, inspect, load, load_and_shrink, resize_and_crop
 from resnet.data.outcomes import BadFile, Reason
 from tests.hostile.encoders import encode, exif, jpeg_header, noise, png, tiff
+from tests.imports import ROOT
 
 LIMIT = 10_000
 
@@ -102,7 +109,7 @@ def test_a_progressive_jpeg_counts_its_coefficients() -> None:
     # Neither has tables and can be decoded. Of 4:4:4, 3 coefficients of 2 bytes are kept for each pixel, beside its 4 bytes.
     for marker, reason in ((0xC0, Reason.UNDECODABLE), (0xC2, Reason.TOO_LARGE)):
         with pytest.raises(BadFile) as caught:
-            decode(jpeg_header(100, 100, marker), LIMIT)
+            decode(jpeg_header(100, 100, marker, data=bytes(200)), LIMIT)
         assert caught.value.reason == reason
 
 
@@ -172,3 +179,54 @@ def test_loading_is_antialiased_and_upright() -> None:
     loaded = load(encode(turned, "JPEG", exif=exif), 32)
     assert loaded[:, :12].max() < 10
     assert loaded[:, -12:].min() > 245
+
+
+@pytest.mark.parametrize(("kind", "size"), [("JPEG", (640, 480)), ("JPEG", (70, 90)), ("PNG", (640, 480)), ("PNG", (50, 40))])
+def test_a_small_picture_comes_with_what_is_loaded(kind: str, size: tuple[int, int]) -> None:
+    encoded = encode(Image.open(io.BytesIO(photograph(*size))), kind)
+    for wanted in (32, 224):
+        pixels, small = load_and_shrink(encoded, wanted, 96)
+        np.testing.assert_array_equal(pixels, load(encoded, wanted))
+        expected = decode(encoded)
+        expected.thumbnail((96, 96))
+        assert small.size == expected.size
+        assert np.abs(np.asarray(small).astype(float) - np.asarray(expected)).mean() < 2.0
+
+
+def test_of_many_threads_one_at_a_time_holds_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = encode(Image.new("RGB", (4_200, 4_200)), "PNG", compress_level=1)  # 71 MB
+    holding: list[int] = []
+    most: list[int] = []
+
+    def resize(image: Image.Image, size: int) -> np.ndarray:
+        holding.append(size)
+        most.append(len(holding))
+        time.sleep(0.05)
+        holding.pop()
+        return resize_and_crop(image, size)
+
+    monkeypatch.setattr("resnet.data.images.resize_and_crop", resize)
+    ways = [lambda: load(encoded, 32), lambda: load_and_shrink(encoded, 32, 96)]
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(way) for way in ways * 2]:
+            done.result()
+    assert most == [1] * 4
+
+
+MEASURE = """
+import pathlib, re, sys
+from concurrent.futures import ThreadPoolExecutor
+from resnet.data.images import load
+encoded = pathlib.Path(sys.argv[1]).read_bytes()
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: load(encoded, 32), range(8)))
+print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024)
+"""  # megabytes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_threads_do_not_keep_the_memory_of_large_images(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(encode(Image.new("RGB", (5_000, 5_000)), "PNG", compress_level=1))  # 100 MB; kept in four arenas 400
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 230

@@ -25,6 +25,7 @@ from resnet.data.raw import read_encoded
 from resnet.data.sources.folder import folder_source
 from resnet.data.sources.source import Source
 from resnet.errors import UserError
+from tests.hostile.images import LIMIT, bad_images
 from tests.pictures import picture, two_classes, write_tree
 
 CLASSES = ["cat", "dög, 'big'"]
@@ -109,7 +110,7 @@ def test_a_full_shard_is_followed_by_another(tmp_path: Path, monkeypatch: pytest
     assert list(kept(tmp_path / "raw")) == [f"{CLASSES[n % 2]}/{n}.png" for n in range(6)]
 
 
-@pytest.mark.parametrize(("classes", "found"), [(["cat"], "1 class \\(cat\\)"), ([], "0 classes \\(none\\)")])
+@pytest.mark.parametrize(("classes", "found"), [(["cat"], "1 class \\('cat'\\)"), ([], "0 classes \\(none\\)")])
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, classes: list[str], found: str) -> None:
     with pytest.raises(UserError, match=f"the source has {found}, but a classifier needs 2 to 65536"):
         ingest(tmp_path / "raw", Source(classes, lambda: iter(())))
@@ -122,7 +123,9 @@ def test_a_source_without_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the source has no usable image \(no files\)"):
         ingest(tmp_path / "raw", folder_source(tmp_path / "tree"))
     (tmp_path / "tree" / "cat" / "1.jpg").touch()
-    with pytest.raises(UserError, match=r"the source has no usable image \(1 empty\)"):
+    with pytest.raises(
+        UserError, match=r"the source has no usable image \(1 empty\); the first are 'cat/1\.jpg' \(empty: no bytes\)"
+    ):
         ingest(tmp_path / "raw", folder_source(tmp_path / "tree"))
 
 
@@ -146,8 +149,28 @@ def test_a_bad_file_ends_the_run_on_request(tmp_path: Path) -> None:
 def test_too_many_bad_files_end_the_run(tmp_path: Path) -> None:
     of = source(*(file(f"cat/{n}", picture(n)) for n in range(8)), file("cat/x", b""), file("cat/y", b"text"))
     assert ingest(tmp_path / "raw", of, max_rejected=0.2).rejected.total() == 2
-    with pytest.raises(UserError, match=r"2 of 10 files were rejected \(1 empty, 1 not_an_image\), more than ingest"):
+    (tmp_path / "raw" / "marker").touch()
+    with pytest.raises(
+        UserError, match=r"2 of 10 files were rejected \(1 empty, 1 not_an_image\), more than .*rejected\.csv lists all"
+    ):
         ingest(tmp_path / "raw", of, max_rejected=0.19)
+    assert [row["path"] for row in lines(tmp_path, "rejected")] == ["cat/x", "cat/y"]
+    assert (tmp_path / "raw" / "marker").exists()  # the old one stays
+    ingest(tmp_path / "raw", of, max_rejected=0.2)
+    assert not (tmp_path / "rejected.csv").exists()
+
+
+def test_names_that_no_table_could_hold_are_rejected(tmp_path: Path) -> None:
+    ledger = ingest(tmp_path / "raw", source(file("cat/1", picture(1)), file(f"cat/{'x' * 140_000}", picture(2))))
+    assert ledger.rejected == Counter(name_not_usable=1)
+    assert kept(tmp_path / "raw") == {"cat/1": picture(1)}
+
+
+def test_classes_must_be_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="names the class 'a' twice"):
+        ingest(tmp_path / "raw", Source(["a", "a", "b"], lambda: iter(())))
+    with pytest.raises(UserError, match=r"a name of a class is not valid Unicode \('\\ud800'\)"):
+        ingest(tmp_path / "raw", Source(["a", "\ud800"], lambda: iter(())))
 
 
 def test_of_images_of_equal_pixels_the_first_is_kept(tmp_path: Path) -> None:
@@ -300,3 +323,18 @@ def test_a_source_yields_what_a_rejected_line_says(tmp_path: Path) -> None:
     found = [outcome for outcome in folder_source(tmp_path / "tree").files() if isinstance(outcome, Rejected)]
     ingest(tmp_path / "raw", folder_source(tmp_path / "tree"))
     assert [row["path"] for row in lines(tmp_path / "raw", "rejected")] == [outcome.path for outcome in found] == ["stray.png"]
+
+
+def test_hundreds_of_bad_files_are_listed_with_path_and_reason(tmp_path: Path) -> None:
+    bad = bad_images()
+    assert len(bad) >= 300
+    expected = {}
+    for number, image in enumerate(bad):
+        path = f"{('cat', 'dog')[number % 2]}/{number:03d}.jpg"  # whatever it is: names do not count
+        expected[path] = str(image.reason)
+        (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / path).write_bytes(image.encoded)
+    two_classes(tmp_path / "tree", each=2)
+    ledger = write_raw(tmp_path / "raw", folder_source(tmp_path / "tree"), max_pixels=LIMIT)
+    assert {row["path"]: row["reason"] for row in lines(tmp_path / "raw", "rejected")} == expected
+    assert ledger.accepted == 4

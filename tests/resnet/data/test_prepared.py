@@ -2,11 +2,13 @@
 
 import csv
 import io
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL import Image
@@ -16,7 +18,7 @@ from resnet.data.ingestion import write_raw
 from resnet.data.manifest import Manifest, read_manifest
 from resnet.data.outcomes import Candidate
 from resnet.data.prepared import choose_pictured, write_index, write_prepared
-from resnet.data.similar import find_similar, leaks, write_similar
+from resnet.data.similar import find_similar, leaks, shortlist, write_similar
 from resnet.data.sources.source import Source
 from resnet.errors import UserError
 from tests.pictures import picture
@@ -74,6 +76,56 @@ def test_images_that_look_alike_are_found_and_leaks_told_apart(tmp_path: Path) -
     assert (first["path"], first["split"], first["other"], first["other_split"]) == ("004", "training", "020", "test")
     assert second["other_split"] == "training"
     assert int(first["distance"]) > 0
+
+
+def alike(fingerprints: npt.NDArray[np.uint8]) -> Manifest:
+    """A manifest of images of which only the perceptual hashes are given, (images, 8)."""
+    images = len(fingerprints)
+    pixel_hashes = np.arange(32 * images, dtype=">u4").view(np.uint8).reshape(images, -1)[:, -32:].copy()
+    nothing: list[str | None] = [None] * images
+    return Manifest(
+        [f"{n:03d}" for n in range(images)], np.zeros(images, np.uint16), nothing, nothing, pixel_hashes, fingerprints
+    )
+
+
+def all_pairs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    return list(itertools.combinations(rows, 2))
+
+
+def test_the_nearest_of_many_pairs_are_listed() -> None:
+    bits = np.tri(30, 64, -1, dtype=np.uint8)  # image n has n bits, so n and m are |n - m| apart
+    pairs = np.array(all_pairs(range(30)))
+    listed = shortlist(alike(np.packbits(bits, axis=1)), pairs, np.zeros(30, np.int8))
+    # An image in the middle has its ten nearest within 5; towards the ends these are no longer mutual.
+    assert listed.tolist() == [[one, other] for one, other in pairs.tolist() if other - one <= 5]
+
+
+def test_few_pairs_are_all_listed() -> None:
+    pairs = np.array(all_pairs(range(11)))
+    assert shortlist(alike(np.zeros((11, 8), np.uint8)), pairs, np.zeros(11, np.int8)).tolist() == pairs.tolist()
+    assert shortlist(alike(np.zeros((2, 8), np.uint8)), pairs[:0], np.zeros(2, np.int8)).tolist() == []
+
+
+def test_of_a_crowd_ten_pairs_of_an_image_and_one_of_each_other_are_listed() -> None:
+    pairs = np.array(all_pairs(range(60)))
+    listed = shortlist(alike(np.zeros((60, 8), np.uint8)), pairs, np.zeros(60, np.int8))
+    assert len(listed) == 104  # all 55 of images 0 to 10, and 0 with each of the other 49
+    star = pairs[pairs[:, 0] == 0]
+    assert shortlist(alike(np.zeros((60, 8), np.uint8)), star, np.zeros(60, np.int8)).tolist() == star.tolist()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_image_of_a_leak_keeps_one(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    splits = generator.choice(np.arange(3, dtype=np.int8), 200, p=[0.9, 0.05, 0.05])
+    pairs = np.array([pair for first in range(0, 200, 50) for pair in all_pairs(range(first, first + 50))])
+    pairs = pairs[generator.random(len(pairs)) < 0.8]
+    listed = shortlist(alike(generator.integers(0, 256, (200, 8), dtype=np.uint8)), pairs, splits)
+    assert len(listed) <= 6 * 200
+    assert set(map(tuple, listed.tolist())) < set(map(tuple, pairs.tolist()))
+    assert set(listed.ravel().tolist()) == set(pairs.ravel().tolist())
+    across, listed_across = (some[splits[some[:, 0]] != splits[some[:, 1]]] for some in (pairs, listed))
+    assert set(listed_across.ravel().tolist()) == set(across.ravel().tolist())
 
 
 def test_copies_across_splits_that_the_source_gives_are_leaks(tmp_path: Path) -> None:

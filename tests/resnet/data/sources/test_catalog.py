@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from resnet.data.outcomes import Candidate
+from resnet.data.outcomes import Candidate, Rejected
 from resnet.data.sources.catalog import open_source
 from resnet.errors import UserError
 from tests.pictures import picture, write_tree
@@ -41,6 +41,20 @@ def test_a_zip_of_a_folder_is_the_folder(tmp_path: Path, around: str) -> None:
         for path, content in FILES.items():
             archive.writestr(f"{around}{path}", content)
     assert read(str(tmp_path / "pets.zip")) == FILES
+
+
+def test_a_class_whose_files_are_all_encrypted_is_not_lost(tmp_path: Path) -> None:
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in FILES.items():
+            archive.writestr(name, content)
+    whole = bytearray(path.read_bytes())
+    for at in [n for n in range(len(whole)) if whole[n : n + 4] == b"PK\x01\x02" and whole[n + 46 : n + 49] == b"dog"]:
+        whole[at + 8] |= 1  # what the directory says of a member that is encrypted
+    path.write_bytes(whole)
+    source = open_source(str(path))
+    assert source.classes == ["cat", "dog"]
+    assert {file.path for file in source.files() if isinstance(file, Rejected)} == {f"dog/{n}.png" for n in range(3)}
 
 
 def test_a_folder_may_be_a_table_or_parquet(tmp_path: Path) -> None:

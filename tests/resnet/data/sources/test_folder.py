@@ -43,7 +43,12 @@ def test_names_that_are_hard_to_write_are_names(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf8_is_shown_and_rejected(tmp_path: Path) -> None:
     write_tree(tmp_path, {"cat/1.jpg": b"1", "dog/1.jpg": b"1"})
     (Path(os.fsdecode(os.fsencode(tmp_path) + b"/cat/\xff\xfe.jpg"))).write_bytes(b"1")
-    assert reason(outcomes(tmp_path)[r"cat/\xff\xfe.jpg"]) == ("name_not_usable", "a name that is not UTF-8")
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/c\xff"))
+    write_tree(folder, {"1.jpg": b"1", "deeper/2.jpg": b"2"})
+    found = outcomes(tmp_path)
+    for path in (r"cat/\xff\xfe.jpg", r"c\xff/1.jpg", r"c\xff/deeper/2.jpg"):
+        assert reason(found[path]) == ("name_not_usable", "a name that is not UTF-8")
+    assert len(found) == 5
 
 
 def fifo(path: Path) -> None:
@@ -136,6 +141,8 @@ def test_a_file_that_is_no_regular_one_or_gone_or_too_large_is_not_read(tmp_path
         read_file(tmp_path / "fifo")
     with pytest.raises(BadFile, match=r"unreadable: it cannot be read \(No such file or directory\)"):
         read_file(tmp_path / "gone")
+    with pytest.raises(BadFile, match="unreadable: "):
+        read_file(tmp_path)
     with (tmp_path / "large").open("wb") as file:
         file.truncate(2**27 + 1)  # without a byte on the disk
     with pytest.raises(BadFile, match="too_large: 134,217,729 bytes; at most 134,217,728 are read"):

@@ -4,6 +4,7 @@ import pytest
 
 from resnet.data.outcomes import Candidate, Ignored, Rejected
 from resnet.data.sources.layout import Layout, find_layout, is_ignored
+from resnet.errors import UserError
 
 
 def layout(*files: str, folders: tuple[str, ...] = ()) -> Layout:
@@ -33,11 +34,23 @@ def test_folders_of_splits_have_the_classes_inside(validation: str) -> None:
     assert found.place("test/3.jpg") == ("test", None)
 
 
-@pytest.mark.parametrize("names", [("train", "bus", "plane"), ("test", "val"), ("test", "trial")])
+@pytest.mark.parametrize("names", [("train", "bus", "plane"), ("test", "trial")])
 def test_classes_that_are_called_like_splits_stay_classes(names: tuple[str, ...]) -> None:
     found = layout(*(f"{name}/{n}.jpg" for name in names for n in range(2)))
     assert found.classes == sorted(names)
     assert not found.has_splits
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train", "test", "extra"), "the folders 'test', 'train', which are named as splits, beside 'extra': take either out"),
+        (("test", "val"), "the splits 'test', 'val', but no train"),
+    ],
+)
+def test_splits_beside_something_else_are_refused(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        layout(*(f"{name}/{kind}/1.jpg" for name in names for kind in ("cat", "dog")))
 
 
 def test_a_folder_around_everything_does_not_count() -> None:
@@ -83,7 +96,7 @@ def test_what_is_no_image_by_design_is_ignored(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["a/readme.jpg", "a/thumbs.png", "readmission/1.jpg", "a/license plate.jpg", "a/notes.txt", "a/1"]
+    "path", ["a/readme.jpg", "a/thumbs.png", "readmission/1.jpg", "a/license plate.jpg", "a/NOTICE 7", "a/notes.txt", "a/1"]
 )
 def test_what_may_be_an_image_is_not(path: str) -> None:
     assert not is_ignored(path)

@@ -39,8 +39,8 @@ def test_numbers_get_their_names_from_the_schema(tmp_path: Path) -> None:
     assert source.classes == NAMES
     assert candidates(found) == [
         ("a.png", "dog", None, None),
-        ("x/0000001", "cat", None, None),
-        ("x/0000002", "dog", None, None),
+        ("x.parquet/0000001", "cat", None, None),
+        ("x.parquet/0000002", "dog", None, None),
     ]
     assert [file.read() for file in found if isinstance(file, Candidate)] == [b"1", b"2", b"3"]
 
@@ -77,7 +77,7 @@ def test_rows_that_say_too_little_are_rejected(tmp_path: Path) -> None:
         ("no_label", "its label is None"),
         ("no_label", "its label is 2"),
         "c",
-        "x/0000003",
+        "x.parquet/0000003",
         ("no_label", "its split is 'future', not train, validation or test"),
     ]
     for file in found[2:4]:
@@ -96,6 +96,55 @@ def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(UserError, match="is damaged or no Parquet file"):
         parquet_source(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "message"),
+    [
+        (3, [0], "names the classes of label as 3; expected a list of names"),
+        ([1, 2], [0], "names the classes of label as"),
+        (NAMES, [0.5], "has labels of type double whose names are not in the schema"),
+        (NAMES, [[0]], "has labels of type list"),
+    ],
+)
+def test_labels_of_another_kind_are_refused(tmp_path: Path, names: Any, labels: list[Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=names, label=labels))
+
+
+def test_the_column_called_label_comes_first_and_others_are_told(tmp_path: Path) -> None:
+    kinds = {name: {"names": names, "_type": "ClassLabel"} for name, names in [("coarse", ["pet", "car"]), ("label", NAMES)]}
+    image = pa.array([{"bytes": b"1", "path": "a"}], IMAGE)
+    table = pa.table({"image": image, "coarse": [1], "label": [0], "split": [3]})
+    metadata = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert source.notes == ("labels are of the column label, not of coarse",)
+    assert candidates(list(source.files())) == [("a", "cat", None, None)]
+
+
+def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
+    labels = pa.array(["b", "a", "b"]).dictionary_encode()
+    image = pa.array([{"bytes": b"1", "path": str(n)} for n in range(3)], IMAGE)
+    pq.write_table(pa.table({"image": image, "label": labels}), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert source.classes == ["a", "b"]
+    assert [label for _, label, _, _ in candidates(list(source.files()))] == ["b", "a", "b"]
+
+
+def test_paths_are_unique_whatever_the_files_say(tmp_path: Path) -> None:
+    for folder in (".", "data"):
+        write(tmp_path / folder / "x.parquet", [(b"1", None), (b"2", "source/x.parquet/0000000")], label=[0, 1])
+    found = candidates(list(parquet_source(tmp_path).files()))
+    assert len({path for path, *_ in found}) == 4
+
+
+def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
+    raw = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    image = pa.StructArray.from_arrays([pa.array([b"1"], pa.binary()), raw], ["bytes", "path"])
+    pq.write_table(pa.table({"image": image, "label": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x\.parquet is damaged"):
+        list(parquet_source(tmp_path / "x.parquet").files())
 
 
 def test_files_of_different_data_sets_are_refused(tmp_path: Path) -> None:

@@ -52,6 +52,9 @@ def test_files_that_the_table_of_a_folder_does_not_list_are_accounted_for(tmp_pa
         ("path,label\na/1.jpg,x\na/9.jpg,x\n", "line 3: there is no a/9.jpg; paths are relative to the folder of the table"),
         ("path,label\na/1.jpg,\n", "line 2: the label of a/1.jpg is empty; give it one, or take the line out"),
         ("path,label\na/1.jpg\n", "line 2: the label of a/1.jpg is empty"),
+        ("path,label\na,x\n", "line 2: there is no a; paths"),  # a folder
+        (f"path,label\n{'x' * 300},x\n", "line 2: there is no xxx"),
+        (f"path,label\n{'x/' * 3000},x\n", "line 2: there is no x/x"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label,split\na/1.jpg,x,future\n", "line 2: the split 'future' is unknown; use train, validation or test"),
         ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there is no 3;"),
@@ -67,6 +70,17 @@ def test_a_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: st
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"labels\.csv is not in UTF-8 \(invalid .* byte at byte 19\); save it as UTF-8"):
         table_source(table(tmp_path, "path,label\na/1.jpg,ä\n", "latin-1"))
+
+
+def test_a_table_in_utf_16_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels\.csv is not in UTF-8"):
+        table_source(table(tmp_path, "path,label\na/1.jpg,x\n", "utf-16-le"))
+
+
+def test_what_dvc_watches_is_said(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label\na/1.jpg,x\n")
+    assert "DVC watches" in table_source(path).notes[0]
+    assert table_source(path, whole_folder=True).notes == ()
 
 
 def test_a_table_that_is_cut_in_a_quotation_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet.data.outcomes import Candidate
+from resnet.data.outcomes import Candidate, Rejected
 from resnet.data.sources.tfds import tfds_source
 from resnet.errors import UserError
 from tests.imports import ROOT
@@ -45,6 +45,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     rows = [{"image": pixels(n), "label": n % 2} for n in range(5)]
     store("animals", image | label, {"train": rows[:3], "test": rows[3:], "unlabelled": rows[:1]})
+    secret = [{"image": pixels(n), "label": -1} for n in range(2)]
+    store("contest", image | label, {"train": rows, "test": secret})
     store("numbers", {"x": tfds.features.Scalar(np.int64)} | label, {"train": [{"x": 1, "label": 0}]})
     store("pictures", image, {"train": [{"image": pixels(1)}]})
     return folder
@@ -71,6 +73,12 @@ def test_images_come_encoded_with_their_label_and_split() -> None:
     assert len({file.path for file in found}) == 5
     for number, file in enumerate(found):
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(file.read()))), pixels(number))
+
+
+def test_a_label_that_is_secret_is_none() -> None:
+    found = list(tfds_source("contest").files())
+    assert [file.detail for file in found if isinstance(file, Rejected)] == ["its label is -1"] * 2
+    assert len(found) == 7
 
 
 def test_what_is_no_data_set_for_classification_is_refused() -> None:

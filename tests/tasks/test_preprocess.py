@@ -1,0 +1,67 @@
+"""What `preprocess` says of the data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from resnet.data.ingestion import write_raw
+from resnet.data.manifest import read_manifest
+from resnet.data.outcomes import Candidate
+from resnet.data.similar import find_similar
+from resnet.data.sources.source import Source
+from tasks.preprocess import Preprocess, preprocess
+from tests.pictures import picture
+
+CLASSES = ["cat", "dog", "owl"]
+Image = tuple[bytes, str, str | None, str | None]
+PARAMETERS = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report")
+
+
+def notes(folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The lines that `preprocess` prints for images: each with its class, split and group."""
+    files = [
+        Candidate(f"{n:03d}", label, lambda encoded=encoded: encoded, split, group)  # type: ignore[misc]
+        for n, (encoded, label, split, group) in enumerate(images)
+    ]
+    write_raw(folder / "raw", Source(CLASSES, lambda: iter(files)), max_pixels=10**6)
+    preprocess(PARAMETERS, raw=folder / "raw", prepared=folder / "prepared")
+    return capsys.readouterr().out.splitlines()
+
+
+def given(split: str, classes: Sequence[str], first: int) -> list[Image]:
+    return [(picture(first + n), label, split, None) for n, label in enumerate(classes)]
+
+
+def test_classes_that_a_given_split_lacks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [*given("training", CLASSES, 0), *given("validation", ["dog", "cat"], 10), *given("test", ["dog"], 20)]
+    assert notes(tmp_path, images, capsys) == [
+        "preprocess: 3 training, 2 validation, 1 test images of 32 pixels",
+        "preprocess: 1 class ('owl') is not in the validation split that the source gives",
+        "preprocess: 2 classes ('cat' and others) are not in the test split that the source gives",
+    ]
+
+
+def test_one_pair_and_one_group_are_told_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images: list[Image] = [
+        *given("training", CLASSES, 0),
+        *given("validation", CLASSES, 10),
+        *given("test", CLASSES, 20),
+        (picture(0), "cat", "test", "g"),
+        (picture(30), "cat", "training", "g"),
+    ]
+    assert notes(tmp_path, images, capsys)[1:] == [
+        f"preprocess: 1 pair of images looks alike, 1 across splits; see {tmp_path / 'prepared' / 'near_duplicates.csv'}",
+        "preprocess: 1 group ('g') is in more than one of the splits that the source gives",
+    ]
+
+
+def test_pairs_that_are_not_listed_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    encoded = [picture(9, size=(96, 96), kind="JPEG", quality=quality) for quality in range(70, 90)]
+    alike: list[Image] = [(image, "cat", "training", None) for image in encoded]
+    images = [*given("training", CLASSES, 100), *given("validation", CLASSES, 110), *given("test", CLASSES, 120), *alike]
+    told = notes(tmp_path, images, capsys)[1]
+    written = len((tmp_path / "prepared" / "near_duplicates.csv").read_text("utf-8").splitlines()) - 1
+    in_all = len(find_similar(read_manifest(tmp_path / "raw", CLASSES), near=True))
+    assert in_all > written
+    assert told.startswith(f"preprocess: {in_all} pairs of images look alike, none across splits; {written} of them are in ")
