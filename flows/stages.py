@@ -30,24 +30,24 @@ class Policy:
 
     Attributes:
         describe: what the UI says of it.
-        tags: in the UI.
+        tags: in the UI; each costs a call to the server, which asks whether there is a limit on the tag.
         retries: after anything but a mistake of the user's.
         slot: whether it wants one of the machine's slots for training.
     """
 
     describe: str
-    tags: tuple[str, ...]
+    tags: tuple[str, ...] = ()
     retries: int = 0
     slot: bool = False
 
 
 POLICIES = {
-    "ingest": Policy("Bring the images of a source in", ("data", "network"), retries=2),  # sources on other machines
-    "preprocess": Policy("Decode, resize and split the images", ("data",)),
-    "build": Policy("Make the network and its first weights", ("model",)),
-    "train": Policy("Train, and keep the best weights", ("model", "gpu"), retries=1, slot=True),  # killed for its memory
-    "evaluate": Policy("Measure on the test split", ("model",)),
-    "render": Policy("Draw the curves and the report", ("report",)),
+    "ingest": Policy("Bring the images of a source in as they are", tags=("network",), retries=2),
+    "preprocess": Policy("Decode and resize the images; cut the splits"),
+    "build": Policy("Make the network and its first weights"),
+    "train": Policy("Train; keep the best weights by the validation split", tags=("gpu",), retries=1, slot=True),
+    "evaluate": Policy("Measure on the test split"),
+    "render": Policy("Draw the curves and the report"),
 }
 _RETRY_SECONDS = 10
 _STATUS = re.compile(r"exited with (-?\d+)$")

@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed, State
 
+from flows.artifacts import publish
 from flows.overrides import parse
 from flows.stages import run_logger, stage_task
 from flows.workspace import Request, opened
@@ -52,6 +53,7 @@ def train_resnet(
             measured = evaluate(workspace, prepared, trained)
             render(workspace, prepared, network, trained, measured)
             saved = workspace.save(name, logger.info)
+            publish(workspace.root, saved, workspace.commit)
     except UserError as error:
         return Failed(message=str(error))
     return Completed(message=f"Experiment {saved}")
