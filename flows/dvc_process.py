@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,17 @@ from flows.dvc_program import GRACE_SECONDS
 from resnet.errors import UserError
 
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
+
+
+_ending = threading.Event()
+_alive: "weakref.WeakSet[DvcProcess]" = weakref.WeakSet()
+
+
+def interrupt_all() -> None:
+    """Ends what runs in other threads' processes, and lets none be started: a signal reaches the main thread alone."""
+    _ending.set()
+    for process in list(_alive):
+        process.interrupt()
 
 
 class Interrupted(Exception):
@@ -39,6 +51,7 @@ class DvcProcess:
         self._process: subprocess.Popen[str] | None = None
         self._interrupted = False
         self._kill: threading.Timer | None = None
+        _alive.add(self)
 
     def __enter__(self) -> Self:
         self.start()
@@ -59,7 +72,7 @@ class DvcProcess:
         Raises:
             Interrupted: the run is being ended.
         """
-        if self._interrupted:
+        if self._interrupted or _ending.is_set():
             raise Interrupted("the run is being ended")
         if self._process is not None and self._process.poll() is None:
             return

@@ -22,6 +22,11 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
     return {name: value(text) for name, text in map(_split, assignments)}
 
 
+def parse_lists(assignments: Iterable[str]) -> dict[str, list[Any]]:
+    """Makes `{"seed": [0, 1]}` of `["seed=0,1"]`; see `parse`."""
+    return {name: value(f"[{text}]") for name, text in map(_split, assignments)}
+
+
 def value(text: str) -> Any:
     """A value as `params.yaml` has it: `3`, `0.01`, `1e-5`, `sgd`, `[1, 1]`, `true`.
 

@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from flows.artifacts import Progress
-from flows.dvc_process import DvcError
+from flows.dvc_process import DvcError, Interrupted
 from flows.locks import slot
 from flows.workspace import Workspace
 from resnet.errors import UserError
@@ -80,7 +80,7 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
     def run(workspace: Workspace, upstream: tuple[State[None], ...]) -> State[None]:
         try:
             return bring_up_to_date(workspace, stage, policy, run_logger())
-        except UserError as error:
+        except (UserError, Interrupted) as error:
             return Failed(message=str(error))  # a state of our own, since an exception's is its traceback
 
     def checked(workspace: Workspace, *upstream: State[None]) -> State[None]:

@@ -10,6 +10,7 @@ from prefect.states import Completed, Failed, State
 
 from flows.artifacts import publish
 from flows.overrides import parse
+from flows.results import Result, read_result
 from flows.stages import run_logger, stage_task
 from flows.workspace import Request, opened
 from resnet.errors import UserError
@@ -30,7 +31,7 @@ def train_resnet(
     in_place: bool = False,
     include_changes: bool = False,
     keep_checkout: bool = False,
-) -> State[None]:
+) -> State[Result]:
     """Trains, measures and explains a ResNet-50; the result is a DVC experiment.
 
     Args:
@@ -52,11 +53,11 @@ def train_resnet(
             trained = train(workspace, prepared, network)
             measured = evaluate(workspace, prepared, trained)
             render(workspace, prepared, network, trained, measured)
-            saved = workspace.save(name, logger.info)
-            publish(workspace.root, saved, workspace.commit)
+            result = read_result(workspace.root, workspace.save(name, logger.info))
+            publish(workspace.root, result, workspace.commit)
     except UserError as error:
         return Failed(message=str(error))
-    return Completed(message=f"Experiment {saved}")
+    return Completed(message=f"Experiment {result.experiment}", data=result)
 
 
 def main(arguments: list[str] | None = None) -> int:
