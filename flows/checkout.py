@@ -10,9 +10,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from flows.locks import held, is_held
 from resnet.errors import UserError
 
 
@@ -84,15 +85,28 @@ def private_folder(folder: Path, name: str, keep: bool, on_kept: Callable[[Path]
         on_kept: see `keep`.
     """
     parent = folder / ".dvc" / "tmp" / "flows" / "checkouts"
-    parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
-    try:
-        yield made
-    finally:
-        if keep:
-            on_kept(made)
-        else:
-            shutil.rmtree(made, ignore_errors=True)
+    with ExitStack() as stack:
+        with held(parent / "all.lock"):
+            _remove_abandoned(parent)
+            made = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
+            alive = made.with_name(f"{made.name}.lock")
+            stack.enter_context(held(alive))
+        try:
+            yield made
+        finally:
+            if keep:
+                on_kept(made)
+            else:
+                shutil.rmtree(made, ignore_errors=True)
+            alive.unlink()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Removes the checkouts of runs that were killed, and nothing that was kept on request."""
+    for alive in parent.glob("*?-*.lock"):
+        if not is_held(alive):
+            shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
+            alive.unlink()
 
 
 def clone(folder: Path, into: Path, commit: str, tree: str | None = None) -> None:

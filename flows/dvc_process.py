@@ -156,7 +156,8 @@ class DvcProcess:
         assert process.stdout is not None
         try:
             for line in process.stdout:
-                on_line(line.rstrip())
+                if line.strip() and not line.startswith(self._mark):
+                    on_line(line.rstrip())
             process.wait()
         except BaseException:
             self._signal(signal.SIGKILL)

@@ -22,7 +22,7 @@ _POLL_SECONDS = 0.5
 
 
 @contextmanager
-def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def held(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Holds a lock; calls `on_wait` first if another run holds it."""
     descriptor = _open(path)
     try:
@@ -31,6 +31,15 @@ def held(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
             while not _try(descriptor):  # not in the kernel, where a thread could not be told to stop
                 time.sleep(_POLL_SECONDS)
         yield
+    finally:
+        os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds a lock."""
+    descriptor = _open(path)
+    try:
+        return not _try(descriptor)
     finally:
         os.close(descriptor)
 

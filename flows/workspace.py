@@ -1,7 +1,7 @@
 """Where a run works, and what it was asked for: the work tree itself, or a checkout of its own at a revision."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,13 +74,13 @@ class Workspace:
         ran: bool = self.dvc.request("reproduce", on_line, root=str(self.root), stage=stage, environment=dict(environment))["ran"]
         return ran
 
-    def lock(self, name: str, on_wait: Callable[[], None]) -> Any:
+    def lock(self, name: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
         """Holds a lock among the runs of the project."""
         return held(self.home / ".dvc" / "tmp" / "flows" / "locks" / f"{name}.lock", on_wait)
 
     def save(self, wanted: str, on_line: Callable[[str], None]) -> str:
         """Saves the results as an experiment of the project and returns its name."""
-        with self.lock("experiments", lambda: None):
+        with self.lock("experiments"):
             name = checkout.experiment_name(wanted, checkout.git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
             self.dvc.request("save", on_line, root=str(self.root), name=name, push=self.root != self.home)
         return name
