@@ -141,7 +141,7 @@ def experiment_name(wanted: str, taken: str) -> str:
     Returns:
         A name of letters, digits and `._-`, at most 100 of them, that begins and ends in a letter, digit or underscore.
     """
-    name = re.sub(r"[^\w.-]+|\.{2,}|\.lock\b", "-", wanted, flags=re.ASCII)[:100].strip(".-") or "run"
+    name = re.sub(r"[^\w.]+|\.{2,}|\.lock\b", "-", wanted, flags=re.ASCII)[:100].strip(".-") or "run"
     others = {line.rpartition("/")[2] for line in taken.splitlines()}
     number, free = 1, name
     while free in others:
