@@ -3,6 +3,7 @@
 The stages' commands are in its process group. That is what lets them be ended: DVC itself does not hand on a SIGTERM.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -61,7 +62,7 @@ class DvcProcess:
         if self._process is None:
             return
         if kind is None or issubclass(kind, Exception):
-            self._close(self._process)
+            self._end(self._process)
         else:  # SIGTERM or Ctrl-C
             self.interrupt()
             self._drain(self._process, print)
@@ -74,8 +75,10 @@ class DvcProcess:
         """
         if self._interrupted or _ending.is_set():
             raise Interrupted("the run is being ended")
-        if self._process is not None and self._process.poll() is None:
-            return
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            _close_pipes(self._process)
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -112,16 +115,14 @@ class DvcProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         last = "it printed nothing"
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it ended in between
             print(json.dumps({"do": do, **arguments}), file=process.stdin, flush=True)
-            for line in process.stdout:
-                if line.startswith(self._mark):
-                    return self._checked(json.loads(line.removeprefix(self._mark)))
-                if line.strip():
-                    last = line.rstrip()
-                    on_line(last)
-        except BrokenPipeError:
-            pass
+        for line in process.stdout:
+            if line.startswith(self._mark):
+                return self._checked(json.loads(line.removeprefix(self._mark)))
+            if line.strip():
+                last = line.rstrip()
+                on_line(last)
         if self._interrupted:
             raise Interrupted("the run is being ended")
         raise DvcError(f"the process that runs DVC ended with code {process.wait()} while it was to {do}: {last}")
@@ -144,7 +145,7 @@ class DvcProcess:
             raise DvcError(answer["error"])
         return answer
 
-    def _close(self, process: subprocess.Popen[str]) -> None:
+    def _end(self, process: subprocess.Popen[str]) -> None:
         assert process.stdin is not None
         process.stdin.close()
         self._kill = threading.Timer(GRACE_SECONDS, self._signal, [signal.SIGKILL])
@@ -166,11 +167,16 @@ class DvcProcess:
             if self._kill is not None:
                 self._kill.cancel()
                 self._kill = None
-            process.stdout.close()
+            _close_pipes(process)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
-            except ProcessLookupError:
-                pass
+
+
+def _close_pipes(process: subprocess.Popen[str]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
