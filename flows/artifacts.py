@@ -4,7 +4,6 @@ import base64
 import re
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
@@ -21,7 +20,7 @@ class Progress:
     def __init__(self, stage: str) -> None:
         """Takes the stage whose lines are seen."""
         self._stage = stage
-        self._artifact: UUID | None = None
+        self._artifact: Any = None
 
     def see(self, line: str) -> None:
         """Takes note of a line of output."""
@@ -30,8 +29,7 @@ class Progress:
             return
         share, words = 100 * int(match[1]) / int(match[2]), f"epoch {match[1]} of {match[2]}: {match[3]}"
         if self._artifact is None:
-            made: Any = create_progress_artifact(progress=share, key=f"{self._stage}-progress", description=words)
-            self._artifact = made
+            self._artifact = create_progress_artifact(progress=share, key=f"{self._stage}-progress", description=words)
         else:
             update_progress_artifact(self._artifact, progress=share, description=words)
 

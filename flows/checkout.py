@@ -47,7 +47,9 @@ def resolve(folder: Path, rev: str) -> str:
     try:
         top = git(folder, "rev-parse", "--show-toplevel")
     except UserError as error:
-        raise UserError(f"{folder} is not a Git repository, and a run is an experiment in one: `git init` and commit.") from error
+        raise UserError(
+            f"{folder} is not a Git repository, and a run is an experiment in one: `git init` and commit."
+        ) from error
     if Path(top).resolve() != folder.resolve():
         raise UserError(f"{folder} is a folder within the Git repository {top}; make it a repository of its own: `git init`.")
     try:

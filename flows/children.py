@@ -13,7 +13,6 @@ from flows.train_resnet import train_resnet
 from flows.workspace import Request
 
 
-
 @dataclass(frozen=True)
 class Child:
     """One of the runs.
@@ -69,5 +68,5 @@ def _run(number: int, request: Request) -> Child:
         state = train_resnet.with_options(flow_run_name=request.experiment)(**vars(request), return_state=True)
     except Exception as error:  # what is wrong with one run is not wrong with all
         return Child(number, request.overrides, None, str(error))
-    result = state.result() if state.is_completed() else None
+    result: Any = state.result() if state.is_completed() else None
     return Child(number, request.overrides, result, state.message or state.name or "")

@@ -34,7 +34,7 @@ def interrupt_all() -> None:
         process.interrupt()
 
 
-class Interrupted(Exception):
+class RunEndedError(Exception):
     """The run is being ended from outside."""
 
 
@@ -71,10 +71,10 @@ class DvcProcess:
         """Starts the process, if there is none; it imports DVC while the caller does something else.
 
         Raises:
-            Interrupted: the run is being ended.
+            RunEndedError: the run is being ended.
         """
         if self._interrupted or _ending.is_set():
-            raise Interrupted("the run is being ended")
+            raise RunEndedError("the run is being ended")
         if self._process is not None:
             if self._process.poll() is None:
                 return
@@ -107,7 +107,7 @@ class DvcProcess:
 
         Raises:
             DvcError: DVC could not do it; the text is DVC's.
-            Interrupted: the run is being ended.
+            RunEndedError: the run is being ended.
         """
         self.start()
         process = self._process
@@ -124,7 +124,7 @@ class DvcProcess:
                 last = line.rstrip()
                 on_line(last)
         if self._interrupted:
-            raise Interrupted("the run is being ended")
+            raise RunEndedError("the run is being ended")
         raise DvcError(f"the process that runs DVC ended with code {process.wait()} while it was to {do}: {last}")
 
     def interrupt(self) -> None:
@@ -140,7 +140,7 @@ class DvcProcess:
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if self._interrupted:
-            raise Interrupted("the run is being ended")
+            raise RunEndedError("the run is being ended")
         if "error" in answer:
             raise DvcError(answer["error"])
         return answer

@@ -48,9 +48,8 @@ def accept_bare_names() -> None:
     try:
         from prefect.client.orchestration._deployments.client import DeploymentAsyncClient
 
-        DeploymentAsyncClient.read_deployment_by_name = _by_any_name(  # type: ignore[method-assign]
-            DeploymentAsyncClient.read_deployment_by_name
-        )
+        read: Any = _by_any_name(DeploymentAsyncClient.read_deployment_by_name)
+        DeploymentAsyncClient.read_deployment_by_name = read  # type: ignore[method-assign]
     except (ImportError, AttributeError):
         return
 
@@ -60,8 +59,11 @@ def _by_any_name(read: Read) -> Read:
     async def read_deployment_by_name(self: Any, name: str) -> "DeploymentResponse":
         found = None if "/" in name else await _unique(self, name)
         found = found or await read(self, name)
-        if "run" in sys.argv and getattr(found.status, "value", None) == "NOT_READY":
-            print(f"Nobody serves {name} at the moment: the run waits for `python -m flows.serve` or a worker.", file=sys.stderr)
+        # What served it pauses it in the end; if it was killed, the server notices after a minute.
+        if "run" in sys.argv and (found.paused or getattr(found.status, "value", None) == "NOT_READY"):
+            print(
+                f"Nobody serves {name} at the moment: the run waits for `python -m flows.serve` or a worker.", file=sys.stderr
+            )
         return found
 
     return read_deployment_by_name

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Failed, State
+from prefect.states import Failed
 
 from flows.children import run_children
 from flows.overrides import parse_lists
@@ -26,6 +27,7 @@ def search(
     between: dict[str, list[float]] | None = None,
     between_log: dict[str, list[float]] | None = None,
     among: dict[str, list[Any]] | None = None,
+    *,
     trials: int = 20,
     parallel: int = 1,
     seed: int = 0,
@@ -89,8 +91,10 @@ def make_space(
         for name, ends in ranges.items():
             try:
                 low, high = ends
-                whole = isinstance(low, int) and isinstance(high, int)
-                space[name] = IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
+                if isinstance(low, int) and isinstance(high, int):
+                    space[name] = IntDistribution(low, high, log=log)
+                else:
+                    space[name] = FloatDistribution(low, high, log=log)
             except (TypeError, ValueError) as error:
                 raise UserError(f"{name} is searched between two numbers, LOW,HIGH, but they are {ends}: {error}.") from error
     space |= {name: CategoricalDistribution(values) for name, values in among.items()}
@@ -119,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    return finish(search(*space, given.trials, given.parallel, given.seed, return_state=True))
+    return finish(search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True))
 
 
 if __name__ == "__main__":

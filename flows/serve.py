@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from prefect import serve
 from prefect.runner import Runner
@@ -54,8 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    Runner.handle_sigterm = _on_sigterm  # type: ignore[method-assign]
-    serve(train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep"), limit=limit)
+    Runner.handle_sigterm = _on_sigterm  # type: ignore[assignment, method-assign]
+    deployments: list[Any] = [train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep")]
+    serve(*deployments, limit=limit)
     return 0
 
 

@@ -30,10 +30,12 @@ def server_version(api: str) -> str:
         UserError: nothing answers there, or something else than Prefect.
     """
     try:
-        with urllib.request.urlopen(f"{api.rstrip('/')}/admin/version", timeout=_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{api.rstrip('/')}/admin/version", timeout=_SECONDS) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
-        raise UserError(f"what answers at {api} is no Prefect server (HTTP {error.code}); see `prefect config view`.") from error
+        raise UserError(
+            f"what answers at {api} is no Prefect server (HTTP {error.code}); see `prefect config view`."
+        ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"no Prefect server answers at {api}; start one with `prefect server start`.") from error
     if not isinstance(found, str):
@@ -56,7 +58,9 @@ def require_server(api: str | None) -> None:
         return  # Prefect Cloud, which suits every client and wants a key
     ours, theirs = version("prefect"), server_version(api)
     if _series(theirs) < _series(ours) or _series(theirs)[0] > _series(ours)[0]:
-        raise UserError(f"the Prefect server at {api} is of version {theirs} and this client of {ours}; bring them to one version.")
+        raise UserError(
+            f"the Prefect server at {api} is of version {theirs} and this client of {ours}; bring them to one version."
+        )
 
 
 def _series(text: str) -> tuple[int, int]:

@@ -13,12 +13,13 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows.artifacts import Progress
-from flows.dvc_process import DvcError, Interrupted
+from flows.dvc_process import DvcError, RunEndedError
 from flows.locks import slot
 from flows.workspace import Workspace
 from resnet.errors import UserError
@@ -53,7 +54,7 @@ _RETRY_SECONDS = 10
 _STATUS = re.compile(r"exited with (-?\d+)$")
 
 
-class StageFailed(Exception):
+class StageError(Exception):
     """A stage ended with something that is nobody's mistake: killed, or a bug."""
 
 
@@ -62,7 +63,7 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
 
     Returns:
         A function of the workspace and of the states of the stages that it depends on. It returns the state, or raises
-        `UserError` for what the user can mend and `StageFailed` for the rest.
+        `UserError` for what the user can mend and `StageError` for the rest.
     """
     policy = POLICIES[stage]
 
@@ -80,7 +81,7 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
     def run(workspace: Workspace, upstream: tuple[State[None], ...]) -> State[None]:
         try:
             return bring_up_to_date(workspace, stage, policy, run_logger())
-        except (UserError, Interrupted) as error:
+        except (UserError, RunEndedError) as error:
             return Failed(message=str(error))  # a state of our own, since an exception's is its traceback
 
     def checked(workspace: Workspace, *upstream: State[None]) -> State[None]:
@@ -104,7 +105,7 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
 
     Raises:
         UserError: the stage's own sentence.
-        StageFailed: the stage ended otherwise.
+        StageError: the stage ended otherwise.
     """
     seen = workspace.look(stage)
     with ExitStack() as stack:
@@ -138,7 +139,7 @@ def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: 
             raise
         if status[1] == "1" and last and last[0].startswith(f"{stage}: "):
             raise UserError(last[0]) from error
-        raise StageFailed(f"{stage} ended with code {status[1]}: {last[0] if last else 'it printed nothing'}") from error
+        raise StageError(f"{stage} ended with code {status[1]}: {last[0] if last else 'it printed nothing'}") from error
 
 
 def run_logger() -> Any:

@@ -5,8 +5,9 @@ import sys
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from flows.artifacts import publish
 from flows.overrides import parse
@@ -26,6 +27,7 @@ render = stage_task("render")
 @flow(name="train-resnet", persist_result=False)
 def train_resnet(
     overrides: dict[str, Any] | None = None,
+    *,
     rev: str = "HEAD",
     experiment: str | None = None,
     in_place: bool = False,

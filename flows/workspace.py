@@ -40,11 +40,17 @@ class Request:
         commit = checkout.resolve(home, self.rev)
         head = checkout.resolve(home, "HEAD")
         if self.in_place and (self.overrides or self.keep_checkout or commit != head):
-            raise UserError("a run in place takes the work tree as it is; overrides and revisions need a checkout: leave out in_place.")
+            raise UserError(
+                "a run in place takes the work tree as it is; overrides and revisions need a checkout: leave out in_place."
+            )
         if self.include_changes and commit != head:
             raise UserError(f"uncommitted changes belong to HEAD, not to {self.rev!r}; leave out one of the two.")
         if self.overrides and commit == head:  # another revision may know other parameters; its own stages check them
-            text = (home / PARAMS_YAML).read_text("utf-8") if self.include_changes else checkout.git(home, "show", f"{commit}:{PARAMS_YAML}")
+            text = (
+                (home / PARAMS_YAML).read_text("utf-8")
+                if self.include_changes
+                else checkout.git(home, "show", f"{commit}:{PARAMS_YAML}")
+            )
             overrides.check(text, self.overrides, read_graph(home / DVC_YAML))
         return commit
 
@@ -71,7 +77,9 @@ class Workspace:
 
     def reproduce(self, stage: str, environment: Mapping[str, str], on_line: Callable[[str], None]) -> bool:
         """Brings one stage up to date; says whether its command was run."""
-        ran: bool = self.dvc.request("reproduce", on_line, root=str(self.root), stage=stage, environment=dict(environment))["ran"]
+        ran: bool = self.dvc.request("reproduce", on_line, root=str(self.root), stage=stage, environment=dict(environment))[
+            "ran"
+        ]
         return ran
 
     def lock(self, name: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:

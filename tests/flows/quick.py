@@ -29,6 +29,9 @@ class Server:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            # Every second, not every ten.
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
         port = self.api.split(":")[2].removesuffix("/api")
         with (home / "server.log").open("w") as log:

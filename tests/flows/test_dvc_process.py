@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flows import dvc_process
-from flows.dvc_process import DvcError, DvcProcess, Interrupted
+from flows.dvc_process import DvcError, DvcProcess, RunEndedError
 from tests.flows.quick import wait_for
 from tests.imports import ROOT
 
@@ -42,7 +41,8 @@ def alive(number: int) -> bool:
 
 def test_a_stage_runs_once_and_then_is_unchanged_or_restored(repository: Path) -> None:
     write_program(repository, "print('first'); import sys; print('second', file=sys.stderr)")
-    root, lines = str(repository), []
+    root = str(repository)
+    lines: list[str] = []
     with DvcProcess(repository) as dvc:
         seen = dvc.request("look", root=root, stage="s")
         assert (seen["unchanged"], seen["restorable"]) == (False, False)
@@ -64,10 +64,12 @@ def test_a_stage_runs_once_and_then_is_unchanged_or_restored(repository: Path) -
 def test_lines_come_as_they_are_printed(repository: Path) -> None:
     write_program(repository, "import time; print('early'); time.sleep(1.5); print('late')")
     moments: dict[str, float] = {}
+
+    def note(line: str) -> None:
+        moments[line] = time.monotonic()
+
     with DvcProcess(repository) as dvc:
-        dvc.request(
-            "reproduce", lambda line: moments.setdefault(line, time.monotonic()), root=str(repository), stage="s", environment={}
-        )
+        dvc.request("reproduce", note, root=str(repository), stage="s", environment={})
     assert moments["late"] - moments["early"] > 1
 
 
@@ -118,7 +120,12 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize(("program", "grace", "expected"), [(POLITE, 20.0, 0.5), (STUBBORN, 1.0, 1.0)])
 def test_an_end_from_outside_waits_for_the_stage_and_not_for_ever(
-    repository: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], program: str, grace: float, expected: float
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    program: str,
+    grace: float,
+    expected: float,
 ) -> None:
     monkeypatch.setattr(dvc_process, "GRACE_SECONDS", grace)
     write_program(repository, program)
@@ -151,11 +158,11 @@ def test_an_end_from_another_thread_ends_the_request(repository: Path, monkeypat
             dvc_process.interrupt_all()
 
     with DvcProcess(repository) as dvc:
-        with pytest.raises(Interrupted):
+        with pytest.raises(RunEndedError):
             dvc.request("reproduce", stop, root=str(repository), stage="s", environment={})
-        with pytest.raises(Interrupted):
+        with pytest.raises(RunEndedError):
             dvc.request("look", root=str(repository), stage="s")
-    with pytest.raises(Interrupted):
+    with pytest.raises(RunEndedError):
         DvcProcess(repository).start()
 
 

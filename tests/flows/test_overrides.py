@@ -20,7 +20,10 @@ def test_values_are_those_of_yaml() -> None:
 
 
 def test_lists_may_hold_lists() -> None:
-    assert parse_lists(["seed=0,1", "build.blocks=[1, 1],[3, 4, 6, 3]"]) == {"seed": [0, 1], "build.blocks": [[1, 1], [3, 4, 6, 3]]}
+    assert parse_lists(["seed=0,1", "build.blocks=[1, 1],[3, 4, 6, 3]"]) == {
+        "seed": [0, 1],
+        "build.blocks": [[1, 1], [3, 4, 6, 3]],
+    }
 
 
 @pytest.mark.parametrize(

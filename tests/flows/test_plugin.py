@@ -21,7 +21,7 @@ class Client:
     api_url = "http://127.0.0.1:4200/api"
 
     def __init__(self, *found: str, status: str = "READY") -> None:
-        self.found = [SimpleNamespace(name=name, status=SimpleNamespace(value=status)) for name in found]
+        self.found = [SimpleNamespace(name=name, paused=False, status=SimpleNamespace(value=status)) for name in found]
         self.asked: list[str] = []
 
     async def read_deployments(self, deployment_filter: Any) -> list[Any]:
@@ -30,7 +30,7 @@ class Client:
 
     async def read(self, name: str) -> Any:
         self.asked.append(name)
-        return SimpleNamespace(name=f"by {name}", status=SimpleNamespace(value="READY"))
+        return SimpleNamespace(name=f"by {name}", paused=False, status=SimpleNamespace(value="READY"))
 
 
 def look_up(client: Client, name: str) -> str:
@@ -56,7 +56,9 @@ def test_a_name_that_nobody_has_is_a_sentence() -> None:
         look_up(Client(), "train-resnet")
 
 
-def test_a_deployment_that_nobody_serves_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deployment_that_nobody_serves_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["prefect", "deployment", "run", "train-resnet"])
     look_up(Client("train-resnet", status="NOT_READY"), "train-resnet")
     assert capsys.readouterr().err.startswith("Nobody serves train-resnet at the moment: the run waits for ")
@@ -65,7 +67,9 @@ def test_a_deployment_that_nobody_serves_is_a_sentence(monkeypatch: pytest.Monke
 def test_it_falls_through_if_prefect_is_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect.client.orchestration._deployments.client", None)
     plugin.accept_bare_names()
-    monkeypatch.setitem(sys.modules, "prefect.client.orchestration._deployments.client", SimpleNamespace(DeploymentAsyncClient=object()))
+    monkeypatch.setitem(
+        sys.modules, "prefect.client.orchestration._deployments.client", SimpleNamespace(DeploymentAsyncClient=object())
+    )
     plugin.accept_bare_names()
 
 

@@ -52,7 +52,10 @@ def test_a_server_of_another_version_is_a_sentence(answering: Callable[[bytes], 
     api = answering(json.dumps(theirs).encode())
     with pytest.raises(UserError) as error:
         require_server(api)
-    assert str(error.value) == f"the Prefect server at {api} is of version {theirs} and this client of {OURS}; bring them to one version."
+    assert (
+        str(error.value)
+        == f"the Prefect server at {api} is of version {theirs} and this client of {OURS}; bring them to one version."
+    )
 
 
 def test_no_server_is_a_sentence(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:

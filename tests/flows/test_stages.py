@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.states import Completed, Failed
 
 from flows import stages
 from flows.dvc_process import DvcError
-from flows.stages import POLICIES, Policy, StageFailed, bring_up_to_date, run_logger
+from flows.stages import POLICIES, Policy, StageError, bring_up_to_date, run_logger
 from resnet.errors import UserError
 from tests.project import STAGES
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 class FakeWorkspace:
@@ -83,10 +86,20 @@ def test_what_another_run_did_meanwhile_is_not_done_again() -> None:
 @pytest.mark.parametrize(
     ("lines", "error", "kind", "message"),
     [
-        (("epoch 1/2: x", "train: too hot; cool it."), "failed to run: x, exited with 1", UserError, "train: too hot; cool it."),
-        (("Traceback", "ValueError: x"), "failed to run: x, exited with 1", StageFailed, "train ended with code 1: ValueError: x"),
-        (("train: done",), "failed to run: x, exited with -9", StageFailed, "train ended with code -9: train: done"),
-        ((), "failed to run: x, exited with -15", StageFailed, "train ended with code -15: it printed nothing"),
+        (
+            ("epoch 1/2: x", "train: too hot; cool it."),
+            "failed to run: x, exited with 1",
+            UserError,
+            "train: too hot; cool it.",
+        ),
+        (
+            ("Traceback", "ValueError: x"),
+            "failed to run: x, exited with 1",
+            StageError,
+            "train ended with code 1: ValueError: x",
+        ),
+        (("train: done",), "failed to run: x, exited with -9", StageError, "train ended with code -9: train: done"),
+        ((), "failed to run: x, exited with -15", StageError, "train ended with code -15: it printed nothing"),
         ((), "missing data 'source': data/raw", UserError, "missing data 'source': data/raw"),
     ],
 )
@@ -98,14 +111,14 @@ def test_a_failure_is_a_mistake_or_not(lines: tuple[str, ...], error: str, kind:
 
 
 def test_only_what_is_nobodys_mistake_is_tried_again() -> None:
-    mistake, crash = Failed(message="one sentence"), Failed(data=StageFailed("x"))
-    assert [stages._is_worth_a_retry(None, None, state) for state in (mistake, crash)] == [False, True]
+    outcomes: list[State[Any]] = [Failed(message="one sentence"), Failed(data=StageError("x"))]
+    assert [stages._is_worth_a_retry(None, None, state) for state in outcomes] == [False, True]
 
 
 def test_a_failed_task_stops_the_flow_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = iter([Completed(name="Cached"), Failed(message="train: too hot; cool it.")])
+    outcomes: Iterator[State[Any]] = iter([Completed(name="Cached"), Failed(message="train: too hot; cool it.")])
     monkeypatch.setattr(stages, "task", lambda **_: lambda function: lambda *_: next(outcomes))
-    train = stages.stage_task("train")
-    assert train(SimpleNamespace()).name == "Cached"  # type: ignore[arg-type]
+    train: Any = stages.stage_task("train")
+    assert train(SimpleNamespace()).name == "Cached"
     with pytest.raises(UserError, match="^train: too hot; cool it.$"):
-        train(SimpleNamespace())  # type: ignore[arg-type]
+        train(SimpleNamespace())

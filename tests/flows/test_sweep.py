@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flows import children, search, sweep
 from flows.children import Child, run_children
@@ -22,7 +23,7 @@ def make_child(number: int, val_loss: float | None, **overrides: Any) -> Child:
 
 
 def test_a_grid_is_all_combinations_the_last_changing_fastest() -> None:
-    grid = {"a": [1, 2], "b": ["x", "y", "z"]}
+    grid: dict[str, list[Any]] = {"a": [1, 2], "b": ["x", "y", "z"]}
     expected = [(1, "x"), (1, "y"), (1, "z"), (2, "x"), (2, "y"), (2, "z")]
     assert [tuple(one.values()) for one in sweep.combinations(grid)] == expected
     assert all(list(one) == ["a", "b"] for one in sweep.combinations(grid))
@@ -40,7 +41,9 @@ def test_a_sweep_of_no_runs_at_a_time_is_a_sentence() -> None:
 
 
 def test_the_table_is_best_first_by_validation_and_failures_are_last() -> None:
-    text = sweep.table([make_child(1, 0.3, lr=1), make_child(2, None, lr=2), make_child(3, 0.1, lr=3), make_child(4, 0.1, lr=4)])
+    text = sweep.table(
+        [make_child(1, 0.3, lr=1), make_child(2, None, lr=2), make_child(3, 0.1, lr=3), make_child(4, 0.1, lr=4)]
+    )
     assert text.splitlines() == [
         "| experiment | lr | val_loss | test accuracy | 95 % interval    |",
         "| ---------- | -- | -------- | ------------- | ---------------- |",
@@ -99,7 +102,7 @@ def test_children_run_so_many_at_a_time_and_do_not_sink_each_other(monkeypatch: 
             drawn.append(x)
             yield {"x": x}
 
-    ended = []
+    ended: list[Child] = []
     for child in run_children(proposals(), "parent", 3, "HEAD", False):
         assert len(drawn) <= len(ended) + 6  # drawn when there is room, not before
         ended.append(child)
@@ -122,8 +125,8 @@ def test_a_search_proposes_within_its_space_and_learns(monkeypatch: pytest.Monke
     ended: list[list[Child]] = []
     monkeypatch.setattr(search, "run_children", fake)
     monkeypatch.setattr(search, "check", lambda *_: None)
-    monkeypatch.setattr(search, "conclude", lambda found: ended.append(found) or Completed())
-    space = {"between": {"n": [2, 5]}, "between_log": {"lr": [0.0001, 1.0]}, "among": {"opt": ["good", "bad"]}}
+    monkeypatch.setattr(search, "conclude", ended.append)
+    space: dict[str, Any] = {"between": {"n": [2, 5]}, "between_log": {"lr": [0.0001, 1.0]}, "among": {"opt": ["good", "bad"]}}
     search.search.fn(**space, trials=40)
     assert len(tried) == len(ended[0]) == 40
     assert all(0.0001 <= one["lr"] <= 1 and one["n"] in (2, 3, 4, 5) and one["opt"] in ("good", "bad") for one in tried)

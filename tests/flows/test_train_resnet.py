@@ -155,16 +155,31 @@ def test_another_revision_runs_as_it_was(project: QuickProject) -> None:
 
 def test_the_same_parameters_twice_train_once(project: QuickProject) -> None:
     trained = project.noted("begin")
-    runs = [project.start("python", "-m", "flows.train_resnet", "--set", "train.epochs=60", "--experiment", f"twin-{number}") for number in (1, 2)]
+    runs = [
+        project.start("python", "-m", "flows.train_resnet", "--set", "train.epochs=60", "--experiment", f"twin-{number}")
+        for number in (1, 2)
+    ]
     assert [run.wait(120) for run in runs] == [0, 0]
     assert project.noted("begin") == trained + 1
-    commits = [project.run("git", "show", f"{experiment_commit(project, f'twin-{number}')}:dvc.lock").stdout for number in (1, 2)]
+    commits = [
+        project.run("git", "show", f"{experiment_commit(project, f'twin-{number}')}:dvc.lock").stdout for number in (1, 2)
+    ]
     assert commits[0] == commits[1]
 
 
 def test_different_parameters_at_once_both_finish_right(project: QuickProject) -> None:
     runs = [
-        project.start("python", "-m", "flows.train_resnet", "--set", f"seed={seed}", "--set", "train.epochs=40", "--experiment", f"seed-{seed}")
+        project.start(
+            "python",
+            "-m",
+            "flows.train_resnet",
+            "--set",
+            f"seed={seed}",
+            "--set",
+            "train.epochs=40",
+            "--experiment",
+            f"seed-{seed}",
+        )
         for seed in (1, 2)
     ]
     assert [run.wait(120) for run in runs] == [0, 0]
@@ -226,7 +241,9 @@ def test_progress_and_results_are_shown(project: QuickProject, server: Server) -
     assert artifacts["train-progress"]["description"] == "epoch 20 of 20: loss 0.0500"
     page = artifacts["results"]["data"]
     assert page.count("](data:image/png;base64,iVBORw0KGgo") == 4
-    assert all(words in page for words in ("dvc exp apply shown", "| accuracy | 0.998 |", "epochs: 20", project.hashes()["data/raw"]))
+    assert all(
+        words in page for words in ("dvc exp apply shown", "| accuracy | 0.998 |", "epochs: 20", project.hashes()["data/raw"])
+    )
     lines = server.ask("logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "sort": "TIMESTAMP_ASC", "limit": 200})
     moments = [line["timestamp"] for line in lines if line["message"].startswith("epoch ")]
     assert len(moments) == 20
@@ -236,7 +253,15 @@ def test_progress_and_results_are_shown(project: QuickProject, server: Server) -
 def test_a_sweep_survives_a_child_that_fails_and_shows_the_best_first(project: QuickProject, server: Server) -> None:
     began = time.monotonic()
     result = project.run(
-        "python", "-m", "flows.sweep", "--grid", "train.learning_rate=0.3,0.1", "train.momentum=0.9,0.123", "--parallel", "2", code=1
+        "python",
+        "-m",
+        "flows.sweep",
+        "--grid",
+        "train.learning_rate=0.3,0.1",
+        "train.momentum=0.9,0.123",
+        "--parallel",
+        "2",
+        code=1,
     )
     assert time.monotonic() - began < 120
     rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
