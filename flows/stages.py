@@ -108,10 +108,16 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
         StageError: the stage ended otherwise.
     """
     seen = workspace.look(stage)
+    waited: list[str] = []
+
+    def on_wait() -> None:
+        waited.append(stage)
+        logger.info(f"Another run is at {stage} with the same inputs; waiting for it.")
+
     with ExitStack() as stack:
         if seen["key"]:
-            waiting = f"Another run is at {stage} with the same inputs; waiting for it."
-            stack.enter_context(workspace.lock(f"{stage}-{seen['key'][:16]}", lambda: logger.info(waiting)))
+            stack.enter_context(workspace.lock(f"{stage}-{seen['key'][:16]}", on_wait))
+        if waited:
             seen = workspace.look(stage)
         if seen["unchanged"]:
             return Completed(name="Cached", message="Unchanged: nothing to do.")

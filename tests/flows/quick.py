@@ -84,6 +84,7 @@ class QuickProject(Project):
         self.environment |= {
             **(environment or {}),
             "QUICK_NOTES": str(self.notes),
+            "PWD": str(folder),  # as a shell has it; prefect.yaml takes it
             "TMPDIR": str(self._scratch()),
             "TRAIN_RESNET_SLOTS": "2",
         }

@@ -25,6 +25,7 @@ class FakeWorkspace:
     def __init__(self, *seen: tuple[bool, bool], ran: bool = True, lines: tuple[str, ...] = (), error: str = "") -> None:
         self.seen, self.ran, self.lines, self.error = list(seen), ran, lines, error
         self.asked: list[Any] = []
+        self.busy = len(seen) > 1
 
     def look(self, stage: str) -> dict[str, Any]:
         unchanged, restorable = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
@@ -33,6 +34,8 @@ class FakeWorkspace:
     @contextmanager
     def lock(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
         self.asked.append(f"lock {name}")
+        if self.busy:
+            on_wait()
         yield
 
     def reproduce(self, stage: str, environment: Mapping[str, str], on_line: Callable[[str], None]) -> bool:
