@@ -43,7 +43,7 @@ def cached(folder: Path, server: Server) -> None:
 
 
 def overhead(folder: Path, server: Server) -> None:
-    """All six stages run, by `dvc repro` and by a flow in place, taking turns; they compute nothing, so what is left is cost."""
+    """All six stages run, by `dvc repro` and by a flow in place, taking turns; they compute nothing: what is left is cost."""
     pairs = []
     for number in range(5):
         for name in ("repro", "flow"):

@@ -38,6 +38,10 @@ class RunEndedError(Exception):
     """The run is being ended from outside."""
 
 
+class DvcEndedError(Exception):
+    """The process that runs DVC is gone, killed for its memory perhaps."""
+
+
 class DvcError(UserError):
     """What DVC says that went wrong."""
 
@@ -107,6 +111,7 @@ class DvcProcess:
 
         Raises:
             DvcError: DVC could not do it; the text is DVC's.
+            DvcEndedError: DVC's process ended; the next request starts another.
             RunEndedError: the run is being ended.
         """
         self.start()
@@ -125,7 +130,7 @@ class DvcProcess:
                 on_line(last)
         if self._interrupted:
             raise RunEndedError("the run is being ended")
-        raise DvcError(f"the process that runs DVC ended with code {process.wait()} while it was to {do}: {last}")
+        raise DvcEndedError(f"the process that runs DVC ended with code {process.wait()} while it was to {do}: {last}")
 
     def interrupt(self) -> None:
         """Ends the process group: SIGTERM, then SIGKILL after a while. Can be called from another thread."""

@@ -73,10 +73,15 @@ def reproduce(root: str, stage: str, environment: dict[str, str]) -> dict[str, A
     """Brings one stage up to date; says whether its command was run."""
     from dvc.repo import Repo
 
+    before = os.environ.copy()
     os.environ.update(environment)
     _lines.ran = False
-    with Repo(root) as repo:
-        repo.reproduce(stage, single_item=True)
+    try:
+        with Repo(root) as repo:
+            repo.reproduce(stage, single_item=True)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
     return {"ran": _lines.ran}
 
 

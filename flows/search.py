@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Failed
 
 from flows.children import run_children
 from flows.overrides import parse_lists
+from flows.server import accept_server
 from flows.sweep import check, conclude, finish
 from resnet.errors import UserError
 
@@ -120,6 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
         space = [parse_lists(assignments) for assignments in (given.between, given.between_log, given.among)]
         make_space(*space)
         check((), given.parallel, "HEAD", False)
+        accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

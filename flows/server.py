@@ -63,6 +63,16 @@ def require_server(api: str | None) -> None:
         )
 
 
+def accept_server(api: str | None) -> None:
+    """Refuses a server that is no good; having none is well, because Prefect starts a temporary one then.
+
+    Raises:
+        UserError: see `require_server`.
+    """
+    if api is not None:
+        require_server(api)
+
+
 def _series(text: str) -> tuple[int, int]:
     major, minor = text.split(".")[:2]
     return int(major), int(minor)

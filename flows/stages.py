@@ -50,7 +50,7 @@ POLICIES = {
     "evaluate": Policy("Measure on the test split"),
     "render": Policy("Draw the curves and the report"),
 }
-_RETRY_SECONDS = 10
+_RETRY_SECONDS = 5
 _STATUS = re.compile(r"exited with (-?\d+)$")
 
 

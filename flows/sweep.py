@@ -10,10 +10,12 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.children import Child, run_children
 from flows.overrides import parse_lists
+from flows.server import accept_server
 from flows.workspace import Request
 from resnet.errors import UserError
 
@@ -113,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         grid = parse_lists(given.grid)
         check(combinations(grid), given.parallel, given.rev, given.include_changes)
+        accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,11 +7,13 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.artifacts import publish
 from flows.overrides import parse
 from flows.results import Result, read_result
+from flows.server import accept_server
 from flows.stages import run_logger, stage_task
 from flows.workspace import Request, opened
 from resnet.errors import UserError
@@ -78,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
             parse(given.set), given.rev or "HEAD", given.experiment, not apart, given.include_changes, given.keep_checkout
         )
         request.check()
+        accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

@@ -157,7 +157,7 @@ class QuickProject(Project):
         return scratch
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Waits until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

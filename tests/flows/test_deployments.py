@@ -63,11 +63,6 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         failed = submit(project, "-p", 'overrides={"train.momentum": 0.123}', "--watch", "--flow-run-name", "failed", code=1)
         assert "Flow run finished in state 'Failed'." in failed.stdout + failed.stderr
         assert server.run("failed")["state"]["message"] == "train: the momentum is not to my taste; choose another one."
-        refused = submit(project, "-p", 'overrides={"train.epoch": 1}', "--watch", "--flow-run-name", "refused", code=1)
-        assert "Failed" in refused.stdout + refused.stderr
-        sentence = "there is no parameter train.epoch; did you mean train.epochs?"
-        assert server.run("refused")["state"]["message"] == sentence
-
         cancelled = submit_training(project, 4000, "cancelled")
         project.run("prefect", "flow-run", "cancel", cancelled)
         wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")
@@ -88,14 +83,14 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
 
 
 def test_runs_queue_up_for_one_slot_in_the_order_of_submission(project: QuickProject, server: Server) -> None:
-    names = [f"queued-{number}" for number in range(4)]
+    names = [f"queued-{number}" for number in range(3)]
     project.notes.unlink()
     with serving(project, server, "--limit", "1"):
         for number, name in enumerate(names):
             submit(project, "-p", f'overrides={{"seed": {100 + number}}}', "--flow-run-name", name)
         wait_for(lambda: all(server.run(name)["state_type"] == "COMPLETED" for name in names), 120)
     assert sorted(names, key=lambda name: str(server.run(name)["start_time"])) == names
-    assert project.notes.read_text("utf-8").split() == ["begin", "None", "end"] * 4  # never two at once
+    assert project.notes.read_text("utf-8").split() == ["begin", "None", "end"] * 3  # never two at once
     assert set(names) <= set(project.experiments())
 
 

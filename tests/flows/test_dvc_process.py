@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import dvc_process
-from flows.dvc_process import DvcError, DvcProcess, RunEndedError
+from flows.dvc_process import DvcEndedError, DvcError, DvcProcess, RunEndedError
 from tests.flows.quick import wait_for
 from tests.imports import ROOT
 
@@ -99,7 +99,7 @@ def test_what_dvc_says_is_the_error_and_the_process_goes_on(repository: Path) ->
 def test_the_end_of_dvc_is_an_error_and_the_next_request_starts_another(repository: Path) -> None:
     write_program(repository, "import os, signal; os.kill(os.getppid(), signal.SIGKILL)")
     with DvcProcess(repository) as dvc:
-        with pytest.raises(DvcError, match="the process that runs DVC ended with code -9 while it was to reproduce"):
+        with pytest.raises(DvcEndedError, match="the process that runs DVC ended with code -9 while it was to reproduce"):
             dvc.request("reproduce", root=str(repository), stage="s", environment={})
         write_program(repository, "")
         assert dvc.request("reproduce", root=str(repository), stage="s", environment={}) == {"ran": True}
@@ -143,7 +143,7 @@ def test_an_end_from_outside_waits_for_the_stage_and_not_for_ever(
     began = time.monotonic()
     with pytest.raises(Stop):
         run()
-    assert expected < time.monotonic() - began < 15
+    assert expected < time.monotonic() - began < 40
     assert not alive(seen[0])
     assert ("put away" in capfd.readouterr().out) == (program == POLITE)
     assert not (repository / "out").exists()

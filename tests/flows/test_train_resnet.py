@@ -153,38 +153,19 @@ def test_another_revision_runs_as_it_was(project: QuickProject) -> None:
     project.run("git", "reset", "--hard", "--quiet", commit)
 
 
-def test_the_same_parameters_twice_train_once(project: QuickProject) -> None:
+def test_of_three_at_once_all_finish_right_and_the_same_parameters_train_once(project: QuickProject) -> None:
     trained = project.noted("begin")
-    runs = [
-        project.start("python", "-m", "flows.train_resnet", "--set", "train.epochs=60", "--experiment", f"twin-{number}")
-        for number in (1, 2)
-    ]
-    assert [run.wait(120) for run in runs] == [0, 0]
-    assert project.noted("begin") == trained + 1
-    commits = [
-        project.run("git", "show", f"{experiment_commit(project, f'twin-{number}')}:dvc.lock").stdout for number in (1, 2)
-    ]
-    assert commits[0] == commits[1]
-
-
-def test_different_parameters_at_once_both_finish_right(project: QuickProject) -> None:
-    runs = [
-        project.start(
-            "python",
-            "-m",
-            "flows.train_resnet",
-            "--set",
-            f"seed={seed}",
-            "--set",
-            "train.epochs=40",
-            "--experiment",
-            f"seed-{seed}",
-        )
-        for seed in (1, 2)
-    ]
-    assert [run.wait(120) for run in runs] == [0, 0]
+    seeds = {"twin-1": 1, "twin-2": 1, "other": 2}
+    runs = []
+    for name, seed in seeds.items():
+        options = ["--set", "train.epochs=60", "--set", f"seed={seed}", "--experiment", name]
+        runs.append(project.start("python", "-m", "flows.train_resnet", *options))
+    assert [run.wait(120) for run in runs] == [0, 0, 0]
+    assert project.noted("begin") == trained + 2
     rows = project.experiments()
-    assert [rows[f"seed-{seed}"]["params"]["params.yaml"]["data"]["seed"] for seed in (1, 2)] == [1, 2]
+    assert {name: rows[name]["params"]["params.yaml"]["data"]["seed"] for name in seeds} == seeds
+    locks = {name: project.run("git", "show", f"{experiment_commit(project, name)}:dvc.lock").stdout for name in seeds}
+    assert locks["twin-1"] == locks["twin-2"] != locks["other"]
 
 
 def test_a_mistake_is_one_sentence_everywhere_and_is_not_tried_again(project: QuickProject, server: Server) -> None:

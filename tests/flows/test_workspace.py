@@ -39,7 +39,8 @@ def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[...
     assert result.stderr == "train.epochs should be greater than or equal to 1, but it is 0.\n"
     result = project.run("python", "-m", "flows.sweep", "--grid", "train.epochs=1,0", code=1)
     assert result.stderr == "train.epochs should be greater than or equal to 1, but it is 0.\n"
-    result = project.run("python", "-m", "flows.serve", code=1)
-    assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
+    for command in ("flows.train_resnet", "flows.serve"):
+        result = project.run("python", "-m", command, code=1)
+        assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
     result = project.run("prefect", "deployment", "run", "train-resnet", code=1)
     assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
