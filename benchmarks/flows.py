@@ -73,10 +73,11 @@ def queue(folder: Path, server: Server) -> None:
     serving.wait(60)
     runs = [server.run(name) for name in names]
     in_order = [run["name"] for run in sorted(runs, key=lambda run: str(run["start_time"]))] == names
-    log = (folder / "project.log").read_text("utf-8") + (folder.parent / "server" / "server.log").read_text("utf-8")
+    logs = (folder / "project.log", folder.parent / "server" / "server.log")
     kept = len(set(names) & set(project.experiments()))
-    locked = log.count("is locked")
-    print(f"20 runs on one slot: {kept} experiments, in order of submission: {in_order}, 'is locked' in the logs: {locked}")
+    runs_log, servers_log = (log.read_text("utf-8").count("is locked") for log in logs)
+    print(f"20 runs on one slot: {kept} experiments, in order of submission: {in_order}")
+    print(f"  'is locked' in the log of the runs {runs_log} times, in the server's {servers_log} times")
 
 
 def sweep(folder: Path, server: Server) -> None:

@@ -39,7 +39,7 @@ def value(text: str) -> Any:
         raise UserError(f"the value {text!r} cannot be read as YAML; write it as in params.yaml.") from error
 
 
-def apply(path: Path, overrides: Mapping[str, Any]) -> None:
+def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
     """Writes values into a file of parameters; its comments stay.
 
     DVC's own way, Hydra's grammar of `dvc exp run -S`, would read `{`, `$` or a comma in a value as more than itself.
@@ -64,7 +64,7 @@ def apply(path: Path, overrides: Mapping[str, Any]) -> None:
     path.write_text(text.getvalue(), encoding="utf-8")
 
 
-def check(text: str, overrides: Mapping[str, Any], stages: Iterable[str]) -> None:
+def check_overrides(text: str, overrides: Mapping[str, Any], stages: Iterable[str]) -> None:
     """Checks what a file of parameters would be with the overrides, before anything is made.
 
     Args:
@@ -79,7 +79,7 @@ def check(text: str, overrides: Mapping[str, Any], stages: Iterable[str]) -> Non
         path = Path(folder) / "params.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            apply(path, overrides)
+            apply_overrides(path, overrides)
             load_params(path, stages)
         except UserError as error:
             raise UserError(str(error).replace(f"{path}: ", "")) from error

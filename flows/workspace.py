@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows import checkout, overrides
+from flows.checkout import changed_files, clone, experiment_name, git, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
+from flows.overrides import apply_overrides, check_overrides
 from resnet.errors import UserError
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML
@@ -37,8 +38,8 @@ class Request:
         Raises:
             UserError: says what cannot be.
         """
-        commit = checkout.resolve(home, self.rev)
-        head = checkout.resolve(home, "HEAD")
+        commit = resolve(home, self.rev)
+        head = resolve(home, "HEAD")
         if self.in_place and (self.overrides or self.keep_checkout or commit != head):
             raise UserError(
                 "a run in place takes the work tree as it is; overrides and revisions need a checkout: leave out in_place."
@@ -49,9 +50,9 @@ class Request:
             text = (
                 (home / PARAMS_YAML).read_text("utf-8")
                 if self.include_changes
-                else checkout.git(home, "show", f"{commit}:{PARAMS_YAML}")
+                else git(home, "show", f"{commit}:{PARAMS_YAML}")
             )
-            overrides.check(text, self.overrides, read_graph(home / DVC_YAML))
+            check_overrides(text, self.overrides, read_graph(home / DVC_YAML))
         return commit
 
 
@@ -89,7 +90,7 @@ class Workspace:
     def save(self, wanted: str, on_line: Callable[[str], None]) -> str:
         """Saves the results as an experiment of the project and returns its name."""
         with self.lock("experiments"):
-            name = checkout.experiment_name(wanted, checkout.git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
+            name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
             self.dvc.request("save", on_line, root=str(self.root), name=name, push=self.root != self.home)
         return name
 
@@ -111,9 +112,9 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
     with ExitStack() as stack:
         root = home
         if not request.in_place:
-            prefix = checkout.experiment_name(name, "")
+            prefix = experiment_name(name, "")
             root = stack.enter_context(
-                checkout.private_folder(home, prefix, request.keep_checkout, lambda path: say(f"The checkout is kept: {path}"))
+                private_folder(home, prefix, request.keep_checkout, lambda path: say(f"The checkout is kept: {path}"))
             )
         dvc = stack.enter_context(DvcProcess(home))
         workspace = Workspace(home, root, commit, dvc)
@@ -125,12 +126,12 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
 
 
 def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) -> None:
-    changed = checkout.changed_files(workspace.home, workspace.commit)
+    changed = changed_files(workspace.home, workspace.commit)
     if changed:
         verb = "are taken along" if request.include_changes else "are left out; include_changes takes them along"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         say(f"Files that differ from {request.rev} {verb}: {', '.join(changed[:_SHOWN])}{more}")
-    tree = checkout.snapshot(workspace.home) if request.include_changes else None
-    checkout.clone(workspace.home, workspace.root, workspace.commit, tree)
-    overrides.apply(workspace.root / PARAMS_YAML, request.overrides)
+    tree = snapshot(workspace.home) if request.include_changes else None
+    clone(workspace.home, workspace.root, workspace.commit, tree)
+    apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from flows.overrides import apply, check, parse, parse_lists
+from flows.overrides import apply_overrides, check_overrides, parse, parse_lists
 from resnet.errors import UserError
 from tests.imports import ROOT
 from tests.project import STAGES
@@ -44,7 +44,7 @@ def test_only_the_value_changes_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(TEXT, encoding="utf-8")
     nasty = "$(rm -rf ~) ${HOME} 'x' \"y\" {a, b} # no comment"
-    apply(path, {"train.epochs": 3, "ingest.source": nasty})
+    apply_overrides(path, {"train.epochs": 3, "ingest.source": nasty})
     before, after = TEXT.splitlines(), path.read_text("utf-8").splitlines()
     changed = [(old.split(":")[0].strip(), old.partition("#")[2]) for old, new in zip(before, after, strict=True) if old != new]
     assert [name for name, _ in changed] == ["source", "epochs"]
@@ -64,9 +64,9 @@ def test_only_the_value_changes_in_the_file(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_is_refused_in_a_sentence(name: str, value: object, sentence: str) -> None:
     with pytest.raises(UserError) as error:
-        check(TEXT, {name: value}, STAGES)
+        check_overrides(TEXT, {name: value}, STAGES)
     assert str(error.value) == sentence
 
 
 def test_what_can_be_is_not_refused() -> None:
-    check(TEXT, {"train.epochs": 3, "build.blocks": [1, 1]}, STAGES)
+    check_overrides(TEXT, {"train.epochs": 3, "build.blocks": [1, 1]}, STAGES)
