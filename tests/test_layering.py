@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,33 @@ def test_tasks_import_no_flows_and_no_prefect(module: str) -> None:
 def test_stages_do_not_import_each_other(module: str) -> None:
     others = {f"tasks.{stage}" for stage in STAGES} - {module}
     assert not direct(module) & others
+
+
+def test_the_flow_reads_as_dvc_yaml_does() -> None:
+    """The same stages in the same order, and each is given exactly those that write what it reads."""
+    writers = {str(path): stage for stage in STAGES for path in stage_paths({**GRAPH[stage], "deps": []})}
+    expected = [
+        (stage, {writers[out] for dep in GRAPH[stage]["deps"] for out in writers if f"{dep}/".startswith(f"{out}/")})
+        for stage in STAGES
+    ]
+    assert list(stages_of_the_flow()) == expected
+
+
+def stages_of_the_flow() -> Iterator[tuple[str, set[str]]]:
+    """Calls of stages in the flow, as `prepared = preprocess(workspace, images)`, with the stages that they are given."""
+    makers: dict[str, str] = {}
+    tree = ast.parse((ROOT / MODULES["flows.train_resnet"]).read_text("utf-8"))
+    flow = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "train_resnet")
+    for node in ast.walk(flow):
+        call = getattr(node, "value", None)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in STAGES:
+            yield call.func.id, {makers[argument.id] for argument in call.args[1:] if isinstance(argument, ast.Name)}
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                makers[node.targets[0].id] = call.func.id
+
+
+def test_the_program_that_runs_dvc_serves_checkouts_of_any_revision() -> None:
+    assert direct("flows.dvc_program") == set()
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,0 +1,92 @@
+"""Parameters that a run changes: values by dotted names, as data from the command line to `params.yaml`."""
+
+import io
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resnet.errors import UserError
+from tasks.params import load_params
+
+
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """Makes `{"train.epochs": 3}` of `["train.epochs=3"]`; values are YAML, as in `params.yaml`.
+
+    Raises:
+        UserError: something is no assignment, or its value no YAML.
+    """
+    return {name: value(text) for name, text in map(_split, assignments)}
+
+
+def parse_lists(assignments: Iterable[str]) -> dict[str, list[Any]]:
+    """Makes `{"seed": [0, 1]}` of `["seed=0,1"]`; see `parse`."""
+    return {name: value(f"[{text}]") for name, text in map(_split, assignments)}
+
+
+def value(text: str) -> Any:
+    """A value as `params.yaml` has it: `3`, `0.01`, `1e-5`, `sgd`, `[1, 1]`, `true`.
+
+    Raises:
+        UserError: the text is no YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"the value {text!r} cannot be read as YAML; write it as in params.yaml.") from error
+
+
+def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
+    """Writes values into a file of parameters; its comments stay.
+
+    DVC's own way, Hydra's grammar of `dvc exp run -S`, would read `{`, `$` or a comma in a value as more than itself.
+
+    Raises:
+        UserError: a name leads through a value that has no parts.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    tree = yaml.load(path)
+    for name, new in overrides.items():
+        *sections, key = name.split(".")
+        section = tree
+        for part in sections:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise UserError(f"there is no parameter {name}, because {part} is a value, {section!r}; see params.yaml.")
+        section[key] = new
+    text = io.StringIO()
+    yaml.dump(tree, text)
+    path.write_text(text.getvalue(), encoding="utf-8")
+
+
+def check_overrides(text: str, overrides: Mapping[str, Any], stages: Iterable[str]) -> None:
+    """Checks what a file of parameters would be with the overrides, before anything is made.
+
+    Args:
+        text: of the file without them.
+        overrides: to apply.
+        stages: the names of the stages.
+
+    Raises:
+        UserError: a parameter is unknown or its value not possible.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(text, encoding="utf-8")
+        try:
+            apply_overrides(path, overrides)
+            load_params(path, stages)
+        except UserError as error:
+            raise UserError(str(error).replace(f"{path}: ", "")) from error
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    name, separator, text = assignment.partition("=")
+    if not separator or not name.strip():
+        raise UserError(f"an override is NAME=VALUE, as in train.epochs=3, but this is {assignment!r}.")
+    return name.strip(), text

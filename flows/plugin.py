@@ -1,0 +1,83 @@
+"""What Prefect's own commands do otherwise in this project's folder; elsewhere nothing calls this.
+
+`pyproject.toml` turns Prefect's plugins on for this folder, and the entry point `prefect.plugins` of the installed project
+names this module. It does three things:
+
+- `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect wants `FLOW/DEPLOYMENT`.
+- A server that was started with `prefect server start` is found without further settings.
+- Commands that need a server say so when there is none, instead of starting a temporary one that nobody else sees.
+
+If Prefect is no longer as expected, all of this is left out and Prefect's own behaviour is what remains.
+"""
+
+import functools
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect.plugins import SetupResult, register_hook
+
+from flows.server import local_server, require_server
+from resnet.errors import UserError
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.plugins import HookContext
+
+_COMMANDS = ("deployment", "deploy", "work-pool", "worker", "flow-run")
+
+Read = Callable[..., Awaitable["DeploymentResponse"]]
+
+
+@register_hook
+def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
+    """Called by Prefect when it is imported."""
+    api = ctx.api_url or local_server()
+    if _is_command():
+        try:
+            require_server(api)
+        except UserError as error:
+            sys.exit(str(error))
+        accept_bare_names()
+    return SetupResult(env={"PREFECT_API_URL": api}) if api and not ctx.api_url else None
+
+
+def accept_bare_names() -> None:
+    """Has the client look a name without a slash up among the deployments of all flows."""
+    try:
+        from prefect.client.orchestration._deployments.client import DeploymentAsyncClient
+
+        read: Any = _by_any_name(DeploymentAsyncClient.read_deployment_by_name)
+        DeploymentAsyncClient.read_deployment_by_name = read  # type: ignore[method-assign]
+    except (ImportError, AttributeError):
+        return
+
+
+def _by_any_name(read: Read) -> Read:
+    @functools.wraps(read)
+    async def read_deployment_by_name(self: Any, name: str) -> "DeploymentResponse":
+        found = None if "/" in name else await _unique(self, name)
+        found = found or await read(self, name)
+        # What served it pauses it in the end; if it was killed, the server notices after a minute.
+        if "run" in sys.argv and (found.paused or getattr(found.status, "value", None) == "NOT_READY"):
+            print(
+                f"Nobody serves {name} at the moment: the run waits for `python -m flows.serve` or a worker.", file=sys.stderr
+            )
+        return found
+
+    return read_deployment_by_name
+
+
+async def _unique(client: Any, name: str) -> "DeploymentResponse | None":
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    hits = await client.read_deployments(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[name])))
+    if not hits:
+        sys.exit(f"there is no deployment {name!r} at {client.api_url}; serve it with `python -m flows.serve`.")
+    return hits[0] if len(hits) == 1 else None
+
+
+def _is_command() -> bool:
+    wants_help = {"--help", "-h"} & set(sys.argv)
+    return Path(sys.argv[0]).name == "prefect" and sys.argv[1:2] != [] and sys.argv[1] in _COMMANDS and not wants_help

@@ -1,0 +1,126 @@
+"""A grid over parameters as one run with a run for each combination: `python -m flows.sweep --help`."""
+
+import argparse
+import itertools
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
+from prefect.states import Completed, Failed
+
+from flows.children import Child, run_children
+from flows.overrides import parse_lists
+from flows.server import accept_server
+from flows.workspace import Request
+from resnet.errors import UserError
+
+
+@flow(name="sweep", persist_result=False)
+def sweep(grid: dict[str, list[Any]], parallel: int = 1, rev: str = "HEAD", include_changes: bool = False) -> State[None]:
+    """Trains once for every combination of values; each is an experiment.
+
+    Args:
+        grid: values by parameter, as {"train.learning_rate": [0.001, 0.01], "seed": [0, 1]}.
+        parallel: how many runs at a time.
+        rev: the Git revision to run.
+        include_changes: take what is not committed along.
+    """
+    try:
+        proposals = combinations(grid)
+        check(proposals, parallel, rev, include_changes)
+    except UserError as error:
+        return Failed(message=str(error))
+    children = run_children(proposals, flow_run.name or "sweep", parallel, rev, include_changes)
+    return conclude(list(children))
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """All combinations of a grid, the last parameter changing fastest.
+
+    Raises:
+        UserError: the grid is empty, or a parameter of it has no values.
+    """
+    if not grid or not all(isinstance(values, list) and values for values in grid.values()):
+        raise UserError("a sweep needs a grid with values for each parameter, as in --grid train.learning_rate=0.001,0.01.")
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, include_changes: bool) -> None:
+    """Refuses a sweep that has an impossible run in it, before any is made.
+
+    Raises:
+        UserError: says what is impossible.
+    """
+    if parallel < 1:
+        raise UserError(f"parallel is how many runs go at a time, at least 1, but it is {parallel}.")
+    for proposal in proposals:
+        Request(proposal, rev, include_changes=include_changes).check()
+
+
+def conclude(children: list[Child]) -> State[None]:
+    """Shows the table of all runs, and makes of it the state of their parent."""
+    text = table(children)
+    print(text)
+    create_markdown_artifact(text, key="runs", description=f"{len(children)} runs, best first")
+    failed = sum(child.result is None for child in children)
+    if failed == len(children):
+        return Failed(message=f"All of {failed} runs failed: {children[0].message if children else 'there were none'}")
+    if failed:
+        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed")
+    return Completed(message=f"{len(children)} runs")
+
+
+def table(children: Iterable[Child]) -> str:
+    """The runs as a Markdown table, best first by the validation split, those that failed last.
+
+    The test split has no say in the order: the best of many test accuracies is no honest figure of the network that has it.
+    """
+    ordered = sorted(children, key=lambda child: (child.result.val_loss if child.result else float("inf"), child.number))
+    names = list(ordered[0].overrides) if ordered else []
+    rows = [["experiment", *names, "val_loss", "test accuracy", "95 % interval"]]
+    for child in ordered:
+        values = [str(child.overrides[name]) for name in names]
+        if child.result is None:
+            rows.append([f"run {child.number}", *values, "failed", child.message.replace("|", "/"), ""])
+            continue
+        found = child.result.metrics
+        interval = f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}"
+        rows.append([child.result.experiment, *values, f"{child.result.val_loss:.4f}", f"{found['accuracy']:.4f}", interval])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in rows)
+
+
+def finish(state: State[Any]) -> int:
+    """The exit code of a command for the state of its flow: 0 if all runs are well."""
+    if state.name != "Completed":
+        print(state.message, file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a sweep here and now; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.sweep", description="Train for every combination of a grid.")
+    parser.add_argument("--grid", metavar="NAME=VALUES", nargs="+", action="extend", required=True, help="as seed=0,1,2")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    parser.add_argument("--rev", default="HEAD", help="the Git revision to run (default: HEAD)")
+    parser.add_argument("--include-changes", action="store_true", help="take what is not committed along")
+    given = parser.parse_args(arguments)
+    try:
+        grid = parse_lists(given.grid)
+        check(combinations(grid), given.parallel, given.rev, given.include_changes)
+        accept_server(get_current_settings().api.url)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return finish(sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

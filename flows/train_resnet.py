@@ -1,0 +1,94 @@
+"""The pipeline as a Prefect flow; each run is an experiment. `python -m flows.train_resnet --help`."""
+
+import argparse
+import sys
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.settings import get_current_settings
+from prefect.states import Completed, Failed
+
+from flows.artifacts import publish
+from flows.overrides import parse
+from flows.results import Result, read_result
+from flows.server import accept_server
+from flows.stages import run_logger, stage_task
+from flows.workspace import Request, opened
+from resnet.errors import UserError
+
+ingest = stage_task("ingest")
+preprocess = stage_task("preprocess")
+build = stage_task("build")
+train = stage_task("train")
+evaluate = stage_task("evaluate")
+render = stage_task("render")
+
+
+@flow(name="train-resnet", persist_result=False)
+def train_resnet(
+    overrides: dict[str, Any] | None = None,
+    *,
+    rev: str = "HEAD",
+    experiment: str | None = None,
+    in_place: bool = False,
+    include_changes: bool = False,
+    keep_checkout: bool = False,
+) -> State[Result]:
+    """Trains, measures and explains a ResNet-50; the result is a DVC experiment.
+
+    Args:
+        overrides: parameters to change, as {"train.epochs": 3}.
+        rev: the Git revision to run.
+        experiment: its name; the run's own unless given.
+        in_place: work in the project's folder itself, as `dvc repro` does, instead of a checkout.
+        include_changes: take what is not committed along into the checkout.
+        keep_checkout: leave the checkout where it is in the end.
+    """
+    request = Request(overrides or {}, rev, experiment, in_place, include_changes, keep_checkout)
+    name = experiment or flow_run.name or "run"
+    logger = run_logger()
+    try:
+        with opened(request, name, logger.info) as workspace:
+            images = ingest(workspace)
+            prepared = preprocess(workspace, images)
+            network = build(workspace, prepared)
+            trained = train(workspace, prepared, network)
+            measured = evaluate(workspace, prepared, trained)
+            render(workspace, images, prepared, network, trained, measured)
+            result = read_result(workspace.root, workspace.save(name, logger.info))
+            publish(workspace.root, result, workspace.commit)
+    except UserError as error:
+        return Failed(message=str(error))
+    return Completed(message=f"Experiment {result.experiment}", data=result)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the flow here and now; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.train_resnet", description="Run the pipeline as a Prefect flow.")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a parameter, in a checkout")
+    parser.add_argument("--rev", help="run this Git revision, in a checkout")
+    parser.add_argument("--experiment", metavar="NAME", help="the experiment's name")
+    parser.add_argument("--checkout", action="store_true", help="run in a checkout though nothing is changed")
+    parser.add_argument("--include-changes", action="store_true", help="take what is not committed along into the checkout")
+    parser.add_argument("--keep-checkout", action="store_true", help="leave the checkout in the end")
+    given = parser.parse_args(arguments)
+    apart = bool(given.set or given.rev or given.checkout or given.include_changes or given.keep_checkout)
+    try:
+        request = Request(
+            parse(given.set), given.rev or "HEAD", given.experiment, not apart, given.include_changes, given.keep_checkout
+        )
+        request.check()
+        accept_server(get_current_settings().api.url)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    state = train_resnet(**vars(request), return_state=True)
+    if not state.is_completed():
+        print(state.message, file=sys.stderr)
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

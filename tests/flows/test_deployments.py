@@ -1,0 +1,129 @@
+"""Deployments from a shell: served and by a worker elsewhere, watched, cancelled, queued; and one run of the real pipeline."""
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.flows.quick import QuickProject, Server, wait_for
+from tests.project import STAGES, Project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickProject:
+    made = QuickProject(tmp_path_factory.mktemp("deployed"), server.environment)
+    assert made.repro() == STAGES
+    made.commit("results")
+    return made
+
+
+@contextmanager
+def serving(project: Project, server: Server, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """`python -m flows.serve`, ready to take runs."""
+    command = ["python", "-m", "flows.serve", *arguments]
+    with (project.folder.parent / f"{project.folder.name}-serve.log").open("w") as log:
+        process = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=log, stderr=log, text=True)
+    try:
+        wait_for(lambda: is_served(server))
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+        assert not is_served(server)
+
+
+def is_served(server: Server) -> bool:
+    found = server.ask("deployments/filter", {"deployments": {"name": {"any_": ["train-resnet"]}}})
+    return any(one["status"] == "READY" and not one["paused"] for one in found)
+
+
+def submit(project: Project, *arguments: str, code: int = 0, name: str = "train-resnet") -> subprocess.CompletedProcess[str]:
+    return project.run("prefect", "deployment", "run", name, *arguments, code=code)
+
+
+def submit_training(project: QuickProject, epochs: int, name: str) -> str:
+    """Submits a run, waits until it trains, and returns its id."""
+    trained = project.noted("begin")
+    shown = submit(project, "--param", f'overrides={{"train.epochs": {epochs}}}', "--flow-run-name", name).stdout
+    wait_for(lambda: project.noted("begin") > trained)
+    return re.findall(r"UUID: (\S+)", shown)[0]
+
+
+def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: QuickProject, server: Server) -> None:
+    before = project.tree()
+    with serving(project, server) as process:
+        overrides = json.dumps({"train.learning_rate": 0.25})
+        done = submit(project, "--param", f"overrides={overrides}", "--watch", "--flow-run-name", "watched")
+        assert "Flow run finished successfully in 'Completed'." in done.stdout
+        failed = submit(project, "-p", 'overrides={"train.momentum": 0.123}', "--watch", "--flow-run-name", "failed", code=1)
+        assert "Flow run finished in state 'Failed'." in failed.stdout + failed.stderr
+        assert server.run("failed")["state"]["message"] == "train: the momentum is not to my taste; choose another one."
+        cancelled = submit_training(project, 4000, "cancelled")
+        project.run("prefect", "flow-run", "cancel", cancelled)
+        wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")
+        wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
+        assert project.checkouts() == []
+
+        submit_training(project, 4001, "ended")
+        process.send_signal(signal.SIGTERM)
+        process.wait(40)
+        assert project.processes() == []
+        assert project.checkouts() == []
+    assert project.experiments()["watched"]["params"]["params.yaml"]["data"]["train"]["learning_rate"] == 0.25
+    assert not {"failed", "refused", "cancelled", "ended"} & set(project.experiments())
+    assert project.tree() == before
+    nobody = submit(project, "--flow-run-name", "nobody")
+    assert "Nobody serves train-resnet at the moment" in nobody.stderr
+    server.ask(f"flow_runs/{server.run('nobody')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+
+
+def test_runs_queue_up_for_one_slot_in_the_order_of_submission(project: QuickProject, server: Server) -> None:
+    names = [f"queued-{number}" for number in range(3)]
+    project.notes.unlink()
+    with serving(project, server, "--limit", "1"):
+        for number, name in enumerate(names):
+            submit(project, "-p", f'overrides={{"seed": {100 + number}}}', "--flow-run-name", name)
+        wait_for(lambda: all(server.run(name)["state_type"] == "COMPLETED" for name in names), 120)
+    assert sorted(names, key=lambda name: str(server.run(name)["start_time"])) == names
+    assert project.notes.read_text("utf-8").split() == ["begin", "None", "end"] * 3  # never two at once
+    assert set(names) <= set(project.experiments())
+
+
+def test_a_worker_in_another_folder_runs_them(project: QuickProject, server: Server, tmp_path: Path) -> None:
+    for pool in ("train-resnet-cpu", "train-resnet-gpu"):
+        project.run("prefect", "work-pool", "create", pool, "--type", "process")
+    project.run("prefect", "--no-prompt", "deploy", "--all")
+    command = ["prefect", "worker", "start", "--pool", "train-resnet-cpu"]
+    with (tmp_path / "worker.log").open("w") as log:
+        worker = subprocess.Popen(command, cwd=tmp_path, env=project.environment, stdout=log, stderr=log)
+    try:
+        done = submit(project, "--watch", "--flow-run-name", "elsewhere", name="train-resnet/train-resnet")
+        assert "Flow run finished successfully in 'Completed'." in done.stdout
+        assert "elsewhere" in project.experiments()
+        run = submit_training(project, 5000, "elsewhere-cancelled")
+        project.run("prefect", "flow-run", "cancel", run)
+        wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
+        wait_for(lambda: server.run("elsewhere-cancelled")["state_type"] == "CANCELLED")
+        assert project.checkouts() == []
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
+def test_the_real_pipeline_by_its_bare_name(make_project: Callable[[], Project], server: Server) -> None:
+    project = make_project()
+    project.environment |= server.environment
+    project.run("prefect", "deployment", "delete", "train-resnet/train-resnet")
+    with serving(project, server):
+        submit(project, "--watch", "--flow-run-name", "real")
+    shown = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
+    rows = {one["revs"][0]["name"]: one["revs"][0]["data"] for branch in shown for one in branch["experiments"] or []}
+    assert 0 < rows["real"]["metrics"]["reports/metrics.json"]["data"]["accuracy"] < 1
+    project.run("dvc", "exp", "apply", "real")
+    assert project.repro() == []
+    assert len(project.hashes()) == 14

@@ -1,0 +1,87 @@
+"""Locks and slots among processes."""
+
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from flows.locks import find_gpus, held, is_held, slot, slot_count
+from resnet.errors import UserError
+from tests.imports import ROOT
+
+
+@pytest.fixture(autouse=True)
+def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("TRAIN_RESNET_SLOTS", raising=False)
+
+
+def nothing() -> None:
+    """Is called by who waits."""
+
+
+def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    program = (
+        "import pathlib, time\nfrom flows.locks import held\n"
+        f"with held(pathlib.Path({str(path)!r})):\n    print(1, flush=True)\n    time.sleep(99)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert is_held(path)
+        with held(path, holder.kill):  # who waits kills who holds
+            assert is_held(path)
+    assert not is_held(path)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "slots", "expected"),
+    [
+        ("", None, [{}]),
+        ("-1", None, [{}]),
+        ("0,1,2", None, [{"CUDA_VISIBLE_DEVICES": name} for name in ("0", "1", "2")]),
+        ("GPU-5ebe, GPU-77aa", None, [{"CUDA_VISIBLE_DEVICES": name} for name in ("GPU-5ebe", "GPU-77aa")]),
+        ("0,1", "3", [{"CUDA_VISIBLE_DEVICES": name} for name in ("0", "1", "0")]),
+        ("0,1", "1", [{"CUDA_VISIBLE_DEVICES": "0"}]),
+        ("", "2", [{}, {}]),
+    ],
+)
+def test_each_slot_is_given_once(
+    monkeypatch: pytest.MonkeyPatch, gpus: str, slots: str | None, expected: list[dict[str, str]]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    if slots:
+        monkeypatch.setenv("TRAIN_RESNET_SLOTS", slots)
+    assert slot_count() == len(expected)
+    with ExitStack() as stack:
+        assert [stack.enter_context(slot(nothing)) for _ in expected] == expected
+
+        def give_one_back() -> None:
+            stack.close()
+
+        with slot(give_one_back) as environment:  # there was none left, so it waited
+            assert environment == expected[0]
+
+
+def test_the_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_gpus() == ["0", "1"]
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert find_gpus() == []
+    program.unlink()
+    assert find_gpus() == []
+
+
+@pytest.mark.parametrize("slots", ["0", "-1", "many", ""])
+def test_a_number_of_slots_that_cannot_be_is_a_sentence(monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
+    monkeypatch.setenv("TRAIN_RESNET_SLOTS", slots)
+    with pytest.raises(UserError, match=f"^TRAIN_RESNET_SLOTS must be a whole number of at least 1, but it is '{slots}'"):
+        slot_count()

@@ -1,0 +1,108 @@
+"""What the plugin changes in Prefect, and that it can leave it alone."""
+
+import asyncio
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows import plugin
+from resnet.errors import UserError
+from tests.imports import ROOT
+
+
+class Client:
+    """Has some deployments."""
+
+    api_url = "http://127.0.0.1:4200/api"
+
+    def __init__(self, *found: str, status: str = "READY") -> None:
+        self.found = [SimpleNamespace(name=name, paused=False, status=SimpleNamespace(value=status)) for name in found]
+        self.asked: list[str] = []
+
+    async def read_deployments(self, deployment_filter: Any) -> list[Any]:
+        assert deployment_filter.name.any_ == ["train-resnet"]
+        return self.found
+
+    async def read(self, name: str) -> Any:
+        self.asked.append(name)
+        return SimpleNamespace(name=f"by {name}", paused=False, status=SimpleNamespace(value="READY"))
+
+
+def look_up(client: Client, name: str) -> str:
+    read = plugin._by_any_name(Client.read)
+    found: str = asyncio.run(read(client, name)).name  # type: ignore[arg-type]
+    return found
+
+
+def test_a_bare_name_is_found_if_there_is_one_of_it() -> None:
+    client = Client("train-resnet")
+    assert look_up(client, "train-resnet") == "train-resnet"
+    assert client.asked == []
+
+
+@pytest.mark.parametrize("name", ["train-resnet/train-resnet", "train-resnet"])
+def test_what_has_a_slash_or_is_not_unique_is_left_to_prefect(name: str) -> None:
+    client = Client("train-resnet", "train-resnet")
+    assert look_up(client, name) == f"by {name}"
+
+
+def test_a_name_that_nobody_has_is_a_sentence() -> None:
+    with pytest.raises(SystemExit, match="^there is no deployment 'train-resnet' at http://127.0.0.1:4200/api; serve it with"):
+        look_up(Client(), "train-resnet")
+
+
+def test_a_deployment_that_nobody_serves_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["prefect", "deployment", "run", "train-resnet"])
+    look_up(Client("train-resnet", status="NOT_READY"), "train-resnet")
+    assert capsys.readouterr().err.startswith("Nobody serves train-resnet at the moment: the run waits for ")
+
+
+def test_it_falls_through_if_prefect_is_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prefect.client.orchestration._deployments.client", None)
+    plugin.accept_bare_names()
+    monkeypatch.setitem(
+        sys.modules, "prefect.client.orchestration._deployments.client", SimpleNamespace(DeploymentAsyncClient=object())
+    )
+    plugin.accept_bare_names()
+
+
+def test_a_command_without_a_server_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(api: str | None) -> None:
+        assert api is None
+        raise UserError("there is no server.")
+
+    monkeypatch.setattr(sys, "argv", ["/somewhere/prefect", "deployment", "run", "train-resnet"])
+    monkeypatch.setattr(plugin, "local_server", lambda: None)
+    monkeypatch.setattr(plugin, "require_server", refuse)
+    with pytest.raises(SystemExit, match="^there is no server.$"):
+        plugin.setup_environment(ctx=SimpleNamespace(api_url=None))  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "argv", ["/somewhere/prefect", "version"])
+    assert plugin.setup_environment(ctx=SimpleNamespace(api_url=None)) is None  # type: ignore[arg-type]
+
+
+def test_a_server_of_this_machine_is_used_unless_another_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "local_server", lambda: "http://127.0.0.1:4200/api")
+    result = plugin.setup_environment(ctx=SimpleNamespace(api_url=None))  # type: ignore[arg-type]
+    assert result is not None
+    assert result.env == {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
+    assert plugin.setup_environment(ctx=SimpleNamespace(api_url="http://other/api")) is None  # type: ignore[arg-type]
+
+
+def test_the_entry_point_is_installed() -> None:
+    found = entry_points(group="prefect.plugins")
+    assert [entry.value for entry in found if entry.name == "train-resnet"] == ["flows.plugin"], "run `make setup`"
+
+
+def test_outside_of_the_project_prefect_is_untouched(tmp_path: Path) -> None:
+    program = "import sys, prefect; print('flows.plugin' in sys.modules)"
+    places = {str(ROOT): "True", str(tmp_path): "False"}
+    for place, expected in places.items():
+        result = subprocess.run([sys.executable, "-c", program], cwd=place, capture_output=True, text=True, check=True)
+        assert result.stdout.strip() == expected

@@ -1,0 +1,86 @@
+"""Which servers are accepted, against one that only says its version."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
+
+import pytest
+
+from flows import server
+from flows.server import local_server, require_server
+from resnet.errors import UserError
+
+OURS = version("prefect")
+MAJOR, MINOR, _ = OURS.split(".")
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], str]]:
+    """Starts a server that answers with some bytes; returns its address."""
+    started: list[HTTPServer] = []
+
+    def start(answer: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                found = self.path == "/api/admin/version"
+                self.send_response(200 if found else 404)
+                self.end_headers()
+                self.wfile.write(answer if found else b"")
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        started.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{started[-1].server_port}/api"
+
+    yield start
+    for one in started:
+        one.shutdown()
+        one.server_close()
+
+
+def test_a_server_of_our_version_is_accepted_and_a_newer_one_of_its_series(answering: Callable[[bytes], str]) -> None:
+    require_server(answering(json.dumps(OURS).encode()))
+    require_server(answering(json.dumps(f"{MAJOR}.{int(MINOR) + 1}.0").encode()) + "/")
+
+
+@pytest.mark.parametrize("theirs", [f"{MAJOR}.{int(MINOR) - 1}.9", f"{int(MAJOR) + 1}.0.0", "2.20.4"])
+def test_a_server_of_another_version_is_a_sentence(answering: Callable[[bytes], str], theirs: str) -> None:
+    api = answering(json.dumps(theirs).encode())
+    with pytest.raises(UserError) as error:
+        require_server(api)
+    assert (
+        str(error.value)
+        == f"the Prefect server at {api} is of version {theirs} and this client of {OURS}; bring them to one version."
+    )
+
+
+def test_no_server_is_a_sentence(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="^there is no Prefect server on this machine; start one with `prefect server start`.$"):
+        require_server(None)
+    with pytest.raises(UserError, match=r"^no Prefect server answers at http://127.0.0.1:9/api; start one"):
+        require_server("http://127.0.0.1:9/api")
+    with pytest.raises(UserError, match="is no Prefect server"):
+        require_server(answering(b'"3.8.8"').replace("/api", "/other"))
+    with pytest.raises(UserError, match="is no Prefect server"):
+        require_server(answering(b"{}"))
+    monkeypatch.setattr(server, "DEFAULT_API", "http://127.0.0.1:9/api")
+    assert local_server() is None
+
+
+def test_the_server_of_this_machine_is_found(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    api = answering(b'"3.8.8"')
+    monkeypatch.setattr(server, "DEFAULT_API", api)
+    assert local_server() == api
+
+
+def test_the_cloud_is_not_asked() -> None:
+    require_server("https://api.example.invalid/api/accounts/x/workspaces/y")
+
+
+def test_prefects_server_can_be_imported() -> None:
+    # FastAPI 0.160 broke it: "unexpected keyword argument 'min_items'".
+    import prefect.server.api.server  # noqa: F401

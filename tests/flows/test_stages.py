@@ -1,0 +1,127 @@
+"""What a stage's task decides, with a stand-in for DVC."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect.states import Completed, Failed
+
+from flows import stages
+from flows.dvc_process import DvcError
+from flows.stages import POLICIES, Policy, StageError, bring_up_to_date, run_logger
+from resnet.errors import UserError
+from tests.project import STAGES
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+
+class FakeWorkspace:
+    """Answers as told, and notes what it was asked."""
+
+    def __init__(self, *seen: tuple[bool, bool], ran: bool = True, lines: tuple[str, ...] = (), error: str = "") -> None:
+        self.seen, self.ran, self.lines, self.error = list(seen), ran, lines, error
+        self.asked: list[Any] = []
+        self.busy = len(seen) > 1
+
+    def look(self, stage: str) -> dict[str, Any]:
+        unchanged, restorable = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+        return {"unchanged": unchanged, "restorable": restorable, "key": None if unchanged else "0123456789abcdef0123"}
+
+    @contextmanager
+    def lock(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
+        self.asked.append(f"lock {name}")
+        if self.busy:
+            on_wait()
+        yield
+
+    def reproduce(self, stage: str, environment: Mapping[str, str], on_line: Callable[[str], None]) -> bool:
+        self.asked.append(environment)
+        for line in self.lines:
+            on_line(line)
+        if self.error:
+            raise DvcError(self.error)
+        return self.ran
+
+
+@pytest.fixture(autouse=True)
+def one_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+
+
+def bring(workspace: FakeWorkspace, stage: str = "train", policy: Policy = POLICIES["train"]) -> Any:
+    return bring_up_to_date(workspace, stage, policy, run_logger())  # type: ignore[arg-type]
+
+
+def test_the_policies_are_those_of_the_stages() -> None:
+    assert list(POLICIES) == STAGES
+    assert [stage for stage, policy in POLICIES.items() if policy.slot] == ["train"]
+
+
+def test_what_is_unchanged_is_cached_and_nothing_is_asked_for() -> None:
+    workspace = FakeWorkspace((True, True))
+    assert bring(workspace).name == "Cached"
+    assert workspace.asked == []
+
+
+def test_what_runs_takes_its_lock_and_a_slot() -> None:
+    workspace = FakeWorkspace((False, False))
+    assert bring(workspace).name == "Completed"
+    assert workspace.asked == ["lock train-0123456789abcdef", {"CUDA_VISIBLE_DEVICES": "7"}]
+
+
+def test_what_is_restored_takes_no_slot() -> None:
+    workspace = FakeWorkspace((False, True), ran=False)
+    assert bring(workspace).name == "Cached"
+    assert workspace.asked[1] == {}
+
+
+def test_what_another_run_did_meanwhile_is_not_done_again() -> None:
+    workspace = FakeWorkspace((False, False), (True, True))
+    assert bring(workspace).name == "Cached"
+    assert workspace.asked == ["lock train-0123456789abcdef"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "kind", "message"),
+    [
+        (
+            ("epoch 1/2: x", "train: too hot; cool it."),
+            "failed to run: x, exited with 1",
+            UserError,
+            "train: too hot; cool it.",
+        ),
+        (
+            ("Traceback", "ValueError: x"),
+            "failed to run: x, exited with 1",
+            StageError,
+            "train ended with code 1: ValueError: x",
+        ),
+        (("train: done",), "failed to run: x, exited with -9", StageError, "train ended with code -9: train: done"),
+        ((), "failed to run: x, exited with -15", StageError, "train ended with code -15: it printed nothing"),
+        ((), "missing data 'source': data/raw", UserError, "missing data 'source': data/raw"),
+    ],
+)
+def test_a_failure_is_a_mistake_or_not(lines: tuple[str, ...], error: str, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as found:
+        bring(FakeWorkspace((False, False), lines=lines, error=error))
+    assert type(found.value) in (kind, DvcError)
+    assert str(found.value) == message
+
+
+def test_only_what_is_nobodys_mistake_is_tried_again() -> None:
+    outcomes: list[State[Any]] = [Failed(message="one sentence"), Failed(data=StageError("x"))]
+    assert [stages._is_worth_a_retry(None, None, state) for state in outcomes] == [False, True]
+
+
+def test_a_failed_task_stops_the_flow_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes: Iterator[State[Any]] = iter([Completed(name="Cached"), Failed(message="train: too hot; cool it.")])
+    monkeypatch.setattr(stages, "task", lambda **_: lambda function: lambda *_: next(outcomes))
+    train: Any = stages.stage_task("train")
+    assert train(SimpleNamespace()).name == "Cached"
+    with pytest.raises(UserError, match="^train: too hot; cool it.$"):
+        train(SimpleNamespace())

@@ -1,0 +1,55 @@
+"""What a run may be asked for, in a project with a commit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.workspace import Request, opened
+from resnet.errors import UserError
+from tests.flows.quick import QuickProject
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"overrides": {"train.epoch": 1}}, "there is no parameter train.epoch; did you mean train.epochs?"),
+        ({"overrides": {"train.epochs": 0}}, "train.epochs should be greater than or equal to 1, but it is 0."),
+        ({"rev": "nowhere"}, "there is no revision 'nowhere' in "),
+        ({"in_place": True, "overrides": {"seed": 1}}, "a run in place takes the work tree as it is"),
+        ({"in_place": True, "rev": "HEAD~1"}, "a run in place takes the work tree as it is"),
+        ({"include_changes": True, "rev": "HEAD~1"}, "uncommitted changes belong to HEAD, not to 'HEAD~1'"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence_and_makes_nothing(
+    make_quick: Callable[..., QuickProject], request_: dict[str, Any], sentence: str
+) -> None:
+    project = make_quick()
+    before = project.tree()
+    with pytest.raises(UserError) as error, opened(Request(**request_), "run", print, project.folder):
+        pass
+    assert str(error.value).startswith(sentence)
+    assert project.tree() == before
+    assert project.checkouts() == []
+
+
+def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick({"PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    result = project.run("python", "-m", "flows.train_resnet", "--set", "train.epochs=0", code=1)
+    assert result.stderr == "train.epochs should be greater than or equal to 1, but it is 0.\n"
+    result = project.run("python", "-m", "flows.sweep", "--grid", "train.epochs=1,0", code=1)
+    assert result.stderr == "train.epochs should be greater than or equal to 1, but it is 0.\n"
+    for command in ("flows.train_resnet", "flows.serve"):
+        result = project.run("python", "-m", command, code=1)
+        assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
+    result = project.run("prefect", "deployment", "run", "train-resnet", code=1)
+    assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
+
+
+def test_a_source_that_the_checkout_does_not_have_is_named(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()
+    request = Request(overrides={"ingest.source": "../photos"})
+    with pytest.raises(UserError, match=r"ingest\.source is \.\./photos, which is not in the run's checkout; track it with"):
+        with opened(request, "run", print, project.folder):
+            pass
+    assert project.checkouts() == []
