@@ -49,7 +49,7 @@ def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[...
 def test_a_source_that_the_checkout_does_not_have_is_named(make_quick: Callable[..., QuickProject]) -> None:
     project = make_quick()
     request = Request(overrides={"ingest.source": "../photos"})
-    with pytest.raises(UserError, match=r"ingest\.source is \.\./photos, which is not in the run's checkout; track it with"):
-        with opened(request, "run", print, project.folder):
-            pass
+    expected = r"ingest\.source is \.\./photos, which is not in the run's checkout; track it with"
+    with pytest.raises(UserError, match=expected), opened(request, "run", print, project.folder):
+        pass
     assert project.checkouts() == []

@@ -171,6 +171,19 @@ def test_every_class_is_in_every_split_or_the_error_says_how_many_could_be(seed:
         assert re.search(rf"has nothing in the \w+ split: {len(apart)} images, or groups of images, could go there", found)
 
 
+def test_groups_of_small_classes_are_seldom_an_error() -> None:
+    found = [random_case(seed)[2] for seed in range(300)]
+    # 3 when measured; 37 if a move may take the last of another class along.
+    assert sum(isinstance(one, str) and "has nothing in" in one for one in found) < 10
+
+
+def test_a_move_that_becomes_possible_by_a_later_one_is_made() -> None:
+    labels, groups = "20313021112320000", "20403510213243002"  # of 95,735 random cases the one with such a move
+    arguments = (np.array([*map(int, labels)], np.uint16), hashes(range(17)), [*"0123"], Shares(validation=0.1, test=0.2))
+    splits = assign_splits(*arguments, seed=28764, groups=[*groups]).tolist()
+    assert set(zip(labels, splits, strict=True)) == set(itertools.product("0123", range(3)))
+
+
 def test_one_large_group_takes_no_longer_than_no_group() -> None:
     labels, images = [0] * 20_000 + [1] * 100, range(20_100)
 
@@ -179,9 +192,9 @@ def test_one_large_group_takes_no_longer_than_no_group() -> None:
         assign(labels, images, groups=groups)
         return time.perf_counter() - start
 
-    without = min(seconds(()) for _ in range(3))
-    # 1 when measured; 40 if each row is compared with each.
-    assert seconds(["clip"] * 19_998 + [None] * 102) < 10 * without
+    one_group = ["clip"] * 19_998 + [None] * 102
+    # 1 when measured; 70 if each row is compared with each.
+    assert min(seconds(one_group) for _ in range(3)) < 10 * min(seconds(()) for _ in range(3))
 
 
 def test_pairs_and_all_that_hang_on_them_stay_together() -> None:
