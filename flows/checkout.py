@@ -9,12 +9,25 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.locks import held, is_held
 from resnet.errors import UserError
+
+# `git rev-parse --local-env-vars` names them.
+_OF_A_REPOSITORY = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+}
+_NOBODY = {"NAME": "train-resnet", "EMAIL": "train-resnet@localhost"}
 
 
 def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -26,7 +39,7 @@ def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
     result = subprocess.run(
         ["git", *arguments],
         cwd=folder,
-        env={**os.environ, **(environment or {})},
+        env={**outside_of_git(), **(environment or {})},
         capture_output=True,
         text=True,
         errors="surrogateescape",
@@ -38,6 +51,11 @@ def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
     return result.stdout.rstrip("\n")
 
 
+def outside_of_git() -> dict[str, str]:
+    """The environment without what a Git hook, or an alias, says of another repository."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
+
+
 def resolve(folder: Path, rev: str) -> str:
     """The commit that a revision names.
 
@@ -47,6 +65,8 @@ def resolve(folder: Path, rev: str) -> str:
     try:
         top = git(folder, "rev-parse", "--show-toplevel")
     except UserError as error:
+        if (folder / ".git").exists():
+            raise  # Git has something else to say of it, such as whose it is
         raise UserError(
             f"{folder} is not a Git repository, and a run is an experiment in one: `git init` and commit."
         ) from error
@@ -67,13 +87,42 @@ def changed_files(folder: Path, rev: str = "HEAD") -> list[str]:
     return sorted({name for name in (*tracked, *untracked) if name})
 
 
-def snapshot(folder: Path) -> str:
-    """The work tree as a Git tree, without a trace in the index; new files that are not ignored are in it."""
+def snapshot(folder: Path, base: str = "HEAD", new: Iterable[str] | None = None) -> str:
+    """The work tree as a Git tree, without a trace in its index.
+
+    Args:
+        folder: the work tree.
+        base: a tree; what is in it comes as it is now.
+        new: files to be in it beside that, where they exist; all that are not ignored unless given.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         environment = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
-        git(folder, "read-tree", "HEAD", environment=environment)
-        git(folder, "add", "--all", environment=environment)
+        git(folder, "read-tree", base, environment=environment)
+        if new is None:
+            git(folder, "add", "--all", environment=environment)
+        else:
+            git(folder, "add", "--update", environment=environment)
+            there = [name for name in new if (folder / name).exists()]
+            git(folder, "add", "--force", "--", *there, environment=environment)
         return git(folder, "write-tree", environment=environment)
+
+
+def commit_experiment(folder: Path, commit: str, tree: str, name: str) -> tuple[str, str]:
+    """Makes a commit that DVC takes for an experiment: a child of its baseline under `refs/exps/`.
+
+    DVC's own `exp save` stashes the work tree meanwhile: whoever is ended in it loses what was not committed, and the index.
+
+    Returns:
+        The commit, and the name that its ref must have.
+    """
+    environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _NOBODY.items()}
+    try:
+        git(folder, "var", "GIT_COMMITTER_IDENT")
+        environment = {}
+    except UserError:  # Git does not know who works here
+        pass
+    made = git(folder, "commit-tree", tree, "-p", commit, "-m", f"dvc: commit experiment {name}", environment=environment)
+    return made, f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
 
 
 @contextmanager
@@ -108,7 +157,7 @@ def _remove_abandoned(parent: Path) -> None:
     for alive in parent.glob("*?-*.lock"):
         if not is_held(alive):
             shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
-            alive.unlink()
+            alive.unlink(missing_ok=True)  # its run may be ending
 
 
 def clone(folder: Path, into: Path, commit: str, tree: str | None = None) -> None:

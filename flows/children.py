@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from flows.checkout import experiment_name
 from flows.dvc_process import interrupt_all
 from flows.results import Result
 from flows.train_resnet import train_resnet
@@ -65,7 +66,9 @@ def run_children(
 
 def _run(number: int, request: Request) -> Child:
     try:
-        state = train_resnet.with_options(flow_run_name=request.experiment)(**vars(request), return_state=True)
+        state = train_resnet.with_options(flow_run_name=experiment_name(request.experiment or "run", ""))(
+            **vars(request), return_state=True
+        )
     except Exception as error:  # what is wrong with one run is not wrong with all
         return Child(number, request.overrides, None, str(error))
     result: Any = state.result() if state.is_completed() else None

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from flows.checkout import outside_of_git
 from flows.dvc_program import GRACE_SECONDS
 from resnet.errors import UserError
 
@@ -84,7 +85,7 @@ class DvcProcess:
                 return
             _close_pipes(self._process)
         environment = {
-            **os.environ,
+            **outside_of_git(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",  # lines as they happen
         }

@@ -1,8 +1,8 @@
 """The program that runs DVC for a flow: requests on standard input, log lines and answers on standard output.
 
-A flow could call DVC in its own process, but then the stages' output could not be told from anything else's, and
-`Repo.experiments.save` changes the folder of the whole process. It could run `dvc repro` for each stage, but six times DVC's
-start-up is 6 s. So there is one process for each run, which imports DVC once and leads a process group of its own.
+A flow could call DVC in its own process, but then the stages' output could not be told from anything else's. It could run `dvc
+repro` for each stage, but six times DVC's start-up is 6 s. So there is one process for each run, which imports DVC once and
+leads a process group of its own.
 
 Standard input is also a lifeline: when it ends while a stage runs, the flow's process is gone, by SIGKILL perhaps, and the
 whole group is ended. This file imports nothing of the project: it serves checkouts of any revision.
@@ -98,34 +98,18 @@ def share_cache(root: str, source: str) -> dict[str, Any]:
     return {}
 
 
-def save(root: str, name: str, push: bool) -> dict[str, Any]:
-    """Saves what is in a work tree as an experiment and, from a clone, hands it to the repository that was cloned."""
-    from dvc.repo import Repo
-
-    with Repo(root) as repo:
-        # Metrics and the history are in Git, not in DVC's cache; before the first commit of results they are not in Git either.
-        files = [os.path.relpath(out.fs_path, root) for out in repo.index.outs if not out.use_cache]
-        revision = repo.experiments.save(name=name, include_untracked=files)
-        if push:
-            repo.experiments.push("origin", exp_names=[name], push_cache=False)
-    return {"revision": revision}
-
-
 REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
     "look": look,
     "reproduce": reproduce,
     "share_cache": share_cache,
-    "save": save,
 }
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    from dvc.exceptions import DvcException
-
     os.chdir(request["root"])  # DVC takes names of stages relative to it
     try:
         return REQUESTS[request.pop("do")](**request)
-    except DvcException as error:
+    except Exception as error:  # DVC's own, Git's and the system's; the flow makes a sentence of each
         reasons = [str(error)]
         cause = error.__cause__ or error.__context__
         while cause is not None:

@@ -80,4 +80,5 @@ async def _unique(client: Any, name: str) -> "DeploymentResponse | None":
 
 def _is_command() -> bool:
     wants_help = {"--help", "-h"} & set(sys.argv)
-    return Path(sys.argv[0]).name == "prefect" and sys.argv[1:2] != [] and sys.argv[1] in _COMMANDS and not wants_help
+    word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    return Path(sys.argv[0]).name == "prefect" and word in _COMMANDS and not wants_help

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @flow(name="search", persist_result=False)
 def search(
-    between: dict[str, list[float]] | None = None,
-    between_log: dict[str, list[float]] | None = None,
+    between: dict[str, list[Any]] | None = None,  # of float, Prefect would make floats of whole numbers
+    between_log: dict[str, list[Any]] | None = None,
     among: dict[str, list[Any]] | None = None,
     *,
     trials: int = 20,
@@ -50,7 +50,7 @@ def search(
     """
     try:
         space = make_space(between or {}, between_log or {}, among or {})
-        check((), parallel, rev, include_changes)
+        commit = check_search(space, trials, parallel, rev, include_changes)
     except UserError as error:
         return Failed(message=str(error))
     import optuna
@@ -66,7 +66,7 @@ def search(
             yield asked[-1].params
 
     children = []
-    for child in run_children(proposals(), flow_run.name or "search", parallel, rev, include_changes):
+    for child in run_children(proposals(), flow_run.name or "search", parallel, commit, include_changes):
         trial = asked[child.number - 1]
         if child.result is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -77,7 +77,7 @@ def search(
 
 
 def make_space(
-    between: dict[str, list[float]], between_log: dict[str, list[float]], among: dict[str, list[Any]]
+    between: dict[str, list[Any]], between_log: dict[str, list[Any]], among: dict[str, list[Any]]
 ) -> "dict[str, optuna.distributions.BaseDistribution]":
     """What to search, in Optuna's terms.
 
@@ -87,7 +87,7 @@ def make_space(
     try:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     except ImportError as error:
-        raise UserError("a search needs Optuna, which is not installed: pip install optuna.") from error
+        raise UserError("a search needs Optuna, which is not installed: `pip install -e '.[search]'`.") from error
     space: dict[str, optuna.distributions.BaseDistribution] = {}
     for log, ranges in ((False, between), (True, between_log)):
         for name, ends in ranges.items():
@@ -99,10 +99,27 @@ def make_space(
                     space[name] = FloatDistribution(low, high, log=log)
             except (TypeError, ValueError) as error:
                 raise UserError(f"{name} is searched between two numbers, LOW,HIGH, but they are {ends}: {error}.") from error
-    space |= {name: CategoricalDistribution(values) for name, values in among.items()}
+    for name, values in among.items():
+        if not values:
+            raise UserError(f"{name} is searched among no values; give some, as NAME=A,B,C.")
+        space[name] = CategoricalDistribution(values)
     if not space:
         raise UserError("a search needs something to search, as in --between-log train.learning_rate=0.0001,0.1.")
     return space
+
+
+def check_search(space: "dict[str, Any]", trials: int, parallel: int, rev: str, include_changes: bool) -> str:
+    """Refuses a search whose ends are impossible runs, before any is made; returns the commit that all runs are of."""
+    if trials < 1:
+        raise UserError(f"trials is how many runs there are, at least 1, but it is {trials}.")
+    ends = [{name: _end(values, last) for name, values in space.items()} for last in (False, True)]
+    return check(ends, parallel, rev, include_changes)
+
+
+def _end(values: Any, last: bool) -> Any:
+    if hasattr(values, "choices"):
+        return values.choices[-1 if last else 0]
+    return values.high if last else values.low
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -120,8 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         space = [parse_lists(assignments) for assignments in (given.between, given.between_log, given.among)]
-        make_space(*space)
-        check((), given.parallel, "HEAD", False)
+        check_search(make_space(*space), given.trials, given.parallel, "HEAD", False)
         accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -32,10 +32,10 @@ def sweep(grid: dict[str, list[Any]], parallel: int = 1, rev: str = "HEAD", incl
     """
     try:
         proposals = combinations(grid)
-        check(proposals, parallel, rev, include_changes)
+        commit = check(proposals, parallel, rev, include_changes)
     except UserError as error:
         return Failed(message=str(error))
-    children = run_children(proposals, flow_run.name or "sweep", parallel, rev, include_changes)
+    children = run_children(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
     return conclude(list(children))
 
 
@@ -50,16 +50,21 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
-def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, include_changes: bool) -> None:
+def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, include_changes: bool) -> str:
     """Refuses a sweep that has an impossible run in it, before any is made.
+
+    Returns:
+        The commit that all runs are of, also if somebody commits meanwhile.
 
     Raises:
         UserError: says what is impossible.
     """
     if parallel < 1:
         raise UserError(f"parallel is how many runs go at a time, at least 1, but it is {parallel}.")
+    commit = Request(rev=rev, include_changes=include_changes).check()
     for proposal in proposals:
         Request(proposal, rev, include_changes=include_changes).check()
+    return commit
 
 
 def conclude(children: list[Child]) -> State[None]:

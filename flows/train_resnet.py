@@ -57,7 +57,7 @@ def train_resnet(
             trained = train(workspace, prepared, network)
             measured = evaluate(workspace, prepared, trained)
             render(workspace, images, prepared, network, trained, measured)
-            result = read_result(workspace.root, workspace.save(name, logger.info))
+            result = read_result(workspace.root, workspace.save(name))
             publish(workspace.root, result, workspace.commit)
     except UserError as error:
         return Failed(message=str(error))

@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.checkout import changed_files, clone, experiment_name, git, private_folder, resolve, snapshot
+from flows.checkout import changed_files, clone, commit_experiment, experiment_name, git, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
@@ -48,7 +48,9 @@ class Request:
             )
         if self.include_changes and commit != head:
             raise UserError(f"uncommitted changes belong to HEAD, not to {self.rev!r}; leave out one of the two.")
-        if self.overrides and commit == head:  # another revision may know other parameters; its own stages check them
+        if (
+            self.overrides and commit == head and (self.include_changes or not self._knows_others(home))
+        ):  # another revision may know other parameters; its own stages check them
             text = (
                 (home / PARAMS_YAML).read_text("utf-8")
                 if self.include_changes
@@ -56,6 +58,10 @@ class Request:
             )
             check_overrides(text, self.overrides, read_graph(home / DVC_YAML))
         return commit
+
+    def _knows_others(self, home: Path) -> bool:
+        """Whether the code of the work tree may know other parameters than the commit's."""
+        return any(name.startswith("tasks/") or name == str(DVC_YAML) for name in changed_files(home))
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,31 @@ class Workspace:
         """Holds a lock among the runs of the project."""
         return held(self.home / ".dvc" / "tmp" / "flows" / "locks" / f"{name}.lock", on_wait)
 
-    def save(self, wanted: str, on_line: Callable[[str], None]) -> str:
+    def save(self, wanted: str) -> str:
         """Saves the results as an experiment of the project and returns its name."""
+        in_place = self.root == self.home
         with self.lock("experiments"):
             name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
-            self.dvc.request("save", on_line, root=str(self.root), name=name, push=self.root != self.home)
+            # What a checkout was given of uncommitted changes is in its index; the user's own index is not for runs.
+            base = self.commit if in_place else git(self.root, "write-tree")
+            made, ref = commit_experiment(self.root, self.commit, snapshot(self.root, base, _kept_by_git(self.root)), name)
+            if in_place:
+                git(self.home, "update-ref", ref, made)
+            else:
+                git(self.root, "push", "--quiet", "origin", f"{made}:{ref}")
         return name
+
+
+def _kept_by_git(root: Path) -> list[str]:
+    """What the pipeline writes and DVC's cache does not keep: before the first commit of results Git does not know it."""
+    files = ["dvc.lock"]
+    for entry in read_graph(root / DVC_YAML).values():
+        for kind in ("outs", "metrics", "plots"):
+            for item in entry.get(kind, []):
+                if isinstance(item, dict):
+                    (path, options), *_ = item.items()
+                    files += [path] if options.get("cache") is False else []
+    return files
 
 
 @contextmanager
@@ -135,7 +160,8 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
         say(f"Files that differ from {request.rev} {verb}: {', '.join(changed[:_SHOWN])}{more}")
     tree = snapshot(workspace.home) if request.include_changes else None
     clone(workspace.home, workspace.root, workspace.commit, tree)
-    apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
+    if request.overrides:
+        apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))
     _check_source(workspace)
 

@@ -21,14 +21,18 @@ PIXEL = bytes.fromhex(
 def main(stage: str) -> int:
     """Runs a stage."""
     params = YAML(typ="safe").load(Path("params.yaml"))
-    entry = YAML(typ="safe").load(Path("dvc.yaml"))["stages"][stage]
+    stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
+    entry = stages[stage]
+    inputs = {Path(dep) for other in stages.values() for dep in other["deps"]}
     content = json.dumps({"stage": stage, "seed": params["seed"], "params": params[stage]}, sort_keys=True)
     code = train(params["train"]) if stage == "train" else 0
     for kind in ("outs", "metrics", "plots"):
         for item in entry.get(kind, []):
             path = Path(item if isinstance(item, str) else next(iter(item)))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, content, params)
+            inside = [inner for inner in inputs if path in inner.parents]
+            for output in inside or [path]:
+                output.parent.mkdir(parents=True, exist_ok=True)
+                write(output, content, params)
     print(f"{stage}: done")
     return code
 
@@ -68,9 +72,8 @@ def write(path: Path, content: str, params: dict[str, dict[str, float]]) -> None
     elif path.suffix:
         path.write_text(content, encoding="utf-8")
     else:
-        for name in ("classes.json", "training/x", "validation/x", "test/x", "index.csv"):
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_text(content, encoding="utf-8")
+        path.mkdir(exist_ok=True)
+        (path / "x").write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,23 @@
 """Revisions, snapshots and names in a small Git repository."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from flows.checkout import changed_files, clone, experiment_name, git, private_folder, resolve, snapshot
+from flows.checkout import (
+    changed_files,
+    clone,
+    commit_experiment,
+    experiment_name,
+    git,
+    private_folder,
+    resolve,
+    snapshot,
+)
 from resnet.errors import UserError
+from tests.flows.quick import QuickProject
 
 
 @pytest.fixture
@@ -125,3 +136,35 @@ def test_names_become_names_that_git_takes(wanted: str, name: str) -> None:
 def test_a_name_that_is_taken_gets_a_number() -> None:
     taken = "refs/exps/ab/cd/one\nrefs/exps/ab/ce/one-2\nrefs/exps/ab/cd/two\n"
     assert [experiment_name(name, taken) for name in ("one", "two", "three")] == ["one-3", "two-2", "three"]
+
+
+def test_the_user_s_index_and_files_stay_whatever_they_are(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()
+    folder = project.folder
+    (folder / "README.md").write_text("staged")
+    project.run("git", "add", "README.md")
+    (folder / "README.md").write_text("and changed again")
+    (folder / "new").write_text("staged and gone")
+    project.run("git", "add", "new")
+    (folder / "new").unlink()
+    project.run("git", "rm", "--quiet", "--cached", "Makefile")
+    before = project.run("git", "status", "--porcelain").stdout
+    assert sorted(line[:2] for line in before.splitlines()) == ["??", "AD", "D ", "MM"]
+    commit = resolve(folder, "HEAD")
+    tree = snapshot(folder, commit, ["params.yaml", "missing"])
+    made, ref = commit_experiment(folder, commit, tree, "mine")
+    assert project.run("git", "status", "--porcelain").stdout == before
+    assert project.run("git", "show", f"{made}:README.md").stdout == "and changed again"
+    assert ref == f"refs/exps/{commit[:2]}/{commit[2:]}/mine"
+
+
+def test_a_hook_s_environment_means_another_repository(
+    make_quick: Callable[..., QuickProject], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = make_quick()
+    monkeypatch.setenv("GIT_DIR", str(project.folder / ".git"))
+    (tmp_path / "clone").mkdir()
+    clone(project.folder, tmp_path / "clone", resolve(project.folder, "HEAD"))
+    monkeypatch.delenv("GIT_DIR")
+    assert project.run("git", "symbolic-ref", "HEAD").stdout.startswith("refs/heads/")
+    assert (tmp_path / "clone" / "params.yaml").is_file()

@@ -101,10 +101,11 @@ except UserError as error:
         "with replacing(path) as partial:\n"
         "  with SplitWriter(partial, 99, 64) as writer:\n"
         "    for _ in range(99): writer.add(np.zeros((64, 64, 3), np.uint8), 0)",
-        "import io, random\nfrom PIL import Image\nfrom resnet.data.raw import write_raw\n"
-        "from resnet.data.sources import Sample, Source\n"
+        "import io, random\nfrom PIL import Image\nfrom resnet.data.ingestion import write_raw\n"
+        "from resnet.data.outcomes import Candidate\nfrom resnet.data.sources.source import Source\n"
         "buffer = io.BytesIO(); Image.frombytes('RGB', (256, 256), random.Random(0).randbytes(196608)).save(buffer, 'PNG')\n"
-        "write_raw(path, Source(['a', 'b'], lambda: iter([Sample('a/1.png', 'a', buffer.getvalue())])))",
+        "files = [Candidate('a/1.png', 'a', buffer.getvalue)]\n"
+        "write_raw(path, Source(['a', 'b'], lambda: iter(files)), max_pixels=10**6)",
     ],
     ids=["file", "model", "arrays", "shards"],
 )
