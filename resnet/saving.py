@@ -57,7 +57,7 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
     if not path.is_file():
         raise missing_input(path)
     try:
-        with _dtype_policy(PRECISIONS[precision]):
+        with dtype_policy(precision):
             model = keras.saving.load_model(path, compile=False)
     except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, TypeError) as error:
         raise damaged_input(path, error) from error
@@ -77,9 +77,10 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
 
 
 @contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(precision: str) -> Iterator[None]:
+    """While the block lasts, layers are made to compute in one of `PRECISIONS`, with weights in float32."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+    keras.config.set_dtype_policy(PRECISIONS[precision])
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
-from tasks.backend import choose_precision, start_tensorflow
+from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
 from tasks.history import COLUMNS
 from tasks.params import Section
 from tasks.stage import main
@@ -163,4 +163,5 @@ class _Display:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     sys.exit(main("train"))
