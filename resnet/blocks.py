@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import keras
 
-from resnet.layers import BatchNormalization, PointwiseConv2D
+from resnet.layers import BatchNormalization, Conv2D
 
 EXPANSION = 4
 
@@ -66,8 +66,7 @@ def convolution_norm(
     name: str,
 ) -> keras.KerasTensor:
     """Convolution, then batch normalisation: (batch, h, w, c) to (batch, h / stride, w / stride, filters)."""
-    layer = PointwiseConv2D if kernel == 1 else keras.layers.Conv2D
-    x = layer(
+    x = Conv2D(
         filters,
         kernel,
         strides=stride,

@@ -4,8 +4,6 @@ They compute what Keras's layers compute and have the same names, weights and op
 can take their weights. Figures are in `benchmarks/results.md`.
 """
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
@@ -62,35 +60,50 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 
 @keras.saving.register_keras_serializable(package="resnet")
-class PointwiseConv2D(keras.layers.Conv2D):
-    """Convolution of 1x1 as a matrix product of (pixels, channels) and (channels, filters).
+class Conv2D(keras.layers.Conv2D):
+    """Convolution, as a matrix product where it is one: with a kernel of 1x1, and where one output pixel sees the whole image.
 
-    oneDNN 3.7 takes 2.8 times as long for the weights' gradient when it is asked for a convolution.
+    When oneDNN 3.7 is asked for a convolution, it takes 2.8 times as long for the gradient of 1x1 kernels, and for 3x3
+    kernels on an image of a pixel or four it works through the whole kernel, of which most lies outside.
 
     Input: (batch, height, width, channels). Output: (batch, height / strides, width / strides, filters), rounded up.
 
     Raises:
-        ValueError: asked for something else than a 1x1 convolution of all channels, channels last.
+        ValueError: asked for channels first, groups or dilation.
     """
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int] = 1, **options: Any) -> None:
-        super().__init__(filters, kernel_size, **options)
-        if self.kernel_size != (1, 1) or self.groups != 1 or self.data_format != "channels_last":
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the weights."""
+        if self.groups != 1 or self.data_format != "channels_last" or self.dilation_rate != (1, 1):
             raise ValueError(
-                "PointwiseConv2D has a kernel of 1 x 1, one group, and channels last. Received: "
-                f"kernel_size={self.kernel_size}, groups={self.groups}, data_format={self.data_format!r}."
+                "Conv2D has one group, channels last, and no dilation. Received: "
+                f"groups={self.groups}, data_format={self.data_format!r}, dilation_rate={self.dilation_rate}."
             )
+        super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Takes every `strides`-th pixel, and multiplies."""
-        if self.strides != (1, 1):
+        """Convolves."""
+        if self.kernel_size == (1, 1):
             # Pooling over a window of one pixel picks it. A slice, whose gradient TensorFlow takes pixel by pixel, made the
             # whole training step 1.1 times as long.
-            inputs = tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
-        shape = tf.shape(inputs)
-        kernel = tf.reshape(self.kernel, (inputs.shape[-1], self.filters))
-        outputs = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), kernel)
+            picked = inputs if self.strides == (1, 1) else tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
+            return self._multiply(picked, self.kernel)
+        if self._sees_the_whole_image(inputs.shape):
+            _, height, width, channels = inputs.shape
+            top, left = ((size - side) // 2 for size, side in zip(self.kernel_size, (height, width), strict=True))
+            seen = tf.convert_to_tensor(self.kernel)[top : top + height, left : left + width]
+            return self._multiply(tf.reshape(inputs, (-1, 1, 1, height * width * channels)), seen)
+        return super().call(inputs)
+
+    def _sees_the_whole_image(self, shape: tf.TensorShape) -> bool:
+        sides = list(zip(shape[1:3], self.kernel_size, self.strides, strict=True))
+        return self.padding == "same" and all(side and side <= min(size, stride) for side, size, stride in sides)
+
+    def _multiply(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Multiplies each pixel, (batch, height, width, n), with a kernel of n * filters numbers."""
+        width = inputs.shape[-1]
+        outputs = tf.matmul(tf.reshape(inputs, (-1, width)), tf.reshape(kernel, (width, self.filters)))
         if self.bias is not None:
             # Not bias_add: in bfloat16 its gradient adds up in bfloat16, and stops at 512 where the sum is 50,000.
             outputs += self.bias
-        return self.activation(tf.reshape(outputs, tf.concat([shape[:3], [self.filters]], axis=0)))
+        return self.activation(tf.reshape(outputs, tf.concat([tf.shape(inputs)[:3], [self.filters]], axis=0)))

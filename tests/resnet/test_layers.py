@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.layers import BatchNormalization, PointwiseConv2D
+from resnet.layers import BatchNormalization, Conv2D
 from resnet.model import ResNet
 
 GENERATOR = np.random.default_rng(0)
@@ -16,11 +16,13 @@ GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.normal(2.0, 3.0, (3, 5, 7, 4)).astype(np.float32)
 
 
-def pair(ours: type[keras.Layer], theirs: type[keras.Layer], *arguments: Any, **options: Any) -> tuple[Any, Any]:
+def pair(
+    ours: type[keras.Layer], theirs: type[keras.Layer], *arguments: Any, shape: tuple[int, ...] = IMAGES.shape, **options: Any
+) -> tuple[Any, Any]:
     """Our layer and Keras's with equal weights, other than the initial ones."""
     made = ours(*arguments, **options), theirs(*arguments, **options)
     for layer in made:
-        layer.build(IMAGES.shape)
+        layer.build(shape)
     weights = [GENERATOR.uniform(0.5, 1.5, weight.shape) for weight in made[0].weights]
     for layer in made:
         layer.set_weights(weights)
@@ -73,9 +75,34 @@ def test_a_single_pixel_has_no_variance() -> None:
 @pytest.mark.parametrize("strides", [1, 2, 3])
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_pointwise_convolution_is_that_of_keras(strides: int, use_bias: bool) -> None:
-    options = {"strides": strides, "use_bias": use_bias, "padding": "same"}
-    ours, theirs = pair(PointwiseConv2D, keras.layers.Conv2D, 6, 1, **options)
+    options: dict[str, Any] = {"strides": strides, "use_bias": use_bias, "padding": "same"}
+    ours, theirs = pair(Conv2D, keras.layers.Conv2D, 6, 1, **options)
     same(gradients(ours, IMAGES), gradients(theirs, IMAGES))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "padding", "product"),
+    [
+        ((1, 1), 3, 1, "same", True),
+        ((2, 2), 3, 2, "same", True),
+        ((1, 2), 3, 2, "same", True),
+        ((2, 3), 5, 3, "same", True),
+        ((2, 2), 3, 1, "same", False),
+        ((3, 3), 3, 2, "same", False),
+        ((4, 4), 3, 4, "same", False),
+        ((3, 3), 3, 3, "valid", False),
+        ((5, 7), 3, 2, "valid", False),
+    ],
+)
+def test_convolution_is_that_of_keras_also_where_it_sees_the_whole_image(
+    size: tuple[int, int], kernel: int, strides: int, padding: str, product: bool
+) -> None:
+    images = IMAGES[:, : size[0], : size[1]]
+    options: dict[str, Any] = {"strides": strides, "padding": padding, "activation": "relu"}
+    ours, theirs = pair(Conv2D, keras.layers.Conv2D, 6, kernel, shape=images.shape, **options)
+    graph = tf.function(ours).get_concrete_function(tf.TensorSpec(images.shape)).graph
+    assert ("MatMul" in {operation.type for operation in graph.get_operations()}) == product
+    same(gradients(ours, images), gradients(theirs, images))
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -83,7 +110,7 @@ def test_pointwise_convolution_is_that_of_keras(strides: int, use_bias: bool) ->
     ("ours", "theirs", "arguments", "options"),
     [
         (BatchNormalization, keras.layers.BatchNormalization, (), {"training": True}),
-        (PointwiseConv2D, keras.layers.Conv2D, (6, 1), {}),
+        (Conv2D, keras.layers.Conv2D, (6, 1), {}),
     ],
 )
 def test_half_precision_is_near_float32(precision: str, ours: Any, theirs: Any, arguments: Any, options: Any) -> None:
@@ -102,8 +129,8 @@ def test_half_precision_is_near_float32(precision: str, ours: Any, theirs: Any, 
         (lambda: BatchNormalization(axis=1)(IMAGES), "channels).*axis=1"),
         (lambda: BatchNormalization(scale=False)(IMAGES), "scale=False"),
         (lambda: BatchNormalization()(IMAGES[0, 0]), "Received: input of shape (7, 4)"),
-        (lambda: PointwiseConv2D(4, 3), "Received: kernel_size=(3, 3)"),
-        (lambda: PointwiseConv2D(4, groups=2), "groups=2"),
+        (lambda: Conv2D(4, 3, dilation_rate=2)(IMAGES), "dilation_rate=(2, 2)"),
+        (lambda: Conv2D(4, 1, groups=2)(IMAGES), "groups=2"),
     ],
 )
 def test_what_they_cannot_do_is_refused(layer: Any, sentence: str) -> None:
@@ -113,18 +140,18 @@ def test_what_they_cannot_do_is_refused(layer: Any, sentence: str) -> None:
 
 def test_a_model_that_uses_them_is_saved_and_loaded(tmp_path: Path) -> None:
     inputs = keras.Input((5, 7, 4))
-    model = keras.Model(inputs, BatchNormalization()(PointwiseConv2D(3, strides=2, activation="relu")(inputs)))
+    model = keras.Model(inputs, BatchNormalization()(Conv2D(3, 1, strides=2, activation="relu")(inputs)))
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
-    assert [type(layer) for layer in loaded.layers[1:]] == [PointwiseConv2D, BatchNormalization]
+    assert [type(layer) for layer in loaded.layers[1:]] == [Conv2D, BatchNormalization]
 
 
 def stock(model: ResNet) -> keras.Model:
     """The network with Keras's own layers in the places of ours, and the same weights."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
-        kind = {BatchNormalization: keras.layers.BatchNormalization, PointwiseConv2D: keras.layers.Conv2D}
+        kind = {BatchNormalization: keras.layers.BatchNormalization, Conv2D: keras.layers.Conv2D}
         return kind.get(type(layer), type(layer)).from_config(layer.get_config())
 
     plain = keras.Model(model.inputs[0], model.outputs[0])
@@ -136,7 +163,8 @@ def stock(model: ResNet) -> keras.Model:
 def test_a_network_of_stock_layers_takes_the_weights_and_computes_the_same() -> None:
     ours = ResNet((33, 47, 3), 5, variant="v1.5", blocks=(1, 2), width=8, zero_init_last_gamma=False)
     theirs = stock(ours)
-    assert not {type(layer) for layer in theirs.layers} & {BatchNormalization, PointwiseConv2D}
+    assert not {type(layer) for layer in theirs.layers} & {BatchNormalization, Conv2D}
+    assert {BatchNormalization, Conv2D} <= {type(layer) for layer in ours.layers}
     names = [[(weight.path, weight.shape) for weight in model.weights] for model in (ours, theirs)]
     assert names[0] == names[1]
     images = GENERATOR.normal(size=(4, 33, 47, 3)).astype(np.float32)
