@@ -5,10 +5,11 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchmarks.contenders import Measure, compare, serve, summarise, table
+from benchmarks.contenders import Measure, Rounds, compare, serve, summarise, table
 
 OURS = "ours"
 
@@ -67,11 +68,28 @@ def run(
     rounds = compare(module, [OURS, *arguments.peers], [*size, "--seconds", str(arguments.seconds)], arguments.rounds)
     rows = [row for figure in figures for row in summarise(rounds, figure, OURS)]
     command = f"python -m {module} {' '.join(size)} --peers {' '.join(arguments.peers)}"
-    report = table(f"{title}, {arguments.size} px, batch {arguments.batch}", command, rows, OURS)
-    print(report)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"report": report, "rows": rows, "rounds": rounds}, indent=2) + "\n", "utf-8")
+    report(
+        f"{title}, {arguments.size} px, batch {arguments.batch}", command, rows, rounds=rounds, first=OURS, path=arguments.json
+    )
     return 0 if OURS in rounds else 1
+
+
+def report(
+    title: str, command: str, rows: Sequence[Mapping[str, Any]], *, rounds: Rounds, first: str, path: Path | None
+) -> None:
+    """Prints the table of a comparison and writes all of it to a file if one is asked for."""
+    write(table(title, command, rows, first), rows, rounds, path)
+
+
+def write(text: str, rows: Sequence[Mapping[str, Any]], rounds: Rounds, path: Path | None) -> None:
+    """Prints a report; adds it to what the file holds, so that one benchmark can have several."""
+    print(text)
+    if path:
+        held = path.read_text("utf-8") if path.exists() else ""
+        old: dict[str, Any] = json.loads(held) if held else {"report": "", "parts": []}
+        parts = [*old["parts"], {"rows": rows, "rounds": rounds}]
+        together = f"{old['report']}\n{text}".lstrip()
+        path.write_text(json.dumps({"report": together, "parts": parts}, indent=2) + "\n", "utf-8")
 
 
 def main(module: str, title: str, arguments: argparse.Namespace, make: Callable[..., Callable[[], object]]) -> None:

@@ -5,7 +5,6 @@ works for some seconds while the others sleep, round after round: a ratio is tak
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -119,8 +118,3 @@ def table(title: str, command: str, rows: Sequence[Mapping[str, Any]], first: st
             f"| {row['least']:.4g} to {row['most']:.4g} | {ratio} | {each} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def environment() -> dict[str, str]:
-    """Variables for processes that import TensorFlow and should say nothing."""
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}

@@ -20,29 +20,36 @@ RATE = 1e-3
 
 def ours(name: str, size: int, batch: int) -> Callable[[], object]:
     """The step of the `train` stage with the parameters of params.yaml: in `auto` precision, or `ours-float32`."""
+    trainer = make_trainer(name, size)
+    import tensorflow as tf
+
+    images, labels = _batch(size, batch)
+    given = tf.constant(images), tf.constant(labels), trainer.augmentation.draw(batch, 0, 1)
+    return lambda: float(trainer.train_step(*given)[0])
+
+
+def make_trainer(name: str, size: int) -> Any:
+    """The trainer of the `train` stage, less what the contender's name leaves out."""
     from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
 
     use_huge_pages()
     start_tensorflow()
     import keras
-    import tensorflow as tf
 
     from resnet.model import ResNet
     from resnet.saving import dtype_policy
+    from tasks import train
     from tasks.graph import DVC_YAML, read_graph
     from tasks.params import PARAMS_YAML, load_params
-    from tasks.train import make_trainer
 
     keras.utils.set_random_seed(0)
     params: Any = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"]
     precision = "float32" if "float32" in name else choose_precision("auto")
     with dtype_policy(precision):
         model = ResNet((size, size, 3), CLASSES)
-    trainer = make_trainer(params, model, 1000, precision)
+    trainer = train.make_trainer(params, model, 1000, precision)
     leave_out(trainer, name)
-    images, labels = _batch(size, batch)
-    given = tf.constant(images), tf.constant(labels), trainer.augmentation.draw(batch, 0, 1)
-    return lambda: float(trainer.train_step(*given)[0])
+    return trainer
 
 
 def leave_out(trainer: Any, name: str) -> None:
