@@ -1,8 +1,14 @@
-"""Which precision the machine is given."""
+"""Which precision the machine is given, and what the start leaves out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tasks.backend import choose_precision, fastest_precision
+from tests.imports import ROOT
 
 
 @pytest.mark.parametrize(
@@ -28,3 +34,28 @@ def test_auto_takes_what_the_hardware_computes_fastest(
 def test_a_precision_that_is_named_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert choose_precision("float16") == "float16"
     assert capsys.readouterr().out == "precision: float16, as train.precision says\n"
+
+
+def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_be_imported_after() -> None:
+    program = (
+        "import sys; from tasks.backend import start_tensorflow; start_tensorflow()\n"
+        "print([name for name in ('sklearn', 'pandas') if name in sys.modules])\n"
+        "import keras, pandas, sklearn.metrics; print(keras.backend.backend(), pandas.Series([1]).sum())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == ["[]", "tensorflow 1"]
+
+
+def test_huge_pages_are_asked_for_once_and_the_arguments_stay() -> None:
+    program = (
+        "import os, sys; sys.path.insert(0, os.getcwd()); from tasks.backend import use_huge_pages; use_huge_pages()\n"
+        "print(os.environ.get('GLIBC_TUNABLES'), sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", program, "an argument"]
+    for setting in ("glibc.malloc.check=0", None):
+        environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+        environment |= {"GLIBC_TUNABLES": setting} if setting else {}
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+        asked = "glibc.malloc.hugetlb=1" if pages.exists() and "[madvise]" in pages.read_text("utf-8") else None
+        assert result.stdout.strip() == f"{setting or asked} ['an argument']"
