@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test soak lint types check lock clean
+.PHONY: help setup repro bench test soak lint types check lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,11 @@ setup: .venv/ready ## Make .venv from requirements.lock
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
 	@python -m tasks.check
 	dvc repro
+
+bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own
+	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && .venv-bench/bin/pip install --quiet \
+		-r requirements.lock "torch>=2.13" "openvino>=2026.4" && touch .venv-bench/ready)
+	.venv-bench/bin/python -m benchmarks
 
 test: setup ## Run all tests
 	pytest

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import keras
 
+from resnet.layers import BatchNormalization, Conv2D
+
 EXPANSION = 4
 
 
@@ -64,7 +66,7 @@ def convolution_norm(
     name: str,
 ) -> keras.KerasTensor:
     """Convolution, then batch normalisation: (batch, h, w, c) to (batch, h / stride, w / stride, filters)."""
-    x = keras.layers.Conv2D(
+    x = Conv2D(
         filters,
         kernel,
         strides=stride,
@@ -73,7 +75,7 @@ def convolution_norm(
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    return keras.layers.BatchNormalization(
+    return BatchNormalization(
         momentum=style.momentum,
         epsilon=style.variant.epsilon,
         gamma_initializer="zeros" if zero_init_gamma else "ones",

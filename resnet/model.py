@@ -25,6 +25,8 @@ class ResNet(keras.Model):
         name: of the Keras model.
 
     Input: (batch, height, width, channels) float32, see `resnet.normalisation`. Output: (batch, classes) float32 logits.
+    What lies between is computed in the type of Keras's dtype policy at the time of making. It is a matter of the machine, and
+    `get_config` leaves it out. Under the mixed policies the weights are float32.
 
     Raises:
         ValueError: an unknown variant, fewer than two classes, no stages, or names that are not one for each class.
@@ -113,6 +115,9 @@ def _stage(x: keras.KerasTensor, filters: int, depth: int, *, stride: int, style
 
 
 def _head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Global average pooling, whatever the size that is left, and one dense layer giving logits."""
-    x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.layers.Dense(classes, name="predictions")(x)
+    """Global average pooling, whatever the size that is left, and one dense layer giving logits.
+
+    In float32 always: bfloat16 has three digits, and probabilities are made of differences of logits.
+    """
+    x = keras.layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
+    return keras.layers.Dense(classes, name="predictions", dtype="float32")(x)

@@ -1,9 +1,11 @@
 """Starts TensorFlow the same way for every stage that needs it. It takes seconds, so stages do it in their function."""
 
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 def start_tensorflow() -> list[str]:
@@ -14,7 +16,8 @@ def start_tensorflow() -> list[str]:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _held_back_stderr():
+    with _held_back_stderr(), _out_of_sight("sklearn", "pandas"):
+        import keras  # noqa: F401
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
@@ -24,6 +27,75 @@ def start_tensorflow() -> list[str]:
         # Take memory as it is needed, not all of it, so that others can use the device too.
         tf.config.experimental.set_memory_growth(gpu, True)
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+
+
+def use_huge_pages() -> None:
+    """Starts the program anew, in the same process, with an allocator that asks for pages of 2 MB instead of 4 kB.
+
+    A training step allocates and frees gigabytes, and the system hands out fresh pages each time. At 224 pixels and batch 32 in
+    bfloat16 the step took 0.93 of the processor time with huge pages, and a sixth of the page faults. glibc (2.35 and later)
+    reads the setting when a process starts, and at no other time. Where the variable is set already, nothing is done.
+    """
+    pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if platform.libc_ver()[0] != "glibc" or "GLIBC_TUNABLES" in os.environ or not pages.exists():
+        return
+    if "[madvise]" in pages.read_text("utf-8"):
+        sys.stdout.flush()
+        tunables = os.environ | {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], tunables)
+
+
+def choose_precision(wanted: str) -> str:
+    """The precision to compute in: what is wanted, or with "auto" the fastest that this machine computes in hardware.
+
+    Says which and why in a line. TensorFlow must have been started.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+    precision, reason = fastest_precision(capabilities, _cpu_flags())
+    if wanted != "auto":
+        precision, reason = wanted, "as train.precision says"
+    print(f"precision: {precision}, {reason}")
+    return precision
+
+
+def fastest_precision(capabilities: list[tuple[int, int]], cpu_flags: set[str]) -> tuple[str, str]:
+    """Precision and reason, for GPUs of these compute capabilities, or without one for a processor with these flags."""
+    if capabilities:
+        least = min(capabilities)
+        reason = f"the GPU is of compute capability {least[0]}.{least[1]}"
+        # Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on: NVIDIA, CUDA C++ Programming Guide.
+        return ("bfloat16" if least >= (8, 0) else "float16" if least >= (7, 0) else "float32"), reason
+    for flag in ("amx_bf16", "avx512_bf16"):
+        if flag in cpu_flags:
+            return "bfloat16", f"the processor has {flag.replace('_', '-').upper()}"
+    return "float32", "the processor has neither AMX-BF16 nor AVX512-BF16"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+@contextmanager
+def _out_of_sight(*packages: str) -> Iterator[None]:
+    """Lets packages look as if they were not installed while the block lasts.
+
+    Keras imports scikit-learn and pandas where they are, to serve their users: 1.5 s of processor time that no stage makes
+    use of.
+    """
+    hidden = [package for package in packages if package not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how Python marks a module that is not there
+    try:
+        yield
+    finally:
+        for package in hidden:
+            del sys.modules[package]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
-from tasks.backend import start_tensorflow
+from tasks.backend import choose_precision, start_tensorflow
 from tasks.params import Section
 from tasks.stage import main
 
@@ -30,6 +30,7 @@ class Evaluate(Section):
 def evaluate(
     params: Evaluate,
     *,
+    precision: str,
     classes_json: Path,
     index_csv: Path,
     test: Path,
@@ -45,13 +46,14 @@ def evaluate(
     start_tensorflow()
     from scipy.special import softmax
 
+    from resnet.evaluation.folding import fold
     from resnet.evaluation.inference import predict_logits
     from resnet.evaluation.metrics import summarise
     from resnet.saving import load_model
 
-    model = load_model(resnet_keras, classes, split.image_shape)
+    network = fold(load_model(resnet_keras, classes, split.image_shape), choose_precision(precision))
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
-        logits = predict_logits(model, split, params.batch_size, on_batch=bar.update)
+        logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
     figures = summarise(split.labels, logits)
     probabilities = softmax(logits.astype(np.float64), axis=1)
     with replacing(metrics_json) as partial:

@@ -37,7 +37,7 @@ def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
         **facts,
         "revision": _git("rev-parse", "HEAD"),
         "uncommitted": (_git("status", "--porcelain") or "").splitlines(),
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {package: found for package in _PACKAGES if (found := _version(package))},
     }
     with replacing(RUN_JSON) as partial:
@@ -61,7 +61,8 @@ def _git(*arguments: str) -> str | None:
     return result.stdout.rstrip("\n")
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What the machine is."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -13,7 +13,7 @@ from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
-from tasks.backend import start_tensorflow
+from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
 from tasks.history import COLUMNS
 from tasks.params import Section
 from tasks.stage import main
@@ -27,6 +27,7 @@ class Train(Section):
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)]
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warmup_epochs: Annotated[float, Field(ge=0)]
@@ -67,8 +68,9 @@ def train(
     gpus = start_tensorflow()
     from resnet.saving import load_model, save_model
 
-    model = load_model(initial_keras, classes, training_split.image_shape)
-    trainer = make_trainer(params, model, len(training_split) // params.batch_size)
+    precision = choose_precision(params.precision)
+    model = load_model(initial_keras, classes, training_split.image_shape, precision)
+    trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision)
     epochs: list[Epoch] = []
     with _Display(params.epochs) as display:
 
@@ -89,13 +91,14 @@ def train(
     save_model(model, resnet_keras)
     return {
         "gpus": gpus,
+        "precision": precision,
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in epochs],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in epochs],
     }
 
 
-def make_trainer(params: Train, model: Any, steps_per_epoch: int) -> "Trainer":
-    """The trainer that the parameters describe."""
+def make_trainer(params: Train, model: Any, steps_per_epoch: int, precision: str = "float32") -> "Trainer":
+    """The trainer that the parameters describe, for a model that computes in `precision`."""
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
     from resnet.training.optimizers import make_optimizer, warmup_cosine
@@ -103,9 +106,17 @@ def make_trainer(params: Train, model: Any, steps_per_epoch: int) -> "Trainer":
     steps = max(1, params.epochs * steps_per_epoch)
     warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
     schedule = warmup_cosine(params.learning_rate, steps, warmup_steps)
+    optimizer = make_optimizer(
+        params.optimizer,
+        schedule,
+        params.momentum,
+        params.weight_decay,
+        model.trainable_variables,
+        loss_scaling=precision == "float16",
+    )
     return Trainer(
         model,
-        make_optimizer(params.optimizer, schedule, params.momentum, params.weight_decay, model.trainable_variables),
+        optimizer,
         augmentation=Augmentation(flip=params.flip, shift=params.shift),
         label_smoothing=params.label_smoothing,
         l2=0.0 if params.optimizer == "adamw" else params.weight_decay,
@@ -152,4 +163,5 @@ class _Display:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     sys.exit(main("train"))

@@ -28,7 +28,7 @@ def test_the_six_stages_stand_in_their_order() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_one_word_in_all_places(stage: str) -> None:
-    assert GRAPH[stage]["cmd"] == f"python -m tasks.{stage}"
+    assert GRAPH[stage]["cmd"] == f"exec python -m tasks.{stage}"
     assert f"\n{stage}:" in (ROOT / "params.yaml").read_text("utf-8")
     assert section_class(stage).__name__ == stage.capitalize()
     assert section_class(stage).__module__ == f"tasks.{stage}"

@@ -110,11 +110,13 @@ class Trainer:
             if self.label_smoothing:
                 uniform = -tf.reduce_mean(tf.nn.log_softmax(logits))
                 objective = (1.0 - self.label_smoothing) * cross_entropy + self.label_smoothing * uniform
+            objective = self.optimizer.scale_loss(objective)
         gradients = tape.gradient(objective, variables)
         if self.l2:
             # The gradient of the L2 term, added here rather than taken by the tape: one multiply-add a kernel.
+            l2 = self.optimizer.scale_loss(tf.constant(self.l2))
             gradients = [
-                gradient + self.l2 * variable if is_decayed(variable) else gradient
+                gradient + l2 * variable if is_decayed(variable) else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)

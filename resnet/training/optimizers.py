@@ -62,6 +62,8 @@ def make_optimizer(
     momentum: float,
     weight_decay: float,
     variables: Sequence[keras.Variable],
+    *,
+    loss_scaling: bool = False,
 ) -> keras.optimizers.Optimizer:
     """An optimizer, built for `variables`.
 
@@ -72,6 +74,9 @@ def make_optimizer(
         weight_decay: of AdamW, which takes weight_decay * learning_rate off each kernel at each step (Loshchilov and Hutter,
             "Decoupled Weight Decay Regularization", 2017). For SGD and Adam it is an L2 term, which `Trainer` adds.
         variables: that are trained.
+        loss_scaling: for float16, whose least number is 6e-8: gradients are taken of the loss times a factor. It halves when
+            one of them overflows, which skips the step, and doubles after 2,000 steps without an overflow (Micikevicius et
+            al., "Mixed Precision Training", 2017, section 3.2).
 
     Raises:
         ValueError: an unknown name.
@@ -86,5 +91,7 @@ def make_optimizer(
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_decayed(variable)])
     else:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}. Received: {name!r}.")
+    if loss_scaling:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)
     return optimizer

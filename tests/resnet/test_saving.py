@@ -90,3 +90,19 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
     with pytest.raises(UserError, match="holds a Sequential instead of a ResNet"):
         load_model(tmp_path / "model.keras", CLASSES, SHAPE)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_the_precision_is_not_in_the_file(model: ResNet, tmp_path: Path, precision: str) -> None:
+    save_model(model, tmp_path / "one.keras")
+    loaded = load_model(tmp_path / "one.keras", CLASSES, SHAPE, precision)
+    save_model(loaded, tmp_path / "two.keras")
+    assert (tmp_path / "one.keras").read_bytes() == (tmp_path / "two.keras").read_bytes()
+    assert {layer.compute_dtype for layer in loaded.layers if "conv" in layer.name} == {precision}
+    assert loaded.output.dtype == "float32"
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_an_unknown_precision_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="one of float32, bfloat16, float16. Received: 'float8'"):
+        load_model(tmp_path / "none.keras", CLASSES, SHAPE, "float8")

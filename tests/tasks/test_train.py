@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from resnet.model import ResNet
+from resnet.saving import PRECISIONS
 from resnet.training.augmentation import Augmentation
 from resnet.training.optimizers import OPTIMIZERS, FusedAdam
 from tasks.train import Train, make_trainer
@@ -13,6 +14,7 @@ from tasks.train import Train, make_trainer
 VALUES: dict[str, Any] = {
     "epochs": 4,
     "batch_size": 8,
+    "precision": "auto",
     "optimizer": "adam",
     "learning_rate": 0.01,
     "warmup_epochs": 1.0,
@@ -53,6 +55,16 @@ def test_the_learning_rate_follows_the_epochs() -> None:
     assert float(schedule(10)) == pytest.approx(0.01)
     assert float(schedule(25)) == pytest.approx(0.005)
     assert float(schedule(40)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_float16_alone_scales_the_loss() -> None:
+    for precision in PRECISIONS:
+        optimizer = make_trainer(Train(**VALUES), MODEL, 10, precision).optimizer
+        assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "float16")
+
+
+def test_every_precision_can_be_named() -> None:
+    assert get_args(Train.model_fields["precision"].annotation) == ("auto", *PRECISIONS)
 
 
 @pytest.mark.parametrize(("epochs", "warmup", "steps"), [(1, 0.99, 39), (10, 9.99, 39), (1, 0.5, 1), (1, 0.0, 1)])

@@ -1,0 +1,47 @@
+"""All benchmarks, one after another: writes `benchmarks/results.md` and `benchmarks/results.json`. `make bench` runs it."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tasks.record import machine
+
+RUNS = (
+    "benchmarks.training --size 224 --batch 32",
+    "benchmarks.training --size 32 --batch 64 --peers keras keras-bf16 torch torch-bf16 torch-bf16-compiled",
+    "benchmarks.training --size 224 --batch 32 --peers ours-bare",
+    "benchmarks.training --size 32 --batch 64 --peers ours-bare",
+    "benchmarks.inference --size 224 --batch 32",
+    "benchmarks.input --size 224 --batch 32",
+    "benchmarks.input --size 32 --batch 64",
+    "benchmarks.pipeline",
+    "benchmarks.growth",
+)
+
+
+def main() -> int:
+    """Runs all, and keeps what each one reported; returns 1 if one failed."""
+    folder = Path(__file__).parent
+    found, failed = {}, []
+    for run in RUNS:
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            code = subprocess.run([sys.executable, "-m", *run.split(), "--json", file.name], check=False).returncode
+            text = Path(file.name).read_text("utf-8")
+        if code or not text:
+            failed.append(run)
+        else:
+            found[run] = json.loads(text)
+    here = machine()
+    head = f"# Results\n\n{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB, Python {here['python']}.\n"
+    reports = [one["report"] for one in found.values()]
+    (folder / "results.md").write_text("\n".join([head, *reports]), "utf-8")
+    (folder / "results.json").write_text(json.dumps({"machine": here, "runs": found}, indent=2) + "\n", "utf-8")
+    if failed:
+        print(f"failed: {'; '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""How contenders are compared: each in a process of its own, all alive, working in turns.
+
+A machine that others use is faster in one minute than in the next. So every contender is made ready first, and then each
+works for some seconds while the others sleep, round after round: a ratio is taken within a round, and the median over rounds.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Measure = Callable[[], dict[str, float]]
+Rounds = dict[str, list[dict[str, float]]]
+
+
+def serve(measure: Measure) -> None:
+    """What a contender's process does: says that it is ready, then measures once for each line that it is sent."""
+    print(json.dumps({"ready": True}), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(measure()), flush=True)
+
+
+def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: int) -> Rounds:
+    """Lets contenders work in turns.
+
+    Args:
+        module: `python -m module --contender NAME` plus `options` starts one.
+        names: of the contenders; one that fails to start is left out, and its last line is shown.
+        options: for all of them.
+        rounds: how often each has its turn.
+
+    Returns:
+        What each contender measured in each round.
+    """
+    running = {}
+    for name in names:
+        command = [sys.executable, "-m", module, "--contender", name, *options]
+        # What libraries say while they start would bury the figures; a failure is shown.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if _answer(process) is None:
+            _, said = process.communicate()
+            print(f"{name} is left out: {(said.strip().splitlines() or ['it ended'])[-1]}", file=sys.stderr)
+            continue
+        # From here on nobody reads it.
+        assert process.stderr is not None
+        process.stderr.close()
+        running[name] = process
+    results: Rounds = {name: [] for name in running}
+    try:
+        for number in range(rounds):
+            for name, process in running.items():
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+                answer = _answer(process)
+                if answer is None:
+                    raise RuntimeError(f"{name} ended in round {number + 1}")
+                results[name].append(answer)
+                print(f"round {number + 1}, {name}: {_figures(answer)}", file=sys.stderr)
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+    return results
+
+
+def _answer(process: "subprocess.Popen[str]") -> dict[str, float] | None:
+    """The next line of JSON that a contender prints, whatever else its libraries print; None if it ended."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("{"):
+            answer: dict[str, float] = json.loads(line)
+            return answer
+    return None
+
+
+def _figures(answer: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in answer.items())
+
+
+def summarise(rounds: Rounds, figure: str, first: str) -> list[dict[str, Any]]:
+    """A row for each contender: median and range of a figure, and the ratios of `first` to it, round by round."""
+    rows = []
+    for name, answers in rounds.items():
+        values = [answer[figure] for answer in answers]
+        ratios = [own[figure] / value for own, value in zip(rounds.get(first, []), values, strict=False)]
+        rows.append(
+            {
+                "contender": name,
+                "figure": figure,
+                "median": statistics.median(values),
+                "least": min(values),
+                "most": max(values),
+                "ratios": ratios,
+                "ratio": statistics.median(ratios) if ratios else None,
+            }
+        )
+    return rows
+
+
+def table(title: str, command: str, rows: Sequence[Mapping[str, Any]], first: str) -> str:
+    """The rows of `summarise` as Markdown."""
+    lines = [
+        f"## {title}",
+        "",
+        f"    {command}",
+        "",
+        f"| contender | figure | median | least to most | {first} / contender | round by round |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        each = " ".join(f"{value:.2f}" for value in row["ratios"])
+        lines.append(
+            f"| {row['contender']} | {row['figure'].replace('_', ' ')} | {row['median']:.4g} "
+            f"| {row['least']:.4g} to {row['most']:.4g} | {ratio} | {each} |"
+        )
+    return "\n".join(lines) + "\n"

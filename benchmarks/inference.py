@@ -1,0 +1,125 @@
+"""Images per second of a trained network: the `evaluate` stage's own against Keras's, PyTorch's and OpenVINO's.
+
+`matmul-bf16` is what the machine can do at most: a product of two 4096 x 4096 matrices, counted in images of 8.2 GFLOP.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.command import main, parser
+
+CLASSES = 1000
+PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled", "openvino-bf16", "matmul-bf16"]
+FLOP_PER_IMAGE = 8.2e9  # of ResNet-50 at 224 pixels, a multiply-add counted as two
+SIDE = 4096
+
+
+def ours(name: str, size: int, images: Any) -> Callable[[], object]:
+    """The folded network of the `evaluate` stage: in `auto` precision, or `ours-float32`."""
+    from tasks.backend import choose_precision, start_tensorflow
+
+    start_tensorflow()
+    import tensorflow as tf
+
+    from resnet.evaluation.folding import fold
+
+    precision = "float32" if "float32" in name else choose_precision("auto")
+    network = fold(_network(size), precision)
+    given = tf.constant(images)
+    return lambda: network(given).numpy()
+
+
+def _network(size: int) -> Any:
+    """With weights as after a training: where scales and offsets are 1 and 0, TensorFlow leaves out what they would cost."""
+    import keras
+    import numpy as np
+
+    from resnet.model import ResNet
+
+    keras.utils.set_random_seed(0)
+    model = ResNet((size, size, 3), CLASSES)
+    generator = np.random.default_rng(0)
+    for weight in model.weights:
+        if len(weight.shape) == 1:
+            weight.assign(generator.uniform(0.5, 1.5, weight.shape))
+    return model
+
+
+def keras_applications(name: str, size: int, images: Any) -> Callable[[], object]:
+    """`model.predict_on_batch` of `keras.applications.ResNet50`."""
+    import keras
+
+    if name == "keras-bf16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
+    given = images.astype("float32")
+    return lambda: model.predict_on_batch(given)
+
+
+def pytorch(name: str, size: int, images: Any) -> Callable[[], object]:
+    """Channels last, under autocast, eager or compiled."""
+    import torch
+
+    model, inputs = _torch(images)
+    network: Any = torch.compile(model) if name.endswith("compiled") else model
+
+    def step() -> object:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
+            return network(inputs).float().numpy()
+
+    return step
+
+
+def openvino(name: str, size: int, images: Any) -> Callable[[], object]:
+    """The PyTorch network in OpenVINO, which folds batch normalisation too."""
+    import openvino as ov
+
+    model, inputs = _torch(images)
+    converted = ov.convert_model(model, example_input=inputs, input=[inputs.shape])
+    options = {"INFERENCE_PRECISION_HINT": "bf16" if "bf16" in name else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    compiled = ov.Core().compile_model(converted, "CPU", options)
+    given = inputs.contiguous().numpy()
+    return lambda: compiled(given)[0]
+
+
+def _torch(images: Any) -> tuple[Any, Any]:
+    import torch
+
+    from benchmarks.torch_resnet import resnet50
+
+    inputs = torch.from_numpy(images.astype("float32").transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+    return resnet50(CLASSES).eval(), inputs
+
+
+def matmul(name: str, size: int, images: Any) -> Callable[[], object]:
+    """As many products of matrices as have the operations of the batch."""
+    import tensorflow as tf
+
+    tf.random.set_seed(0)
+    factor = tf.cast(tf.random.normal((SIDE, SIDE)), tf.bfloat16)
+    count = max(1, round(len(images) * FLOP_PER_IMAGE / (2 * SIDE**3)))
+
+    @tf.function
+    def products() -> tf.Tensor:
+        product = factor
+        for _ in range(count):
+            product = tf.matmul(product, factor)
+        return product[0, 0]
+
+    return lambda: products().numpy()
+
+
+def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
+    """The step of a contender."""
+    import numpy as np
+
+    images = np.random.default_rng(0).integers(0, 256, (arguments.batch, arguments.size, arguments.size, 3), dtype=np.uint8)
+    kinds = {"ours": ours, "keras": keras_applications, "torch": pytorch, "openvino": openvino, "matmul": matmul}
+    return kinds[name.partition("-")[0]](name, arguments.size, images)
+
+
+if __name__ == "__main__":
+    given = parser("benchmarks.inference", (__doc__ or "").splitlines()[0], PEERS, 224, 32).parse_args(sys.argv[1:])
+    main("benchmarks.inference", "Inference", given, make)

@@ -1,0 +1,158 @@
+"""Images per second and peak memory of a training step: the `train` stage's own against Keras's and PyTorch's.
+
+Ours takes uint8 images, augments and normalises them; the peers are given normalised floats, which is in their favour.
+
+`ours-without-...` leave a part out, to tell what it costs: the update, the augmentation, the metrics, the smoothing with the
+weight decay, or all of these (`ours-bare`).
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.command import main, parser
+
+CLASSES = 1000
+PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]
+RATE = 1e-3
+
+
+def ours(name: str, size: int, batch: int) -> Callable[[], object]:
+    """The step of the `train` stage with the parameters of params.yaml: in `auto` precision, or `ours-float32`."""
+    trainer = make_trainer(name, size)
+    import tensorflow as tf
+
+    images, labels = _batch(size, batch)
+    given = tf.constant(images), tf.constant(labels), trainer.augmentation.draw(batch, 0, 1)
+    return lambda: float(trainer.train_step(*given)[0])
+
+
+def make_trainer(name: str, size: int) -> Any:
+    """The trainer of the `train` stage, less what the contender's name leaves out."""
+    from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+
+    use_huge_pages()
+    start_tensorflow()
+    import keras
+
+    from resnet.model import ResNet
+    from resnet.saving import dtype_policy
+    from tasks import train
+    from tasks.graph import DVC_YAML, read_graph
+    from tasks.params import PARAMS_YAML, load_params
+
+    keras.utils.set_random_seed(0)
+    params: Any = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"]
+    precision = "float32" if "float32" in name else choose_precision("auto")
+    with dtype_policy(precision):
+        model = ResNet((size, size, 3), CLASSES)
+    trainer = train.make_trainer(params, model, 1000, precision)
+    leave_out(trainer, name)
+    return trainer
+
+
+def leave_out(trainer: Any, name: str) -> None:
+    """Takes the parts out of a trainer that a contender's name says."""
+    from resnet.training.augmentation import Augmentation
+
+    bare = name == "ours-bare"
+    if bare or name == "ours-without-augmentation":
+        trainer.augmentation = Augmentation()
+    if bare or name == "ours-without-smoothing":
+        trainer.label_smoothing = trainer.l2 = 0.0
+    if bare or name == "ours-without-metrics":
+        trainer.train_loss = trainer.train_accuracy = _Nothing()
+    if bare or name == "ours-without-update":
+        trainer.optimizer = _NoUpdate()
+
+
+class _Nothing:
+    def update_state(self, *_: object) -> None:
+        """Counts nothing."""
+
+
+class _NoUpdate:
+    """Looks at one number of each gradient, so that TensorFlow does not leave the gradients out as well."""
+
+    learning_rate = 0.0
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+
+        self._seen = tf.Variable(0.0)
+
+    def scale_loss(self, loss: Any) -> Any:
+        return loss
+
+    def apply(self, gradients: list[Any], _: object) -> None:
+        import tensorflow as tf
+
+        self._seen.assign(tf.add_n([tf.reshape(gradient, [-1])[0] for gradient in gradients]))
+
+
+def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]:
+    """`model.fit`'s own step of `keras.applications.ResNet50`."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    if name == "keras-bf16":
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(RATE), loss, metrics=["accuracy"], jit_compile=False)
+    images, labels = _batch(size, batch)
+    data = tf.data.Dataset.from_tensors((_normalised(images), labels.astype(np.int64))).repeat()
+    model.make_train_function()
+    batches = iter(data)
+    return lambda: {key: np.asarray(value) for key, value in model.train_function(batches).items()}
+
+
+def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
+    """Channels last, under autocast, eager or compiled."""
+    import torch
+
+    from benchmarks.torch_resnet import resnet50
+
+    torch.manual_seed(0)
+    model = resnet50(CLASSES)
+    optimizer = torch.optim.Adam(model.parameters(), RATE)
+    network: Any = torch.compile(model) if name.endswith("compiled") else model
+    loss_object = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
+    images, labels = _batch(size, batch)
+    inputs = torch.from_numpy(_normalised(images).transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+    targets = torch.from_numpy(labels.astype("int64"))
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
+            loss = loss_object(network(inputs), targets)
+        loss.backward()
+        optimizer.step()
+        return float(loss)
+
+    return step
+
+
+def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
+    """The step of a contender."""
+    kind = {"ours": ours, "keras": keras_applications, "torch": pytorch}[name.partition("-")[0]]
+    return kind(name, arguments.size, arguments.batch)
+
+
+def _batch(size: int, batch: int) -> tuple[Any, Any]:
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    return images, generator.integers(0, CLASSES, batch).astype(np.uint16)
+
+
+def _normalised(images: Any) -> Any:
+    return (images.astype("float32") - 120.0) / 57.0
+
+
+if __name__ == "__main__":
+    given = parser("benchmarks.training", (__doc__ or "").splitlines()[0], PEERS, 224, 32).parse_args(sys.argv[1:])
+    main("benchmarks.training", "Training", given, make)

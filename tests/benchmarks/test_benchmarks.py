@@ -1,0 +1,40 @@
+"""That the benchmarks run: no figure of theirs is judged here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.contenders import summarise, table
+from tests.imports import ROOT
+
+TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "contenders"),
+    [
+        ("training", [*TINY, "--seconds", "0", "--peers", "ours-bare"], {"ours", "ours-bare"}),
+        ("inference", [*TINY, "--seconds", "0", "--peers"], {"ours"}),
+        ("input", TINY, {"ours"}),
+    ],
+)
+def test_it_runs(module: str, options: list[str], contenders: set[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *options, "--json", str(tmp_path / "figures.json")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    written = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    assert written["report"].strip() in result.stdout
+    assert {row["contender"] for row in written["parts"][0]["rows"]} == contenders
+    assert all(answer[0] for answer in written["parts"][0]["rounds"].values())
+
+
+def test_a_ratio_is_taken_within_a_round() -> None:
+    rounds = {"ours": [{"rate": 10.0}, {"rate": 30.0}, {"rate": 20.0}], "peer": [{"rate": 5.0}, {"rate": 10.0}, {"rate": 20.0}]}
+    ours, peer = summarise(rounds, "rate", "ours")
+    assert peer["ratios"] == [2.0, 3.0, 1.0]
+    assert (peer["ratio"], peer["median"], peer["least"], peer["most"]) == (2.0, 10.0, 5.0, 20.0)
+    assert ours["ratios"] == [1.0, 1.0, 1.0]
+    assert "| peer | rate | 10 | 5 to 20 | 2.00 | 2.00 3.00 1.00 |" in table("Title", "command", [peer], "ours")

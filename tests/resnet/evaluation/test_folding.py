@@ -1,0 +1,65 @@
+"""The folded network against the one that it was made of."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.evaluation.folding import fold, folded_weights
+from resnet.model import ResNet
+from resnet.normalisation import normalise
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 32, 3), dtype=np.uint8)
+
+
+def network(variant: str = "v1.5") -> ResNet:
+    """With weights under which batch normalisation does something."""
+    keras.utils.set_random_seed(0)
+    model = ResNet((40, 32, 3), 6, variant=variant, blocks=(1, 2), width=8, zero_init_last_gamma=False)
+    generator = np.random.default_rng(0)
+    for weight in model.weights:
+        if len(weight.shape) == 1:
+            weight.assign(generator.uniform(0.5, 1.5, weight.shape))
+    return model
+
+
+def logits(model: ResNet) -> np.ndarray:
+    return np.asarray(model(normalise(tf.constant(IMAGES)), training=False))
+
+
+@pytest.mark.parametrize("variant", ["v1", "v1.5"])
+def test_in_float32_it_gives_the_same_logits(variant: str) -> None:
+    model = network(variant)
+    expected = logits(model)
+    found = fold(model)(tf.constant(IMAGES))
+    assert found.dtype == tf.float32
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_in_half_the_bits_it_gives_nearly_the_same_logits(precision: str) -> None:
+    model = network()
+    expected = logits(model)
+    found = fold(model, precision)(tf.constant(IMAGES))
+    assert found.dtype == tf.float32
+    assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_scale_and_offset_go_into_kernel_and_bias() -> None:
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
+    norm = model.get_layer("conv1_bn")
+    norm.set_weights([np.full(4, 3.0), np.full(4, 7.0), np.full(4, 5.0), np.full(4, 4.0 - 1e-5)])
+    kernel, bias = folded_weights(model)["conv1_conv"]
+    # 3 * (x - 5) / 2 + 7
+    np.testing.assert_allclose(kernel, 1.5 * model.get_layer("conv1_conv").kernel.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(bias, np.full(4, -0.5), rtol=1e-5)
+    assert len(folded_weights(model)) == 6  # the stem's, 3 in the block, its shortcut's, and the head's
+
+
+def test_what_becomes_of_the_model_later_does_not_change_it() -> None:
+    model = network()
+    folded = fold(model)
+    before = folded(tf.constant(IMAGES[:2])).numpy()
+    for weight in model.weights:
+        weight.assign(weight * 0)
+    np.testing.assert_array_equal(folded(tf.constant(IMAGES[:2])), before)
