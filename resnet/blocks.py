@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import keras
 
-from resnet.layers import BatchNormalization, Conv2D
+from resnet.layers import BatchNormalization, Conv2D, ReLU
 
 EXPANSION = 4
 
@@ -87,9 +87,9 @@ def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, nam
     """The branch beside the shortcut: 1x1, 3x3, 1x1."""
     stride_1x1, stride_3x3 = (1, stride) if style.variant.stride_in_3x3 else (stride, 1)
     x = convolution_norm(x, filters, 1, stride=stride_1x1, style=style, name=f"{name}_1")
-    x = keras.layers.ReLU(name=f"{name}_1_relu")(x)
+    x = ReLU(name=f"{name}_1_relu")(x)
     x = convolution_norm(x, filters, 3, stride=stride_3x3, style=style, name=f"{name}_2")
-    x = keras.layers.ReLU(name=f"{name}_2_relu")(x)
+    x = ReLU(name=f"{name}_2_relu")(x)
     return convolution_norm(
         x, EXPANSION * filters, 1, zero_init_gamma=style.zero_init_last_gamma, style=style, name=f"{name}_3"
     )
@@ -97,7 +97,7 @@ def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, nam
 
 def _join(shortcut: keras.KerasTensor, residual: keras.KerasTensor, name: str) -> keras.KerasTensor:
     x = keras.layers.Add(name=f"{name}_add")([shortcut, residual])
-    return keras.layers.ReLU(name=f"{name}_out")(x)
+    return ReLU(name=f"{name}_out")(x)
 
 
 def convolution_block(

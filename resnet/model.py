@@ -6,6 +6,7 @@ from typing import Any, Self
 import keras
 
 from resnet.blocks import VARIANTS, Style, convolution_block, convolution_norm, identity_block
+from resnet.layers import ReLU
 
 
 @keras.saving.register_keras_serializable(package="resnet")
@@ -101,7 +102,7 @@ def _stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTensor:
     # Padded on all sides alike: "same" would pad an even size on the right and bottom only and shift the picture.
     x = keras.layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = convolution_norm(x, width, 7, stride=2, padding="valid", style=style, name="conv1")
-    x = keras.layers.ReLU(name="conv1_relu")(x)
+    x = ReLU(name="conv1_relu")(x)
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
     return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 

@@ -42,6 +42,8 @@ def fold(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tf.
             return tf.nn.bias_add(outputs, bias)
         if isinstance(layer, keras.layers.BatchNormalization):
             return inputs[0]
+        if isinstance(layer, keras.layers.ReLU):
+            return tf.nn.relu(inputs[0])  # not by way of the bits: oneDNN clips in the convolution itself
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
             return layer(tf.cast(inputs[0], tf.float32))
         # Not through __call__, which would bring the inputs into the type of the layer.
