@@ -19,7 +19,8 @@ from tasks.params import Section
 from tasks.stage import main
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Epoch, Progress, Trainer
+    from resnet.training.loop import Progress, Trainer
+    from resnet.training.state import Epoch
 
 
 class Train(Section):

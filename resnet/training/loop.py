@@ -15,34 +15,7 @@ from resnet.errors import UserError
 from resnet.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.optimizers import is_decayed
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to.
-
-    Losses are plain cross-entropies in nats, without label smoothing and weight decay, so that training and validation
-    compare. Training figures are means over the epoch's augmented images while the weights were changing.
-
-    Attributes:
-        epoch: from 1.
-        loss: of training.
-        accuracy: of training, in [0, 1].
-        val_loss: of validation, after the epoch.
-        val_accuracy: likewise.
-        learning_rate: of the epoch's last step.
-        seconds: of training and validation together.
-        images_per_second: of training alone.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
-    images_per_second: float
+from resnet.training.state import Epoch, TrainingState
 
 
 @dataclass(frozen=True)
@@ -58,7 +31,7 @@ class Progress:
 
 
 class Trainer:
-    """Trains a network on one split and watches it on another.
+    """Trains a network on one split and watches it on another, from where its `state` is.
 
     Args:
         model: from normalised images to logits.
@@ -67,6 +40,9 @@ class Trainer:
         label_smoothing: share of the target that is spread over all classes, in [0, 1) (Szegedy et al., "Rethinking the
             Inception Architecture for Computer Vision", 2015, section 7).
         l2: coefficient c of a term c / 2 * |w|^2 for each kernel.
+
+    Attributes:
+        state: where the run is. Restore it before `fit`, and the run goes on from there, bit for bit.
     """
 
     def __init__(
@@ -88,6 +64,12 @@ class Trainer:
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
         self.test_loss = keras.metrics.Mean(name="test_loss")
         self.test_accuracy = keras.metrics.SparseCategoricalAccuracy(name="test_accuracy")
+        # The test metrics live no longer than a validation, and that is done again from its beginning.
+        self.state = TrainingState(
+            model=model.variables,
+            optimizer=optimizer.variables,
+            metrics=[*self.train_loss.variables, *self.train_accuracy.variables],
+        )
 
     @tf.function
     def train_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -141,15 +123,16 @@ class Trainer:
         batch_size: int,
         seed: int,
         on_step: Callable[[Progress], None] = lambda progress: None,
+        on_validation_step: Callable[[], None] = lambda: None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     ) -> None:
-        """Trains, and leaves the model with the weights of the epoch whose validation loss was least.
-
-        Least loss rather than most accuracy: on a small validation split many epochs tie in accuracy, and a lucky early one
-        would win.
+        """Trains on from `state`, and leaves the model with the weights of the epoch whose validation loss was least.
 
         Every epoch takes as many full batches as there are, in a new order; the few images that do not fill a
         batch are other ones each time.
+
+        At each of the three calls `state` is such that a run that is restored from it goes on as this one does. An exception
+        from one of them ends the run there.
 
         Args:
             training: to learn from.
@@ -158,6 +141,7 @@ class Trainer:
             batch_size: at most the number of training images.
             seed: of order and augmentation.
             on_step: called after each step.
+            on_validation_step: called after each batch of validation.
             on_epoch: called after each epoch.
 
         Raises:
@@ -167,76 +151,69 @@ class Trainer:
             raise UserError(
                 f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
             )
-        least, weights = math.inf, []
-        for epoch in range(1, epochs + 1):
-            result = self._epoch(training, validation, epoch, batch_size=batch_size, seed=seed, on_step=on_step)
+        while self.state.epoch <= epochs:
+            began = time.perf_counter()
+            images_per_second = self._train(training, batch_size, seed, on_step)
+            self._validate(validation, batch_size, on_validation_step)
+            result = self._result(time.perf_counter() - began, images_per_second)
+            self.state.finish_epoch(result, self.model)
             on_epoch(result)
-            if result.val_loss < least:
-                least, weights = result.val_loss, self.model.get_weights()
-        self.model.set_weights(weights)
+        self.model.set_weights(self.state.best)
 
-    def _epoch(
-        self,
-        training: Split,
-        validation: Split,
-        epoch: int,
-        *,
-        batch_size: int,
-        seed: int,
-        on_step: Callable[[Progress], None],
-    ) -> Epoch:
-        began = time.perf_counter()
-        learning_rate = self._train(training, epoch, batch_size, seed, on_step)
-        trained = time.perf_counter()
-        self._validate(validation, epoch, batch_size)
-        images = len(training) // batch_size * batch_size
+    def _result(self, seconds: float, images_per_second: float) -> Epoch:
         return Epoch(
-            epoch=epoch,
+            epoch=self.state.epoch,
             loss=float(self.train_loss.result()),
             accuracy=float(self.train_accuracy.result()),
             val_loss=float(self.test_loss.result()),
             val_accuracy=float(self.test_accuracy.result()),
-            learning_rate=learning_rate,
-            seconds=time.perf_counter() - began,
-            images_per_second=images / (trained - began),
+            learning_rate=self.state.learning_rate,
+            seconds=seconds,
+            images_per_second=images_per_second,
         )
 
-    def _train(self, training: Split, epoch: int, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
-        """One pass over the training images; returns the learning rate of the last step."""
-        self.train_loss.reset_state()
-        self.train_accuracy.reset_state()
-        draws = self.augmentation.draw(len(training), seed, epoch)
-        order = epoch_order(len(training), seed, epoch)
-        steps = len(training) // batch_size
-        began = time.perf_counter()
-        learning_rate = 0.0
-        for step, (images, labels, rows) in enumerate(batches(training, order, batch_size, drop_remainder=True), start=1):
-            loss, rate = self.train_step(images, labels, tf.gather(draws, rows))
-            learning_rate = float(rate)
+    def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
+        """The rest of a pass over the training images; returns how many a second."""
+        state = self.state
+        if state.step == 0:
+            self.train_loss.reset_state()
+            self.train_accuracy.reset_state()
+        draws = self.augmentation.draw(len(training), seed, state.epoch)
+        order = epoch_order(len(training), seed, state.epoch)
+        done, steps = state.step, len(training) // batch_size
+        began, rate = time.perf_counter(), 0.0
+        for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
+            loss, learning_rate = self.train_step(images, labels, tf.gather(draws, rows))
+            state.step += 1
+            state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):
                 raise UserError(
-                    f"the loss became {float(loss)} at step {step} of {steps} in epoch {epoch}, where the learning rate was "
-                    f"{learning_rate:.3g}; lower train.learning_rate or lengthen train.warmup_epochs."
+                    f"the loss became {float(loss)} at step {state.step} of {steps} in epoch {state.epoch}, where the learning "
+                    f"rate was {state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
+                    "or lengthen train.warmup_epochs."
                 )
+            rate = (state.step - done) * batch_size / (time.perf_counter() - began)
             on_step(
                 Progress(
-                    epoch=epoch,
-                    step=step,
+                    epoch=state.epoch,
+                    step=state.step,
                     steps=steps,
                     loss=float(self.train_loss.result()),
                     accuracy=float(self.train_accuracy.result()),
-                    images_per_second=step * batch_size / (time.perf_counter() - began),
+                    images_per_second=rate,
                 )
             )
-        return learning_rate
+        return rate
 
-    def _validate(self, validation: Split, epoch: int, batch_size: int) -> None:
+    def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.test_loss.reset_state()
         self.test_accuracy.reset_state()
         for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
             self.test_step(images, labels)
+            on_step()
         if not math.isfinite(float(self.test_loss.result())):
             raise UserError(
-                f"the validation loss is {float(self.test_loss.result())} after epoch {epoch}; lower train.learning_rate or "
-                "lengthen train.warmup_epochs."
+                f"the validation loss is {float(self.test_loss.result())} after epoch {self.state.epoch}, where the learning "
+                f"rate was {self.state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
+                "or lengthen train.warmup_epochs."
             )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -13,8 +14,11 @@ from resnet.errors import UserError
 from resnet.model import ResNet
 from resnet.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
-from resnet.training.loop import Epoch, Progress, Trainer
+from resnet.training.loop import Progress, Trainer
 from resnet.training.optimizers import make_optimizer
+
+if TYPE_CHECKING:
+    from resnet.training.state import Epoch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(8, dtype=np.uint16) % 3
