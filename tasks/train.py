@@ -3,19 +3,23 @@
 import csv
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-from tqdm import tqdm
 
 from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
 from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+from tasks.display import Display
+from tasks.ending import noted
 from tasks.history import COLUMNS
 from tasks.params import Section
+from tasks.resuming import checkpoint_seconds, decisive, keeping, resume
+from tasks.runs import begun, home, prune
 from tasks.stage import main
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ class Train(Section):
     """Parameters of `train`, see `params.yaml`."""
 
     epochs: Annotated[int, Field(ge=1)]
+    restarts: list[Annotated[int, Field(ge=1)]]
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     optimizer: Literal["adam", "adamw", "sgd"]
@@ -40,6 +45,16 @@ class Train(Section):
 
     def check(self, whole: Mapping[str, Section]) -> None:
         """The warm-up ends before the training does, and augmentation keeps what an image means."""
+        if any(one >= other for one, other in pairwise((*self.restarts, self.epochs))):
+            raise UserError(
+                f"train.restarts is {self.restarts} and must rise to less than train.epochs, which is {self.epochs}: to carry "
+                "a run of 10 epochs on to 20, set train.restarts to [10] and train.epochs to 20."
+            )
+        if self.restarts and self.warmup_epochs >= self.restarts[0]:
+            raise UserError(
+                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than the first of train.restarts, which is "
+                f"{self.restarts[0]}: shorten the warm-up or restart later."
+            )
         if self.warmup_epochs >= self.epochs:
             raise UserError(
                 f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than train.epochs, which is {self.epochs}: "
@@ -62,39 +77,53 @@ def train(
     initial_keras: Path,
     resnet_keras: Path,
     history_csv: Path,
+    code: tuple[Path, ...],
 ) -> dict[str, Any]:
-    """Decides the weights."""
+    """Decides the weights. Goes on from the last checkpoint of the same run, if there is one."""
+    seconds = checkpoint_seconds()
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
+    facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)
     gpus = start_tensorflow()
     from resnet.saving import load_model, save_model
 
     precision = choose_precision(params.precision)
-    model = load_model(initial_keras, classes, training_split.image_shape, precision)
-    trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision)
-    epochs: list[Epoch] = []
-    with _Display(params.epochs) as display:
+    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
+    with begun(home(), facts) as run:
+        model = load_model(initial_keras, classes, training_split.image_shape, precision)
+        trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision)
+        resumed = resume(trainer.state, run, params)
+        if resumed:
+            _write_history(history_csv, trainer.state.history)
+        with noted() as received, Display(params.epochs) as display, keeping(run, trainer.state, seconds, received) as keep:
 
-        def on_epoch(epoch: "Epoch") -> None:
-            epochs.append(epoch)
-            _write_history(history_csv, epochs)
-            display.epoch(epoch)
+            def on_step(progress: "Progress") -> None:
+                display.step(progress)
+                keep()
 
-        trainer.fit(
-            training_split,
-            validation_split,
-            epochs=params.epochs,
-            batch_size=params.batch_size,
-            seed=seed,
-            on_step=display.step,
-            on_epoch=on_epoch,
-        )
-    save_model(model, resnet_keras)
+            def on_epoch(epoch: "Epoch") -> None:
+                _write_history(history_csv, trainer.state.history)
+                display.epoch(epoch)
+                keep()
+
+            trainer.fit(
+                training_split,
+                validation_split,
+                epochs=params.epochs,
+                batch_size=params.batch_size,
+                seed=seed,
+                on_step=on_step,
+                on_validation_step=keep,
+                on_epoch=on_epoch,
+            )
+        save_model(model, resnet_keras)
+    prune(home())
     return {
         "gpus": gpus,
         "precision": precision,
-        "epoch_seconds": [round(epoch.seconds, 2) for epoch in epochs],
-        "images_per_second": [round(epoch.images_per_second, 1) for epoch in epochs],
+        "resumed": resumed,
+        "epoch_seconds": [round(epoch.seconds, 2) for epoch in trainer.state.history],
+        "images_per_second": [round(epoch.images_per_second, 1) for epoch in trainer.state.history],
     }
 
 
@@ -102,14 +131,15 @@ def make_trainer(params: Train, model: Any, steps_per_epoch: int, precision: str
     """The trainer that the parameters describe, for a model that computes in `precision`."""
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
-    from resnet.training.optimizers import make_optimizer, warmup_cosine
+    from resnet.training.optimizers import WarmRestarts, make_optimizer, warmup_cosine
 
-    steps = max(1, params.epochs * steps_per_epoch)
-    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
-    schedule = warmup_cosine(params.learning_rate, steps, warmup_steps)
+    ends = [max(1, epochs * steps_per_epoch) for epochs in (*params.restarts, params.epochs)]
+    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), ends[0] - 1)
+    first = warmup_cosine(params.learning_rate, ends[0], warmup_steps)
+    later = [warmup_cosine(params.learning_rate, end - start, 0) for start, end in pairwise(ends)]
     optimizer = make_optimizer(
         params.optimizer,
-        schedule,
+        WarmRestarts([first, *later], ends[:-1]) if later else first,
         params.momentum,
         params.weight_decay,
         model.trainable_variables,
@@ -129,38 +159,6 @@ def _write_history(path: Path, epochs: list["Epoch"]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([f"{getattr(epoch, column):.6g}" for column in COLUMNS] for epoch in epochs)
-
-
-class _Display:
-    """A progress bar over the steps of an epoch on a terminal; a line after each epoch there and elsewhere."""
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
-        self._bar: tqdm[Any] = tqdm(unit="step", leave=False, disable=None, dynamic_ncols=True)
-
-    def __enter__(self) -> "_Display":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def step(self, progress: "Progress") -> None:
-        if progress.step == 1:
-            self._bar.reset(total=progress.steps)
-            self._bar.set_description(f"epoch {progress.epoch}/{self._epochs}")
-        self._bar.set_postfix_str(
-            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {progress.images_per_second:.0f} images/s",
-            refresh=False,
-        )
-        self._bar.update()
-
-    def epoch(self, epoch: "Epoch") -> None:
-        tqdm.write(
-            f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
-            f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "
-            f"{epoch.images_per_second:.0f} images/s, {epoch.seconds:.1f} s"
-        )
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,29 @@ def warmup_cosine(peak: float, steps: int, warmup_steps: int) -> keras.optimizer
     )
 
 
+class WarmRestarts(keras.optimizers.schedules.LearningRateSchedule):
+    """One schedule after another, each from its own beginning (Loshchilov and Hutter, "SGDR", 2016).
+
+    Until a schedule begins, the rate is what it is without it: so a longer run can take over where a shorter one ended.
+
+    Args:
+        schedules: at least one.
+        starts: the steps at which the second and later ones begin.
+    """
+
+    def __init__(self, schedules: Sequence[keras.optimizers.schedules.LearningRateSchedule], starts: Sequence[int]) -> None:
+        self._first = schedules[0]
+        self._later = list(zip(starts, schedules[1:], strict=True))
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate at a step, () float32."""
+        step = tf.convert_to_tensor(step)
+        rate = self._first(step)
+        for start, schedule in self._later:
+            rate = tf.where(step >= start, schedule(step - start), rate)
+        return rate
+
+
 class FusedAdam(keras.optimizers.Adam):
     """Adam by TensorFlow's own kernel: one pass over a variable where Keras makes several.
 

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class TrainingState:
         best: the model's weights after the epoch of least validation loss; empty before the first has ended.
     """
 
-    def __init__(self, **variables: Sequence[keras.Variable]) -> None:
+    def __init__(self, **variables: Sequence["keras.Variable"]) -> None:
         self._variables = {f"{group}/{number:05d}": one for group in variables for number, one in enumerate(variables[group])}
         self.epoch = 1
         self.step = 0
@@ -82,7 +84,7 @@ class TrainingState:
         """The least validation loss so far."""
         return min((epoch.val_loss for epoch in self.history), default=math.inf)
 
-    def finish_epoch(self, result: Epoch, model: keras.Model) -> None:
+    def finish_epoch(self, result: Epoch, model: "keras.Model") -> None:
         """Notes what an epoch came to, keeps the weights if it was the best, and turns to the next.
 
         Least loss rather than most accuracy: on a small validation split many epochs tie in accuracy, and a lucky early one

@@ -13,6 +13,7 @@ from tasks.train import Train, make_trainer
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
+    "restarts": [],
     "batch_size": 8,
     "precision": "auto",
     "optimizer": "adam",
