@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from resnet.training.state import Epoch
 
 
+INPUTS = ("classes_json", "training", "validation", "initial_keras")
+
+
 class Train(Section):
     """Parameters of `train`, see `params.yaml`."""
 
