@@ -4,12 +4,13 @@ Kept by themselves are the last three runs that finished and those that were wor
 """
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from resnet.errors import UserError
-from tasks import train
 from tasks.fingerprint import Facts, differences
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML, load_params
@@ -51,15 +52,14 @@ def _list() -> None:
         print(f"{run.folder.name}  {when}  {_place(run)}, {run.size / 1e6:.1f} MB; {_relation(run, current, ours)}")
 
 
-def _now() -> tuple[Facts, train.Train]:
+def _now() -> tuple[Facts, Any]:
     """What decides the weights of the run that the next `python -m tasks.train` would do, and its parameters."""
+    train = importlib.import_module("tasks.train")
     graph = read_graph(DVC_YAML)
     params = load_params(PARAMS_YAML, graph)
-    section = params.sections["train"]
-    assert isinstance(section, train.Train)
     given = bind(train.train, graph["train"], params)
     inputs = [given[name] for name in train.INPUTS if given[name].exists()]
-    return decisive(section, params.seed, inputs, given["code"]), section
+    return decisive(params.sections["train"], params.seed, inputs, given["code"]), params.sections["train"]
 
 
 def _with_machine(now: Facts, then: Facts) -> Facts:

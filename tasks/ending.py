@@ -95,9 +95,6 @@ def _reacting(react: Callable[[signal.Signals], None]) -> Iterator[None]:
 
 def _on_signal(number: int, _frame: object) -> None:
     global _received  # noqa: PLW0603 - as above
-    if _received is not None:  # it came before what follows
-        os.kill(os.getpid(), number)
-        return
     _received = signal.Signals(number)
     for one in SIGNALS:
         if signal.getsignal(one) is _on_signal:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resnet.training.state import Epoch
 
 
-INPUTS = ("classes_json", "training", "validation", "initial_keras")
+INPUTS = ("classes_json", "training", "validation", "initial_keras")  # arguments of `train`
 
 
 class Train(Section):
@@ -86,7 +86,7 @@ def train(
     seconds = checkpoint_seconds()
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
-    facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)
+    facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     gpus = start_tensorflow()
     from resnet.saving import load_model, save_model
 

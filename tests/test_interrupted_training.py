@@ -55,19 +55,6 @@ def test_signals_put_the_work_away_and_not_a_step_is_lost(run: TinyRun, undistur
     assert ENDED.findall(run.log) == GOES_ON.findall(run.log)
 
 
-def test_a_second_signal_ends_it_at_once(run: TinyRun) -> None:
-    process = run.start(seconds=1000)
-    while "precision" not in run.log:
-        time.sleep(0.01)
-    time.sleep(0.3)
-    kill(process, signal.SIGSTOP)  # it gets both at a time
-    kill(process, signal.SIGTERM)
-    kill(process, signal.SIGINT)
-    kill(process, signal.SIGCONT)
-    assert run.join(process) in {-signal.SIGINT, -signal.SIGTERM}
-    assert run.position() == (0, 0)
-
-
 def test_a_second_trainer_refuses_and_an_orphan_ends_itself(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     parent = run.start(with_parent=True)
     run.wait_for((1, 1))
