@@ -19,6 +19,7 @@ from tasks.params import Section
 from tasks.runs import Run, home
 
 if TYPE_CHECKING:
+    from resnet.training.checkpoints import CheckpointWriter
     from resnet.training.state import TrainingState
 
 SECONDS_VARIABLE = "TRAIN_RESNET_CHECKPOINT_SECONDS"
@@ -82,34 +83,55 @@ def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
 @contextmanager
 def keeping(
     run: Run, state: "TrainingState", seconds: float, received: Callable[[], signal.Signals | None]
-) -> Iterator[Callable[[], None]]:
-    """Yields what is to be called whenever the state is whole: it makes checkpoints by the clock and at the end of the run.
+) -> Iterator["Keeper"]:
+    """Makes the checkpoints of a run while the block lasts.
 
     Args:
         run: whose checkpoints they are.
         state: of the run.
         seconds: between two.
         received: says which signal has come.
-
-    Raises:
-        EndedError: from the function, after a checkpoint, when a signal has come.
-        UserError: a checkpoint could not be written.
     """
     from resnet.training.checkpoints import CheckpointWriter
 
     with CheckpointWriter(run.folder, state, seconds) as writer:
+        yield Keeper(run, state, writer, received)
 
-        def keep() -> None:
-            number = received()
-            if number is not None:
-                kept = writer.write()
-                raise EndedError(number, f" at {_place(state)}; the same command goes on from there" if kept else "")
-            if state.epoch > run.facts["train.epochs"]:
-                writer.begin()
-            else:
-                writer.tick()
 
-        yield keep
+class Keeper:
+    """Is called whenever the state is whole; makes checkpoints by the clock, for a signal, and at the end of the run."""
+
+    def __init__(
+        self, run: Run, state: "TrainingState", writer: "CheckpointWriter", received: Callable[[], signal.Signals | None]
+    ) -> None:
+        self._run = run
+        self._state = state
+        self._writer = writer
+        self._received = received
+
+    def __call__(self) -> None:
+        """Makes a checkpoint if it is time.
+
+        Raises:
+            EndedError: after a checkpoint, when a signal has come.
+            UserError: a checkpoint could not be written.
+        """
+        number = self._received()
+        if number is not None:
+            kept = self._writer.write()
+            raise EndedError(number, f" at {_place(self._state)}; the same command goes on from there" if kept else "")
+        if self._state.epoch > self._run.facts["train.epochs"]:
+            self._writer.begin()
+        else:
+            self._writer.tick()
+
+    def cost(self) -> dict[str, float]:
+        """What the checkpoints took."""
+        return {
+            "written": self._writer.written,
+            "held_up_seconds": round(self._writer.held_up, 2),
+            "processor_seconds": round(self._writer.processor_seconds, 2),
+        }
 
 
 def _place(state: "TrainingState") -> str:

@@ -125,6 +125,7 @@ def train(
         "gpus": gpus,
         "precision": precision,
         "resumed": resumed,
+        "checkpoints": keep.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in trainer.state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in trainer.state.history],
     }

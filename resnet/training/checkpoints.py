@@ -138,6 +138,11 @@ class CheckpointWriter:
         folder: of the run.
         state: of the run.
         seconds: from the end of one to the beginning of the next.
+
+    Attributes:
+        written: how many.
+        held_up: seconds that the training waited for them.
+        processor_seconds: that they took in their thread, beside the training.
     """
 
     def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
@@ -147,12 +152,17 @@ class CheckpointWriter:
         self._due = time.monotonic() + seconds
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[bool] | None = None
+        self.written = 0
+        self.held_up = 0.0
+        self.processor_seconds = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        began = time.perf_counter()
         self._thread.shutdown()
+        self.held_up += time.perf_counter() - began
         if kind is None:
             self._settle()
 
@@ -169,13 +179,22 @@ class CheckpointWriter:
 
     def begin(self) -> None:
         """Begins a checkpoint, after the one that may be under way."""
+        began = time.perf_counter()
         self._settle()
-        self._pending = self._thread.submit(write_checkpoint, self._folder, self._state.snapshot())
+        self._pending = self._thread.submit(self._write, self._state.snapshot())
+        self.held_up += time.perf_counter() - began
 
     def write(self) -> bool:
         """Writes a checkpoint, and waits until it is on the disk; see `write_checkpoint`."""
         self.begin()
         return self._settle()
+
+    def _write(self, snapshot: Snapshot) -> bool:
+        began = time.thread_time()
+        written = write_checkpoint(self._folder, snapshot)
+        self.written += written
+        self.processor_seconds += time.thread_time() - began
+        return written
 
     def _settle(self) -> bool:
         pending, self._pending = self._pending, None
