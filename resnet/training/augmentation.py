@@ -74,7 +74,9 @@ class Augmentation:
         return bool(self.mixup or self.cutmix)
 
     def mix(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> Mixed:
-        """Mixes each normalised image (batch, height, width, channels) float32 with the next one of the batch."""
+        """Mixes each normalised image (batch, height, width, channels) float32 with the next one of the batch, if asked to."""
+        if not self.mixes:
+            return Mixed(images, labels)
         return mix(images, labels, draws[:, _MIX], mixup=self.mixup > 0, cutmix=self.cutmix > 0)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from resnet.data.arrays import Split
@@ -14,6 +15,10 @@ from resnet.data.batches import batches, epoch_order
 from resnet.errors import UserError
 from resnet.normalisation import normalise
 from resnet.training.augmentation import Augmentation
+from resnet.training.averaging import MovingAverage
+from resnet.training.budget import Budget
+from resnet.training.mixing import Mixed
+from resnet.training.objective import objective
 from resnet.training.optimizers import is_decayed
 from resnet.training.state import Epoch, TrainingState
 
@@ -37,9 +42,16 @@ class Trainer:
         model: from normalised images to logits.
         optimizer: built for the model's trainable variables.
         augmentation: of training images.
-        label_smoothing: share of the target that is spread over all classes, in [0, 1) (Szegedy et al., "Rethinking the
-            Inception Architecture for Computer Vision", 2015, section 7).
+        label_smoothing: see `resnet.training.objective`.
         l2: coefficient c of a term c / 2 * |w|^2 for each kernel.
+        class_weights: (classes,) float32, see `resnet.training.objective`.
+        accumulate: parts of a batch that go through the network one after another, for the gradient of all of it with less
+            memory; each part is normalised by its own statistics. Divides the batch size.
+        average: decay of a moving average of the weights, which then is what is validated and kept; 0 is none.
+        head_epochs: first epochs in which the last layer is trained alone, and the rest is used as it is.
+        patience: epochs without a lower validation loss after which the run ends; 0 is no end. Those with the head alone do not
+            count.
+        budget: of time.
 
     Attributes:
         state: where the run is. Restore it before `fit`, and the run goes on from there, bit for bit.
@@ -53,12 +65,24 @@ class Trainer:
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
         l2: float = 0.0,
+        class_weights: npt.NDArray[np.float32] | None = None,
+        accumulate: int = 1,
+        average: float = 0.0,
+        head_epochs: int = 0,
+        patience: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.l2 = l2
+        self.class_weights = class_weights
+        self.accumulate = accumulate
+        self.average = MovingAverage(model, average) if average else None
+        self.head_epochs = head_epochs
+        self.patience = patience
+        self.budget = budget
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.train_loss = keras.metrics.Mean(name="train_loss")
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
@@ -69,6 +93,7 @@ class Trainer:
             model=model.variables,
             optimizer=optimizer.variables,
             metrics=[*self.train_loss.variables, *self.train_accuracy.variables],
+            average=self.average.variables if self.average else [],
         )
 
     @tf.function
@@ -78,22 +103,23 @@ class Trainer:
         Args:
             images: (batch, height, width, 3) uint8.
             labels: (batch,) uint16.
-            draws: (batch, DRAWS) float32, the random numbers of the augmentation.
+            draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
 
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        images = normalise(self.augmentation(images, draws))
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
-            cross_entropy = self.loss_object(labels, logits)
-            objective = cross_entropy
-            if self.label_smoothing:
-                uniform = -tf.reduce_mean(tf.nn.log_softmax(logits))
-                objective = (1.0 - self.label_smoothing) * cross_entropy + self.label_smoothing * uniform
-            objective = self.optimizer.scale_loss(objective)
-        gradients = tape.gradient(objective, variables)
+        return self._learn(images, labels, draws, self.model.trainable_variables, training=True)
+
+    @tf.function
+    def head_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `train_step`, but for the last layer alone. Batch normalisation keeps its statistics and normalises by them."""
+        return self._learn(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
+
+    def _learn(
+        self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, variables: list[keras.Variable], *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
+        cross_entropy, gradients = self._gradients_of_parts(batch, variables, training)
         if self.l2:
             # The gradient of the L2 term, added here rather than taken by the tape: one multiply-add a kernel.
             l2 = self.optimizer.scale_loss(tf.constant(self.l2))
@@ -103,14 +129,42 @@ class Trainer:
             ]
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         self.optimizer.apply(gradients, variables)
+        if self.average:
+            self.average.update(self.optimizer.iterations)
         self.train_loss.update_state(cross_entropy)
-        self.train_accuracy.update_state(labels, logits)
         return cross_entropy, learning_rate
+
+    def _gradients_of_parts(
+        self, batch: Mixed, variables: list[keras.Variable], training: bool
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The means over the parts that a batch is taken in, one after another."""
+        if self.accumulate == 1:
+            return self._gradients(batch, variables, training)
+        size = batch.labels.shape[0] // self.accumulate
+
+        def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+            part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
+            return number + 1, loss + part_loss, [one + other for one, other in zip(sums, gradients, strict=True)]
+
+        # Not a loop of Python, whose parts TensorFlow would run beside each other, with all their memory.
+        zeros = [tf.zeros(variable.shape) for variable in variables]
+        start = (tf.constant(0), tf.constant(0.0), zeros)
+        _, loss, sums = tf.while_loop(lambda number, *_: number < self.accumulate, add, start, parallel_iterations=1)
+        return loss / self.accumulate, [one / self.accumulate for one in sums]
+
+    def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            logits = self.model(batch.images, training=training)
+            cross_entropy, learned = objective(logits, batch, self.label_smoothing, self.class_weights)
+            learned = self.optimizer.scale_loss(learned)
+        self.train_accuracy.update_state(batch.main_labels, logits)
+        return cross_entropy, tape.gradient(learned, variables)
 
     @tf.function(reduce_retracing=True)
     def test_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         """Adds a batch of images (batch, height, width, 3) uint8 and labels (batch,) uint16 to the test metrics."""
-        logits = self.model(normalise(images), training=False)
+        images = normalise(images)
+        logits = self.average(images) if self.average else self.model(images, training=False)
         self.test_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
         self.test_accuracy.update_state(labels, logits)
 
@@ -137,7 +191,7 @@ class Trainer:
         Args:
             training: to learn from.
             validation: to choose the best epoch by.
-            epochs: at least 1.
+            epochs: at least 1; fewer are trained if patience or time run out.
             batch_size: at most the number of training images.
             seed: of order and augmentation.
             on_step: called after each step.
@@ -151,14 +205,22 @@ class Trainer:
             raise UserError(
                 f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
             )
-        while self.state.epoch <= epochs:
+        while self.state.epoch <= self.last_epoch(epochs):
             began = time.perf_counter()
             images_per_second = self._train(training, batch_size, seed, on_step)
             self._validate(validation, batch_size, on_validation_step)
             result = self._result(time.perf_counter() - began, images_per_second)
-            self.state.finish_epoch(result, self.model)
+            self.state.finish_epoch(result, self.average or self.model)
             on_epoch(result)
         self.model.set_weights(self.state.best)
+
+    def last_epoch(self, epochs: int) -> int:
+        """The epoch after which the run ends, as far as one can say now: `epochs`, or an earlier one."""
+        history = self.state.history
+        best = next((epoch.epoch for epoch in history if epoch.val_loss == self.state.least), 0)
+        if self.patience and len(history) - max(best, self.head_epochs) >= self.patience:
+            return len(history)
+        return self.budget.last_epoch(history, epochs) if self.budget else epochs
 
     def _result(self, seconds: float, images_per_second: float) -> Epoch:
         return Epoch(
@@ -183,7 +245,8 @@ class Trainer:
         done, steps = state.step, len(training) // batch_size
         began, rate = time.perf_counter(), 0.0
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
-            loss, learning_rate = self.train_step(images, labels, tf.gather(draws, rows))
+            learn = self.head_step if state.epoch <= self.head_epochs else self.train_step
+            loss, learning_rate = learn(images, labels, tf.gather(draws, rows))
             state.step += 1
             state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):

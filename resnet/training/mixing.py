@@ -18,14 +18,23 @@ class Mixed(NamedTuple):
     Attributes:
         images: (batch, height, width, channels) float32.
         labels: (batch,) of the images themselves.
-        others: (batch,) of what was mixed in.
+        others: (batch,) of what was mixed in; nothing if nothing was.
         shares: (batch,) float32 in [0, 1], of `labels`; the rest is of `others`.
     """
 
     images: tf.Tensor
     labels: tf.Tensor
-    others: tf.Tensor
-    shares: tf.Tensor
+    others: tf.Tensor | None = None
+    shares: tf.Tensor | None = None
+
+    @property
+    def main_labels(self) -> tf.Tensor:
+        """(batch,) of those that have the greater share."""
+        return self.labels if self.shares is None else tf.where(self.shares >= 0.5, self.labels, self.others)
+
+    def part(self, number: tf.Tensor, size: int) -> "Mixed":
+        """Images number * size to (number + 1) * size - 1 of the batch."""
+        return Mixed(*(None if one is None else one[number * size : (number + 1) * size] for one in self))
 
 
 def draw_shares(images: int, alpha: float, seed: tf.Tensor) -> tf.Tensor:

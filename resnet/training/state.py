@@ -11,6 +11,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import keras
 
+    from resnet.training.averaging import MovingAverage
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -84,7 +86,7 @@ class TrainingState:
         """The least validation loss so far."""
         return min((epoch.val_loss for epoch in self.history), default=math.inf)
 
-    def finish_epoch(self, result: Epoch, model: "keras.Model") -> None:
+    def finish_epoch(self, result: Epoch, model: "keras.Model | MovingAverage") -> None:
         """Notes what an epoch came to, keeps the weights if it was the best, and turns to the next.
 
         Least loss rather than most accuracy: on a small validation split many epochs tie in accuracy, and a lucky early one
