@@ -1,8 +1,8 @@
 """The blocks of a ResNet, and the three variants in which the field knows them.
 
 A bottleneck block is 1x1, 3x3 and 1x1 convolutions, each followed by batch normalisation, added to a shortcut; a basic
-block has two 3x3 convolutions: He et al., "Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers carry
-the names of `keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
+block has two 3x3 convolutions: He et al., "Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers
+carry the names of `keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
 """
 
 from dataclasses import dataclass

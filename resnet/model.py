@@ -22,7 +22,7 @@ _SMALL = 64  # pixels: the large stem and the stages after it would leave 2x2 pi
 
 @keras.saving.register_keras_serializable(package="resnet")
 class ResNet(keras.Model):
-    """A ResNet, of 50 layers unless told otherwise, in the Functional API (He et al. 2015, table 1): normalised pixels to logits.
+    """A ResNet, by default of 50 layers, in the Functional API (He et al. 2015, table 1), from normalised pixels to logits.
 
     Args:
         input_shape: (height, width, channels) of an image.
@@ -30,8 +30,8 @@ class ResNet(keras.Model):
         depth: a key of `DEPTHS`: 18 and 34 are made of basic blocks, 50, 101 and 152 of bottleneck blocks.
         variant: "v1.5" (stride in the 3x3, no biases), "v1" (stride in the first 1x1, biased convolutions, as in
             `keras.applications`) or "D" (v1.5 with a deep stem and average-pooled shortcuts).
-        stem: "large" (a quarter of the height and width is left), "small" (all of it is, as for CIFAR in He et al. 2015, section
-            4.2, at about 16 times the cost), or "auto": "small" for images of up to 64 pixels.
+        stem: "large" (a quarter of the height and width is left), "small" (all of it is, as for CIFAR in He et al. 2015,
+            section 4.2, at about 16 times the cost), or "auto": "small" for images of up to 64 pixels.
         blocks: blocks in each stage, instead of as many as make the depth.
         width: channels of the stem; the stages' 3x3 convolutions are 1, 2, 4, 8 times as wide.
         momentum: of the moving statistics of batch normalisation.

@@ -23,6 +23,11 @@ from tasks.runs import begun, home, prune
 from tasks.stage import main
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from keras.optimizers.schedules import LearningRateSchedule
+
+    from resnet.training.budget import Budget
     from resnet.training.loop import Progress, Trainer
     from resnet.training.state import Epoch
 
@@ -43,30 +48,61 @@ class Train(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"]
     shift: Annotated[float, Field(ge=0, le=0.5)]
     flip: bool
+    crop: Annotated[float, Field(gt=0, le=1)]
+    trivial_augment: bool
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    cutmix: Annotated[float, Field(ge=0, le=10)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    accumulate: Annotated[int, Field(ge=1)]
+    freeze_epochs: Annotated[int, Field(ge=0)]
+    unfrozen_rate: Annotated[float, Field(gt=0, le=1)]
+    patience: Annotated[int, Field(ge=0)]
+    budget_minutes: Annotated[float, Field(ge=0)]
 
     def check(self, whole: Mapping[str, Section]) -> None:
-        """The warm-up ends before the training does, and augmentation keeps what an image means."""
-        if any(one >= other for one, other in pairwise((*self.restarts, self.epochs))):
+        """The phases follow each other, and what is done to an image leaves its meaning."""
+        self._check_phases()
+        if self.freeze_epochs and getattr(whole["build"], "weights", None) == "random":
             raise UserError(
-                f"train.restarts is {self.restarts} and must rise to less than train.epochs, which is {self.epochs}: to carry "
-                "a run of 10 epochs on to 20, set train.restarts to [10] and train.epochs to 20."
+                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is random: there is nothing learned to keep "
+                "while the head learns; set it to 0 or start from other weights."
             )
-        if self.restarts and self.warmup_epochs >= self.restarts[0]:
+        if self.batch_size % self.accumulate:
             raise UserError(
-                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than the first of train.restarts, which is "
-                f"{self.restarts[0]}: shorten the warm-up or restart later."
-            )
-        if self.warmup_epochs >= self.epochs:
-            raise UserError(
-                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than train.epochs, which is {self.epochs}: "
-                "shorten the warm-up or train for longer."
+                f"train.batch_size is {self.batch_size}, which cannot be divided into train.accumulate = {self.accumulate} "
+                "equal parts: change one of them."
             )
         if self.flip and getattr(whole["ingest"], "source", None) == "digits":
             raise UserError(
                 "train.flip is true, but the mirror image of a digit is no digit or another one: set it to false for "
                 "ingest.source digits."
+            )
+
+    def _check_phases(self) -> None:
+        if any(one >= other for one, other in pairwise((*self.restarts, self.epochs))):
+            raise UserError(
+                f"train.restarts is {self.restarts} and must rise to less than train.epochs, which is {self.epochs}: to carry "
+                "a run of 10 epochs on to 20, set train.restarts to [10] and train.epochs to 20."
+            )
+        if self.restarts and self.budget_minutes:
+            raise UserError(
+                f"train.restarts is {self.restarts} and train.budget_minutes {self.budget_minutes:g}, but a run with restarts "
+                "has its ends by epochs: set one of them to [] or 0."
+            )
+        name, end = ("the first of train.restarts", self.restarts[0]) if self.restarts else ("train.epochs", self.epochs)
+        if self.warmup_epochs >= end:
+            raise UserError(
+                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than {name}, which is {end}: "
+                f"shorten the warm-up or {'restart later' if self.restarts else 'train for longer'}."
+            )
+        if self.freeze_epochs and self.freeze_epochs + self.warmup_epochs >= end:
+            raise UserError(
+                f"train.freeze_epochs is {self.freeze_epochs} and warmup_epochs {self.warmup_epochs:g}, which together must be "
+                f"less than {name}, which is {end}: shorten one of them or "
+                f"{'restart later' if self.restarts else 'train for longer'}."
             )
 
 
@@ -94,7 +130,7 @@ def train(
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
     with begun(home(), facts) as run:
         model = load_model(initial_keras, classes, training_split.image_shape, precision)
-        trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision)
+        trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision, training_split.labels)
         resumed = resume(trainer.state, run, params)
         if resumed:
             _write_history(history_csv, trainer.state.history)
@@ -119,6 +155,8 @@ def train(
                 on_validation_step=keep,
                 on_epoch=on_epoch,
             )
+        if len(trainer.state.history) < params.epochs:
+            print(f"train: ended after epoch {len(trainer.state.history)} of {params.epochs}, as patience or budget have it")
         save_model(model, resnet_keras)
     prune(home())
     return {
@@ -131,31 +169,72 @@ def train(
     }
 
 
-def make_trainer(params: Train, model: Any, steps_per_epoch: int, precision: str = "float32") -> "Trainer":
-    """The trainer that the parameters describe, for a model that computes in `precision`."""
+def make_trainer(
+    params: Train,
+    model: Any,
+    steps_per_epoch: int,
+    precision: str = "float32",
+    labels: "npt.NDArray[np.uint16] | None" = None,
+) -> "Trainer":
+    """The trainer that the parameters describe, for a model that computes in `precision`, and labels to balance."""
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
-    from resnet.training.optimizers import WarmRestarts, make_optimizer, warmup_cosine
+    from resnet.training.objective import balanced_weights
+    from resnet.training.optimizers import make_optimizer
 
-    ends = [max(1, epochs * steps_per_epoch) for epochs in (*params.restarts, params.epochs)]
-    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), ends[0] - 1)
-    first = warmup_cosine(params.learning_rate, ends[0], warmup_steps)
-    later = [warmup_cosine(params.learning_rate, end - start, 0) for start, end in pairwise(ends)]
+    schedule, budget = _make_schedule(params, steps_per_epoch)
     optimizer = make_optimizer(
         params.optimizer,
-        WarmRestarts([first, *later], ends[:-1]) if later else first,
+        schedule,
         params.momentum,
         params.weight_decay,
         model.trainable_variables,
         loss_scaling=precision == "float16",
+        head_steps=params.freeze_epochs * steps_per_epoch,
     )
+    balanced = None
+    if params.class_weights == "balanced" and labels is not None:
+        balanced = balanced_weights(labels, model.classes)
     return Trainer(
         model,
         optimizer,
-        augmentation=Augmentation(flip=params.flip, shift=params.shift),
+        augmentation=Augmentation(
+            flip=params.flip,
+            shift=params.shift,
+            crop=params.crop,
+            trivial=params.trivial_augment,
+            mixup=params.mixup,
+            cutmix=params.cutmix,
+        ),
         label_smoothing=params.label_smoothing,
         l2=0.0 if params.optimizer == "adamw" else params.weight_decay,
+        class_weights=balanced,
+        accumulate=params.accumulate,
+        average=params.ema,
+        head_epochs=params.freeze_epochs,
+        patience=params.patience,
+        budget=budget,
     )
+
+
+def _make_schedule(params: Train, steps_per_epoch: int) -> "tuple[LearningRateSchedule, Budget | None]":
+    """The learning rate over the steps, and the limit of time that can shorten it."""
+    from resnet.training.budget import Budget
+    from resnet.training.optimizers import HeadFirst, WarmRestarts, warmup_cosine
+
+    ends = [max(1, epochs * steps_per_epoch) for epochs in (*params.restarts, params.epochs)]
+    head_steps = params.freeze_epochs * steps_per_epoch
+    peak = params.learning_rate * params.unfrozen_rate if head_steps else params.learning_rate
+    steps = ends[0] - head_steps
+    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
+    budget = None
+    if params.budget_minutes:
+        budget = Budget(60 * params.budget_minutes, steps_per_epoch, head_steps + warmup_steps, steps - warmup_steps)
+    first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
+    if head_steps:
+        first = HeadFirst(params.learning_rate, head_steps, first)
+    later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]
+    return (WarmRestarts([first, *later], ends[:-1]) if later else first), budget
 
 
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:

@@ -1,7 +1,7 @@
 """Random changes to training images: which random numbers there are, and in what order the changes come.
 
-Not Keras's layers of these names: they draw from a state that grows with every call, and RandAugment's one operation for a whole
-batch. Here a change is a function of (seed, epoch, image).
+Not Keras's layers of these names: they draw from a state that grows with every call, and RandAugment's one operation for a
+whole batch. Here a change is a function of (seed, epoch, image).
 """
 
 from dataclasses import dataclass
@@ -97,8 +97,8 @@ def _crop(images: tf.Tensor, draws: tf.Tensor, least: float) -> tf.Tensor:
     """Cuts a rectangle out of each image and brings it to the image's size, bilinearly.
 
     Its area is uniform between `least` and 1 of the image's, its width to height between 3/4 and 4/3 of it, uniform in the
-    logarithm (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6). A side that would be longer than the image's is
-    as long; the usual code draws again, up to ten times.
+    logarithm (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6). A side that would be longer than the
+    image's is as long; the usual code draws again, up to ten times.
     """
     area = least + (1.0 - least) * draws[:, 0]
     ratio = tf.exp((2.0 * draws[:, 1] - 1.0) * tf.math.log(4.0 / 3.0))

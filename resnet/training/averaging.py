@@ -1,7 +1,7 @@
 """A second set of weights that follows the trained ones slowly, and is validated and kept in their place.
 
-Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992). Not by Keras's optimizers (`use_ema`), which
-average what is trained and leave the statistics of batch normalisation behind.
+Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992). Not by Keras's optimizers (`use_ema`),
+which average what is trained and leave the statistics of batch normalisation behind.
 """
 
 import keras

@@ -11,8 +11,8 @@ class Budget:
     """Shortens a run to whole epochs that fit into some seconds of training and validation.
 
     The learning rate is a function of the share of the run that is over, not of the step (Li et al., "Budgeted Training:
-    Rethinking Deep Neural Network Training Under Resource Constraints", 2019). What comes out depends on the machine's speed, so
-    there is no promise of equal bytes with a budget.
+    Rethinking Deep Neural Network Training Under Resource Constraints", 2019). What comes out depends on the machine's speed,
+    so there is no promise of equal bytes with a budget.
 
     Args:
         seconds: that epochs may take in all, those before an interruption included.

@@ -1,8 +1,8 @@
 """Two training images in one, and how much of each label it has.
 
-Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), a weighted mean of two images. CutMix: Yun et al., "CutMix:
-Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019), a rectangle of one in the other. The share
-of the first image is drawn from Beta(alpha, alpha), here for each image of its own.
+Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), a weighted mean of two images. CutMix: Yun et al.,
+"CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019), a rectangle of one in the other.
+The share of the first image is drawn from Beta(alpha, alpha), here for each image of its own.
 
 An image's partner is the next one in the batch, which is another one in each epoch, as the order is.
 """
@@ -52,8 +52,8 @@ def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, *, mixup: bool, 
     Args:
         images: (batch, height, width, channels) float32.
         labels: (batch,).
-        draws: (batch, 5): which of the two, if both are wanted, each with half of the images; the shares of mixup and of CutMix;
-            the middle of the cut, down and across.
+        draws: (batch, 5): which of the two, if both are wanted, each with half of the images; the shares of mixup and of
+            CutMix; the middle of the cut, down and across.
         mixup: whether to take means.
         cutmix: whether to cut.
     """

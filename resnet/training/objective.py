@@ -15,7 +15,8 @@ _CROSS_ENTROPY = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 def balanced_weights(labels: npt.NDArray[np.uint16], classes: int) -> npt.NDArray[np.float32]:
     """(classes,) float32: images / (classes * images of the class), so that every class has the same weight in all.
 
-    As scikit-learn's "balanced" (King and Zeng, "Logistic Regression in Rare Events Data", 2001). A class without an image has 0.
+    As scikit-learn's "balanced" (King and Zeng, "Logistic Regression in Rare Events Data", 2001). A class without an image
+    has 0.
     """
     counts = np.bincount(labels, minlength=classes)
     weights = len(labels) / (classes * np.maximum(counts, 1))

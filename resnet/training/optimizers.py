@@ -84,8 +84,8 @@ class FusedAdam(keras.optimizers.Adam):
     32 pixels and batch 32 on 2 cores, a step takes 0.92 of the time that it takes with Keras's Adam.
 
     Attributes:
-        head_steps: steps in which the head is trained alone. After these the correction of bias begins anew, because that is where
-            the moments of all else begin; the head, whose moments are warm, follows more slowly for some steps.
+        head_steps: steps in which the head is trained alone. After these the correction of bias begins anew, because that is
+            where the moments of all else begin; the head, whose moments are warm, follows more slowly for some steps.
     """
 
     head_steps: int = 0

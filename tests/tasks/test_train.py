@@ -24,6 +24,17 @@ VALUES: dict[str, Any] = {
     "label_smoothing": 0.2,
     "shift": 0.15,
     "flip": True,
+    "class_weights": "none",
+    "crop": 1.0,
+    "trivial_augment": False,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "ema": 0.0,
+    "accumulate": 1,
+    "freeze_epochs": 0,
+    "unfrozen_rate": 0.1,
+    "patience": 0,
+    "budget_minutes": 0.0,
 }
 MODEL = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ def network(classes: int = 3) -> ResNet:
     return ResNet((32, 32, 3), classes, blocks=(1, 1), width=4, zero_init_last_gamma=False)
 
 
-def trainer(model: ResNet, rate: float = 0.1, **options: float) -> Trainer:
+def trainer(model: ResNet, rate: float = 0.1, **options: Any) -> Trainer:
     optimizer = make_optimizer("sgd", rate, 0.0, 0.0, model.trainable_variables)
     return Trainer(model, optimizer, augmentation=Augmentation(), **options)
 
