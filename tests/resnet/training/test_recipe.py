@@ -280,6 +280,6 @@ def test_all_together_wherever_it_is_restored_it_ends_the_same(separable: Callab
         fit(again)
         assert outcome(again) == outcome(undisturbed)
     best = [epoch.val_loss for epoch in undisturbed.state.history].index(undisturbed.state.least)
-    at_its_end = [snapshot for snapshot in taken if snapshot.facts["epoch"] == best + 2][0]
+    at_its_end = next(snapshot for snapshot in taken if snapshot.facts["epoch"] == best + 2)
     averages = [array for name, array in sorted(at_its_end.arrays.items()) if name.startswith("average/")]
     assert all(np.array_equal(kept, one) for kept, one in zip(undisturbed.model.get_weights(), averages, strict=True))
