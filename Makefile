@@ -18,6 +18,7 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@# For its entry point alone, which Prefect's commands look up; the code is used where it is.
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
+	@.venv/bin/python -m tasks.repository
 	@touch $@
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is

@@ -1,4 +1,4 @@
-"""Checks `params.yaml` and the source of images before anything runs: `python -m tasks.check`.
+"""Checks `params.yaml` and the source of images before anything runs, and DVC's own files: `python -m tasks.check`.
 
 DVC reads the source first, to see whether it changed. What it cannot read it reports in its own words, or waits for without
 end, so that is looked for here.
@@ -13,11 +13,14 @@ from resnet.data.outcomes import is_text, shown
 from resnet.errors import UserError
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML, load_params
+from tasks.repository import mend
 
 
 def main() -> int:
     """Checks the project in the current folder; returns the exit code."""
     try:
+        for sentence in mend():
+            print(sentence)
         params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
         check_source(params.sections["ingest"].model_dump()["source"])
     except UserError as error:
