@@ -2,8 +2,8 @@
 
 DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place: killed in between, or on a full disk, it leaves half of a file, and
 then refuses all work. It caches pickles in `/var/tmp/dvc`, where everybody may write. And it takes what a
-remote sends for what was asked for. None of that can be set in `.dvc/config` without a path of this machine, or for
-remotes that are yet to come, so it is set in `.dvc/config.local`, which experiments and checkouts take over.
+remote sends for what was asked for. The former cannot be set in `.dvc/config` without a path of this machine, so it is set in
+`.dvc/config.local`, which experiments and checkouts take over; the latter is set for every remote once there is one.
 """
 
 import configparser
@@ -139,18 +139,20 @@ def _keep_private(dvc: Path) -> Iterator[str]:
 
 
 def _verify_remotes(dvc: Path) -> Iterator[str]:
+    """Where a remote is set up, there it is told to verify: what is left of it elsewhere would be in DVC's way."""
     for section, settings in _settings(dvc).items():
         match = _REMOTE.fullmatch(section)
         if match and "verify" not in settings:
-            _dvc(dvc, "remote", "modify", "--local", match[1], "verify", "true")
-            yield f"DVC verifies what it gets from the remote {match[1]!r} now."
+            local = [] if section in _settings(dvc, "config") else ["--local"]
+            _dvc(dvc, "remote", "modify", *local, match[1], "verify", "true")
+            yield f"DVC verifies what it gets from the remote {match[1]!r} now, as .dvc/config{'.local' * len(local)} says."
 
 
-def _settings(dvc: Path) -> dict[str, dict[str, str]]:
-    """What the project's own settings are, those of this clone last."""
+def _settings(dvc: Path, *names: str) -> dict[str, dict[str, str]]:
+    """What files of settings say, later ones over earlier ones; the project's own and then this clone's unless given."""
     parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
     try:
-        parser.read([dvc / "config", dvc / "config.local"], encoding="utf-8")
+        parser.read([dvc / name for name in names or ("config", "config.local")], encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
         raise UserError(
             f"{dvc / 'config'} or config.local cannot be read ({' '.join(str(error).split())}); mend it."

@@ -104,11 +104,14 @@ def test_the_site_cache_is_a_folder_of_this_users_own(root: Path, monkeypatch: p
 
 def test_remotes_are_verified_unless_somebody_chose_otherwise(root: Path) -> None:
     git(root, "init", "--quiet")
-    with (root / ".dvc/config").open("a") as file:
-        file.write(
-            "['remote \"storage\"']\n    url = /nowhere\n['remote \"trusted\"']\n    url = /nowhere\n    verify = false\n"
-        )
-    assert mend(root) == ["DVC verifies what it gets from the remote 'storage' now."]
-    assert "verify = true" in (root / ".dvc/config.local").read_text()
-    assert "trusted" not in (root / ".dvc/config.local").read_text()
+    dvc = [sys.executable, "-m", "dvc", "remote"]
+    for arguments in (["add", "storage", "/nowhere"], ["add", "trusted", "/no"], ["modify", "trusted", "verify", "false"]):
+        subprocess.run([*dvc, *arguments], cwd=root, check=True, capture_output=True)
+    subprocess.run([*dvc, "add", "--local", "own", "/nowhere"], cwd=root, check=True, capture_output=True)
+    assert len(mend(root)) == 2
+    assert (root / ".dvc/config").read_text().count("verify = true") == 1
+    assert (root / ".dvc/config.local").read_text().count("verify = true") == 1
     assert mend(root) == []
+    for name in (["storage"], ["--local", "own"]):  # nothing is left that would be in the way
+        subprocess.run([*dvc, "remove", *name], cwd=root, check=True, capture_output=True)
+    assert subprocess.run([*dvc, "list"], cwd=root, check=True, capture_output=True, text=True).stdout.count("nowhere") == 0
