@@ -88,7 +88,10 @@ class _Page(html.parser.HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.handlers += [name for name, text in attrs if name.startswith("on") or "javascript:" in (text or "")]
+        links = {"href", "src", "action", "xlink:href", "style"}
+        self.handlers += [
+            name for name, text in attrs if name.startswith("on") or (name in links and "script:" in (text or ""))
+        ]
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)

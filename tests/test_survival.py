@@ -23,14 +23,14 @@ def test_after_a_sigkill_the_same_command_ends_in_the_same_hashes(survivor: Surv
     assert survivor.recovers() == ""
 
 
-@pytest.mark.parametrize("point", ["saved", "torn-lock", "empty-rwlock"])
+@pytest.mark.parametrize("point", ["torn-lock", "empty-rwlock"])
 def test_nor_does_one_between_command_and_commit_matter(survivor: Survivor, point: str) -> None:
     assert survivor.kill_between("ingest", point)
-    assert survivor.recovers() == ""
+    assert survivor.recovers(check=True) == ""
 
 
 # Of models, and of each way to write, see tests/resnet/test_files.py.
-@pytest.mark.parametrize("stage", ["ingest", "preprocess", "evaluate", "render"])
+@pytest.mark.parametrize("stage", ["ingest", "preprocess", "render"])
 def test_a_full_disk_is_a_sentence_and_the_old_outputs_stay(survivor: Survivor, stage: str) -> None:
     before = survivor.contents(stage)
     result = survivor.run_stage(stage, most=200)

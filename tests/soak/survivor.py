@@ -45,16 +45,15 @@ class Survivor(Project):
 
     def finish(self) -> None:
         """Runs all stages; what comes out is what everything else is compared with."""
-        process = subprocess.Popen(
-            ["dvc", "repro"], cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert process.stdout is not None
         moments, output = [time.monotonic()], ""
-        for line in process.stdout:
-            output += line
-            if line.startswith("Running stage"):
-                moments.append(time.monotonic())
-        assert process.wait() == 0, output
+        command = ["dvc", "repro"]
+        with subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                output += line
+                if line.startswith("Running stage"):
+                    moments.append(time.monotonic())
+        assert process.returncode == 0, output
         moments.append(time.monotonic())
         start = moments[1] - moments[0]  # of DVC, which a run of one stage has too
         self.seconds = {
@@ -110,9 +109,9 @@ class Survivor(Project):
         result = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, check=False)
         return result.returncode == -signal.SIGKILL
 
-    def recovers(self) -> str:
-        """What `make repro` does; returns what is not as it was, or nothing."""
-        for command in (["python", "-m", "tasks.check"], ["dvc", "repro"]):
+    def recovers(self, *, check: bool = False) -> str:
+        """`dvc repro`, or with `check` what `make repro` does; returns what is not as it was, or nothing."""
+        for command in [["python", "-m", "tasks.check"]] * check + [["dvc", "repro"]]:
             result = subprocess.run(
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, errors="replace", check=False
             )
