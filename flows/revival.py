@@ -44,6 +44,7 @@ def set_up(seconds: float = LOST_AFTER) -> None:
             ChangeFlowRunState(
                 state=StateType.SCHEDULED,
                 name=LOST,
+                force=False,
                 message="It was lost together with what had started it, and goes on as soon as it is served.",
             ),
         )
@@ -54,6 +55,7 @@ def set_up(seconds: float = LOST_AFTER) -> None:
         ChangeFlowRunState(
             state=StateType.CRASHED,
             name=None,
+            force=False,
             message="There was no sign of life any more; run it again: what was finished is in DVC's cache.",
         ),
     )
@@ -75,7 +77,8 @@ def _register(name: str, related: dict[str, Any], seconds: float, action: Change
         actions=[action],
     )
     try:
-        automation.id = Automation.read(name=name).id
+        there: Any = Automation.read(name=name)
+        automation.id = there.id
     except ValueError:  # it is new
         automation.create()
     else:

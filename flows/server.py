@@ -44,6 +44,7 @@ def server_version(api: str) -> str:
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == HTTPStatus.UNAUTHORIZED:
             raise PasswordError(
                 f"the Prefect server at {api} wants a password, and {'another one' if _password() else 'none is set'}: "

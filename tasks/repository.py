@@ -127,10 +127,12 @@ def _keep_private(dvc: Path) -> Iterator[str]:
     """A folder for this user alone in the place of `/var/tmp/dvc`."""
     if "DVC_SITE_CACHE_DIR" in os.environ:
         return
-    wanted = (dvc / _SITE_CACHE).resolve()
+    # What copies of settings DVC writes for experiments can have ASCII in them and nothing else.
+    places = [(dvc / _SITE_CACHE).resolve(), Path.home() / ".cache" / "train-resnet" / _SITE_CACHE.name]
+    wanted = next((place for place in places if str(place).isascii()), None)
     found = _settings(dvc).get("core", {}).get("site_cache_dir")
-    if found is not None and not found.endswith(str(Path(".dvc", _SITE_CACHE))):
-        return  # somebody's choice
+    if wanted is None or (found is not None and Path(found).name != _SITE_CACHE.name):
+        return  # or somebody's choice
     wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
     wanted.chmod(0o700)
     if found != str(wanted):

@@ -106,8 +106,9 @@ def test_pages_show_them_as_text(prepared: Path) -> None:
         assert page.tags & {"script", "iframe", "svg", "object", "embed", "link", "base", "form"} <= {"svg"}  # the diagrams
         assert page.handlers == []
         shown = " ".join("".join(page.text).split())
-        missing = [text for text in TEXTS if " ".join(text.split()) not in shown and len(text) < 100]
-        assert not missing, name
+        # The page of the data shows other characters as escapes.
+        missing = [text for text in TEXTS if text.isprintable() and " ".join(text.split()) not in shown and len(text) < 100]
+        assert missing == [], name
         assert "49" not in [word for word in shown.split() if "7*7" in word]
     assert not list(prepared.rglob("touched"))
 

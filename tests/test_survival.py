@@ -1,6 +1,5 @@
 """A quick tier of `make soak`: a SIGKILL in each stage but training, a full disk in each, flipped bits, torn files of DVC."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from tests.soak.survivor import Survivor
 
 
 @pytest.fixture(scope="module")
-def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
     made = Survivor(tmp_path_factory.mktemp("survivor"))
     made.finish()
     return made

@@ -23,6 +23,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickPr
     made = QuickProject(tmp_path_factory.mktemp("revived"), server.environment)
     assert made.repro() == STAGES
     made.commit("results")
+    with serving(made, server):  # which makes the deployments known
+        pass
     return made
 
 
@@ -118,5 +120,5 @@ def test_a_project_whose_path_is_not_ascii_runs_in_a_checkout(
     (tmp_path / "prüf ung ☃").mkdir()
     project = QuickProject(tmp_path / "prüf ung ☃", server.environment)
     log = project.flow("--set", "train.epochs=2", "--experiment", "there")
-    assert log.count("Finished in state Completed()") == len(STAGES) + 1
+    assert log.count("Finished in state Completed()") == len(STAGES)
     assert "there" in project.experiments()

@@ -102,6 +102,18 @@ def test_the_site_cache_is_a_folder_of_this_users_own(root: Path, monkeypatch: p
     assert mend(root) == []
 
 
+def test_a_project_whose_path_is_not_ascii_has_its_site_cache_at_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    monkeypatch.setenv("HOME", str(root / "home"))
+    project = root / "prüf ung"
+    (project / ".dvc" / "tmp").mkdir(parents=True)
+    (project / ".dvc" / "config").touch()
+    git(project, "init", "--quiet")
+    assert len(mend(project)) == 1
+    assert (root / "home/.cache/train-resnet/site-cache").stat().st_mode & 0o777 == 0o700
+    assert mend(project) == []
+
+
 def test_remotes_are_verified_unless_somebody_chose_otherwise(root: Path) -> None:
     git(root, "init", "--quiet")
     dvc = [sys.executable, "-m", "dvc", "remote"]
