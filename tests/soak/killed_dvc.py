@@ -28,7 +28,7 @@ def die(path: Path | None = None, share: float = 0.0) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before(owner: Any, name: str, act: Callable[[Any], None]) -> None:
+def before(owner: Any, name: str, act: Callable[[Any], object]) -> None:
     """Has something done before a method."""
     original = getattr(owner, name)
 
@@ -46,9 +46,9 @@ def arm(point: str, stage: str) -> None:
         return any(getattr(one, "name", None) == stage for one in (thing if isinstance(thing, list) else [thing]))
 
     if point in ("saved", "committed"):
-        before(dvc.stage.PipelineStage, "save" if point == "saved" else "commit", lambda one: of_the_stage(one) and die())  # type: ignore[func-returns-value]
+        before(dvc.stage.PipelineStage, "save" if point == "saved" else "commit", lambda one: of_the_stage(one) and die())
     elif point == "locked":
-        before(dvc.dvcfile.Lockfile, "dump_stages", lambda stages: of_the_stage(stages) and die())  # type: ignore[func-returns-value]
+        before(dvc.dvcfile.Lockfile, "dump_stages", lambda stages: of_the_stage(stages) and die())
     elif point.endswith("-lock"):
         original = dvc.dvcfile.Lockfile.dump_stages
 
@@ -62,7 +62,7 @@ def arm(point: str, stage: str) -> None:
         before(
             dvc.stage.PipelineStage,
             "save",
-            lambda one: of_the_stage(one) and die(Path(".dvc/tmp/rwlock"), 0.5 if point.startswith("torn") else 0.0),  # type: ignore[func-returns-value]
+            lambda one: of_the_stage(one) and die(Path(".dvc/tmp/rwlock"), 0.5 if point.startswith("torn") else 0.0),
         )
 
 
