@@ -15,6 +15,7 @@ from flows.overrides import apply_overrides, check_overrides
 from resnet.errors import UserError
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML
+from tasks.repository import mend
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SHOWN = 5
@@ -136,6 +137,8 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
         UserError: what is asked for cannot be.
     """
     commit = request.check(home)
+    for sentence in mend(home):
+        say(sentence)
     with ExitStack() as stack:
         root = home
         if not request.in_place:

@@ -1,4 +1,4 @@
-"""Checks `params.yaml`, the source of images and that of first weights before anything runs: `python -m tasks.check`.
+"""Checks before anything runs: `params.yaml`, the sources of images and of first weights, DVC's own files.
 
 DVC reads the sources first, to see whether they changed. What it cannot read it reports in its own words, or waits for without
 end, so that is looked for here.
@@ -15,11 +15,14 @@ from resnet.data.outcomes import is_text, shown
 from resnet.errors import UserError
 from tasks.graph import DVC_YAML, read_graph, stage_paths
 from tasks.params import PARAMS_YAML, load_params
+from tasks.repository import mend
 
 
 def main() -> int:
     """Checks the project in the current folder; returns the exit code."""
     try:
+        for sentence in mend():
+            print(sentence)
         graph = read_graph(DVC_YAML)
         params = load_params(PARAMS_YAML, graph)
         check_source(params.sections["ingest"].model_dump()["source"])

@@ -35,10 +35,12 @@ def render(
     metrics_json: Path,
     predictions_csv: Path,
     sample_images_npz: Path,
+    raw_sha256: Path,
     manifest_csv: Path,
     rejected_csv: Path,
     duplicates_csv: Path,
     ignored_csv: Path,
+    prepared_sha256: Path,
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
@@ -54,6 +56,19 @@ def render(
     from resnet.pictures.curves import draw_curves
     from resnet.pictures.report import render_report
 
+    look(
+        classes_json=classes_json,
+        raw_sha256=raw_sha256,
+        manifest_csv=manifest_csv,
+        rejected_csv=rejected_csv,
+        duplicates_csv=duplicates_csv,
+        ignored_csv=ignored_csv,
+        prepared_sha256=prepared_sha256,
+        index_csv=index_csv,
+        near_duplicates_csv=near_duplicates_csv,
+        thumbnails_parquet=thumbnails_parquet,
+        data_html=data_html,
+    )
     metrics = _figures(metrics_json)
     history = read_table(history_csv, dict.fromkeys(COLUMNS, "float"))
     if history.empty:
@@ -80,17 +95,6 @@ def render(
     )
     with replacing(index_html) as partial:
         partial.write_text(page, encoding="utf-8")
-    look(
-        classes_json=classes_json,
-        manifest_csv=manifest_csv,
-        rejected_csv=rejected_csv,
-        duplicates_csv=duplicates_csv,
-        ignored_csv=ignored_csv,
-        index_csv=index_csv,
-        near_duplicates_csv=near_duplicates_csv,
-        thumbnails_parquet=thumbnails_parquet,
-        data_html=data_html,
-    )
     print(f"render: {index_html} shows the results, {data_html} the data")
 
 

@@ -50,7 +50,8 @@ def fold(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tf.
         return layer.call(inputs if len(inputs) > 1 else inputs[0])
 
     # One signature for batches of any number of images: the last one, which is smaller, would be compiled anew.
-    @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
+    # There is no Python to convert here, and AutoGraph would write what it converts to files.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
     def forward(images: tf.Tensor) -> tf.Tensor:
         values = {id(model.inputs[0]): tf.cast(normalise(images), dtype)}
         for layer in model.layers[1:]:
