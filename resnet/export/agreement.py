@@ -26,7 +26,8 @@ class Agreement:
     largest: float
 
     def __str__(self) -> str:
-        return f"same label on {self.same_label:,} of {self.images:,} images, largest difference of a probability {self.largest:.1e}"
+        labels = f"same label on {self.same_label:,} of {self.images:,} images"
+        return f"{labels}, largest difference of a probability {self.largest:.1e}"
 
     def check(self, name: str, largest: float = LARGEST, same_label: float = SAME_LABEL) -> None:
         """Raises `UserError` if they differ by more than what rounding explains, or in no number."""

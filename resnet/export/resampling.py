@@ -26,7 +26,9 @@ def resize_and_crop(images: tf.Tensor, size: int) -> tf.Tensor:
     across, down = _weights(width, side, size), _weights(height, side, size)
     pixels = tf.cast(images, tf.float32)
     # The longer side first: rounding in between makes the order visible.
-    resized = tf.cond(height > width, lambda: _across(_down(pixels, down), across), lambda: _down(_across(pixels, across), down))
+    resized = tf.cond(
+        height > width, lambda: _across(_down(pixels, down), across), lambda: _down(_across(pixels, across), down)
+    )
     return tf.cast(resized, tf.uint8)
 
 
