@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet.errors import UserError, damaged_input
+from resnet.errors import UserError, damaged_input, missing_input
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ def read_model_facts(path: Path) -> ModelFacts:
             )
         height, width, channels = config["input_shape"]
     except FileNotFoundError as error:
-        raise UserError(
-            f"there is no model {path}: run `dvc repro`, which makes one, or `dvc pull`, or name another."
-        ) from error
+        raise missing_input(path) from error
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise damaged_input(path, error) from error
     return ModelFacts(list(config["class_names"]), (height, width, channels), config)
