@@ -141,7 +141,7 @@ def _use(shape: tuple[int, int, int]) -> Iterator[str]:
 
 
 _USE = """\
-    dvc artifacts get . resnet --rev HEAD  # the file; in place of the dot, the address of the project's repository
+    dvc artifacts get URL resnet           # the file, of the last version that `gto register resnet` made a tag for
     python -m tasks.predict PATH...        # classes and probabilities of image files
     python -m tasks.export --to onnx       # for other programs, with preprocessing and names of classes inside
 

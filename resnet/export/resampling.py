@@ -25,10 +25,10 @@ def resize_and_crop(images: tf.Tensor, size: int) -> tf.Tensor:
     side = tf.minimum(height, width)
     across, down = _weights(width, side, size), _weights(height, side, size)
     pixels = tf.cast(images, tf.float32)
-    # The longer side first: rounding in between makes the order visible.
-    resized = tf.cond(
-        height > width, lambda: _across(_down(pixels, down), across), lambda: _down(_across(pixels, across), down)
-    )
+    # Rounding in between makes the order visible. When Pillow goes down first was found by trial: with version 13 this rule
+    # held for all of 374 random sizes.
+    down_first = height - size > 2.0 * tf.maximum(width - size, 0.0)
+    resized = tf.cond(down_first, lambda: _across(_down(pixels, down), across), lambda: _down(_across(pixels, across), down))
     return tf.cast(resized, tf.uint8)
 
 
