@@ -98,10 +98,15 @@ def answer(repo: "Repo", stage: str, order: list[str]) -> Answer:
 def _is_restorable(repo: "Repo", stage: str) -> bool | None:
     from dvc.exceptions import DvcException
     from dvc.stage.cache import RunCacheNotFoundError
+    from dvc_data.hashfile.hash_info import HashInfo
 
     entry = repo.stage.load_one(name=stage)
     try:
+        if not entry.changed_stage() and entry.deps_cached():
+            return bool(entry.outs_cached())
         entry.save_deps()
+        for out in entry.outs:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+            out.hash_info = HashInfo()
         repo.stage_cache.restore(entry, dry=True)
     except RunCacheNotFoundError:
         return False

@@ -1,6 +1,7 @@
 """What the doctor says of Git, DVC, disk and Prefect."""
 
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
@@ -79,7 +80,7 @@ def test_the_cache_is_measured_and_a_full_disk_is_wrong(folder: Path, monkeypatc
     for n in range(3):
         with (folder / "cache" / str(n)).open("wb") as file:
             file.truncate(2_000_000_000)
-    monkeypatch.setattr(project.shutil, "disk_usage", lambda place: Usage(10e9, 9e9, 1e9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10e9, 9e9, 1e9))
     cache, disk = check_cache(folder / "cache")
     assert cache.found.endswith("cache, 6.0 GB in 3 files")
     assert (disk.wrong, disk.found) == (True, f"1.0 GB are free at {folder}" if "cache" not in disk.found else disk.found)
