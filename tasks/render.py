@@ -12,6 +12,7 @@ from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
 from tasks.history import COLUMNS
 from tasks.look import look
+from tasks.model_card import write_model_card
 from tasks.params import Section
 from tasks.stage import main
 from tasks.tables import read_table
@@ -44,12 +45,14 @@ def render(
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
+    resnet_keras: Path,
     loss_png: Path,
     accuracy_png: Path,
     confusion_matrix_png: Path,
     samples_png: Path,
     index_html: Path,
     data_html: Path,
+    model_card_md: Path,
 ) -> None:
     """Decides what a person looks at."""
     from resnet.pictures.confusion import draw_confusion
@@ -95,6 +98,15 @@ def render(
     )
     with replacing(index_html) as partial:
         partial.write_text(page, encoding="utf-8")
+    write_model_card(
+        model_card_md,
+        resnet_keras=resnet_keras,
+        metrics=metrics,
+        history=history,
+        predictions=predictions,
+        index_csv=index_csv,
+        manifest_csv=manifest_csv,
+    )
     print(f"render: {index_html} shows the results, {data_html} the data")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from resnet.errors import UserError
 from tasks.render import Render, render
 from tests.pictures import picture
 
-OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html", "data.html")
+OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html", "data.html", "model_card.md")
 TABLES = {
     "manifest.csv": "path,label,split,group,width,height,format,sha256,pixel_hash,fingerprint,flags\n"
     "a,7,,,8,8,PNG,0,0,0,\nb,nan,,,8,8,PNG,0,0,0,oriented\n",
@@ -25,7 +26,7 @@ TABLES = {
 }
 INPUTS = (
     *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz"),
-    *(*TABLES, "thumbnails.parquet", "raw.sha256", "prepared.sha256"),
+    *(*TABLES, "thumbnails.parquet", "raw.sha256", "prepared.sha256", "resnet.keras"),
 )
 
 
@@ -43,6 +44,9 @@ def folder(tmp_path: Path) -> Path:
     for name, text in TABLES.items():
         (tmp_path / name).write_text(text)
     pd.DataFrame({"path": ["a"], "jpeg": [picture(0, kind="JPEG")]}).to_parquet(tmp_path / "thumbnails.parquet")
+    config = {"class_names": ["7", "nan"], "input_shape": [8, 8, 3]}
+    with zipfile.ZipFile(tmp_path / "resnet.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"registered_name": "resnet>ResNet", "config": config}))
     seal(tmp_path)
     return tmp_path
 
@@ -62,6 +66,7 @@ def test_all_is_drawn(folder: Path) -> None:
     assert all((folder / name).stat().st_size > 1000 for name in OUTPUTS)
     assert "<td>b</td><td>nan</td><td>7</td>" in (folder / "index.html").read_text("utf-8")
     assert "no bytes" in (folder / "data.html").read_text("utf-8")
+    assert "# Model card: a ResNet for 2 classes" in (folder / "model_card.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("name", INPUTS)
