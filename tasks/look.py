@@ -6,6 +6,7 @@ The stage `render` writes the same page. This command does not wait for the trai
 import inspect
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet.data.classes import read_classes
 from resnet.errors import UserError, damaged_input, missing_input
@@ -13,10 +14,13 @@ from resnet.files import replacing
 from tasks.graph import DVC_YAML, read_graph, stage_paths
 from tasks.tables import read_table
 
+if TYPE_CHECKING:
+    from resnet.pictures.data_report import DataSet
+
 _TEXT = {"path": "str", "label": "str", "split": "str"}
 
 
-def look(
+def read_data(
     *,
     classes_json: Path,
     manifest_csv: Path,
@@ -26,13 +30,12 @@ def look(
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
-    data_html: Path,
-) -> None:
-    """Writes the page of the data."""
-    from resnet.pictures.data_report import DataSet, render_data_report
+) -> "DataSet":
+    """What `ingest` and `preprocess` found."""
+    from resnet.pictures.data_report import DataSet
 
     sizes = {"width": "int", "height": "int"}
-    data = DataSet(
+    return DataSet(
         classes=read_classes(classes_json),
         manifest=read_table(manifest_csv, _TEXT | {"group": "str"} | sizes | {"format": "str", "flags": "str"}),
         rejected=read_table(rejected_csv, {"path": "str", "reason": "str", "detail": "str"}),
@@ -44,6 +47,12 @@ def look(
         ),
         thumbnails=_thumbnails(thumbnails_parquet),
     )
+
+
+def look(data: "DataSet", data_html: Path) -> None:
+    """Writes the page of the data."""
+    from resnet.pictures.data_report import render_data_report
+
     page = render_data_report(data)
     with replacing(data_html) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -66,12 +75,11 @@ def main() -> int:
     """Returns the exit code."""
     try:
         paths = {path.name.replace(".", "_"): path for path in stage_paths(read_graph(DVC_YAML)["render"])}
-        wanted = {name: paths[name] for name in inspect.signature(look).parameters}
-        look(**wanted)
+        look(read_data(**{name: paths[name] for name in inspect.signature(read_data).parameters}), paths["data_html"])
     except UserError as error:
         print(f"look: {error}", file=sys.stderr)
         return 1
-    print(f"look: {wanted['data_html']} shows the data")
+    print(f"look: {paths['data_html']} shows the data")
     return 0
 
 
