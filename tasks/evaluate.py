@@ -18,7 +18,7 @@ from tqdm import tqdm
 from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
-from resnet.evaluation.gate import check_minimum, verdict
+from resnet.evaluation.gate import Check, check_minimum, verdict
 from resnet.files import replacing
 from tasks.backend import choose_precision, start_tensorflow
 from tasks.params import Section
@@ -81,8 +81,7 @@ def evaluate(
     _write_table(per_class_csv, per_class(split.labels, predicted, classes))
     _write_table(calibration_csv, _reliability(probabilities, predicted == split.labels))
     _write_predictions(predictions_csv, paths, split.labels, probabilities, classes)
-    minimum = params.minimum_accuracy
-    _write_json(gate_json, verdict(*([] if minimum is None else [check_minimum(figures["accuracy"], minimum)])))
+    _write_json(gate_json, verdict(*_checks(params, figures["accuracy"])))
     _write_json(metrics_json, figures)
     print(
         f"evaluate: accuracy {figures['accuracy']:.4f} on {len(split):,} test images "
@@ -98,6 +97,16 @@ def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np
     least_sure = right[np.argsort(confidence[right], kind="stable")]
     mistakes = surest[: max(count // 2, count - len(right))]
     return np.concatenate([mistakes, least_sure[: count - len(mistakes)]])
+
+
+def _checks(params: Evaluate, accuracy: float) -> list[Check]:
+    """What can be said of the gate without a look at other revisions, which may mean something else tomorrow."""
+    checks = []
+    if params.minimum_accuracy is not None:
+        checks.append(check_minimum(accuracy, params.minimum_accuracy))
+    if params.baseline is not None:
+        checks.append(Check("baseline", None, f"against {params.baseline}: `python -m tasks.gate` judges it when asked."))
+    return checks
 
 
 def _provenance(model: Path, precision: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ The images are the same for both, so only those count on which one is right and 
 difference visible that two separate intervals would hide.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -66,6 +67,45 @@ def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
         high=high,
         p_value=mcnemar(gained, lost),
     )
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What became of one class.
+
+    Attributes:
+        label: its name.
+        images: of it.
+        first: hits of the first network.
+        second: hits of the second.
+        gained: images on which only the second is right.
+        lost: images on which only the first is right.
+    """
+
+    label: str
+    images: int
+    first: int
+    second: int
+    gained: int
+    lost: int
+
+
+def class_changes(labels: Sequence[str], first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> list[ClassChange]:
+    """The classes that gained or lost an image, the greatest net change first, losses before gains, then by name.
+
+    Args:
+        labels: of each image.
+        first: (images,) whether the first network is right.
+        second: the same of the second.
+    """
+    found = []
+    truth = np.asarray(labels, dtype=object)
+    for label in sorted(set(labels)):
+        before, after = first[truth == label], second[truth == label]
+        gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+        if gained or lost:
+            found.append(ClassChange(label, len(before), int(before.sum()), int(after.sum()), gained, lost))
+    return sorted(found, key=lambda change: (-abs(change.gained - change.lost), change.gained - change.lost, change.label))
 
 
 def mcnemar(gained: int, lost: int) -> float:

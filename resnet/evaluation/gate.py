@@ -16,18 +16,18 @@ class Check:
 
     Attributes:
         name: of the parameter that asks for it.
-        passed: whether it holds.
+        passed: whether it holds; None where that has not been judged.
         why: a sentence with the figures.
     """
 
     name: str
-    passed: bool
+    passed: bool | None
     why: str
 
 
 def verdict(*checks: Check) -> dict[str, Any]:
-    """All checks as they are recorded: passed, whether every one holds, and each with its reason."""
-    return {"passed": all(check.passed for check in checks), "checks": [asdict(check) for check in checks]}
+    """All checks as they are recorded: passed, whether none has failed, and each with its reason."""
+    return {"passed": all(check.passed is not False for check in checks), "checks": [asdict(check) for check in checks]}
 
 
 def check_minimum(accuracy: float, minimum: float) -> Check:

@@ -46,7 +46,7 @@ def grad_cam(
         maps.append(tf.nn.relu(tf.reduce_sum(weights * features, axis=3)).numpy())
     telling = np.concatenate(maps)
     most = telling.max(axis=(1, 2), keepdims=True)
-    return telling / np.where(most > 0, most, np.float32(1)), str(layer.name)
+    return (telling / np.where(most > 0, most, 1)).astype(np.float32), str(layer.name)
 
 
 def explained_layer(model: ResNet) -> keras.Layer:
