@@ -1,10 +1,14 @@
 """Measures the trained network on the test split, which no other stage reads."""
 
 import csv
+import hashlib
 import json
 import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +19,7 @@ from resnet.data.arrays import Split
 from resnet.data.checksums import verify
 from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
+from resnet.evaluation.gate import Check, check_minimum, verdict
 from resnet.files import replacing
 from tasks.backend import choose_precision, start_tensorflow
 from tasks.params import Section
@@ -26,6 +31,8 @@ class Evaluate(Section):
 
     batch_size: Annotated[int, Field(ge=1)]
     samples: Annotated[int, Field(ge=1, le=400)]
+    minimum_accuracy: Annotated[float, Field(gt=0, le=1)] | None
+    baseline: Annotated[str, Field(min_length=1)] | None
 
 
 def evaluate(
@@ -38,8 +45,12 @@ def evaluate(
     test: Path,
     resnet_keras: Path,
     metrics_json: Path,
+    evaluation_json: Path,
+    per_class_csv: Path,
+    calibration_csv: Path,
     predictions_csv: Path,
     sample_images_npz: Path,
+    gate_json: Path,
 ) -> None:
     """Decides how good the network is, and with what certainty."""
     verify(prepared_sha256, [classes_json.name, index_csv.name])
@@ -50,37 +61,88 @@ def evaluate(
     from scipy.special import softmax
 
     from resnet.evaluation.folding import fold
+    from resnet.evaluation.grad_cam import grad_cam
     from resnet.evaluation.inference import predict_logits
-    from resnet.evaluation.metrics import summarise
+    from resnet.evaluation.metrics import detail, per_class, summarise
     from resnet.saving import load_model
 
-    network = fold(load_model(resnet_keras, classes, split.image_shape), choose_precision(precision))
+    model = load_model(resnet_keras, classes, split.image_shape)
+    precision = choose_precision(precision)
+    network = fold(model, precision)
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
-    figures = summarise(split.labels, logits)
+    figures, details = summarise(split.labels, logits), detail(split.labels, logits)
     probabilities = softmax(logits.astype(np.float64), axis=1)
-    with replacing(metrics_json) as partial:
-        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    _write_predictions(predictions_csv, paths, split.labels, probabilities, classes)
+    predicted = probabilities.argmax(axis=1)
     rows = choose_samples(split.labels, probabilities, params.samples)
+    images = split.gather(rows)
+    heat_maps, layer = grad_cam(model, images, predicted[rows])
     with replacing(sample_images_npz) as partial, partial.open("wb") as file:
-        np.savez(file, rows=rows, images=split.gather(rows))
+        np.savez(file, rows=rows, images=images, heat_maps=(255 * heat_maps).round().astype(np.uint8))
+    facts = {"heat_maps_of_layer": layer, "provenance": _provenance(resnet_keras, precision)}
+    _write_json(evaluation_json, details | facts)
+    _write_table(per_class_csv, per_class(split.labels, predicted, classes))
+    _write_table(calibration_csv, _reliability(probabilities, predicted == split.labels))
+    _write_predictions(predictions_csv, paths, split.labels, probabilities, classes)
+    _write_json(gate_json, verdict(*_checks(params, figures["accuracy"])))
+    _write_json(metrics_json, figures)
     print(
-        f"evaluate: accuracy {figures['accuracy']:.4f} on {figures['images']:,} test images "
+        f"evaluate: accuracy {figures['accuracy']:.4f} on {len(split):,} test images "
         f"(95 % interval {figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}), loss {figures['loss']:.4f}"
     )
 
 
 def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
-    """Rows of images to show: mistakes first, the surest first, in up to half of the places; then hits, evenly spaced."""
-    predicted = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    surest_first = wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
-    mistakes = surest_first[: max(count // 2, count - (len(labels) - len(wrong)))]
-    right = np.flatnonzero(predicted == labels)
-    places = min(count - len(mistakes), len(right))
-    hits = right[np.linspace(0, len(right) - 1, places).round().astype(int)] if places else right[:0]
-    return np.concatenate([mistakes, hits]).astype(np.int64)
+    """Rows of images to show: the surest mistakes in up to half of the places, then the least sure hits."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong, right = np.flatnonzero(predicted != labels), np.flatnonzero(predicted == labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    least_sure = right[np.argsort(confidence[right], kind="stable")]
+    mistakes = surest[: max(count // 2, count - len(right))]
+    return np.concatenate([mistakes, least_sure[: count - len(mistakes)]])
+
+
+def _checks(params: Evaluate, accuracy: float) -> list[Check]:
+    """What can be said of the gate without a look at other revisions, which may mean something else tomorrow."""
+    checks = []
+    if params.minimum_accuracy is not None:
+        checks.append(check_minimum(accuracy, params.minimum_accuracy))
+    if params.baseline is not None:
+        checks.append(Check("baseline", None, f"against {params.baseline}: `python -m tasks.gate` judges it when asked."))
+    return checks
+
+
+def _provenance(model: Path, precision: str) -> dict[str, Any]:
+    """What decided the figures beside data, code and parameters."""
+    with zipfile.ZipFile(model) as archive:
+        trained_with = json.loads(archive.read("metadata.json"))["keras_version"]
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
+    return {
+        "model_md5": digest,  # as in dvc.lock
+        "saved_by_keras": trained_with,
+        "precision": precision,
+        "versions": {package: version(package) for package in packages},
+    }
+
+
+def _reliability(probabilities: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) -> dict[str, list[Any]]:
+    from resnet.evaluation.calibration import BINS, reliability
+    from resnet.evaluation.metrics import wilson_interval
+
+    found = reliability(probabilities.max(axis=1), correct)
+    images, hits = found.images.tolist(), found.hits.tolist()
+    bounds = [wilson_interval(hit, number) if number else (0.0, 1.0) for hit, number in zip(hits, images, strict=True)]
+    return {
+        "above": [number / BINS for number in range(BINS)],
+        "up_to": [(number + 1) / BINS for number in range(BINS)],
+        "images": images,
+        "confidence": found.confidence.tolist(),
+        "accuracy": [hit / max(number, 1) for hit, number in zip(hits, images, strict=True)],
+        "accuracy_low": [low for low, _ in bounds],
+        "accuracy_high": [high for _, high in bounds],
+    }
 
 
 def _test_paths(index: Path, count: int) -> list[str]:
@@ -104,11 +166,26 @@ def _write_predictions(
     classes: list[str],
 ) -> None:
     predicted = probabilities.argmax(axis=1)
+    columns = {
+        "path": paths,
+        "label": [classes[label] for label in labels],
+        "predicted": [classes[guess] for guess in predicted],
+        "probability": probabilities.max(axis=1).tolist(),
+    }
+    _write_table(path, columns)
+
+
+def _write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "predicted", "probability"])
-        for name, label, guess, row in zip(paths, labels, predicted, probabilities, strict=True):
-            writer.writerow([name, classes[label], classes[guess], f"{row[guess]:.6f}"])
+        writer.writerow(columns)
+        for row in zip(*columns.values(), strict=True):
+            writer.writerow([f"{cell:.6f}" if isinstance(cell, float) else cell for cell in row])
+
+
+def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The stage `render` writes the same page. This command does not wait for the trai
 import inspect
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet.data.checksums import verify
 from resnet.data.classes import read_classes
@@ -14,10 +15,13 @@ from resnet.files import replacing
 from tasks.graph import DVC_YAML, read_graph, stage_paths
 from tasks.tables import read_table
 
+if TYPE_CHECKING:
+    from resnet.pictures.data_report import DataSet
+
 _TEXT = {"path": "str", "label": "str", "split": "str"}
 
 
-def look(
+def read_data(
     *,
     raw_sha256: Path,
     manifest_csv: Path,
@@ -29,15 +33,14 @@ def look(
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
-    data_html: Path,
-) -> None:
-    """Writes the page of the data."""
+) -> "DataSet":
+    """What `ingest` and `preprocess` found."""
     verify(raw_sha256, [path.name for path in (manifest_csv, rejected_csv, duplicates_csv, ignored_csv)])
     verify(prepared_sha256, [path.name for path in (classes_json, index_csv, near_duplicates_csv, thumbnails_parquet)])
-    from resnet.pictures.data_report import DataSet, render_data_report
+    from resnet.pictures.data_report import DataSet
 
     sizes = {"width": "int", "height": "int"}
-    data = DataSet(
+    return DataSet(
         classes=read_classes(classes_json),
         manifest=read_table(manifest_csv, _TEXT | {"group": "str"} | sizes | {"format": "str", "flags": "str"}),
         rejected=read_table(rejected_csv, {"path": "str", "reason": "str", "detail": "str"}),
@@ -49,6 +52,12 @@ def look(
         ),
         thumbnails=_thumbnails(thumbnails_parquet),
     )
+
+
+def look(data: "DataSet", data_html: Path) -> None:
+    """Writes the page of the data."""
+    from resnet.pictures.data_report import render_data_report
+
     page = render_data_report(data)
     with replacing(data_html) as partial:
         partial.write_text(page, encoding="utf-8")
@@ -71,12 +80,11 @@ def main() -> int:
     """Returns the exit code."""
     try:
         paths = {path.name.replace(".", "_"): path for path in stage_paths(read_graph(DVC_YAML)["render"])}
-        wanted = {name: paths[name] for name in inspect.signature(look).parameters}
-        look(**wanted)
+        look(read_data(**{name: paths[name] for name in inspect.signature(read_data).parameters}), paths["data_html"])
     except UserError as error:
         print(f"look: {error}", file=sys.stderr)
         return 1
-    print(f"look: {wanted['data_html']} shows the data")
+    print(f"look: {paths['data_html']} shows the data")
     return 0
 
 

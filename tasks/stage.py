@@ -7,7 +7,7 @@ signature, and gets what `dvc.yaml` lists for the stage:
 - a keyword of type `Path` is the file or folder of that name, with an underscore for the dot: `history_csv` is
   `reports/history.csv`;
 - a keyword of type `tuple[Path, ...]` is the stage's own code;
-- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`.
+- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` the whole section.
 
 What it returns is what may differ from run to run, for `reports/run.json`.
 """
@@ -97,4 +97,4 @@ def _keyword(path: Path) -> str:
 
 def _value(params: Params, name: str) -> Any:
     section, _, key = name.partition(".")
-    return getattr(params.sections[section], key) if key else getattr(params, section)
+    return getattr(params.sections[section], key) if key else params.sections.get(name, params.seed)

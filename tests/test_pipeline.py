@@ -18,18 +18,23 @@ def test_it_writes_what_it_promises(project: Project) -> None:
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     metrics = json.loads(project.read("reports/metrics.json"))
-    assert list(metrics) == ["accuracy", "accuracy_low", "accuracy_high", "top5_accuracy", "loss", "macro_f1", "images"]
+    assert list(metrics) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
+    details = json.loads(project.read("reports/evaluation.json"))
     predictions = list(csv.DictReader(project.read("reports/predictions.csv").splitlines()))
     assert list(predictions[0]) == ["path", "label", "predicted", "probability"]
     hits = sum(row["label"] == row["predicted"] for row in predictions)
     index = list(csv.DictReader(project.read("data/prepared/index.csv").splitlines()))
     assert [row["path"] for row in predictions] == [row["path"] for row in index if row["split"] == "test"]
-    assert metrics["images"] == len(predictions) > 300
+    assert details["images"] == len(predictions) > 300
     assert metrics["accuracy"] == pytest.approx(hits / len(predictions), abs=1e-6)
     assert "conv3_block1_out" in project.read("reports/model_summary.txt")
     for name in ("loss", "accuracy", "confusion_matrix", "samples"):
         assert (project.folder / "reports" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert project.read("reports/index.html").count("data:image/png;base64,") == 4
+    assert details["provenance"]["model_md5"] == project.hashes()["models/resnet.keras"]
+    page = project.read("reports/index.html")
+    assert page.count('alt="where the network looked"') == 8
+    assert all(word in page for word in (details["provenance"]["model_md5"], "train.learning_rate", 'class="learning-rate"'))
+    assert json.loads(project.read("reports/gate.json")) == {"passed": True, "checks": []}
     assert project.read("reports/data.html").count("data:image/jpeg;base64,") >= 240  # 24 of each of ten classes
 
 

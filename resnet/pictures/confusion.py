@@ -1,40 +1,111 @@
-"""Which classes are taken for which."""
+"""Which classes are taken for which.
+
+Decides in what order classes stand. Few keep the order that they have, which may mean something; many are put beside those
+that they are confused with, so that what is confused makes blocks along the diagonal.
+"""
+
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
 
-_MOST_NUMBERS = 20  # classes up to which numbers fit into the cells
+MOST_IN_ORDER = 20  # classes up to which their order is kept; as many numbers fit into the cells
 _MOST_NAMES = 60  # and names beside the axes
+_MOST_CELLS = 250  # a side; of more, a single confusion would be too small to see
+_MOST_LEAVES = 300  # that are put into their best order: 1 s; 1,000 would take a minute
+_BLUES = LinearSegmentedColormap.from_list("blues", [(0.18, 0.44, 0.75, 0.0), (0.18, 0.44, 0.75, 1.0)])
 
 
-def draw_confusion(labels: list[str], predicted: list[str], classes: list[str]) -> Figure:
+def count_confusions(labels: list[str], predicted: list[str], classes: list[str]) -> npt.NDArray[np.int64]:
+    """(classes, classes): images by true class (row) and predicted class (column)."""
+    place = {name: number for number, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, ([place[name] for name in labels], [place[name] for name in predicted]), 1)
+    return counts
+
+
+def most_confused(counts: npt.NDArray[np.int64], classes: list[str], most: int) -> list[dict[str, Any]]:
+    """The commonest confusions: label, predicted, images, and their share of the images of the class."""
+    wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
+    places = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    rows, columns = np.unravel_index(places, counts.shape)
+    return [
+        {
+            "label": classes[row],
+            "predicted": classes[column],
+            "images": int(wrong[row, column]),
+            "share": float(wrong[row, column] / counts[row].sum()),
+        }
+        for row, column in zip(rows, columns, strict=True)
+        if wrong[row, column]
+    ]
+
+
+def order_classes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The order in which many classes are drawn: the leaves of a tree that joins what is confused (average linkage)."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+    from scipy.spatial.distance import squareform
+
+    shares = _shares(counts)
+    alike = shares + shares.T
+    np.fill_diagonal(alike, 0)
+    if len(counts) <= MOST_IN_ORDER or not alike.any():
+        return np.arange(len(counts))
+    distance = 1 - alike / alike.max()
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=len(counts) <= _MOST_LEAVES)
+    return leaves_list(tree).astype(np.int64)
+
+
+def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
     """The confusion matrix: row the true class, column the predicted one, colour the share of the row.
 
+    With more than 250 classes a cell stands for several neighbours each way and shows the largest of their shares.
+
     Args:
-        labels: of each image.
-        predicted: for each image.
-        classes: in the order of the axes.
+        counts: images by true and predicted class.
+        classes: their names.
     """
-    counts = confusion_matrix(labels, predicted, labels=classes)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 12.0))
+    order = order_classes(counts)
+    names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
+    shares = _pool(_shares(counts))
+    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 9.0 if len(classes) <= MOST_IN_ORDER else 12.0))
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    few = len(classes) <= MOST_IN_ORDER
+    # Where there are many, the square root brings out the few images that are what one looks for.
+    norm = PowerNorm(1 if few else 0.5, vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap=_BLUES, norm=norm, interpolation="none" if few else "nearest")
     axes.set_title("Confusion matrix (test images)")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(classes) <= _MOST_NAMES:
-        axes.set_xticks(range(len(classes)), classes, rotation=90 if _long(classes) else 0, parse_math=False)
-        axes.set_yticks(range(len(classes)), classes, parse_math=False)
-    if len(classes) <= _MOST_NUMBERS:
+        shown = [_short(name) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
+        axes.set_yticks(range(len(names)), shown, parse_math=False)
+    else:
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if few:
         for row, column in zip(*np.nonzero(counts), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(image, ax=axes, shrink=0.75, label="share of the true class")
+    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the true class")
     return figure
 
 
-def _long(classes: list[str]) -> bool:
-    return max(map(len, classes)) > 2
+def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+
+def _pool(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The largest share in each square of neighbours, as few as bring the matrix down to 250 cells a side."""
+    step = -(-len(shares) // _MOST_CELLS)
+    starts = np.arange(0, len(shares), step)
+    return np.maximum.reduceat(np.maximum.reduceat(shares, starts, axis=0), starts, axis=1)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"

@@ -1,26 +1,59 @@
-"""Curves of training and validation over the epochs."""
+"""Curves over the epochs: training and validation, and the learning rate."""
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
-def draw_curves(history: pd.DataFrame, figure_of_merit: str, unit: str) -> Figure:
-    """Training and validation in one picture.
+SIZE = (6.4, 4.0)
+
+
+def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: tuple[float, float] = SIZE) -> Figure:
+    """Training and validation in one picture, and the epoch whose weights were kept.
 
     Args:
-        history: with the columns epoch, `figure_of_merit` and val_`figure_of_merit`.
+        history: with the columns epoch, `figure_of_merit`, val_`figure_of_merit` and val_loss.
         figure_of_merit: "loss" or "accuracy".
         unit: for the label of the axis.
+        size: width and height in inches.
     """
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _over_epochs(figure_of_merit.capitalize(), f"{figure_of_merit} ({unit})", size)
+    kept = history["epoch"].iloc[int(history["val_loss"].argmin())]
+    axes.axvline(kept, color="gray", linestyle=":", label=f"kept: epoch {kept:g}")
     for column, label, marker in ((figure_of_merit, "training", "o"), (f"val_{figure_of_merit}", "validation", "s")):
-        axes.plot(history["epoch"], history[column], marker=marker, markersize=4, label=label)
-    axes.set_title(figure_of_merit.capitalize())
+        axes.plot(history["epoch"], history[column], marker=_marker(history, marker), markersize=4, label=label)
+    axes.legend(framealpha=0)
+    return figure
+
+
+def draw_learning_rate(history: "pd.DataFrame", size: tuple[float, float] = SIZE) -> Figure:
+    """The learning rate at the end of each epoch.
+
+    Args:
+        history: with the columns epoch and learning_rate.
+        size: width and height in inches.
+    """
+    figure, axes = _over_epochs("Learning rate", "learning rate", size)
+    axes.plot(history["epoch"], history["learning_rate"], marker=_marker(history, "o"), markersize=4, color="C2")
+    axes.set_ylim(bottom=0)
+    return figure
+
+
+def _over_epochs(title: str, label: str, size: tuple[float, float]) -> tuple[Figure, "Axes"]:
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(f"{figure_of_merit} ({unit})")
+    axes.set_ylabel(label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
-    return figure
+    return figure, axes
+
+
+def _marker(history: "pd.DataFrame", marker: str) -> str:
+    """A marker for each epoch, as long as they do not run together."""
+    return marker if len(history) <= 40 else "None"

@@ -4,21 +4,16 @@ It decides what is counted and how many rows of a long table are shown. The page
 data give the same bytes, and it loads nothing: pictures are inside, and there is no script.
 """
 
-import base64
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet.data.splits import SPLITS
-from resnet.pictures.data_warnings import count, data_warnings, percent
+from resnet.pictures.data_warnings import data_warnings
+from resnet.pictures.pages import environment
 
 if TYPE_CHECKING:
     import pandas as pd
-    from jinja2 import Environment
-    from markupsafe import Markup
 
 _SMALL = 48  # pixels; thumbnails of such images are enlarged, and blurred unless the page says otherwise
 _MOST_CLASSES = 3000  # a row of the table is 0.4 kB
@@ -27,9 +22,6 @@ _MOST_ROWS = 50  # of duplicates and of pairs
 _MOST_ROWS_OF_A_REASON = 20
 _MOST_SAMPLES = 240  # thumbnails of 3 kB: about 1 MB of page
 _MOST_SAMPLES_OF_A_CLASS = 60
-
-# Control characters, separators of lines and paragraphs, and marks that turn the direction of the text around them.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -68,70 +60,51 @@ def samples_per_class(classes: int) -> int:
 def render_data_report(data: DataSet) -> str:
     """The page as HTML, with the pictures inside. Of 60,000 images in 1,000 classes it takes about a second."""
     table = _count_classes(data)
-    balance = _balance(table)
-    groups = _groups(data)
-    pairs = _pairs(data)
-    files = {
-        "accepted": len(data.manifest),
-        "rejected": len(data.rejected),
-        "duplicate": len(data.duplicates),
-        "ignored": len(data.ignored),
-    }
     return (
-        _environment()
+        environment()
         .get_template("data_report.html")
         .render(
-            warnings=data_warnings(files, table, balance, groups, pairs),
-            files=files,
+            **summarise_data(data),
             reasons=_tally(data.rejected["reason"]),
             ignored_names=_tally(data.ignored["path"].astype("str").str.rsplit("/", n=1).str[-1]),
-            splits=table[list(SPLITS)].sum().to_dict(),
             classes=table.head(_MOST_CLASSES).reset_index(names="name").to_dict("records"),
-            classes_in_all=len(table),
             profile=_profile(table),
-            balance=balance,
+            balance=_balance(table),
             given=_given_splits(data),
-            groups=groups,
+            groups=_groups(data),
             sizes=_sizes(data.manifest),
             formats=_tally(data.manifest["format"]),
             flags=_flags(data.manifest["flags"]),
             samples=_samples(data),
             rejects=_rejects(data.rejected),
             duplicates=data.duplicates.head(_MOST_ROWS).to_dict("records"),
-            pairs=pairs,
+            pairs=_pairs(data),
             thumbnails=data.thumbnails,
             most_names=_MOST_NAMES,
         )
     )
 
 
-@cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def summarise_data(data: DataSet) -> dict[str, Any]:
+    """What is worth saying of the data in a few lines.
 
-    # Names of classes and files are other people's text: escaped, it stays text.
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": "{:,}".format, "percent": percent, "count": count, "plain": _plain, "name": _name}
-    environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
-    return environment
-
-
-def _plain(text: str) -> str:
-    """The name with an escape for each character that cannot be seen, or that turns the text around it."""
-    return _UNSEEN.sub(lambda match: match.group().encode("unicode_escape").decode(), str(text))
-
-
-def _name(text: str) -> "Markup":
-    """A name inside a sentence; its writing direction ends where it ends."""
-    from markupsafe import Markup
-
-    return Markup("<bdi>{}</bdi>").format(_plain(text))
+    Returns:
+        files, how many are accepted, rejected, duplicate and ignored; splits, how many images are in each; classes_in_all,
+        how many there are; and warnings.
+    """
+    table = _count_classes(data)
+    files = {
+        "accepted": len(data.manifest),
+        "rejected": len(data.rejected),
+        "duplicate": len(data.duplicates),
+        "ignored": len(data.ignored),
+    }
+    return {
+        "files": files,
+        "splits": table[list(SPLITS)].sum().to_dict(),
+        "classes_in_all": len(table),
+        "warnings": data_warnings(files, table, _balance(table), _groups(data), _pairs(data)),
+    }
 
 
 def _tally(values: "pd.Series[Any]") -> dict[str, int]:

@@ -12,12 +12,12 @@ def choose(right: list[bool], sureness: list[float], count: int) -> list[int]:
     return choose_samples(labels, probabilities, count).tolist()
 
 
-def test_mistakes_come_first_the_surest_first_then_hits_from_all_over() -> None:
+def test_the_surest_mistakes_come_first_then_the_least_sure_hits() -> None:
     right = [True] * 10
     right[3] = right[7] = False
     sureness = [0.9] * 10
-    sureness[7] = 0.95
-    assert choose(right, sureness, 5) == [7, 3, 0, 5, 9]
+    sureness[7], sureness[8], sureness[2] = 0.95, 0.55, 0.6
+    assert choose(right, sureness, 5) == [7, 3, 8, 2, 0]
 
 
 @pytest.mark.parametrize(("wrong", "shown"), [(0, 0), (1, 1), (5, 5), (9, 5)])

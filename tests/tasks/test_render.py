@@ -1,5 +1,6 @@
 """`render` with inputs that are not whole."""
 
+import hashlib
 import json
 import re
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 
 from resnet.data.checksums import write_sums
 from resnet.errors import UserError
+from tasks.params import Section
 from tasks.render import Render, render
 from tests.pictures import picture
 
@@ -25,7 +27,8 @@ TABLES = {
     "near_duplicates.csv": "path,split,other,other_split,distance\na,test,b,test,3\n",
 }
 INPUTS = (
-    *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv", "sample_images.npz"),
+    *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "evaluation.json", "gate.json"),
+    *("per_class.csv", "calibration.csv", "predictions.csv", "sample_images.npz"),
     *(*TABLES, "thumbnails.parquet", "raw.sha256", "prepared.sha256", "resnet.keras"),
 )
 
@@ -37,10 +40,38 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "history.csv").write_text(
         "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2.0,0.5,2.1,0.4,0.01\n2,1.0,0.6,1.1,0.5,0.001\n"
     )
-    metrics = {"accuracy": 0.5, "accuracy_low": 0.1, "accuracy_high": 0.9, "loss": 1.0, "macro_f1": 0.5, "images": 2}
+    metrics = {
+        "accuracy": 0.5,
+        "accuracy_low": 0.1,
+        "accuracy_high": 0.9,
+        "macro_f1": 0.5,
+        "calibration_error": 0.35,
+        "loss": 1.0,
+    }
+    provenance = {"model_md5": "0a", "saved_by_keras": "3", "precision": "float32", "versions": {}}
+    details = {
+        "images": 2,
+        "classes": 2,
+        "calibration_error_by_chance": 0.5,
+        "heat_maps_of_layer": "x",
+        "provenance": provenance,
+    }
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "evaluation.json").write_text(json.dumps(details))
+    (tmp_path / "gate.json").write_text('{"passed": true, "checks": []}')
+    (tmp_path / "per_class.csv").write_text(
+        "label,support,predicted,precision,recall,recall_low,recall_high,f1\n7,1,2,0.5,1.0,0.2,1.0,0.666667\nnan,1,0,0,0,0,0.8,0\n"
+    )
+    (tmp_path / "calibration.csv").write_text(
+        "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high\n0.0,1.0,2,0.85,0.5,0.1,0.9\n"
+    )
     (tmp_path / "predictions.csv").write_text("path,label,predicted,probability\na,7,7,0.9\nb,nan,7,0.8\n")
-    np.savez(tmp_path / "sample_images.npz", rows=np.array([1, 0]), images=np.zeros((2, 8, 8, 3), np.uint8))
+    np.savez(
+        tmp_path / "sample_images.npz",
+        rows=np.array([1, 0]),
+        images=np.zeros((2, 8, 8, 3), np.uint8),
+        heat_maps=np.zeros((2, 4, 4), np.uint8),
+    )
     for name, text in TABLES.items():
         (tmp_path / name).write_text(text)
     pd.DataFrame({"path": ["a"], "jpeg": [picture(0, kind="JPEG")]}).to_parquet(tmp_path / "thumbnails.parquet")
@@ -58,13 +89,17 @@ def seal(folder: Path) -> None:
 
 def run(folder: Path) -> None:
     files = {name.replace(".", "_"): folder / name for name in INPUTS + OUTPUTS}
-    render(Render(dpi=40), **files)
+    section = Section()
+    sections = dict.fromkeys(("ingest", "preprocess", "build", "train", "evaluate"), section)
+    render(Render(dpi=40), seed=3, **sections, **files)  # type: ignore[arg-type]
 
 
 def test_all_is_drawn(folder: Path) -> None:
     run(folder)
     assert all((folder / name).stat().st_size > 1000 for name in OUTPUTS)
-    assert "<td>b</td><td>nan</td><td>7</td>" in (folder / "index.html").read_text("utf-8")
+    page = (folder / "index.html").read_text("utf-8")
+    assert 'alt="b: nan, taken for 7"' in page
+    assert hashlib.md5((folder / "manifest.csv").read_bytes()).hexdigest() in page
     assert "no bytes" in (folder / "data.html").read_text("utf-8")
     assert "# Model card: a ResNet for 2 classes" in (folder / "model_card.md").read_text("utf-8")
 
@@ -81,7 +116,7 @@ def test_a_missing_input_is_named(folder: Path, name: str) -> None:
 def test_an_input_that_is_cut_short_is_named(folder: Path, name: str, left: float) -> None:
     content = (folder / name).read_bytes()
     cut = content[: int(left * len(content)) if 0 < left < 1 else int(left)]
-    if name in ("history.csv", "predictions.csv") and left == -1:
+    if name in ("history.csv", "predictions.csv", "per_class.csv", "calibration.csv") and left == -1:
         pytest.skip("only the end of the last line is lost")
     (folder / name).write_bytes(cut)
     with pytest.raises(UserError, match=rf"{re.escape(name)} is damaged or cut short \(.+\); remove it and run `dvc repro`"):

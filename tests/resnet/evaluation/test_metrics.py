@@ -6,11 +6,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from resnet.data.arrays import Split
 from resnet.evaluation.folding import fold
 from resnet.evaluation.inference import predict_logits
-from resnet.evaluation.metrics import summarise, wilson_interval
+from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
 from resnet.model import ResNet
 from resnet.normalisation import normalise
 
@@ -38,15 +39,59 @@ def test_figures_of_a_small_case() -> None:
     assert figures["accuracy"] == pytest.approx(4 / 6, abs=1e-6)
     assert figures["loss"] == pytest.approx(-(4 * np.log(0.8 / 1.0) + 2 * np.log(0.1 / 1.0)) / 6, abs=1e-6)
     assert (figures["accuracy_low"], figures["accuracy_high"]) == pytest.approx(wilson(4, 6), abs=1e-6)
-    assert figures["images"] == 6
-    assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "loss", "macro_f1", "images"]
+    assert figures["calibration_error"] == pytest.approx(0.8 - 4 / 6, abs=1e-6)  # all in one bin
+    assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
 
 
 def test_top5_is_there_when_there_are_more_than_five_classes() -> None:
     labels = np.array([0, 1, 2], np.uint16)
     logits = np.tile(np.arange(6, dtype=np.float32), (3, 1))  # the top five are 5, 4, 3, 2, 1
-    assert summarise(labels, logits)["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
-    assert "top5_accuracy" not in summarise(labels, logits[:, :5])
+    assert detail(labels, logits)["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    assert "top5_accuracy" not in detail(labels, logits[:, :5])
+
+
+def test_the_interval_of_the_loss_is_that_of_its_mean() -> None:
+    generator = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 500).astype(np.uint16)
+    logits = generator.normal(size=(1000, 2)).astype(np.float32)
+    losses = np.log1p(np.exp(logits[np.arange(1000), 1 - labels] - logits[np.arange(1000), labels]))
+    halves = [losses[:500], losses[500:]]  # within the classes, as the resampling is
+    deviation = float(np.sqrt(sum(0.25 * half.var() / 500 for half in halves)))
+    details = detail(labels, logits)
+    expected = losses.mean() + np.array([-1.96, 1.96]) * deviation
+    assert [details["loss_low"], details["loss_high"]] == pytest.approx(expected.tolist(), abs=0.2 * deviation)
+
+
+def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> None:
+    generator = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], [20, 60, 120]).astype(np.uint16)
+    logits = (generator.normal(size=(200, 3)) + 1.5 * np.eye(3)[labels]).astype(np.float32)
+    predicted = logits.argmax(axis=1)
+    drawn = []
+    for _ in range(400):
+        rows = np.concatenate(
+            [generator.choice(np.flatnonzero(labels == label), (labels == label).sum()) for label in range(3)]
+        )
+        drawn.append(f1_score(labels[rows], predicted[rows], average="macro"))
+    details = detail(labels, logits)
+    expected = np.quantile(drawn, [0.025, 0.975])
+    assert [details["macro_f1_low"], details["macro_f1_high"]] == pytest.approx(expected.tolist(), abs=0.015)
+
+
+def test_without_a_mistake_there_is_nothing_to_draw_an_interval_from() -> None:
+    labels = np.array([0, 1], np.uint16)
+    assert set(detail(labels, np.eye(2, dtype=np.float32))) == {"images", "classes", "calibration_error_by_chance"}
+
+
+def test_figures_of_each_class() -> None:
+    table = per_class(np.array([0, 0, 0, 1], np.uint16), np.array([0, 0, 1, 1]), ["a", "b", "c"])
+    assert table["label"] == ["a", "b", "c"]
+    assert (table["support"], table["predicted"]) == ([3, 1, 0], [2, 2, 0])
+    assert table["precision"] == [1.0, 0.5, 0.0]
+    assert table["recall"] == pytest.approx([2 / 3, 1.0, 0.0])
+    assert table["f1"] == pytest.approx([2 * 2 / (3 + 2), 2 / 3, 0.0])
+    assert table["recall_low"] == pytest.approx([wilson(2, 3)[0], wilson(1, 1)[0], 0.0])
+    assert table["recall_high"] == pytest.approx([wilson(2, 3)[1], 1.0, 1.0])
 
 
 def test_a_class_that_is_never_predicted_counts_as_zero() -> None:

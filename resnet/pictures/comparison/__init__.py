@@ -1,0 +1,1 @@
+"""The page that sets two runs side by side; in a folder of its own, so that `render` does not depend on it."""

@@ -1,0 +1,38 @@
+"""Whether probabilities mean what they say, as a picture."""
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def draw_reliability(bins: "pd.DataFrame") -> Figure:
+    """The reliability diagram: above, the accuracy in each bin of confidence; below, how many images are in it.
+
+    Args:
+        bins: a row a bin: above, up_to, images, confidence, accuracy, and its interval accuracy_low, accuracy_high.
+    """
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    width = bins["up_to"] - bins["above"]
+    full = bins[bins["images"] > 0]
+    upper.plot([0, 1], [0, 1], color="gray", linestyle="--", label="calibrated")
+    reach = [full["accuracy"] - full["accuracy_low"], full["accuracy_high"] - full["accuracy"]]
+    upper.errorbar(
+        full["confidence"],
+        full["accuracy"],
+        yerr=[side.clip(lower=0) for side in reach],
+        fmt="o",
+        markersize=4,
+        capsize=2,
+        label="accuracy, 95 % interval",
+    )
+    upper.set(title="Reliability (test images)", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    upper.legend(framealpha=0, loc="upper left")
+    lower.bar(bins["above"], bins["images"], width=width, align="edge", color="C0", edgecolor="gray", linewidth=0.5)
+    lower.set(xlabel="confidence: probability of the predicted class", ylabel="images")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    return figure

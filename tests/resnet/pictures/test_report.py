@@ -1,0 +1,195 @@
+"""The page of the results: what is on it, that it is safe, and that a browser has nothing to say against it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from resnet.evaluation.calibration import reliability
+from resnet.evaluation.metrics import detail, per_class, summarise
+from resnet.pictures.report import Results, Samples, render_report
+from tests.browser import CHROMIUM, open_page
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1.0, 2.0, 3.0],
+        "loss": [2.0, 1.0, 0.5],
+        "accuracy": [0.2, 0.5, 0.8],
+        "val_loss": [2.1, 0.9, 1.2],
+        "val_accuracy": [0.1, 0.7, 0.4],
+        "learning_rate": [0.1, 0.05, 0.0],
+    }
+)
+PROVENANCE = {"model_md5": "0123abcd", "saved_by_keras": "3.15.1", "precision": "float32", "versions": {"numpy": "2.4.6"}}
+DATA = {
+    "files": {"accepted": 20, "rejected": 1, "duplicate": 2, "ignored": 0},
+    "splits": {"training": 12, "validation": 4, "test": 4},
+    "classes_in_all": 2,
+    "warnings": [],
+}
+
+
+def calibration_table(confidence: Any, correct: Any) -> pd.DataFrame:
+    found = reliability(confidence, correct)
+    edges = np.arange(16) / 15
+    columns = {"above": edges[:-1], "up_to": edges[1:], "images": found.images, "confidence": found.confidence}
+    accuracy = found.hits / np.maximum(found.images, 1)
+    return pd.DataFrame(columns).assign(accuracy=accuracy, accuracy_low=accuracy * 0.9, accuracy_high=accuracy * 0.9 + 0.1)
+
+
+def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -> Results:
+    """Of a network that is right on two images in three; the first image is a sure mistake."""
+    generator = np.random.default_rng(0)
+    labels = (np.arange(images) % len(classes)).astype(np.uint16)
+    logits = generator.normal(size=(images, len(classes))).astype(np.float32)
+    logits[np.arange(images), np.where(generator.random(images) < 2 / 3, labels, (labels + 1) % len(classes))] += 6
+    logits[0] = 0
+    logits[0, 1] = 3
+    odds = np.exp(logits.astype(np.float64))
+    probabilities = odds / odds.sum(axis=1, keepdims=True)
+    predicted = probabilities.argmax(axis=1)
+    return Results(
+        classes=classes,
+        metrics=summarise(labels, logits),
+        details=detail(labels, logits) | {"heat_maps_of_layer": "conv5_block3_out", "provenance": PROVENANCE},
+        gate={"passed": True, "checks": []},
+        history=HISTORY,
+        per_class=pd.DataFrame(per_class(labels, predicted, classes)),
+        calibration=calibration_table(probabilities.max(axis=1), predicted == labels),
+        predictions=pd.DataFrame(
+            {
+                "path": [f"p/{number}.png" for number in range(images)],
+                "label": [classes[label] for label in labels],
+                "predicted": [classes[guess] for guess in predicted],
+                "probability": probabilities.max(axis=1),
+            }
+        ),
+        samples=Samples(
+            np.arange(samples),
+            generator.integers(0, 256, (samples, side, side, 3), dtype=np.uint8),
+            generator.integers(0, 256, (samples, 4, 4), dtype=np.uint8),
+        ),
+        model_summary="Layer (type)",
+        data=DATA,
+        parameters={"": {"seed": 7}, "train": {"epochs": 3, "optimizer": "adam"}},
+        hashes={"raw/manifest.csv": "feed"},
+    )
+
+
+@pytest.fixture(scope="module")
+def small() -> Results:
+    return results(["cat", "dog"], 40)
+
+
+def words(page: str) -> str:
+    """The text of a page."""
+    text = re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)
+    text = re.sub(r"</t[dh]>", " ", text)
+    return " ".join(re.sub(r"<[^>]+>", "", text).replace("&nbsp;", " ").replace("\u00a0", " ").split())
+
+
+def test_the_page_shows_all_of_it(small: Results) -> None:
+    page = render_report(small)
+    text = words(page)
+    metrics = small.metrics
+    assert f"{100 * metrics['accuracy']:.2f} % accuracy" in text
+    assert f"{100 * metrics['accuracy_low']:.2f} % to {100 * metrics['accuracy_high']:.2f} %" in text
+    assert f"macro F1 {metrics['macro_f1']:.4f}" in text
+    assert f"calibration error {metrics['calibration_error']:.4f}" in text
+    assert "The weights of epoch 2 were kept" in text
+    wrong = int((small.predictions["label"] != small.predictions["predicted"]).sum())
+    assert f"{wrong} of 40 images were taken for another class" in text
+    assert "Grad-CAM at conv5_block3_out" in text
+    assert "dog, is cat" in text
+    for word in (
+        "0123abcd",
+        "keras 3.15.1",
+        "numpy 2.4.6",
+        "float32",
+        "feed",
+        "train.optimizer adam",
+        "seed 7",
+        "Layer (type)",
+    ):
+        assert word in text
+    for name in ("loss", "accuracy", "learning-rate", "confusion", "reliability"):
+        assert page.count(f'class="{name}" role="img"') == 1
+
+
+def test_every_picture_says_what_it_shows(small: Results) -> None:
+    page = render_report(small)
+    pictures = re.findall(r"<img [^>]*>", page)
+    assert len(pictures) == 2 * 4
+    assert all(re.search(r' alt="[^"]+"', picture) for picture in pictures)
+    assert 'alt="p/0.png: cat, taken for dog"' in page
+    assert all(re.search(r'aria-label="[^"]{20,}"', drawing) for drawing in re.findall(r"<svg [^>]*>", page))
+
+
+def test_a_gate_that_failed_says_why(small: Results) -> None:
+    check = {"name": "minimum_accuracy", "passed": False, "why": "accuracy 0.9000 is below 0.95."}
+    page = render_report(replace(small, gate={"passed": False, "checks": [check]}))
+    assert "Gate failed: accuracy 0.9000 is below 0.95." in words(page)
+    assert "Gate" not in words(render_report(small))
+
+
+def test_the_same_results_make_the_same_bytes(small: Results) -> None:
+    assert render_report(small) == render_report(results(["cat", "dog"], 40))
+
+
+def test_a_network_without_mistakes_has_a_page_too(small: Results) -> None:
+    labels = small.predictions["label"]
+    page = render_report(
+        replace(
+            small,
+            predictions=small.predictions.assign(predicted=labels),
+            details={key: value for key, value in small.details.items() if not key.endswith(("_low", "_high"))},
+        )
+    )
+    assert "None: every test image was recognised." in words(page)
+    assert "every image was recognised" in words(page)
+
+
+def test_the_weakest_of_many_classes_comes_first() -> None:
+    page = render_report(results([f"class {number}" for number in range(30)], 600))
+    table = page[page.index('id="classes"') : page.index('id="calibration"')]
+    shown = [float(value) for value in re.findall(r"</i></span>([\d.]+)</td>", table)]
+    assert len(shown) == 30
+    assert shown == sorted(shown)
+    assert "Classes that are taken for each other stand side by side." in words(page)
+
+
+def test_names_stay_text() -> None:
+    page = render_report(results(["<script>alert(1)</script>", "{{ 7 * 7 }} $x$"], 12))
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "{{ 7 * 7 }} $x$" in page
+
+
+def test_the_page_needs_no_network(small: Results) -> None:
+    page = render_report(small)
+    assert "default-src 'none'" in page
+    assert set(re.findall(r'(?:src|href)="([^":#]*)', page)) == {"data", "", "data.html"}
+    assert not re.search(r"@import|url\((?!#)|<script|<link|<iframe", page)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+@pytest.mark.parametrize("make", [lambda: results(["<b>cat</b>", "dog"], 40), lambda: results([*map(str, range(300))], 900)])
+def test_a_browser_opens_it_without_a_word(make: Callable[[], Results], tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(render_report(make()), encoding="utf-8")
+    document, said = open_page(tmp_path / "index.html", tmp_path / "profile")
+    assert said == []
+    assert document.count("<svg") == 5
+    assert '<h2 id="provenance">' in document
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path) -> None:
+    page = render_report(small).replace("</body>", '<img src="http://127.0.0.1:9/x.png" alt=""></body>')
+    (tmp_path / "index.html").write_text(page, encoding="utf-8")
+    _, said = open_page(tmp_path / "index.html", tmp_path / "profile")
+    assert any("Content Security Policy" in line for line in said)
