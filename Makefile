@@ -29,7 +29,7 @@ repro: setup ## Run the pipeline: data to report, what is up to date left as it 
 bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own
 	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
-		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch>=2.13" "openvino>=2026.4" && touch .venv-bench/ready)
+		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" "openvino>=2026.4" && touch .venv-bench/ready)
 	.venv-bench/bin/python -m benchmarks
 
 test: setup ## Run all tests

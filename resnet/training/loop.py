@@ -127,6 +127,8 @@ class Trainer:
                 gradient + l2 * variable if is_decayed(variable) else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which sees to that itself
+            cross_entropy = _unless_lost(cross_entropy, gradients)
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         self.optimizer.apply(gradients, variables)
         if self.average:
@@ -280,3 +282,13 @@ class Trainer:
                 f"rate was {self.state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
                 "or lengthen train.warmup_epochs."
             )
+
+
+def _unless_lost(loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
+    """The loss, or NaN where a gradient of an offset, a scale or a bias is no finite number.
+
+    In bfloat16 a NaN may not come through to the loss (`resnet.layers.ReLU`). It does come through to these gradients, each of
+    which is a sum over all pixels of a channel; there are few of them.
+    """
+    total = tf.add_n([tf.reduce_sum(gradient) for gradient in gradients if gradient.shape.rank == 1])
+    return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))
