@@ -15,7 +15,7 @@ from tasks.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("training", "stages", "texts")
+MODULES = ("interrupted_training", "stages", "texts")
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
