@@ -23,7 +23,7 @@ setup: .venv/ready ## Make .venv from requirements.lock
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
 	@python -m tasks.check
-	@python -m tasks.verify --at-most 4
+	@python -m tasks.verify --cache --at-most 4
 	dvc repro
 
 bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own

@@ -27,6 +27,7 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         UserError: the disk is full.
     """
     partial = path.with_name(f".partial-{path.name}")
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)  # what a killed run left
@@ -37,7 +38,8 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         yield partial
         _sync(partial)
         _swap(partial, path)
-        _sync_entry(path.parent)
+        for folder in (path.parent, *(new.parent for new in made)):
+            _sync_entry(folder)
     except BaseException as error:
         written = _size(partial)
         remove(partial)

@@ -83,7 +83,8 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
 
 @contextmanager
 def _flock(path: Path) -> Iterator[None]:
-    """Holds the lock that DVC holds while it writes the file."""
+    """Holds a lock that DVC holds while it writes a file."""
+    path.parent.mkdir(exist_ok=True)
     with path.open("a") as file:
         deadline = time.monotonic() + _SECONDS
         while True:
@@ -104,14 +105,17 @@ def _mend_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
     if not path.exists() or _is_whole(path):
         return
-    committed = subprocess.run(["git", "show", f"HEAD:./{DVC_LOCK}"], cwd=root, capture_output=True, check=False)
-    if committed.returncode == 0:
-        with replacing(path) as partial:
-            partial.write_bytes(committed.stdout)
-        yield f"{path} was cut short by a killed process; the last commit's is in its place, and DVC's cache knows the rest."
-    else:
-        path.unlink()
-        yield f"{path} was cut short by a killed process; it is removed, and DVC's cache knows what was in it."
+    with _flock(root / ".dvc" / "tmp" / "lock"):  # or it may be being written just now
+        if _is_whole(path):
+            return
+        committed = subprocess.run(["git", "show", f"HEAD:./{DVC_LOCK}"], cwd=root, capture_output=True, check=False)
+        if committed.returncode == 0:
+            with replacing(path) as partial:
+                partial.write_bytes(committed.stdout)
+            yield f"{path} was cut short by a killed process; the last commit's took its place, and the cache has the rest."
+        else:
+            path.unlink()
+            yield f"{path} was cut short by a killed process; it is removed, and DVC's cache has what was in it."
 
 
 def _is_whole(path: Path) -> bool:

@@ -77,6 +77,17 @@ def test_verify_names_what_to_do(survivor: Survivor) -> None:
         raise_if("reports/index.html is not what was recorded" in shown and "`rm -rf reports/index.html`" in shown)
 
     assert is_found(page, 77, use)
+    digest = survivor.hashes()["reports/index.html"]
+    kept = survivor.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+
+    def restore() -> None:
+        shown = survivor.run("python", "-m", "tasks.verify", "--cache", "--at-most", "4", code=1).stderr
+        raise_if(f"`rm -f '{kept}'`" in shown and shown.count("\n") == 1)
+
+    assert is_found(kept, 77, restore)
+    page.write_text("of another commit")  # which is no decay
+    survivor.run("python", "-m", "tasks.verify", "--cache", "--at-most", "4")
+    page.write_bytes(kept.read_bytes())
     assert "were not verified" in survivor.run("python", "-m", "tasks.verify", "--at-most", "0").stdout
 
 

@@ -8,14 +8,14 @@ import argparse
 import importlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("training", "stages", "texts")
+MODULES = ("interrupted_training", "killed_saves", "stages", "texts")
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
@@ -36,33 +36,43 @@ def collect(folder: Path = ROOT / "tests" / "soak") -> list[Trial]:
     return rows
 
 
-def run(rows: Sequence[Trial], share: float) -> Iterator[tuple[str, bool]]:
-    """Runs rows one after the other; yields the line of each, and whether all of its trials survived."""
-    for row in rows:
-        trials = max(1, round(share * row.trials))
-        began = time.monotonic()
-        survived = row.run(trials)
-        line = f"| {row.fault} | {trials} | {survived} | {row.must} | {time.monotonic() - began:.0f} |"
-        print(line, flush=True)
-        yield line, survived == trials
+def run(row: Trial, share: float) -> tuple[str, bool]:
+    """Runs a row; returns its line of the table, and whether all of its trials survived."""
+    trials = max(1, round(share * row.trials))
+    began = time.monotonic()
+    survived = row.run(trials)
+    seconds = time.monotonic() - began
+    return f"| {row.fault} | {trials} | {survived} | {row.must} | {seconds:.0f} |", survived == trials
+
+
+def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> None:
+    """Writes lines by their faults into the page, in an order; lines that are there already and not given stay."""
+    text = path.read_text("utf-8") if path.exists() else ""
+    known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")} | lines
+    table = [known[fault] for fault in order if fault in known]
+    minutes = sum(int(line.rstrip(" |").rpartition(" ")[2]) for line in table) / 60
+    facts = machine()
+    foot = f"\n{minutes:.0f} minutes in all, on {facts['cores']} cores of {facts['processor']}, {facts['system']}.\n"
+    path.write_text(_HEAD + "".join(f"{line}\n" for line in table) + foot, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs all rows; the exit code is 1 if a trial did not survive."""
+    """Runs rows; the exit code is 1 if a trial did not survive."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--share", type=float, default=1.0, help="of the trials of each row (default: all)")
-    parser.add_argument("--only", default="", metavar="WORD", help="only rows whose fault has this in it")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only rows whose fault has this in it")
     given = parser.parse_args(arguments)
-    began = time.monotonic()
-    rows = [row for row in collect() if given.only in row.fault]
-    results = list(run(rows, given.share))
-    minutes = (time.monotonic() - began) / 60
-    print(f"{minutes:.0f} minutes")
-    if given.share == 1 and not given.only:
-        facts = machine()
-        foot = f"\n{minutes:.0f} minutes on {facts['cores']} cores of {facts['processor']}, {facts['system']}.\n"
-        (ROOT / PAGE).write_text(_HEAD + "".join(f"{line}\n" for line, _ in results) + foot, encoding="utf-8")
-    return 0 if all(well for _, well in results) else 1
+    rows = collect()
+    well = True
+    for row in rows:
+        if given.only not in row.fault:
+            continue
+        line, survived = run(row, given.share)
+        print(line, flush=True)
+        well &= survived
+        if given.share == 1:
+            write_page(ROOT / PAGE, {row.fault: line}, [row.fault for row in rows])
+    return 0 if well else 1
 
 
 if __name__ == "__main__":

@@ -65,10 +65,11 @@ def test_a_process_that_began_after_the_lock_was_written_cannot_hold_it(root: Pa
     assert json.loads(path.read_text())["write"] == {}
 
 
-def test_who_is_writing_just_now_is_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("torn", "lock"), [(".dvc/tmp/rwlock", "rwlock.lock"), ("dvc.lock", "lock")])
+def test_who_is_writing_just_now_is_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch, torn: str, lock: str) -> None:
     monkeypatch.setattr(repository, "_SECONDS", 0.3)
-    (root / ".dvc/tmp/rwlock").write_text("")
-    with (root / ".dvc/tmp/rwlock.lock").open("w") as file:
+    (root / torn).write_text("")
+    with (root / ".dvc/tmp" / lock).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process of DVC"):
             mend(root)
