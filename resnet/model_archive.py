@@ -29,6 +29,7 @@ _CLASS = {
     "compile_config": {},
 }
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
+_BASIC, _DEPTHS = (18, 34), (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
 
 
@@ -128,7 +129,9 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
     right = {
         "input_shape": isinstance(shape, list) and len(shape) == 3 and all(whole(side, 2**16) for side in shape),
         "classes": whole(given.get("classes"), 2**16),
-        "variant": given.get("variant") in ("v1", "v1.5"),
+        "depth": type(given.get("depth")) is int and given["depth"] in _DEPTHS,
+        "variant": given.get("variant") in ("v1", "v1.5", "D"),
+        "stem": given.get("stem") in ("large", "small"),
         "blocks": isinstance(blocks, list)
         and 1 <= len(blocks) <= _MOST_STAGES
         and all(whole(depth, _MOST_BLOCKS) for depth in blocks),
@@ -147,16 +150,36 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
 
 def count_weights(config: dict[str, Any]) -> int:
     """Numbers in the weights of a `ResNet`, biases of its convolutions apart; it makes none of them."""
-    width, before = config["width"], config["width"]
-    count = 7 * 7 * config["input_shape"][2] * width + 4 * width
-    for stage, depth in enumerate(config["blocks"]):
+    width, before, basic = config["width"], config["width"], config["depth"] in _BASIC
+    count = _count_of_stem(config)
+    for stage, blocks in enumerate(config["blocks"]):
         filters = width * 2**stage
-        for block in range(depth):
-            count += before * filters + 9 * filters**2 + 4 * filters**2 + 4 * 6 * filters
-            if block == 0:
-                count += 4 * before * filters + 16 * filters
-            before = 4 * filters
+        after = filters if basic else 4 * filters
+        kernels = ((3, filters), (3, filters)) if basic else ((1, filters), (3, filters), (1, after))
+        for block in range(blocks):
+            count += _count_in_row(before, kernels)
+            # A bottleneck stage begins with a shortcut that convolves; a basic one if it changes something.
+            if block == 0 and (not basic or stage > 0 or before != after):
+                count += _count_in_row(before, ((1, after),))
+            before = after
     return int(count + before * config["classes"] + config["classes"])
+
+
+def _count_of_stem(config: dict[str, Any]) -> int:
+    width = config["width"]
+    kernels: tuple[tuple[int, int], ...] = ((3 if config["stem"] == "small" else 7, width),)
+    if config["variant"] == "D":
+        kernels = ((3, width // 2), (3, width // 2), (3, width))
+    return _count_in_row(config["input_shape"][2], kernels)
+
+
+def _count_in_row(channels: int, kernels: tuple[tuple[int, int], ...]) -> int:
+    """Of convolutions with (side, filters) one after another, each with its batch normalisation."""
+    count = 0
+    for side, filters in kernels:
+        count += side * side * channels * filters + 4 * filters
+        channels = filters
+    return count
 
 
 def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> None:

@@ -60,18 +60,19 @@ def test_every_bit_counts(saved: Path, tmp_path: Path) -> None:
             read_config(path)
 
 
-@pytest.mark.parametrize(
-    ("variant", "blocks", "biases"),
-    [("v1.5", (1, 2), 0), ("v1", (1, 2), 64 + (2 * 64 + 2 * 256) + (2 * 128 + 2 * 512) + (2 * 128 + 512))],
-)
-def test_the_weights_are_counted_before_they_are_made(variant: str, blocks: tuple[int, ...], biases: int) -> None:
-    config = {"input_shape": SHAPE, "classes": 3, "width": 64, "blocks": list(blocks)}
-    model = ResNet(SHAPE, 3, variant=variant, blocks=blocks)
-    assert count_weights(config) == model.count_params() - biases
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("variant", ["v1.5", "v1", "D"])
+@pytest.mark.parametrize("stem", ["large", "small"])
+def test_the_weights_are_counted_before_they_are_made(depth: int, variant: str, stem: str) -> None:
+    model = ResNet(SHAPE, 3, depth=depth, variant=variant, stem=stem, blocks=(1, 2), width=8)
+    biases = sum(layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D) and layer.use_bias)
+    assert (biases > 0) == (variant == "v1")
+    assert count_weights(model.get_config()) == model.count_params() - biases
 
 
 def test_resnet_50_has_the_number_of_weights_that_is_known_of_it() -> None:
     config = {"input_shape": [224, 224, 3], "classes": 1000, "width": 64, "blocks": [3, 4, 6, 3]}
+    config |= {"depth": 50, "variant": "v1.5", "stem": "large"}
     assert count_weights(config) == 25_610_152  # 25,557,032 that torchvision's has to train, and 53,120 statistics
 
 
