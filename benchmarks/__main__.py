@@ -9,11 +9,10 @@ from pathlib import Path
 from tasks.record import machine
 
 RUNS = (
-    "benchmarks.training --size 224 --batch 32",
-    "benchmarks.training --size 32 --batch 64 --peers keras keras-bf16 torch torch-bf16 torch-bf16-compiled",
-    "benchmarks.training --size 224 --batch 32 --peers ours-bare",
-    "benchmarks.training --size 32 --batch 64 --peers ours-bare",
-    "benchmarks.inference --size 224 --batch 32",
+    "benchmarks.training --size 224 --batch 32 --seconds 3 --peers keras keras-bf16 torch-bf16 torch-bf16-compiled ours-bare",
+    "benchmarks.training --size 32 --batch 64 --seconds 1.5 "
+    "--peers keras keras-bf16 torch torch-bf16 torch-bf16-compiled ours-bare",
+    "benchmarks.inference --size 224 --batch 32 --seconds 1.5",
     "benchmarks.input --size 224 --batch 32",
     "benchmarks.input --size 32 --batch 64",
     "benchmarks.pipeline",

@@ -8,6 +8,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -37,15 +38,14 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
     running = {}
     for name in names:
         command = [sys.executable, "-m", module, "--contender", name, *options]
-        # What libraries say while they start would bury the figures; a failure is shown.
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        if _answer(process) is None:
-            _, said = process.communicate()
-            print(f"{name} is left out: {(said.strip().splitlines() or ['it ended'])[-1]}", file=sys.stderr)
-            continue
-        # From here on nobody reads it.
-        assert process.stderr is not None
-        process.stderr.close()
+        # What libraries say while they start would bury the figures; it is shown after a failure.
+        with tempfile.TemporaryFile("w+") as said:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
+            if _answer(process) is None:
+                process.wait()
+                said.seek(0)
+                print(f"{name} is left out: {(said.read().strip().splitlines() or ['it ended'])[-1]}", file=sys.stderr)
+                continue
         running[name] = process
     results: Rounds = {name: [] for name in running}
     try:
@@ -61,9 +61,19 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
                 print(f"round {number + 1}, {name}: {_figures(answer)}", file=sys.stderr)
     finally:
         for process in running.values():
-            process.kill()
-            process.wait()
+            _end(process)
     return results
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """At the end of its input a contender ends by itself, and puts away its files."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _answer(process: "subprocess.Popen[str]") -> dict[str, float] | None:

@@ -1,60 +1,104 @@
-"""How time and memory of a training step grow with the size of the images and of the batch."""
+"""How time and memory of training grow: with the size of the images, with the batch, and with the number of images."""
 
 import argparse
 import math
 import sys
+import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.command import OURS, write
-from benchmarks.contenders import Rounds, compare
+from benchmarks.command import OURS, figures, write
+from benchmarks.contenders import Rounds, compare, serve
+from benchmarks.training import make_trainer
 
 SIZES = (32, 64, 128, 224)
 BATCHES = (8, 32, 128)
+IMAGES = (512, 2048, 8192)
+SIZE, BATCH = 64, 32  # where the other one grows
 HEAD = """## Growth
 
     python -m benchmarks.growth
 
 | px | batch | step, s | peak memory, MB | images/s |
 |---|---|---|---|---|"""
+EPOCHS = """
+| images of 32 px | epoch, s | peak memory, MB | images/s |
+|---|---|---|---|"""
+
+
+def epochs(images: int, size: int = 32, batch: int = 32) -> None:
+    """Serves an epoch over so many images from a disk, as `Trainer` takes it."""
+    trainer = make_trainer("ours", size)
+    import numpy as np
+
+    from resnet.data.arrays import Split, SplitWriter
+
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        pixels = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+        splits = []
+        for name, count in (("warm-up", batch), ("training", images)):
+            with SplitWriter(Path(folder) / name, count, size) as writer:
+                for row in range(count):
+                    writer.add(pixels[row % batch], row % 10)
+            splits.append(Split(Path(folder) / name, 10))
+        warm_up, training = splits
+        trainer.fit(warm_up, warm_up, epochs=1, batch_size=batch, seed=0)
+
+        def turn() -> dict[str, float]:
+            trainer.state.epoch, trainer.state.step = 1, 0
+            began = time.perf_counter()
+            trainer.fit(training, warm_up, epochs=1, batch_size=batch, seed=0)
+            return figures(images, time.perf_counter() - began)
+
+        serve(turn)
 
 
 def main() -> int:
-    """Measures each size with each batch, alone, and prints the exponents of time in pixels and in images."""
+    """Measures each alone, and prints the exponents of time."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--seconds", type=float, default=2.0, help="that each is measured for at least")
+    parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
+    parser.add_argument("--seconds", type=float, default=2.0, help="that a step is repeated for at least")
     parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    lines = [HEAD]
+    if arguments.contender:
+        epochs(arguments.images[0])
+        return 0
     rounds: Rounds = {}
-    for size in arguments.sizes:
-        for batch in arguments.batches:
-            options = ["--size", str(size), "--batch", str(batch), "--seconds", str(arguments.seconds)]
-            answer = compare("benchmarks.training", [OURS], options, 1)[OURS][0]
-            rounds[f"{size} px, batch {batch}"] = [answer]
-            rate = answer["images_per_second"]
-            lines.append(f"| {size} | {batch} | {batch / rate:.3f} | {answer['peak_memory_mb']:.0f} | {rate:.1f} |")
-    lines += ["", slope(rounds, arguments.sizes, arguments.batches)]
-    write("\n".join(lines) + "\n", [], rounds, arguments.json)
+    lines = [HEAD]
+    for size, batch in dict.fromkeys([(size, BATCH) for size in arguments.sizes] + [(SIZE, one) for one in arguments.batches]):
+        options = ["--size", str(size), "--batch", str(batch), "--seconds", str(arguments.seconds)]
+        rounds[f"{size} px, batch {batch}"] = answers = compare("benchmarks.training", [OURS], options, 1)[OURS]
+        lines.append(f"| {size} | {batch} | {_cells(answers[0], batch)} |")
+    lines.append(EPOCHS)
+    for images in arguments.images:
+        rounds[f"{images} images"] = answers = compare("benchmarks.growth", [OURS], ["--images", str(images)], 1)[OURS]
+        lines.append(f"| {images} | {_cells(answers[0], images)} |")
+    slopes = {
+        "pixels": slope({size**2: _seconds(rounds[f"{size} px, batch {BATCH}"][0], BATCH) for size in arguments.sizes}),
+        "images in a batch": slope({one: _seconds(rounds[f"{SIZE} px, batch {one}"][0], one) for one in arguments.batches}),
+        "images in an epoch": slope({many: _seconds(rounds[f"{many} images"][0], many) for many in arguments.images}),
+    }
+    told = ", ".join(f"{exponent:.2f} in {what}" for what, exponent in slopes.items() if exponent is not None)
+    write("\n".join([*lines, "", f"Exponents of time: {told}."]) + "\n", [], rounds, arguments.json)
     return 0
 
 
-def slope(rounds: Rounds, sizes: list[int], batches: list[int]) -> str:
-    """The exponents, between the ends of each scale at the other's largest."""
+def slope(seconds: Mapping[int, float]) -> float | None:
+    """The exponent of time between the ends, where 1 is in proportion; None for a single measurement."""
+    least, most = min(seconds), max(seconds)
+    return math.log(seconds[most] / seconds[least]) / math.log(most / least) if most > least else None
 
-    def seconds(size: int, batch: int) -> float:
-        return batch / rounds[f"{size} px, batch {batch}"][0]["images_per_second"]
 
-    last = seconds(sizes[-1], batches[-1])
-    parts = []
-    for name, least, ratio in (
-        ("pixels", seconds(sizes[0], batches[-1]), (sizes[-1] / sizes[0]) ** 2),
-        ("images in a batch", seconds(sizes[-1], batches[0]), batches[-1] / batches[0]),
-    ):
-        if ratio > 1:
-            parts.append(f"the power {math.log(last / least) / math.log(ratio):.2f} of the {name}")
-    return f"The time of a step grows with {' and with '.join(parts)}." if parts else ""
+def _seconds(answer: Mapping[str, float], images: int) -> float:
+    return images / answer["images_per_second"]
+
+
+def _cells(answer: Mapping[str, float], images: int) -> str:
+    return f"{_seconds(answer, images):.3g} | {answer['peak_memory_mb']:.0f} | {answer['images_per_second']:.1f}"
 
 
 if __name__ == "__main__":

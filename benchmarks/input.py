@@ -14,7 +14,7 @@ from benchmarks.command import parser, report
 from benchmarks.contenders import compare, serve, summarise
 from benchmarks.training import make_trainer
 
-STEPS = 12
+STEPS = 8
 
 
 def waiting(size: int, batch: int) -> None:

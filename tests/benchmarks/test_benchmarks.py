@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.contenders import summarise, table
+from benchmarks.growth import slope
 from tests.imports import ROOT
 
 TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
@@ -38,3 +39,22 @@ def test_a_ratio_is_taken_within_a_round() -> None:
     assert (peer["ratio"], peer["median"], peer["least"], peer["most"]) == (2.0, 10.0, 5.0, 20.0)
     assert ours["ratios"] == [1.0, 1.0, 1.0]
     assert "| peer | rate | 10 | 5 to 20 | 2.00 | 2.00 3.00 1.00 |" in table("Title", "command", [peer], "ours")
+
+
+def test_costs_are_put_in_a_table_as_they_grow(tmp_path: Path) -> None:
+    alone = "--sizes 64 --batches 32 --images 32 --seconds 0".split()
+    options = [*alone, "--json", str(tmp_path / "figures.json")]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.growth", *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "figures.json").read_text("utf-8"))["report"]
+    assert [line.split("|")[1].strip() for line in report.splitlines() if line.startswith("| ")] == [
+        *("px", "64"),
+        *("images of 32 px", "32"),
+    ]
+
+
+def test_a_slope_is_the_exponent_between_the_ends() -> None:
+    assert slope({8: 1.0, 16: 7.0, 32: 16.0}) == pytest.approx(2.0)
+    assert slope({8: 1.0}) is None

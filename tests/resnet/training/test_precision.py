@@ -88,3 +88,11 @@ def test_an_overflow_skips_the_step_and_halves_the_factor(trainer: Callable[...,
     assert float(one.optimizer.dynamic_scale) == pytest.approx(5e29)
     assert all(np.array_equal(then, now.numpy()) for then, now in zip(before, one.model.trainable_variables, strict=True))
     assert int(one.optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.copysign(np.nan, -1), np.inf])
+def test_what_is_lost_in_the_middle_of_the_network_shows_in_the_loss(trainer: Callable[..., Trainer], value: float) -> None:
+    one = trainer("bfloat16")
+    offset = one.model.get_layer("conv2_block1_2_bn").beta
+    offset.assign(np.full(offset.shape, value))
+    assert np.isnan(step(one))
