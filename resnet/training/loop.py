@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -128,7 +128,7 @@ class Trainer:
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which sees to that itself
-            cross_entropy = _unless_lost(cross_entropy, gradients)
+            cross_entropy = _unless_lost(cross_entropy, [*gradients, *variables])
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         self.optimizer.apply(gradients, variables)
         if self.average:
@@ -284,11 +284,11 @@ class Trainer:
             )
 
 
-def _unless_lost(loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
-    """The loss, or NaN where a gradient of an offset, a scale or a bias is no finite number.
+def _unless_lost(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
+    """The loss, or NaN where an offset, a scale or a bias, or the gradient of one, is no finite number.
 
     In bfloat16 a NaN may not come through to the loss (`resnet.layers.ReLU`). It does come through to these gradients, each of
     which is a sum over all pixels of a channel; there are few of them.
     """
-    total = tf.add_n([tf.reduce_sum(gradient) for gradient in gradients if gradient.shape.rank == 1])
+    total = tf.add_n([tf.reduce_sum(one) for one in numbers if len(one.shape) == 1])
     return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

@@ -42,7 +42,7 @@ def test_a_ratio_is_taken_within_a_round() -> None:
 
 
 def test_costs_are_put_in_a_table_as_they_grow(tmp_path: Path) -> None:
-    alone = "--sizes 64 --batches 32 --images 32 --seconds 0".split()
+    alone = ["--sizes", "64", "--batches", "32", "--images", "32", "--seconds", "0"]
     options = [*alone, "--json", str(tmp_path / "figures.json")]
     result = subprocess.run(
         [sys.executable, "-m", "benchmarks.growth", *options], cwd=ROOT, capture_output=True, text=True, check=False
