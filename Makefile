@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro bench test soak lint types check lock clean
+.PHONY: help setup repro verify bench test soak lint types check lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,22 +18,29 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@# For its entry point alone, which Prefect's commands look up; the code is used where it is.
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
+	@.venv/bin/python -m tasks.repository
 	@touch $@
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
 	@python -m tasks.check
+	@python -m tasks.verify --cache --at-most 4
 	dvc repro
 
 bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own
-	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && .venv-bench/bin/pip install --quiet \
-		-r requirements.lock "torch>=2.13" "openvino>=2026.4" && touch .venv-bench/ready)
+	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
+		.venv-bench/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
+		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" "openvino>=2026.4" && touch .venv-bench/ready)
 	.venv-bench/bin/python -m benchmarks
 
 test: setup ## Run all tests
 	pytest
 
-soak: setup ## Run what takes too long for every day: 100,000 mutated images
+soak: setup ## Run what takes too long for every day: 100,000 mutated images, and the trials of docs/survival.md
 	python -m tests.soak.mutated_images
+	python -m tests.soak
+
+verify: setup ## Compare data, models and DVC's cache with what dvc.lock has of them
+	python -m tasks.verify
 
 lint: setup ## Check style
 	ruff check .

@@ -26,12 +26,12 @@ def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     from resnet.evaluation.folding import fold
 
     precision = "float32" if "float32" in name else choose_precision("auto")
-    network = fold(_network(size), precision)
+    network = fold(trained_network(size), precision)
     given = tf.constant(images)
     return lambda: network(given).numpy()
 
 
-def _network(size: int) -> Any:
+def trained_network(size: int, class_names: list[str] | None = None) -> Any:
     """With weights as after a training: where scales and offsets are 1 and 0, TensorFlow leaves out what they would cost."""
     import keras
     import numpy as np
@@ -39,7 +39,7 @@ def _network(size: int) -> Any:
     from resnet.model import ResNet
 
     keras.utils.set_random_seed(0)
-    model = ResNet((size, size, 3), CLASSES)
+    model = ResNet((size, size, 3), CLASSES, class_names=class_names)
     generator = np.random.default_rng(0)
     for weight in model.weights:
         if len(weight.shape) == 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
 
 from flows.results import Result, find_pictures, read_hashes
 from tasks.params import PARAMS_YAML
@@ -28,10 +29,13 @@ class Progress:
         if match is None or TaskRunContext.get() is None:
             return
         share, words = 100 * int(match[1]) / int(match[2]), f"epoch {match[1]} of {match[2]}: {match[3]}"
-        if self._artifact is None:
-            self._artifact = create_progress_artifact(progress=share, key=f"{self._stage}-progress", description=words)
-        else:
-            update_progress_artifact(self._artifact, progress=share, description=words)
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(progress=share, key=f"{self._stage}-progress", description=words)
+            else:
+                update_progress_artifact(self._artifact, progress=share, description=words)
+        except Exception as error:  # a server that is away is no reason to end a training
+            get_run_logger().warning("The progress could not be shown: %s", error)
 
 
 def publish(root: Path, result: Result, commit: str) -> None:
@@ -49,6 +53,8 @@ def summary(root: Path, result: Result, commit: str) -> str:
     """Figures, curves, parameters and hashes of a run, and how to get its files, as Markdown."""
     figures = (f"| {name} | {value:g} |" for name, value in result.metrics.items())
     hashes = (f"| `{path}` | `{digest}` |" for path, digest in read_hashes(root).items())
+    text = (root / PARAMS_YAML).read_text("utf-8")
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))  # a value may have some of its own
     return "\n".join(
         [
             f"# Experiment {result.experiment}\n\nOn commit `{commit[:10]}`. In the project's folder:\n",
@@ -57,7 +63,7 @@ def summary(root: Path, result: Result, commit: str) -> str:
             *figures,
             "",
             *map(_embedded, find_pictures(root)),
-            f"\n## Parameters\n\n```yaml\n{(root / PARAMS_YAML).read_text('utf-8')}```\n",
+            f"\n## Parameters\n\n{fence}yaml\n{text}{fence}\n",
             "## Outputs\n\n| file | MD5 |\n|---|---|",
             *hashes,
         ]

@@ -87,12 +87,15 @@ def reproduce(root: str, stage: str, environment: dict[str, str]) -> dict[str, A
 
 def share_cache(root: str, source: str) -> dict[str, Any]:
     """Gives a clone the cache of the repository that it was cloned from, and checks out what that holds."""
+    from configobj import ConfigObj  # type: ignore[import-untyped]
     from dvc.repo import Repo
 
     with Repo(source) as repo:
         cache = repo.cache.legacy.path  # the folder that `dvc cache dir` prints; others are in it
-    with Repo(root) as repo, repo.config.edit("local") as config:
-        config.setdefault("cache", {})["dir"] = cache
+    # Not by DVC's own editor of settings, which takes no path that is not ASCII.
+    settings = ConfigObj(os.path.join(root, ".dvc", "config.local"), encoding="utf-8")  # noqa: PTH118
+    settings.setdefault("cache", {})["dir"] = cache
+    settings.write()
     with Repo(root) as repo:
         repo.checkout(force=True, allow_missing=True)
     return {}

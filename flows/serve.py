@@ -14,6 +14,7 @@ from prefect.settings import get_current_settings
 
 from flows.dvc_program import GRACE_SECONDS
 from flows.locks import slot_count
+from flows.revival import LOST_AFTER, set_up
 from flows.server import require_server
 from flows.sweep import sweep
 from flows.train_resnet import train_resnet
@@ -48,6 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Serves until it is told to stop; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
     parser.add_argument("--limit", type=int, metavar="N", help="runs at a time; as many as can train at once unless given")
+    parser.add_argument(
+        "--lost-after", type=float, default=LOST_AFTER, metavar="SECONDS", help="without a sign of life (default: %(default)g)"
+    )
     given = parser.parse_args(arguments)
     try:
         require_server(get_current_settings().api.url)
@@ -57,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     Runner.handle_sigterm = _on_sigterm  # type: ignore[assignment, method-assign]
     deployments: list[Any] = [train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep")]
+    for deployment in deployments:
+        deployment.apply()
+    set_up(given.lost_after)
     serve(*deployments, limit=limit)
     return 0
 

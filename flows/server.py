@@ -3,10 +3,14 @@
 `prefect server start` configures nothing, so that the next command would not find its server and start a temporary one.
 """
 
+import base64
 import json
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from importlib.metadata import version
+
+from prefect.settings import get_current_settings
 
 from resnet.errors import UserError
 
@@ -14,10 +18,16 @@ DEFAULT_API = "http://127.0.0.1:4200/api"
 _SECONDS = 5.0
 
 
+class PasswordError(UserError):
+    """A server wants a password, and has not got it or got a wrong one."""
+
+
 def local_server() -> str | None:
     """The address of the server on this machine's default port, if a Prefect server answers there."""
     try:
         server_version(DEFAULT_API)
+    except PasswordError:
+        return DEFAULT_API
     except UserError:
         return None
     return DEFAULT_API
@@ -27,12 +37,19 @@ def server_version(api: str) -> str:
     """The version of the server at an address.
 
     Raises:
-        UserError: nothing answers there, or something else than Prefect.
+        UserError: nothing answers there, or something else than Prefect, or it wants another password.
     """
+    request = urllib.request.Request(f"{api.rstrip('/')}/admin/version", headers=_password())
     try:
-        with urllib.request.urlopen(f"{api.rstrip('/')}/admin/version", timeout=_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            raise PasswordError(
+                f"the Prefect server at {api} wants a password, and {'another one' if _password() else 'none is set'}: "
+                "`prefect config set PREFECT_API_AUTH_STRING=USER:PASSWORD`."
+            ) from error
         raise UserError(
             f"what answers at {api} is no Prefect server (HTTP {error.code}); see `prefect config view`."
         ) from error
@@ -41,6 +58,14 @@ def server_version(api: str) -> str:
     if not isinstance(found, str):
         raise UserError(f"what answers at {api} is no Prefect server; see `prefect config view`.")
     return found
+
+
+def _password() -> dict[str, str]:
+    """The header that Prefect's own client sends, if it is set to."""
+    secret = get_current_settings().api.auth_string
+    if secret is None:
+        return {}
+    return {"Authorization": f"Basic {base64.b64encode(secret.get_secret_value().encode()).decode()}"}
 
 
 def require_server(api: str | None) -> None:

@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from flows.artifacts import publish
 from flows.overrides import parse
 from flows.results import Result, read_result
+from flows.revival import lost_again
 from flows.server import accept_server
 from flows.stages import run_logger, stage_task
 from flows.workspace import Request, opened
@@ -49,6 +50,8 @@ def train_resnet(
     request = Request(overrides or {}, rev, experiment, in_place, include_changes, keep_checkout)
     name = experiment or flow_run.name or "run"
     logger = run_logger()
+    if lost_again():
+        return Failed(message="The run was lost twice, and its machine may not bear it; look into that and run it again.")
     try:
         with opened(request, name, logger.info) as workspace:
             images = ingest(workspace)

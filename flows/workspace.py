@@ -15,6 +15,7 @@ from flows.overrides import apply_overrides, check_overrides
 from resnet.errors import UserError
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML
+from tasks.repository import mend
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SHOWN = 5
@@ -136,6 +137,8 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
         UserError: what is asked for cannot be.
     """
     commit = request.check(home)
+    for sentence in mend(home):
+        say(sentence)
     with ExitStack() as stack:
         root = home
         if not request.in_place:
@@ -163,14 +166,17 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
     if request.overrides:
         apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))
-    _check_source(workspace)
+    _check_sources(workspace)
 
 
-def _check_source(workspace: Workspace) -> None:
+def _check_sources(workspace: Workspace) -> None:
     """DVC would say no more than that a file is missing."""
-    source = YAML(typ="safe", pure=True).load(workspace.root / PARAMS_YAML)["ingest"]["source"]
-    if not (workspace.root / source).exists():
-        raise UserError(
-            f"ingest.source is {source}, which is not in the run's checkout; track it with `dvc add` and commit that, or give "
-            "its absolute path."
-        )
+    params = YAML(typ="safe", pure=True).load(workspace.root / PARAMS_YAML)
+    # The weights may be missing in a revision from before there was such a parameter.
+    for section, name in (("ingest", "source"), ("build", "weights")):
+        source = params[section].get(name, "")
+        if not (workspace.root / source).exists():
+            raise UserError(
+                f"{section}.{name} is {source}, which is not in the run's checkout; track it with `dvc add` and commit that, "
+                "or give its absolute path."
+            )

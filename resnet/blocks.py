@@ -1,15 +1,15 @@
-"""The two bottleneck blocks of ResNet-50, and the two variants in which the field knows them.
+"""The blocks of a ResNet, and the three variants in which the field knows them.
 
-A bottleneck block is 1x1, 3x3 and 1x1 convolutions, each followed by batch normalisation, added to a shortcut: He et al.,
-"Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers carry the names of
-`keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
+A bottleneck block is 1x1, 3x3 and 1x1 convolutions, each followed by batch normalisation, added to a shortcut; a basic
+block has two 3x3 convolutions: He et al., "Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers
+carry the names of `keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
 """
 
 from dataclasses import dataclass
 
 import keras
 
-from resnet.layers import BatchNormalization, Conv2D
+from resnet.layers import BatchNormalization, Conv2D, ReLU
 
 EXPANSION = 4
 
@@ -22,11 +22,16 @@ class Variant:
         stride_in_3x3: whether a block that halves the resolution does it in its 3x3 convolution instead of its first 1x1.
         use_bias: whether convolutions have a bias, which the batch normalisation behind them makes redundant.
         epsilon: added to the variance in batch normalisation.
+        deep_stem: whether the stem is three 3x3 convolutions instead of one of 7x7.
+        pooled_shortcut: whether a shortcut halves the resolution by an average of 2x2 pixels before its 1x1 convolution
+            instead of a stride in it.
     """
 
     stride_in_3x3: bool
     use_bias: bool
     epsilon: float
+    deep_stem: bool = False
+    pooled_shortcut: bool = False
 
 
 VARIANTS = {
@@ -35,6 +40,9 @@ VARIANTS = {
     # A stride in a 1x1 convolution throws three quarters of its input away; moving it to the 3x3 gains about 0.5 points of
     # top-1 on ImageNet: Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, and torchvision since.
     "v1.5": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5),
+    # Nor does the shortcut throw anything away any more: He et al., "Bag of Tricks for Image Classification with Convolutional
+    # Neural Networks" (2018), section 4.
+    "D": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5, deep_stem=True, pooled_shortcut=True),
 }
 
 
@@ -83,13 +91,22 @@ def convolution_norm(
     )(x)
 
 
+def _shortcut(x: keras.KerasTensor, channels: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
+    """Brings the input to the resolution and the number of channels that the residual will have."""
+    if stride > 1 and style.variant.pooled_shortcut:
+        # "same" leaves what it pads out of the average.
+        x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_0_pool")(x)
+        stride = 1
+    return convolution_norm(x, channels, 1, stride=stride, style=style, name=f"{name}_0")
+
+
 def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
     """The branch beside the shortcut: 1x1, 3x3, 1x1."""
     stride_1x1, stride_3x3 = (1, stride) if style.variant.stride_in_3x3 else (stride, 1)
     x = convolution_norm(x, filters, 1, stride=stride_1x1, style=style, name=f"{name}_1")
-    x = keras.layers.ReLU(name=f"{name}_1_relu")(x)
+    x = ReLU(name=f"{name}_1_relu")(x)
     x = convolution_norm(x, filters, 3, stride=stride_3x3, style=style, name=f"{name}_2")
-    x = keras.layers.ReLU(name=f"{name}_2_relu")(x)
+    x = ReLU(name=f"{name}_2_relu")(x)
     return convolution_norm(
         x, EXPANSION * filters, 1, zero_init_gamma=style.zero_init_last_gamma, style=style, name=f"{name}_3"
     )
@@ -97,7 +114,7 @@ def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, nam
 
 def _join(shortcut: keras.KerasTensor, residual: keras.KerasTensor, name: str) -> keras.KerasTensor:
     x = keras.layers.Add(name=f"{name}_add")([shortcut, residual])
-    return keras.layers.ReLU(name=f"{name}_out")(x)
+    return ReLU(name=f"{name}_out")(x)
 
 
 def convolution_block(
@@ -115,7 +132,7 @@ def convolution_block(
     Returns:
         (batch, h / stride, w / stride, 4 * filters).
     """
-    shortcut = convolution_norm(x, EXPANSION * filters, 1, stride=stride, style=style, name=f"{name}_0")
+    shortcut = _shortcut(x, EXPANSION * filters, stride, style, name)
     return _join(shortcut, _residual(x, filters, stride, style, name), name)
 
 
@@ -140,3 +157,25 @@ def identity_block(x: keras.KerasTensor, filters: int, *, style: Style = Style()
             f"Received: {x.shape[-1]} channels. Use convolution_block to change their number."
         )
     return _join(x, _residual(x, filters, 1, style, name), name)
+
+
+def basic_block(x: keras.KerasTensor, filters: int, *, stride: int = 1, style: Style = Style(), name: str) -> keras.KerasTensor:
+    """Block of two 3x3 convolutions, of which the shallow networks are made.
+
+    Its shortcut is the input itself, or a 1x1 convolution where the resolution or the number of channels changes.
+
+    Args:
+        x: (batch, h, w, c).
+        filters: channels of the output.
+        stride: 1, or 2 to halve height and width (rounded up); in the first convolution in all variants.
+        style: see `Style`.
+        name: prefix of the layers' names.
+
+    Returns:
+        (batch, h / stride, w / stride, filters).
+    """
+    shortcut = x if stride == 1 and x.shape[-1] == filters else _shortcut(x, filters, stride, style, name)
+    x = convolution_norm(x, filters, 3, stride=stride, style=style, name=f"{name}_1")
+    x = ReLU(name=f"{name}_1_relu")(x)
+    x = convolution_norm(x, filters, 3, zero_init_gamma=style.zero_init_last_gamma, style=style, name=f"{name}_2")
+    return _join(shortcut, x, name)

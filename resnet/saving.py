@@ -8,33 +8,30 @@ from pathlib import Path
 
 import keras
 
-from resnet.errors import UserError, damaged_input, missing_input
+from resnet.errors import UserError, damaged_input
 from resnet.files import replacing
 from resnet.model import ResNet
+from resnet.model_archive import read_config, sealed
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's dtype policies
-
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can date
 
 
 def save_model(model: ResNet, path: Path) -> None:
     """Writes the network with its weights.
 
     Keras puts the time of saving into the metadata and onto each member of the archive; both are fixed here, so that a
-    model's hash says whether it is another model.
+    model's hash says whether it is another model. The file ends in the SHA-256 of its content.
 
     Raises:
         UserError: the disk is full.
     """
-    with replacing(path) as partial:
+    with replacing(path, least=4 * model.count_params()) as partial:
         model.save(partial)
         with zipfile.ZipFile(partial) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
         metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
         members["metadata.json"] = json.dumps(metadata).encode()
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name, content in members.items():
-                archive.writestr(zipfile.ZipInfo(name, _EARLIEST), content)
+        partial.write_bytes(sealed(members))
 
 
 def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int], precision: str = "float32") -> ResNet:
@@ -50,29 +47,28 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
 
     Raises:
         ValueError: an unknown precision.
-        UserError: the file is missing, cut short, holds something else than a `ResNet`, or one for other data.
+        UserError: the file is missing, damaged or cut short, holds something else than a `ResNet` as `save_model` writes it,
+            or one for other data.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}.")
-    if not path.is_file():
-        raise missing_input(path)
-    try:
-        with dtype_policy(precision):
-            model = keras.saving.load_model(path, compile=False)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, TypeError) as error:
-        raise damaged_input(path, error) from error
-    if not isinstance(model, ResNet):
-        raise UserError(f"{path} holds a {type(model).__name__} instead of a ResNet; run `dvc repro`, which makes it anew.")
-    if model.class_names != classes:
+    config = read_config(path)
+    names, shape = config["class_names"], tuple(config["input_shape"])
+    if names != classes:
         raise UserError(
-            f"{path} knows {model.classes} classes ({_some(model.class_names)}), but the data have {len(classes)} "
+            f"{path} knows {config['classes']} classes ({_some(names)}), but the data have {len(classes)} "
             f"({_some(classes)}); run `dvc repro`, which makes a model for these data."
         )
-    if model.input_shape[1:] != image_shape:
+    if shape != image_shape:
         raise UserError(
-            f"{path} takes images of {model.input_shape[1:]}, but the data's are {image_shape}; run `dvc repro`, which makes a "
+            f"{path} takes images of {shape}, but the data's are {image_shape}; run `dvc repro`, which makes a "
             "model for these data."
         )
+    try:
+        with dtype_policy(precision):
+            model: ResNet = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, TypeError) as error:
+        raise damaged_input(path, error) from error
     return model
 
 

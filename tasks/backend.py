@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.ending import at_once
+
 
 def start_tensorflow() -> list[str]:
     """Imports TensorFlow and settles what has to be settled before its first operation.
@@ -16,7 +18,7 @@ def start_tensorflow() -> list[str]:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _held_back_stderr(), _out_of_sight("sklearn", "pandas"):
+    with at_once(), _held_back_stderr(), _out_of_sight("sklearn", "pandas"):
         import keras  # noqa: F401
         import tensorflow as tf
 

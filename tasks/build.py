@@ -26,30 +26,38 @@ Positive = Annotated[int, Field(ge=1)]
 class Build(Section):
     """Parameters of `build`, see `params.yaml`."""
 
-    variant: Literal["v1", "v1.5"]
-    blocks: Annotated[list[Positive], Field(min_length=1, max_length=6)]
+    depth: Literal[18, 34, 50, 101, 152]
+    variant: Literal["v1", "v1.5", "D"]
+    stem: Literal["large", "small", "auto"]
+    blocks: Annotated[list[Positive], Field(min_length=1, max_length=6)] | None
     width: Annotated[int, Field(ge=4, le=1024)]
     momentum: Annotated[float, Field(gt=0, lt=1)]
     zero_init_last_gamma: bool
+    weights: Annotated[str, Field(min_length=1)]
 
 
 def build(
     params: Build, *, seed: int, image_size: int, classes_json: Path, initial_keras: Path, model_summary_txt: Path
 ) -> None:
-    """Decides the architecture; the same seed makes the same weights."""
+    """Decides the architecture and where the weights begin; the same seed makes the same ones."""
     classes = read_classes(classes_json)
     start_tensorflow()
     import keras
 
     from resnet.model import ResNet
+    from resnet.pretrained import initialise
     from resnet.saving import save_model
 
     keras.utils.set_random_seed(seed)
-    model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, **params.model_dump())
+    model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, **params.model_dump(exclude={"weights"}))
+    initialise(model, params.weights)
     save_model(model, initial_keras)
     with replacing(model_summary_txt) as partial:
         partial.write_text(summary(model), encoding="utf-8")
-    print(f"build: ResNet {params.variant} with {model.count_params():,} parameters for {len(classes):,} classes")
+    print(
+        f"build: ResNet-{params.depth} {params.variant}, {model.get_config()['stem']} stem, weights {params.weights}: "
+        f"{model.count_params():,} parameters for {len(classes):,} classes"
+    )
 
 
 def summary(model: "ResNet") -> str:

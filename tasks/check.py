@@ -1,25 +1,32 @@
-"""Checks `params.yaml` and the source of images before anything runs: `python -m tasks.check`.
+"""Checks before anything runs: `params.yaml`, the sources of images and of first weights, DVC's own files.
 
-DVC reads the source first, to see whether it changed. What it cannot read it reports in its own words, or waits for without
+DVC reads the sources first, to see whether they changed. What it cannot read it reports in its own words, or waits for without
 end, so that is looked for here.
 """
 
 import os
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from resnet.data.outcomes import is_text, shown
 from resnet.errors import UserError
-from tasks.graph import DVC_YAML, read_graph
+from tasks.graph import DVC_YAML, read_graph, stage_paths
 from tasks.params import PARAMS_YAML, load_params
+from tasks.repository import mend
 
 
 def main() -> int:
     """Checks the project in the current folder; returns the exit code."""
     try:
-        params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
+        for sentence in mend():
+            print(sentence)
+        graph = read_graph(DVC_YAML)
+        params = load_params(PARAMS_YAML, graph)
         check_source(params.sections["ingest"].model_dump()["source"])
+        check_weights(params.sections["build"].model_dump()["weights"], graph)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -42,6 +49,21 @@ def check_source(source: str) -> None:
         raise UserError(
             f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}."
         )
+
+
+def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
+    """Whether DVC can watch the path that `build.weights` names.
+
+    Raises:
+        UserError: it is not there, or a stage makes it, which would have to run before and after `build`.
+    """
+    outputs = {path.absolute() for entry in graph.values() for path in stage_paths({**entry, "deps": []})}
+    if Path(weights).absolute() in outputs:
+        raise UserError(
+            f"{PARAMS_YAML}: build.weights is {weights}, which this pipeline makes itself: copy it elsewhere and name that."
+        )
+    if not Path(weights).exists():
+        raise UserError(f"{PARAMS_YAML}: build.weights is {weights}, but there is no such file in {Path.cwd()}: mend the path.")
 
 
 def _check_entry(path: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from resnet.data.arrays import Split
+from resnet.data.checksums import verify
 from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
 from resnet.evaluation.gate import Check, check_minimum, verdict
@@ -40,6 +41,7 @@ def evaluate(
     precision: str,
     classes_json: Path,
     index_csv: Path,
+    prepared_sha256: Path,
     test: Path,
     resnet_keras: Path,
     metrics_json: Path,
@@ -51,6 +53,7 @@ def evaluate(
     gate_json: Path,
 ) -> None:
     """Decides how good the network is, and with what certainty."""
+    verify(prepared_sha256, [classes_json.name, index_csv.name])
     classes = read_classes(classes_json)
     split = Split(test, len(classes))
     paths = _test_paths(index_csv, len(split))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from resnet.errors import printable
 from tasks.params import Section
 from tasks.stage import main
 
@@ -30,7 +31,7 @@ def ingest(params: Ingest, *, raw: Path) -> None:
 
     source = open_source(params.source)
     ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)
-    print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {params.source}")
+    print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {printable(params.source)}")
     for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes), *_empty(ledger, source.classes)]:
         print(f"ingest: {note}")
 

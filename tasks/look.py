@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet.data.checksums import verify
 from resnet.data.classes import read_classes
 from resnet.errors import UserError, damaged_input, missing_input
 from resnet.files import replacing
@@ -22,16 +23,20 @@ _TEXT = {"path": "str", "label": "str", "split": "str"}
 
 def read_data(
     *,
-    classes_json: Path,
+    raw_sha256: Path,
     manifest_csv: Path,
     rejected_csv: Path,
     duplicates_csv: Path,
     ignored_csv: Path,
+    prepared_sha256: Path,
+    classes_json: Path,
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
 ) -> "DataSet":
     """What `ingest` and `preprocess` found."""
+    verify(raw_sha256, [path.name for path in (manifest_csv, rejected_csv, duplicates_csv, ignored_csv)])
+    verify(prepared_sha256, [path.name for path in (classes_json, index_csv, near_duplicates_csv, thumbnails_parquet)])
     from resnet.pictures.data_report import DataSet
 
     sizes = {"width": "int", "height": "int"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from resnet.data.checksums import PREPARED, RAW, verify, write_sums
 from resnet.data.classes import read_classes, write_classes
 from resnet.data.manifest import Manifest, read_manifest
 from resnet.data.similar import find_similar, leaks, shortlist, write_similar
@@ -47,6 +48,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     """Writes each split's images as uint8 arrays, which image went where, and which look alike."""
     from resnet.data.prepared import choose_pictured, write_index, write_prepared
 
+    verify(raw / RAW)
     classes = read_classes(raw / "classes.json")
     manifest = read_manifest(raw, classes)
     similar = find_similar(manifest, near=params.near_duplicates != "ignore")
@@ -61,13 +63,14 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
         together=similar if params.near_duplicates == "together" else None,
     )
     listed = shortlist(manifest, similar, splits)
-    with replacing(prepared) as partial:
+    with replacing(prepared, least=len(manifest) * 3 * params.image_size**2) as partial:
         partial.mkdir()
         write_classes(partial / "classes.json", classes)
         write_index(partial / "index.csv", manifest, splits, classes)
         write_similar(partial / "near_duplicates.csv", manifest, listed, splits)
         pictured = choose_pictured(manifest, len(classes), listed, splits)
         write_prepared(partial, raw, manifest, splits, pictured=pictured, size=params.image_size)
+        write_sums(partial / PREPARED)
     counts = Counter(splits.tolist())
     numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
     print(f"preprocess: {numbers} images of {params.image_size} pixels")

@@ -12,6 +12,7 @@ from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
 from tasks.history import COLUMNS
 from tasks.look import look, read_data
+from tasks.model_card import write_model_card
 from tasks.params import Section
 from tasks.stage import main
 from tasks.tables import read_table
@@ -58,19 +59,23 @@ def render(
     predictions_csv: Path,
     sample_images_npz: Path,
     gate_json: Path,
+    raw_sha256: Path,
     manifest_csv: Path,
     rejected_csv: Path,
     duplicates_csv: Path,
     ignored_csv: Path,
+    prepared_sha256: Path,
     index_csv: Path,
     near_duplicates_csv: Path,
     thumbnails_parquet: Path,
+    resnet_keras: Path,
     loss_png: Path,
     accuracy_png: Path,
     confusion_matrix_png: Path,
     samples_png: Path,
     index_html: Path,
     data_html: Path,
+    model_card_md: Path,
 ) -> None:
     """Decides what a person looks at."""
     from resnet.pictures.data_report import summarise_data
@@ -78,10 +83,12 @@ def render(
 
     data = read_data(
         classes_json=classes_json,
+        raw_sha256=raw_sha256,
         manifest_csv=manifest_csv,
         rejected_csv=rejected_csv,
         duplicates_csv=duplicates_csv,
         ignored_csv=ignored_csv,
+        prepared_sha256=prepared_sha256,
         index_csv=index_csv,
         near_duplicates_csv=near_duplicates_csv,
         thumbnails_parquet=thumbnails_parquet,
@@ -101,7 +108,7 @@ def render(
         model_summary=_read(model_summary_txt),
         data=summarise_data(data),
         parameters={"": {"seed": seed}} | {name: section.model_dump() for name, section in sections.items()},
-        hashes={f"{path.parent.name}/{path.name}": _md5(path) for path in (manifest_csv, index_csv)},
+        hashes={f"{path.parent.name}/{path.name}": _md5(path) for path in (manifest_csv, index_csv, resnet_keras)},
     )
     _draw(
         results,
@@ -114,6 +121,15 @@ def render(
     with replacing(index_html) as partial:
         partial.write_text(render_report(results), encoding="utf-8")
     look(data, data_html)
+    write_model_card(
+        model_card_md,
+        resnet_keras=resnet_keras,
+        metrics={**results.metrics, "images": details["images"]},
+        history=results.history,
+        predictions=results.predictions,
+        index_csv=index_csv,
+        manifest_csv=manifest_csv,
+    )
     print(f"render: {index_html} shows the results, {data_html} the data")
 
 
@@ -175,8 +191,11 @@ def _read_json(path: Path, names: set[str]) -> dict[str, Any]:
 
 def _md5(path: Path) -> str:
     """As DVC has it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
 
 
 def _read(path: Path) -> str:

@@ -6,6 +6,7 @@ signature, and gets what `dvc.yaml` lists for the stage:
 - its first argument is the stage's section of `params.yaml`;
 - a keyword of type `Path` is the file or folder of that name, with an underscore for the dot: `history_csv` is
   `reports/history.csv`;
+- a keyword of type `tuple[Path, ...]` is the stage's own code;
 - any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` the whole section.
 
 What it returns is what may differ from run to run, for `reports/run.json`.
@@ -14,14 +15,15 @@ What it returns is what may differ from run to run, for `reports/run.json`.
 import argparse
 import importlib
 import inspect
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from resnet.errors import UserError
+from tasks.ending import EndedError, endable
 from tasks.graph import DVC_YAML, read_graph, stage_paths
 from tasks.params import PARAMS_YAML, Params, load_params
 from tasks.record import record
@@ -31,22 +33,25 @@ def main(stage: str) -> int:
     """Runs a stage in the current folder.
 
     Returns:
-        The exit code: 0, 1 after a mistake that the user can mend, 130 after Ctrl-C.
+        The exit code: 0; 1 after a mistake that the user can mend; 130, 143 or 129 when it was ended by SIGINT (Ctrl-C),
+        SIGTERM or SIGHUP, and 143 when the DVC that started it died.
     """
     module = importlib.import_module(f"tasks.{stage}")
     argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=module.__doc__).parse_args()
     began = time.perf_counter()
+    work = getattr(module, stage)
     try:
-        graph = read_graph(DVC_YAML)
-        params = load_params(PARAMS_YAML, graph)
-        work = getattr(module, stage)
-        facts = work(params.sections[stage], **bind(work, graph[stage], params))
+        with endable():
+            graph = read_graph(DVC_YAML)
+            params = load_params(PARAMS_YAML, graph)
+            facts = work(params.sections[stage], **bind(work, graph[stage], params))
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"{stage}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    except EndedError as end:
+        with suppress(OSError):  # whoever listened may be gone
+            print(f"{stage}: {end}", file=sys.stderr)
+        return end.code
     _record(stage, time.perf_counter() - began, facts or {})
     return 0
 
@@ -70,15 +75,19 @@ def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dic
     Raises:
         LookupError: `dvc.yaml` does not list for the stage what the function asks for.
     """
-    paths = {_keyword(path): path for path in stage_paths(entry)}
     values = {name.rpartition(".")[2]: name for name in entry.get("params", [])}
+    listed: dict[Any, dict[str, Any]] = {
+        Path: {_keyword(path): path for path in stage_paths(entry)},
+        tuple[Path, ...]: {"code": tuple(Path(name) for name in entry["deps"] if name.endswith(".py"))},
+    }
     arguments: dict[str, Any] = {}
     for name, parameter in inspect.signature(work).parameters.items():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             continue
-        if name not in (paths if parameter.annotation is Path else values):
+        found = listed.get(parameter.annotation, values)
+        if name not in found:
             raise LookupError(f"{work.__name__} asks for {name}, but dvc.yaml does not list it for this stage")
-        arguments[name] = paths[name] if parameter.annotation is Path else _value(params, values[name])
+        arguments[name] = _value(params, values[name]) if found is values else found[name]
     return arguments
 
 

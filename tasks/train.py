@@ -3,29 +3,43 @@
 import csv
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
-from tqdm import tqdm
 
 from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
 from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+from tasks.display import Display
+from tasks.ending import noted
 from tasks.history import COLUMNS
 from tasks.params import Section
+from tasks.resuming import checkpoint_seconds, decisive, keeping, resume
+from tasks.runs import begun, home, prune
 from tasks.stage import main
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Epoch, Progress, Trainer
+    import numpy as np
+    import numpy.typing as npt
+    from keras.optimizers.schedules import LearningRateSchedule
+
+    from resnet.training.budget import Budget
+    from resnet.training.loop import Progress, Trainer
+    from resnet.training.state import Epoch
+
+
+INPUTS = ("classes_json", "training", "validation", "initial_keras")  # arguments of `train`
 
 
 class Train(Section):
     """Parameters of `train`, see `params.yaml`."""
 
     epochs: Annotated[int, Field(ge=1)]
+    restarts: list[Annotated[int, Field(ge=1)]]
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     optimizer: Literal["adam", "adamw", "sgd"]
@@ -34,20 +48,61 @@ class Train(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: Annotated[float, Field(ge=0, lt=1)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"]
     shift: Annotated[float, Field(ge=0, le=0.5)]
     flip: bool
+    crop: Annotated[float, Field(gt=0, le=1)]
+    trivial_augment: bool
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    cutmix: Annotated[float, Field(ge=0, le=10)]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    accumulate: Annotated[int, Field(ge=1)]
+    freeze_epochs: Annotated[int, Field(ge=0)]
+    unfrozen_rate: Annotated[float, Field(gt=0, le=1)]
+    patience: Annotated[int, Field(ge=0)]
+    budget_minutes: Annotated[float, Field(ge=0)]
 
     def check(self, whole: Mapping[str, Section]) -> None:
-        """The warm-up ends before the training does, and augmentation keeps what an image means."""
-        if self.warmup_epochs >= self.epochs:
+        """The phases follow each other, and what is done to an image leaves its meaning."""
+        self._check_phases()
+        if self.freeze_epochs and getattr(whole["build"], "weights", None) == "random":
             raise UserError(
-                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than train.epochs, which is {self.epochs}: "
-                "shorten the warm-up or train for longer."
+                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is random: there is nothing learned to keep "
+                "while the head learns; set it to 0 or start from other weights."
+            )
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"train.batch_size is {self.batch_size}, which cannot be divided into train.accumulate = {self.accumulate} "
+                "equal parts: change one of them."
             )
         if self.flip and getattr(whole["ingest"], "source", None) == "digits":
             raise UserError(
                 "train.flip is true, but the mirror image of a digit is no digit or another one: set it to false for "
                 "ingest.source digits."
+            )
+
+    def _check_phases(self) -> None:
+        if any(one >= other for one, other in pairwise((*self.restarts, self.epochs))):
+            raise UserError(
+                f"train.restarts is {self.restarts} and must rise to less than train.epochs, which is {self.epochs}: to carry "
+                "a run of 10 epochs on to 20, set train.restarts to [10] and train.epochs to 20."
+            )
+        if self.restarts and self.budget_minutes:
+            raise UserError(
+                f"train.restarts is {self.restarts} and train.budget_minutes {self.budget_minutes:g}, but a run with restarts "
+                "has its ends by epochs: set one of them to [] or 0."
+            )
+        name, end = ("the first of train.restarts", self.restarts[0]) if self.restarts else ("train.epochs", self.epochs)
+        if self.warmup_epochs >= end:
+            raise UserError(
+                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than {name}, which is {end}: "
+                f"shorten the warm-up or {'restart later' if self.restarts else 'train for longer'}."
+            )
+        if self.freeze_epochs and self.freeze_epochs + self.warmup_epochs >= end:
+            raise UserError(
+                f"train.freeze_epochs is {self.freeze_epochs} and warmup_epochs {self.warmup_epochs:g}, which together must be "
+                f"less than {name}, which is {end}: shorten one of them or "
+                f"{'restart later' if self.restarts else 'train for longer'}."
             )
 
 
@@ -61,51 +116,73 @@ def train(
     initial_keras: Path,
     resnet_keras: Path,
     history_csv: Path,
+    code: tuple[Path, ...],
 ) -> dict[str, Any]:
-    """Decides the weights."""
+    """Decides the weights. Goes on from the last checkpoint of the same run, if there is one."""
+    seconds = checkpoint_seconds()
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
+    facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     gpus = start_tensorflow()
     from resnet.saving import load_model, save_model
 
     precision = choose_precision(params.precision)
-    model = load_model(initial_keras, classes, training_split.image_shape, precision)
-    trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision)
-    epochs: list[Epoch] = []
-    with _Display(params.epochs) as display:
+    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
+    with begun(home(), facts) as run:
+        model = load_model(initial_keras, classes, training_split.image_shape, precision)
+        trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision, training_split.labels)
+        resumed = resume(trainer.state, run, params)
+        if resumed:
+            _write_history(history_csv, trainer.state.history)
+        with noted() as received, Display(params.epochs) as display, keeping(run, trainer.state, seconds, received) as keep:
 
-        def on_epoch(epoch: "Epoch") -> None:
-            epochs.append(epoch)
-            _write_history(history_csv, epochs)
-            display.epoch(epoch)
+            def on_step(progress: "Progress") -> None:
+                display.step(progress)
+                keep()
 
-        trainer.fit(
-            training_split,
-            validation_split,
-            epochs=params.epochs,
-            batch_size=params.batch_size,
-            seed=seed,
-            on_step=display.step,
-            on_epoch=on_epoch,
-        )
-    save_model(model, resnet_keras)
+            def on_epoch(epoch: "Epoch") -> None:
+                _write_history(history_csv, trainer.state.history)
+                display.epoch(epoch)
+                keep()
+
+            trainer.fit(
+                training_split,
+                validation_split,
+                epochs=params.epochs,
+                batch_size=params.batch_size,
+                seed=seed,
+                on_step=on_step,
+                on_validation_step=keep,
+                on_epoch=on_epoch,
+            )
+        if len(trainer.state.history) < params.epochs:
+            print(f"train: ended after epoch {len(trainer.state.history)} of {params.epochs}, as patience or budget have it")
+        save_model(model, resnet_keras)
+    prune(home())
     return {
         "gpus": gpus,
         "precision": precision,
-        "epoch_seconds": [round(epoch.seconds, 2) for epoch in epochs],
-        "images_per_second": [round(epoch.images_per_second, 1) for epoch in epochs],
+        "resumed": resumed,
+        "checkpoints": keep.cost(),
+        "epoch_seconds": [round(epoch.seconds, 2) for epoch in trainer.state.history],
+        "images_per_second": [round(epoch.images_per_second, 1) for epoch in trainer.state.history],
     }
 
 
-def make_trainer(params: Train, model: Any, steps_per_epoch: int, precision: str = "float32") -> "Trainer":
-    """The trainer that the parameters describe, for a model that computes in `precision`."""
+def make_trainer(
+    params: Train,
+    model: Any,
+    steps_per_epoch: int,
+    precision: str = "float32",
+    labels: "npt.NDArray[np.uint16] | None" = None,
+) -> "Trainer":
+    """The trainer that the parameters describe, for a model that computes in `precision`, and labels to balance."""
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
-    from resnet.training.optimizers import make_optimizer, warmup_cosine
+    from resnet.training.objective import balanced_weights
+    from resnet.training.optimizers import make_optimizer
 
-    steps = max(1, params.epochs * steps_per_epoch)
-    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
-    schedule = warmup_cosine(params.learning_rate, steps, warmup_steps)
+    schedule, budget = _make_schedule(params, steps_per_epoch)
     optimizer = make_optimizer(
         params.optimizer,
         schedule,
@@ -113,14 +190,51 @@ def make_trainer(params: Train, model: Any, steps_per_epoch: int, precision: str
         params.weight_decay,
         model.trainable_variables,
         loss_scaling=precision == "float16",
+        head_steps=params.freeze_epochs * steps_per_epoch,
     )
+    balanced = None
+    if params.class_weights == "balanced" and labels is not None:
+        balanced = balanced_weights(labels, model.classes)
     return Trainer(
         model,
         optimizer,
-        augmentation=Augmentation(flip=params.flip, shift=params.shift),
+        augmentation=Augmentation(
+            flip=params.flip,
+            shift=params.shift,
+            crop=params.crop,
+            trivial=params.trivial_augment,
+            mixup=params.mixup,
+            cutmix=params.cutmix,
+        ),
         label_smoothing=params.label_smoothing,
         l2=0.0 if params.optimizer == "adamw" else params.weight_decay,
+        class_weights=balanced,
+        accumulate=params.accumulate,
+        average=params.ema,
+        head_epochs=params.freeze_epochs,
+        patience=params.patience,
+        budget=budget,
     )
+
+
+def _make_schedule(params: Train, steps_per_epoch: int) -> "tuple[LearningRateSchedule, Budget | None]":
+    """The learning rate over the steps, and the limit of time that can shorten it."""
+    from resnet.training.budget import Budget
+    from resnet.training.optimizers import HeadFirst, WarmRestarts, warmup_cosine
+
+    ends = [max(1, epochs * steps_per_epoch) for epochs in (*params.restarts, params.epochs)]
+    head_steps = params.freeze_epochs * steps_per_epoch
+    peak = params.learning_rate * params.unfrozen_rate if head_steps else params.learning_rate
+    steps = ends[0] - head_steps
+    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
+    budget = None
+    if params.budget_minutes:
+        budget = Budget(60 * params.budget_minutes, steps_per_epoch, head_steps + warmup_steps, steps - warmup_steps)
+    first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
+    if head_steps:
+        first = HeadFirst(params.learning_rate, head_steps, first)
+    later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]
+    return (WarmRestarts([first, *later], ends[:-1]) if later else first), budget
 
 
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:
@@ -128,38 +242,6 @@ def _write_history(path: Path, epochs: list["Epoch"]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([f"{getattr(epoch, column):.6g}" for column in COLUMNS] for epoch in epochs)
-
-
-class _Display:
-    """A progress bar over the steps of an epoch on a terminal; a line after each epoch there and elsewhere."""
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
-        self._bar: tqdm[Any] = tqdm(unit="step", leave=False, disable=None, dynamic_ncols=True)
-
-    def __enter__(self) -> "_Display":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    def step(self, progress: "Progress") -> None:
-        if progress.step == 1:
-            self._bar.reset(total=progress.steps)
-            self._bar.set_description(f"epoch {progress.epoch}/{self._epochs}")
-        self._bar.set_postfix_str(
-            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {progress.images_per_second:.0f} images/s",
-            refresh=False,
-        )
-        self._bar.update()
-
-    def epoch(self, epoch: "Epoch") -> None:
-        tqdm.write(
-            f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
-            f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "
-            f"{epoch.images_per_second:.0f} images/s, {epoch.seconds:.1f} s"
-        )
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

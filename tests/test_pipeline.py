@@ -100,6 +100,23 @@ def test_a_deleted_output_is_brought_back(project: Project) -> None:
     assert (project.folder / "models" / "resnet.keras").stat().st_size > 10_000
 
 
+def test_a_model_to_start_from_is_watched(project: Project) -> None:
+    before = project.hashes()
+    models = project.folder / "models"
+    shutil.copy(models / "resnet.keras", project.folder / "first.keras")
+    project.set(weights="first.keras")
+    assert "Running stage 'build'" in project.run("dvc", "repro", "build").stdout
+    assert project.hashes()["models/initial.keras"] == before["models/resnet.keras"]  # of the same classes: the head is kept
+    assert "Running stage" not in project.run("dvc", "repro", "build").stdout
+    (project.folder / "first.keras").write_bytes(b"another")
+    failed = project.run("dvc", "repro", "build", code=255)
+    assert "build: build.weights is first.keras, which cannot be read as a model" in failed.stderr
+    (project.folder / "first.keras").unlink()
+    project.run("git", "checkout", "--quiet", "params.yaml", "dvc.lock")
+    assert project.repro() == []
+    assert project.hashes() == before
+
+
 def test_a_parameter_of_render_does_not_retrain(project: Project) -> None:
     project.set(dpi="50")
     assert project.repro() == ["render"]

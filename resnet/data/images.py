@@ -92,17 +92,22 @@ def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
         return _pixels(header, kind)[0]
 
 
-def load(encoded: bytes, size: int) -> npt.NDArray[np.uint8]:
+def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
     """An image as the network sees it: (size, size, 3) uint8, the middle of the upright image, aspect kept.
 
     A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth, never below `size`. That is no less
     of a decoding: all of its data is read, by the same code, and fails in the same way. Leaving out the highest frequencies
     is how the transform itself averages (libjpeg-turbo, `scale_denom`): it is antialiased, and takes two thirds of the time.
 
+    Args:
+        encoded: the bytes of an image file.
+        size: height and width, in pixels.
+        max_pixels: as for `decode`.
+
     Raises:
         BadFile: as `decode`.
     """
-    header, kind = _read(encoded, None)
+    header, kind = _read(encoded, max_pixels)
     with _turn(header):
         return resize_and_crop(_pixels(header, kind, least=size)[0], size)
 

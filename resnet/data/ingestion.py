@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
 
+from resnet.data.checksums import RAW, write_sums
 from resnet.data.classes import write_classes
 from resnet.data.copies import Copies, LeftOut
 from resnet.data.images import ImageFacts, inspect
@@ -68,6 +69,7 @@ def write_raw(
         except UserError as error:  # what is wrong with which file took long to find out
             shutil.copy(new / "rejected.csv", kept_list)
             raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists all.") from error
+        write_sums(new / RAW)
     return ledger
 
 

@@ -42,13 +42,16 @@ def fold(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tf.
             return tf.nn.bias_add(outputs, bias)
         if isinstance(layer, keras.layers.BatchNormalization):
             return inputs[0]
+        if isinstance(layer, keras.layers.ReLU):
+            return tf.nn.relu(inputs[0])  # not by way of the bits: oneDNN clips in the convolution itself
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
             return layer(tf.cast(inputs[0], tf.float32))
         # Not through __call__, which would bring the inputs into the type of the layer.
         return layer.call(inputs if len(inputs) > 1 else inputs[0])
 
     # One signature for batches of any number of images: the last one, which is smaller, would be compiled anew.
-    @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
+    # There is no Python to convert here, and AutoGraph would write what it converts to files.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])
     def forward(images: tf.Tensor) -> tf.Tensor:
         values = {id(model.inputs[0]): tf.cast(normalise(images), dtype)}
         for layer in model.layers[1:]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from resnet.data.arrays import Split
@@ -14,35 +15,12 @@ from resnet.data.batches import batches, epoch_order
 from resnet.errors import UserError
 from resnet.normalisation import normalise
 from resnet.training.augmentation import Augmentation
+from resnet.training.averaging import MovingAverage
+from resnet.training.budget import Budget
+from resnet.training.mixing import Mixed
+from resnet.training.objective import objective
 from resnet.training.optimizers import is_decayed
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to.
-
-    Losses are plain cross-entropies in nats, without label smoothing and weight decay, so that training and validation
-    compare. Training figures are means over the epoch's augmented images while the weights were changing.
-
-    Attributes:
-        epoch: from 1.
-        loss: of training.
-        accuracy: of training, in [0, 1].
-        val_loss: of validation, after the epoch.
-        val_accuracy: likewise.
-        learning_rate: of the epoch's last step.
-        seconds: of training and validation together.
-        images_per_second: of training alone.
-    """
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    seconds: float
-    images_per_second: float
+from resnet.training.state import Epoch, TrainingState
 
 
 @dataclass(frozen=True)
@@ -58,15 +36,25 @@ class Progress:
 
 
 class Trainer:
-    """Trains a network on one split and watches it on another.
+    """Trains a network on one split and watches it on another, from where its `state` is.
 
     Args:
         model: from normalised images to logits.
         optimizer: built for the model's trainable variables.
         augmentation: of training images.
-        label_smoothing: share of the target that is spread over all classes, in [0, 1) (Szegedy et al., "Rethinking the
-            Inception Architecture for Computer Vision", 2015, section 7).
+        label_smoothing: see `resnet.training.objective`.
         l2: coefficient c of a term c / 2 * |w|^2 for each kernel.
+        class_weights: (classes,) float32, see `resnet.training.objective`.
+        accumulate: parts of a batch that go through the network one after another, for the gradient of all of it with less
+            memory; each part is normalised by its own statistics. Divides the batch size.
+        average: decay of a moving average of the weights, which then is what is validated and kept; 0 is none.
+        head_epochs: first epochs in which the last layer is trained alone, and the rest is used as it is.
+        patience: epochs without a lower validation loss after which the run ends; 0 is no end. Those with the head alone do not
+            count.
+        budget: of time.
+
+    Attributes:
+        state: where the run is. Restore it before `fit`, and the run goes on from there, bit for bit.
     """
 
     def __init__(
@@ -77,17 +65,36 @@ class Trainer:
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
         l2: float = 0.0,
+        class_weights: npt.NDArray[np.float32] | None = None,
+        accumulate: int = 1,
+        average: float = 0.0,
+        head_epochs: int = 0,
+        patience: int = 0,
+        budget: Budget | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.l2 = l2
+        self.class_weights = class_weights
+        self.accumulate = accumulate
+        self.average = MovingAverage(model, average) if average else None
+        self.head_epochs = head_epochs
+        self.patience = patience
+        self.budget = budget
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self.train_loss = keras.metrics.Mean(name="train_loss")
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
         self.test_loss = keras.metrics.Mean(name="test_loss")
         self.test_accuracy = keras.metrics.SparseCategoricalAccuracy(name="test_accuracy")
+        # The test metrics live no longer than a validation, and that is done again from its beginning.
+        self.state = TrainingState(
+            model=model.variables,
+            optimizer=optimizer.variables,
+            metrics=[*self.train_loss.variables, *self.train_accuracy.variables],
+            average=self.average.variables if self.average else [],
+        )
 
     @tf.function
     def train_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -96,22 +103,23 @@ class Trainer:
         Args:
             images: (batch, height, width, 3) uint8.
             labels: (batch,) uint16.
-            draws: (batch, DRAWS) float32, the random numbers of the augmentation.
+            draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
 
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        images = normalise(self.augmentation(images, draws))
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = self.model(images, training=True)
-            cross_entropy = self.loss_object(labels, logits)
-            objective = cross_entropy
-            if self.label_smoothing:
-                uniform = -tf.reduce_mean(tf.nn.log_softmax(logits))
-                objective = (1.0 - self.label_smoothing) * cross_entropy + self.label_smoothing * uniform
-            objective = self.optimizer.scale_loss(objective)
-        gradients = tape.gradient(objective, variables)
+        return self._learn(images, labels, draws, self.model.trainable_variables, training=True)
+
+    @tf.function
+    def head_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `train_step`, but for the last layer alone. Batch normalisation keeps its statistics and normalises by them."""
+        return self._learn(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
+
+    def _learn(
+        self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, variables: list[keras.Variable], *, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
+        cross_entropy, gradients = self._gradients_of_parts(batch, variables, training)
         if self.l2:
             # The gradient of the L2 term, added here rather than taken by the tape: one multiply-add a kernel.
             l2 = self.optimizer.scale_loss(tf.constant(self.l2))
@@ -119,16 +127,46 @@ class Trainer:
                 gradient + l2 * variable if is_decayed(variable) else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
+        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which sees to that itself
+            cross_entropy = _unless_lost(cross_entropy, gradients)
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         self.optimizer.apply(gradients, variables)
+        if self.average:
+            self.average.update(self.optimizer.iterations)
         self.train_loss.update_state(cross_entropy)
-        self.train_accuracy.update_state(labels, logits)
         return cross_entropy, learning_rate
+
+    def _gradients_of_parts(
+        self, batch: Mixed, variables: list[keras.Variable], training: bool
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The means over the parts that a batch is taken in, one after another."""
+        if self.accumulate == 1:
+            return self._gradients(batch, variables, training)
+        size = batch.labels.shape[0] // self.accumulate
+
+        def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+            part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
+            return number + 1, loss + part_loss, [one + other for one, other in zip(sums, gradients, strict=True)]
+
+        # Not a loop of Python, whose parts TensorFlow would run beside each other, with all their memory.
+        zeros = [tf.zeros(variable.shape) for variable in variables]
+        start = (tf.constant(0), tf.constant(0.0), zeros)
+        _, loss, sums = tf.while_loop(lambda number, *_: number < self.accumulate, add, start, parallel_iterations=1)
+        return loss / self.accumulate, [one / self.accumulate for one in sums]
+
+    def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            logits = self.model(batch.images, training=training)
+            cross_entropy, learned = objective(logits, batch, self.label_smoothing, self.class_weights)
+            learned = self.optimizer.scale_loss(learned)
+        self.train_accuracy.update_state(batch.main_labels, logits)
+        return cross_entropy, tape.gradient(learned, variables)
 
     @tf.function(reduce_retracing=True)
     def test_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         """Adds a batch of images (batch, height, width, 3) uint8 and labels (batch,) uint16 to the test metrics."""
-        logits = self.model(normalise(images), training=False)
+        images = normalise(images)
+        logits = self.average(images) if self.average else self.model(images, training=False)
         self.test_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
         self.test_accuracy.update_state(labels, logits)
 
@@ -141,23 +179,25 @@ class Trainer:
         batch_size: int,
         seed: int,
         on_step: Callable[[Progress], None] = lambda progress: None,
+        on_validation_step: Callable[[], None] = lambda: None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     ) -> None:
-        """Trains, and leaves the model with the weights of the epoch whose validation loss was least.
-
-        Least loss rather than most accuracy: on a small validation split many epochs tie in accuracy, and a lucky early one
-        would win.
+        """Trains on from `state`, and leaves the model with the weights of the epoch whose validation loss was least.
 
         Every epoch takes as many full batches as there are, in a new order; the few images that do not fill a
         batch are other ones each time.
 
+        At each of the three calls `state` is such that a run that is restored from it goes on as this one does. An exception
+        from one of them ends the run there.
+
         Args:
             training: to learn from.
             validation: to choose the best epoch by.
-            epochs: at least 1.
+            epochs: at least 1; fewer are trained if patience or time run out.
             batch_size: at most the number of training images.
             seed: of order and augmentation.
             on_step: called after each step.
+            on_validation_step: called after each batch of validation.
             on_epoch: called after each epoch.
 
         Raises:
@@ -167,76 +207,88 @@ class Trainer:
             raise UserError(
                 f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
             )
-        least, weights = math.inf, []
-        for epoch in range(1, epochs + 1):
-            result = self._epoch(training, validation, epoch, batch_size=batch_size, seed=seed, on_step=on_step)
+        while self.state.epoch <= self.last_epoch(epochs):
+            began = time.perf_counter()
+            images_per_second = self._train(training, batch_size, seed, on_step)
+            self._validate(validation, batch_size, on_validation_step)
+            result = self._result(time.perf_counter() - began, images_per_second)
+            self.state.finish_epoch(result, self.average or self.model)
             on_epoch(result)
-            if result.val_loss < least:
-                least, weights = result.val_loss, self.model.get_weights()
-        self.model.set_weights(weights)
+        self.model.set_weights(self.state.best)
 
-    def _epoch(
-        self,
-        training: Split,
-        validation: Split,
-        epoch: int,
-        *,
-        batch_size: int,
-        seed: int,
-        on_step: Callable[[Progress], None],
-    ) -> Epoch:
-        began = time.perf_counter()
-        learning_rate = self._train(training, epoch, batch_size, seed, on_step)
-        trained = time.perf_counter()
-        self._validate(validation, epoch, batch_size)
-        images = len(training) // batch_size * batch_size
+    def last_epoch(self, epochs: int) -> int:
+        """The epoch after which the run ends, as far as one can say now: `epochs`, or an earlier one."""
+        history = self.state.history
+        best = next((epoch.epoch for epoch in history if epoch.val_loss == self.state.least), 0)
+        if self.patience and len(history) - max(best, self.head_epochs) >= self.patience:
+            return len(history)
+        return self.budget.last_epoch(history, epochs) if self.budget else epochs
+
+    def _result(self, seconds: float, images_per_second: float) -> Epoch:
         return Epoch(
-            epoch=epoch,
+            epoch=self.state.epoch,
             loss=float(self.train_loss.result()),
             accuracy=float(self.train_accuracy.result()),
             val_loss=float(self.test_loss.result()),
             val_accuracy=float(self.test_accuracy.result()),
-            learning_rate=learning_rate,
-            seconds=time.perf_counter() - began,
-            images_per_second=images / (trained - began),
+            learning_rate=self.state.learning_rate,
+            seconds=seconds,
+            images_per_second=images_per_second,
         )
 
-    def _train(self, training: Split, epoch: int, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
-        """One pass over the training images; returns the learning rate of the last step."""
-        self.train_loss.reset_state()
-        self.train_accuracy.reset_state()
-        draws = self.augmentation.draw(len(training), seed, epoch)
-        order = epoch_order(len(training), seed, epoch)
-        steps = len(training) // batch_size
-        began = time.perf_counter()
-        learning_rate = 0.0
-        for step, (images, labels, rows) in enumerate(batches(training, order, batch_size, drop_remainder=True), start=1):
-            loss, rate = self.train_step(images, labels, tf.gather(draws, rows))
-            learning_rate = float(rate)
+    def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
+        """The rest of a pass over the training images; returns how many a second."""
+        state = self.state
+        if state.step == 0:
+            self.train_loss.reset_state()
+            self.train_accuracy.reset_state()
+        draws = self.augmentation.draw(len(training), seed, state.epoch)
+        order = epoch_order(len(training), seed, state.epoch)
+        done, steps = state.step, len(training) // batch_size
+        began, rate = time.perf_counter(), 0.0
+        for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
+            learn = self.head_step if state.epoch <= self.head_epochs else self.train_step
+            loss, learning_rate = learn(images, labels, tf.gather(draws, rows))
+            state.step += 1
+            state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):
                 raise UserError(
-                    f"the loss became {float(loss)} at step {step} of {steps} in epoch {epoch}, where the learning rate was "
-                    f"{learning_rate:.3g}; lower train.learning_rate or lengthen train.warmup_epochs."
+                    f"the loss became {float(loss)} at step {state.step} of {steps} in epoch {state.epoch}, where the learning "
+                    f"rate was {state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
+                    "or lengthen train.warmup_epochs."
                 )
+            rate = (state.step - done) * batch_size / (time.perf_counter() - began)
             on_step(
                 Progress(
-                    epoch=epoch,
-                    step=step,
+                    epoch=state.epoch,
+                    step=state.step,
                     steps=steps,
                     loss=float(self.train_loss.result()),
                     accuracy=float(self.train_accuracy.result()),
-                    images_per_second=step * batch_size / (time.perf_counter() - began),
+                    images_per_second=rate,
                 )
             )
-        return learning_rate
+        return rate
 
-    def _validate(self, validation: Split, epoch: int, batch_size: int) -> None:
+    def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.test_loss.reset_state()
         self.test_accuracy.reset_state()
         for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
             self.test_step(images, labels)
+            on_step()
         if not math.isfinite(float(self.test_loss.result())):
             raise UserError(
-                f"the validation loss is {float(self.test_loss.result())} after epoch {epoch}; lower train.learning_rate or "
-                "lengthen train.warmup_epochs."
+                f"the validation loss is {float(self.test_loss.result())} after epoch {self.state.epoch}, where the learning "
+                f"rate was {self.state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
+                "or lengthen train.warmup_epochs."
             )
+
+
+def _unless_lost(loss: tf.Tensor, gradients: list[tf.Tensor]) -> tf.Tensor:
+    """The loss, or NaN where a gradient of an offset, a scale or a bias is no finite number.
+
+    In bfloat16 a NaN may not come through to the loss (`resnet.layers.ReLU`). It does come through to these gradients, each of
+    which is a sum over all pixels of a channel; there are few of them.
+    """
+    total = tf.add_n([tf.reduce_sum(gradient) for gradient in gradients if gradient.shape.rank == 1])
+    return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

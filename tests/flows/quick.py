@@ -33,8 +33,13 @@ class Server:
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
-        port = self.api.split(":")[2].removesuffix("/api")
-        with (home / "server.log").open("w") as log:
+        self._home = home
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, where it was before."""
+        home, port = self._home, self.api.split(":")[2].removesuffix("/api")
+        with (home / "server.log").open("a") as log:
             self._process = subprocess.Popen(
                 [str(Path(sys.executable).with_name("prefect")), "server", "start", "--port", port, "--no-ui"],
                 cwd=home,
@@ -45,9 +50,9 @@ class Server:
             )
         wait_for(self._is_healthy, 180)
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stops it."""
-        os.killpg(self._process.pid, signal.SIGTERM)
+        os.killpg(self._process.pid, number)
         self._process.wait(timeout=60)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -141,12 +146,16 @@ class QuickProject(Project):
 
     def processes(self) -> list[str]:
         """The command lines of what still runs for this project."""
-        found = []
+        return list(self.numbered_processes().values())
+
+    def numbered_processes(self) -> dict[int, str]:
+        """Numbers and command lines of what still runs for this project."""
+        found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 environment = (entry / "environ").read_bytes()
                 if f"QUICK_NOTES={self.notes}\0".encode() in environment:
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
         return found

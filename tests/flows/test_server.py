@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 
 import pytest
+from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from flows import server
 from flows.server import local_server, require_server
@@ -21,11 +22,12 @@ def answering() -> Iterator[Callable[[bytes], str]]:
     """Starts a server that answers with some bytes; returns its address."""
     started: list[HTTPServer] = []
 
-    def start(answer: bytes) -> str:
+    def start(answer: bytes, password: str | None = None) -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 found = self.path == "/api/admin/version"
-                self.send_response(200 if found else 404)
+                allowed = self.headers["Authorization"] == password
+                self.send_response((200 if found else 404) if allowed else 401)
                 self.end_headers()
                 self.wfile.write(answer if found else b"")
 
@@ -75,6 +77,22 @@ def test_the_server_of_this_machine_is_found(answering: Callable[[bytes], str], 
     api = answering(b'"3.8.8"')
     monkeypatch.setattr(server, "DEFAULT_API", api)
     assert local_server() == api
+
+
+@pytest.mark.parametrize(("given", "words"), [(None, "none is set"), ("admin:wrong", "another one"), ("admin:right", "")])
+def test_a_server_with_a_password_is_one(
+    monkeypatch: pytest.MonkeyPatch, answering: Callable[..., str], given: str | None, words: str
+) -> None:
+    api = answering(json.dumps(OURS).encode(), "Basic YWRtaW46cmlnaHQ=")  # admin:right in Base64
+    monkeypatch.setattr(server, "DEFAULT_API", api)
+    with temporary_settings({PREFECT_API_AUTH_STRING: given}):
+        assert local_server() == api
+        if not words:
+            require_server(api)
+            return
+        with pytest.raises(UserError, match=f"wants a password, and {words}.*PREFECT_API_AUTH_STRING=USER:PASSWORD") as error:
+            require_server(api)
+        assert "wrong" not in str(error.value)
 
 
 def test_the_cloud_is_not_asked() -> None:

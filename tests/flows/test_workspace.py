@@ -1,5 +1,6 @@
 """What a run may be asked for, in a project with a commit."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,10 +47,11 @@ def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[...
     assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
 
 
-def test_a_source_that_the_checkout_does_not_have_is_named(make_quick: Callable[..., QuickProject]) -> None:
+@pytest.mark.parametrize("name", ["ingest.source", "build.weights"])
+def test_a_source_that_the_checkout_does_not_have_is_named(make_quick: Callable[..., QuickProject], name: str) -> None:
     project = make_quick()
-    request = Request(overrides={"ingest.source": "../photos"})
-    expected = r"ingest\.source is \.\./photos, which is not in the run's checkout; track it with"
+    request = Request(overrides={name: "../elsewhere"})
+    expected = rf"{re.escape(name)} is \.\./elsewhere, which is not in the run's checkout; track it with"
     with pytest.raises(UserError, match=expected), opened(request, "run", print, project.folder):
         pass
     assert project.checkouts() == []

@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,34 @@ def test_other_errors_of_the_system_keep_their_kind(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "file") as partial:
         partial.mkdir()
         partial.write_text("")
+
+
+def test_what_is_renamed_is_on_the_disk_and_so_are_the_folders_it_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(descriptor: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        done.append(f"rename {self.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    with replacing(tmp_path / "new" / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").touch()
+    assert done == ["sync file", "sync .partial-folder", "rename .partial-folder", "sync new", f"sync {tmp_path.name}"]
+
+
+def test_without_the_room_that_is_known_to_be_needed_nothing_is_begun(tmp_path: Path) -> None:
+    sentence = r"file could not be written.*it needs at least 1,000,000,000,000,000,000 bytes, and [\d,]+ are free"
+    with pytest.raises(UserError, match=sentence), replacing(tmp_path / "file", least=10**18):
+        pytest.fail("it was begun")
 
 
 # A limit on file sizes stands in for a full disk: the system refuses the write in the same place. It would cut the

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.layers import BatchNormalization, Conv2D
+from resnet.layers import BatchNormalization, Conv2D, ReLU
 from resnet.model import ResNet
 
 GENERATOR = np.random.default_rng(0)
@@ -70,6 +70,26 @@ def test_a_single_pixel_has_no_variance() -> None:
     outputs = layer(IMAGES[:1, :1, :1], training=True)
     np.testing.assert_array_equal(outputs, np.zeros((1, 1, 1, 4)))
     np.testing.assert_allclose(layer.moving_variance.numpy(), np.full(4, 0.8), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_relu_is_that_of_numpy_bit_by_bit(dtype: str) -> None:
+    special = [0.0, -0.0, 1e-30, -1e-30, 3e38, -3e38, np.inf, -np.inf]
+    inputs = tf.cast(tf.constant([*special, *GENERATOR.normal(0, 3, 1000)], tf.float32), dtype)
+    weights = tf.cast(GENERATOR.normal(size=1008), dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = ReLU(dtype=dtype)(inputs)
+    positive = inputs.numpy() > 0
+    np.testing.assert_array_equal(outputs.numpy(), np.where(positive, inputs.numpy(), 0))
+    gradient = tape.gradient(outputs, inputs, output_gradients=weights)
+    np.testing.assert_array_equal(gradient.numpy(), np.where(positive, weights.numpy(), 0))
+
+
+@pytest.mark.parametrize("option", [{"negative_slope": 0.1}, {"threshold": 1.0}, {"max_value": 6.0}])
+def test_relu_refuses_what_it_does_not_do(option: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="ReLU is max"):
+        ReLU(**option)(IMAGES)
 
 
 @pytest.mark.parametrize("strides", [1, 2, 3])

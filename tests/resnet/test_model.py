@@ -140,7 +140,7 @@ def test_a_saved_model_loads_in_a_new_process(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"variant": "v2"}, "variant must be one of v1, v1.5. Received: 'v2'"),
+        ({"variant": "v2"}, "variant must be one of v1, v1.5, D. Received: 'v2'"),
         ({"classes": 1}, "classes must be at least 2. Received: 1"),
         ({"blocks": []}, "at least one stage of at least one block"),
         ({"blocks": [3, 0]}, "at least one stage of at least one block"),

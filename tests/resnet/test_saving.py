@@ -1,6 +1,7 @@
 """Saved models: equal bytes for equal models, and a sentence for every file that is not one."""
 
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 
 from resnet.errors import UserError
 from resnet.model import ResNet
+from resnet.model_archive import MEMBERS, sealed
 from resnet.saving import load_model, save_model
 
 CLASSES = ["a", "b", "c"]
@@ -87,9 +89,15 @@ def test_a_model_for_other_images_is_refused(model: ResNet, tmp_path: Path) -> N
 
 
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
-    keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)]).save(tmp_path / "model.keras")
-    with pytest.raises(UserError, match="holds a Sequential instead of a ResNet"):
-        load_model(tmp_path / "model.keras", CLASSES, SHAPE)
+    path = tmp_path / "model.keras"
+    keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)]).save(path)
+    with pytest.raises(UserError, match="does not end in the SHA-256 of its content"):
+        load_model(path, CLASSES, SHAPE)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in MEMBERS}
+    path.write_bytes(sealed(members))
+    with pytest.raises(UserError, match="holds a 'Sequential' instead of a ResNet"):
+        load_model(path, CLASSES, SHAPE)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

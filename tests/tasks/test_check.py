@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from resnet.errors import UserError
-from tasks.check import check_source
+from tasks.check import check_source, check_weights
+from tasks.graph import read_graph
 from tests.imports import ROOT
 from tests.pictures import two_classes
 
@@ -56,12 +57,28 @@ def test_what_dvc_cannot_read_is_named(tmp_path: Path, make: Callable[[Path], No
         check_source(str(tree))
 
 
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ("nowhere.keras", r"build\.weights is nowhere\.keras, but there is no such file in .*: mend the path"),
+        ("models/resnet.keras", r"build\.weights is models/resnet\.keras, which this pipeline makes itself: copy it"),
+    ],
+)
+def test_weights_that_dvc_cannot_watch_are_named(weights: str, sentence: str) -> None:
+    graph = read_graph(ROOT / "dvc.yaml")
+    with pytest.raises(UserError, match=sentence):
+        check_weights(weights, graph)
+    for stands_for_itself in ("random", "imagenet"):
+        check_weights(str(ROOT / stands_for_itself), graph)
+
+
 def test_the_command_checks_parameters_and_source(tmp_path: Path) -> None:
     text = (ROOT / "params.yaml").read_text("utf-8")
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), encoding="utf-8")
     command = [sys.executable, "-m", "tasks.check"]
     for source, code in [("digits", 0), ("nowhere", 1)]:
-        (tmp_path / "digits").touch()
+        for name in ("digits", "random"):
+            (tmp_path / name).touch()
         (tmp_path / "params.yaml").write_text(text.replace("source: digits", f"source: {source}"), encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -24,7 +24,16 @@ def with_values(text: str, **values: str) -> str:
 
 # The project's file, whatever a user has changed in it, with the values that the sentences below speak of.
 TEXT = with_values(
-    FILE, seed="0", source="digits", validation_share="0.1", test_share="0.2", epochs="10", warmup_epochs="1", flip="false"
+    FILE,
+    seed="0",
+    source="digits",
+    validation_share="0.1",
+    test_share="0.2",
+    epochs="10",
+    warmup_epochs="1",
+    flip="false",
+    batch_size="32",
+    weights="random",
 )
 
 
@@ -46,7 +55,7 @@ def test_the_projects_own_file_is_right() -> None:
 
 def test_it_is_short_and_every_parameter_has_a_comment() -> None:
     parameters = [line for line in FILE.splitlines() if re.match(r" *\w+: *\S", line)]
-    assert 20 <= len(parameters) <= 30
+    assert 20 <= len(parameters) <= 45
     uncommented = [line for line in parameters if "#" not in line]
     assert [line.split(":")[0].strip() for line in uncommented] == []
 
@@ -68,7 +77,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("flip", "1"), "train.flip should be a valid boolean, but it is 1."),
         (changed("image_size", "16"), "preprocess.image_size should be greater than or equal to 32, but it is 16."),
         (changed("optimizer", "adma"), "train.optimizer should be 'adam', 'adamw' or 'sgd', but it is 'adma'."),
-        (changed("variant", "v2"), "build.variant should be 'v1' or 'v1.5', but it is 'v2'."),
+        (changed("variant", "v2"), "build.variant should be 'v1', 'v1.5' or 'D', but it is 'v2'."),
+        (changed("depth", "20"), "build.depth should be 18, 34, 50, 101 or 152, but it is 20."),
         (changed("blocks", "[3, 0]"), "build.blocks.1 should be greater than or equal to 1, but it is 0."),
         (changed("on_bad", "stop"), "ingest.on_bad should be 'quarantine' or 'fail', but it is 'stop'."),
         (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
@@ -82,6 +92,18 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (re.sub(r"(?m)^  dpi.*\n", "", TEXT), "render must be a mapping of dpi, but it is None."),
         ("", "the file must be a mapping of seed, ingest, preprocess, build, train, evaluate, render, but it is None."),
         (changed("warmup_epochs", "10"), "train.warmup_epochs is 10 and must be less than train.epochs, which is 10"),
+        (changed("crop", "0"), "train.crop should be greater than 0, but it is 0"),
+        (changed("class_weights", "yes"), "train.class_weights should be 'none' or 'balanced', but it is 'yes'."),
+        (changed("accumulate", "5"), "train.batch_size is 32, which cannot be divided into train.accumulate = 5 equal parts"),
+        (changed("freeze_epochs", "2"), "train.freeze_epochs is 2, but build.weights is random: there is nothing learned"),
+        (
+            with_values(TEXT, weights="imagenet", freeze_epochs="9"),
+            "train.freeze_epochs is 9 and warmup_epochs 1, which together must be less than train.epochs, which is 10",
+        ),
+        (
+            with_values(TEXT, restarts="[5]", budget_minutes="3"),
+            "train.restarts is [5] and train.budget_minutes 3, but a run with restarts has its ends by epochs",
+        ),
         (changed("flip", "true"), "train.flip is true, but the mirror image of a digit"),
         (changed("epochs", "2026-13-45"), "not valid YAML (month must be in 1..12); mend the file."),
         (changed("epochs", "!!int ten"), "not valid YAML (invalid literal for int"),

@@ -1,8 +1,11 @@
 """The command of a stage: what it binds, and how it ends."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,14 +88,20 @@ def test_work_is_not_lost_because_it_could_not_be_noted(
     assert capsys.readouterr().err == "ingest: done, but not noted in reports/run.json: the disk is full\n"
 
 
-def test_ctrl_c_has_a_code_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_have_codes_of_their_own(
+    number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(path: Path) -> Any:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        time.sleep(5)
 
+    before = signal.getsignal(number)
     monkeypatch.setattr(sys, "argv", ["tasks.train"])
     monkeypatch.setattr(stage_module, "read_graph", interrupted)
-    assert main("train") == 130
-    assert capsys.readouterr().err == "train: interrupted\n"
+    assert main("train") == code
+    assert capsys.readouterr().err == f"train: ended by {number.name}\n"
+    assert signal.getsignal(number) is before
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, get_args
 
 import keras
+import numpy as np
 import pytest
 
 from resnet.model import ResNet
@@ -13,6 +14,7 @@ from tasks.train import Train, make_trainer
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
+    "restarts": [],
     "batch_size": 8,
     "precision": "auto",
     "optimizer": "adam",
@@ -23,6 +25,17 @@ VALUES: dict[str, Any] = {
     "label_smoothing": 0.2,
     "shift": 0.15,
     "flip": True,
+    "class_weights": "none",
+    "crop": 1.0,
+    "trivial_augment": False,
+    "mixup": 0.0,
+    "cutmix": 0.0,
+    "ema": 0.0,
+    "accumulate": 1,
+    "freeze_epochs": 0,
+    "unfrozen_rate": 0.1,
+    "patience": 0,
+    "budget_minutes": 0.0,
 }
 MODEL = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
 
@@ -72,3 +85,46 @@ def test_a_warm_up_of_almost_all_steps_leaves_one_to_fall(epochs: int, warmup: f
     params = Train(**(VALUES | {"epochs": epochs, "warmup_epochs": warmup}))
     schedule = make_trainer(params, MODEL, steps).optimizer._learning_rate
     assert 0 < float(schedule(epochs * steps - 1)) <= 0.01
+
+
+def test_every_part_of_the_recipe_reaches_its_place() -> None:
+    changes = {
+        "crop": 0.4,
+        "trivial_augment": True,
+        "mixup": 0.3,
+        "cutmix": 0.7,
+        "ema": 0.95,
+        "accumulate": 2,
+        "freeze_epochs": 1,
+        "unfrozen_rate": 0.5,
+        "patience": 3,
+        "budget_minutes": 2.0,
+        "class_weights": "balanced",
+    }
+    labels = np.array([0, 0, 0, 1], np.uint16)
+    trainer = make_trainer(Train(**(VALUES | changes)), MODEL, 10, labels=labels)
+    assert trainer.augmentation == Augmentation(flip=True, shift=0.15, crop=0.4, trivial=True, mixup=0.3, cutmix=0.7)
+    assert (trainer.accumulate, trainer.head_epochs, trainer.patience) == (2, 1, 3)
+    assert trainer.class_weights is not None
+    assert trainer.class_weights.tolist() == pytest.approx([4 / 6, 2])
+    assert trainer.average is not None
+    assert trainer.optimizer.head_steps == 10
+    schedule = trainer.optimizer._learning_rate
+    assert [float(schedule(step)) for step in (0, 9, 20)] == pytest.approx([0.01, 0.01, 0.005])
+    assert float(schedule(30)) == pytest.approx(
+        0.0025
+    )  # half of the cosine, of 20 steps after 10 of the head and 10 of warm-up
+    assert trainer.budget is not None
+    assert float(trainer.budget.cosine_steps) == 20
+
+
+def test_the_default_recipe_has_none_of_it() -> None:
+    trainer = make_trainer(Train(**VALUES), MODEL, 10)
+    assert (trainer.average, trainer.budget, trainer.class_weights) == (None, None, None)
+    assert (trainer.accumulate, trainer.head_epochs, trainer.patience, trainer.augmentation.mixes) == (1, 0, 0, False)
+
+
+def test_a_restart_is_at_the_rate_of_the_whole_network() -> None:
+    changes = {"freeze_epochs": 1, "unfrozen_rate": 0.5, "restarts": [3]}
+    schedule = make_trainer(Train(**(VALUES | changes)), MODEL, 10).optimizer._learning_rate
+    assert [float(schedule(step)) for step in (9, 20, 30, 40)] == pytest.approx([0.01, 0.005, 0.005, 0.0], abs=1e-9)

@@ -1,14 +1,20 @@
 """A data set of TensorFlow Datasets as a source: `tfds:dtd`, `tfds:cats_vs_dogs:4.0.1`. It needs the extra `tfds`."""
 
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from resnet.data.outcomes import Candidate, Outcome, Reason, Rejected
 from resnet.data.sources.layout import SPLIT_NAMES
 from resnet.data.sources.source import Source
 from resnet.errors import UserError
+
+T = TypeVar("T")
+
+_WAITS = (2.0, 10.0, 30.0)  # seconds before another try
 
 
 def tfds_source(name: str) -> Source:
@@ -46,14 +52,35 @@ def prepared_builder(name: str) -> Any:
             f"tfds:{name} needs the package tensorflow-datasets, which is not installed: `pip install -e '.[tfds]'`."
         ) from error
     try:
-        builder = tfds.builder(name)
-        builder.download_and_prepare()
+        builder = _with_patience(lambda: tfds.builder(name))
+        _with_patience(builder.download_and_prepare)
     except tfds.core.registered.DatasetNotFoundError as error:
         raise UserError(f"TensorFlow Datasets knows no data set {name}; `tfds.list_builders()` names all.") from error
     except Exception as error:  # whatever a data set's own code, the network or a host raises
         what = " ".join(str(error).split())[:300]
         raise UserError(f"tfds:{name} could not be fetched ({type(error).__name__}: {what}).") from error
     return builder
+
+
+def _with_patience(fetch: Callable[[], T]) -> T:
+    """Tries again after a while, as long as it is the network that fails: what was fetched already is kept by the package."""
+    for seconds in _WAITS:
+        try:
+            return fetch()
+        except Exception as error:
+            if not _is_of_the_network(error):
+                raise
+            print(f"the network failed ({type(error).__name__}); trying again in {seconds:g} s", file=sys.stderr, flush=True)
+            time.sleep(seconds)
+    return fetch()
+
+
+def _is_of_the_network(error: BaseException) -> bool:
+    """Hosts that do not answer, of whichever package; a missing file or a full disk is none."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return bool(
+        kinds & {"ConnectionError", "TimeoutError", "URLError", "RequestException", "DownloadError", "UnavailableError"}
+    )
 
 
 def _keys(name: str, info: Any) -> tuple[str, str]:

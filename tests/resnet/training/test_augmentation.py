@@ -62,3 +62,49 @@ def test_what_happens_to_an_image_does_not_depend_on_its_batch(order: list[int])
     together = np.asarray(augmentation(tf.constant(IMAGES), tf.constant(draws)))
     alone = np.asarray(augmentation(tf.constant(IMAGES[order]), tf.constant(draws[order])))
     np.testing.assert_array_equal(alone, together[order])
+
+
+ALL = Augmentation(flip=True, shift=0.1, crop=0.3, trivial=True, mixup=0.2, cutmix=1.0)
+
+
+def test_further_changes_leave_the_first_draws_as_they_are() -> None:
+    first, draws = np.asarray(Augmentation().draw(50, 3, 5)), np.asarray(ALL.draw(50, 3, 5))
+    np.testing.assert_array_equal(draws[:, :DRAWS], first)
+    assert draws.shape == (50, 15)
+    assert (draws.min(), draws.max()) >= (0.0, 0.9)
+    uniform = np.delete(draws, [11, 12], axis=1)  # the shares are not
+    assert len(np.unique(uniform)) == uniform.size
+    np.testing.assert_array_equal(np.asarray(ALL.draw(50, 3, 5)), draws)
+    assert not np.intersect1d(np.asarray(ALL.draw(50, 3, 6)), uniform).size
+
+
+def test_a_crop_is_what_a_bilinear_sampler_finds_there() -> None:
+    # A ramp: its value says where a pixel came from.
+    rows, columns = np.meshgrid(np.arange(20) * 12, np.arange(24) * 10, indexing="ij")
+    ramp = np.stack([rows, columns, rows], axis=2).astype(np.uint8)[np.newaxis]
+    draws = np.zeros((1, 15), np.float32)
+    draws[0, 3:7] = [0.0, 0.5, 0.5, 1.0]  # least area, square, halfway down, at the right
+    found = np.asarray(Augmentation(crop=0.25)(tf.constant(ramp), tf.constant(draws)))[0].astype(float)
+    np.testing.assert_allclose(found[:, 0, 0] / 12, np.linspace(0.25 * 19, 0.75 * 19, 20), atol=0.05)
+    np.testing.assert_allclose(found[0, :, 1] / 10, np.linspace(0.5 * 23, 23, 24), atol=0.06)
+
+
+def test_crops_have_the_areas_and_ratios_that_were_asked_for() -> None:
+    rows, columns = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
+    ramp = np.stack([rows, columns, rows], axis=2).astype(np.uint8)
+    draws = np.asarray(Augmentation(crop=0.1).draw(500, 0, 1))
+    found = np.asarray(Augmentation(crop=0.1)(tf.constant(np.stack([ramp] * 500)), tf.constant(draws))).astype(float)
+    heights, widths = (np.ptp(found[..., channel], axis=(1, 2)) / 39 for channel in (0, 1))
+    assert 0.08 < (heights * widths).min() < 0.2
+    assert (heights * widths).mean() == pytest.approx(0.55, abs=0.05)
+    free = (heights < 0.95) & (widths < 0.95)
+    ratios = np.log(widths / heights)[free]
+    assert np.abs(ratios).max() < np.log(4 / 3) + 0.12  # a pixel is a share of a small crop
+    assert np.abs(ratios.mean()) < 0.05
+
+
+def test_together_they_keep_shape_and_type_and_do_not_depend_on_the_batch() -> None:
+    draws = np.asarray(ALL.draw(6, 0, 1))
+    together = ALL(tf.constant(IMAGES), tf.constant(draws))
+    assert (together.dtype, together.shape) == (tf.uint8, IMAGES.shape)
+    np.testing.assert_array_equal(np.asarray(ALL(tf.constant(IMAGES[4:]), tf.constant(draws[4:]))), np.asarray(together)[4:])

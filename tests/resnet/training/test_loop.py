@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,8 +14,11 @@ from resnet.errors import UserError
 from resnet.model import ResNet
 from resnet.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
-from resnet.training.loop import Epoch, Progress, Trainer
+from resnet.training.loop import Progress, Trainer
 from resnet.training.optimizers import make_optimizer
+
+if TYPE_CHECKING:
+    from resnet.training.state import Epoch
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(8, dtype=np.uint16) % 3
@@ -26,7 +30,7 @@ def network(classes: int = 3) -> ResNet:
     return ResNet((32, 32, 3), classes, blocks=(1, 1), width=4, zero_init_last_gamma=False)
 
 
-def trainer(model: ResNet, rate: float = 0.1, **options: float) -> Trainer:
+def trainer(model: ResNet, rate: float = 0.1, **options: Any) -> Trainer:
     optimizer = make_optimizer("sgd", rate, 0.0, 0.0, model.trainable_variables)
     return Trainer(model, optimizer, augmentation=Augmentation(), **options)
 

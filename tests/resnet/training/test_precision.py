@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -12,8 +13,11 @@ from resnet.data.arrays import Split
 from resnet.model import ResNet
 from resnet.saving import load_model, save_model
 from resnet.training.augmentation import DRAWS, Augmentation
-from resnet.training.loop import Epoch, Trainer
+from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
+
+if TYPE_CHECKING:
+    from resnet.training.state import Epoch
 
 CLASSES = ["dark", "bright"]
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)

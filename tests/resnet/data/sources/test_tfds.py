@@ -93,6 +93,27 @@ def test_an_unknown_name_is_refused() -> None:
         tfds_source("no_such_data_set")
 
 
+class DownloadError(Exception):
+    """As the package has one."""
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(ConnectionResetError(), 4), (DownloadError(), 4), (PermissionError(), 1), (AssertionError(), 1)]
+)
+def test_the_network_is_tried_again_and_nothing_else(monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int) -> None:
+    tried: list[str] = []
+
+    def builder(name: str) -> None:
+        tried.append(name)
+        raise error
+
+    monkeypatch.setattr("tensorflow_datasets.builder", builder)
+    monkeypatch.setattr("resnet.data.sources.tfds._WAITS", (0.0, 0.0, 0.0))
+    with pytest.raises(UserError, match=f"tfds:animals could not be fetched \\({type(error).__name__}"):
+        tfds_source("animals")
+    assert len(tried) == tries
+
+
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(UserError, match=r"needs the package tensorflow-datasets.*\[tfds\]"):

@@ -1,0 +1,117 @@
+"""How fast `tasks.predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
+
+    python -m benchmarks.prediction [--images 2000] [--rounds 5] [--json FILE]
+
+`network` is the inference benchmark, `decoding` reads and decodes the photographs and does nothing else, `predict` does
+both, from the first file to the last prediction, and `command` is `python -m tasks.predict` with its start.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.command import repeat, report
+from benchmarks.contenders import Measure, compare, serve, summarise
+
+SIZE, BATCH = 224, 32
+CONTENDERS = ("network", "decoding", "predict", "command")
+SECONDS = 4.0
+
+
+def make(name: str, folder: Path) -> Measure:
+    """What a contender measures at each turn."""
+    if name == "network":
+        from benchmarks.inference import ours
+
+        images = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), dtype=np.uint8)
+        step = ours("ours", SIZE, images)
+        for _ in range(2):
+            step()
+        return repeat(step, BATCH, SECONDS)
+    passes: dict[str, Callable[[], Callable[[], int]]] = {
+        "decoding": lambda: _decoding(folder),
+        "predict": lambda: _predict(folder),
+        "command": lambda: lambda: _command(folder),
+    }
+    run = passes[name]()
+
+    def measure() -> dict[str, float]:
+        began = time.perf_counter()
+        images = run()
+        return {"images_per_second": images / (time.perf_counter() - began)}
+
+    return measure
+
+
+def _decoding(folder: Path) -> Callable[[], int]:
+    from resnet.data.finding import find_images
+    from resnet.evaluation.prediction import decode_files
+
+    return lambda: sum(1 for _ in decode_files(find_images([str(folder / "photographs")]), SIZE))
+
+
+def _predict(folder: Path) -> Callable[[], int]:
+    from resnet.data.finding import find_images
+    from resnet.evaluation.model_file import read_model_facts
+    from resnet.evaluation.prediction import decode_files, in_batches, predict, reading_ahead
+    from tasks.predict import AHEAD, load_network
+
+    path = folder / "model.keras"
+    network = load_network(path, read_model_facts(path), "auto")
+    network(np.zeros((BATCH, SIZE, SIZE, 3), np.uint8))
+
+    def run() -> int:
+        files = find_images([str(folder / "photographs")])
+        with reading_ahead(in_batches(decode_files(files, SIZE), BATCH), AHEAD) as batches:
+            return sum(1 for _ in predict(network, batches))
+
+    return run
+
+
+def _command(folder: Path) -> int:
+    command = [sys.executable, "-m", "tasks.predict", "--model", str(folder / "model.keras"), str(folder / "photographs")]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("\n")
+
+
+def _prepare(folder: Path, images: int) -> None:
+    """Photographs and a network, made by another process: a contender is to start fresh."""
+    from benchmarks.decoding import make_photographs
+    from tasks.backend import start_tensorflow
+
+    make_photographs(folder / "photographs", images)
+    start_tensorflow()
+    from benchmarks.inference import CLASSES, trained_network
+    from resnet.saving import save_model
+
+    save_model(trained_network(SIZE, [f"class {number}" for number in range(CLASSES)]), folder / "model.keras")
+
+
+def main() -> int:
+    """Compares, prints and returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.contender:
+        serve(make(given.contender, given.folder))
+        return 0
+    with tempfile.TemporaryDirectory() as name:
+        _prepare(Path(name), given.images)
+        rounds = compare("benchmarks.prediction", CONTENDERS, ["--folder", name], given.rounds)
+    rows = summarise(rounds, "images_per_second", "predict")
+    title = f"Prediction: {given.images} photographs of about 640 x 480, {SIZE} px, batch {BATCH}"
+    report(title, "python -m benchmarks.prediction", rows, rounds=rounds, first="predict", path=given.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

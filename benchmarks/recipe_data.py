@@ -1,0 +1,93 @@
+"""The small data sets of `benchmarks.recipes`, as splits of 32 x 32 pixels.
+
+`letters` are the 26 letters, large and small ones as one class, drawn in the fonts that come with matplotlib: a picture for
+each font, letter and case. They are drawings by a program, not photographs. Validation and test are of fonts that training
+has not.
+"""
+
+import io
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from resnet.data.arrays import Split, SplitWriter
+from resnet.data.images import load
+
+SIZE = 32
+SPLITS = ("training", "validation", "test")
+
+Labelled = tuple[npt.NDArray[np.uint8], int, str]  # pixels, label, and the name of what must stay in one split
+
+
+def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Split], list[str]]:
+    """Writes a data set's splits into a folder and opens them.
+
+    Args:
+        name: "digits", "letters", or the path of a folder of class folders.
+        folder: to write to.
+        half: the first or second half of the classes alone, 0 or 1; else all.
+
+    Returns:
+        The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
+    """
+    images, classes = {"digits": _digits, "letters": _letters}.get(name, lambda: _folder(Path(name)))()
+    if half is not None:
+        middle = len(classes) // 2
+        chosen = range(middle) if half == 0 else range(middle, len(classes))
+        images = [(pixels, label - chosen.start, group) for pixels, label, group in images if label in chosen]
+        classes = [classes[label] for label in chosen]
+    groups = sorted({group for _, _, group in images})
+    order = np.random.default_rng(0).permutation(len(groups))
+    place = {groups[number]: position / len(groups) for position, number in enumerate(order)}
+    splits = []
+    for split, (low, high) in zip(SPLITS, ((0.0, 0.6), (0.6, 0.7), (0.7, 1.0)), strict=True):
+        members = [(pixels, label) for pixels, label, group in images if low <= place[group] < high]
+        with SplitWriter(folder / split, len(members), SIZE) as writer:
+            for pixels, label in members:
+                writer.add(pixels, label)
+        splits.append(Split(folder / split, len(classes)))
+    return splits, classes
+
+
+def _digits() -> tuple[list[Labelled], list[str]]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = [_load(Image.fromarray((image * 255 / 16).astype(np.uint8))) for image in digits.images]
+    return [
+        (one, int(label), str(number)) for number, (one, label) in enumerate(zip(pixels, digits.target, strict=True))
+    ], list(string.digits)
+
+
+def _letters() -> tuple[list[Labelled], list[str]]:
+    return list(_drawn()), list(string.ascii_lowercase)
+
+
+def _drawn() -> Iterator[Labelled]:
+    import matplotlib as mpl
+
+    for path in sorted((Path(mpl.get_data_path()) / "fonts" / "ttf").glob("*.ttf")):
+        # Fonts of symbols have no letters, or other pictures in their places; Display is a part of DejaVu.
+        if path.stem.startswith(("cmex", "cmsy", "STIXNonUni", "STIXSiz")) or "Display" in path.stem:
+            continue
+        font = ImageFont.truetype(str(path), 48)
+        for letter in string.ascii_letters:
+            picture = Image.new("L", (64, 64), 255)
+            ImageDraw.Draw(picture).text((32, 32), letter, fill=0, font=font, anchor="mm")
+            yield _load(picture), string.ascii_lowercase.index(letter.lower()), path.stem
+
+
+def _folder(path: Path) -> tuple[list[Labelled], list[str]]:
+    classes = sorted(one.name for one in path.iterdir() if one.is_dir())
+    files = [(file, label) for label, name in enumerate(classes) for file in sorted((path / name).iterdir())]
+    return [(load(file.read_bytes(), SIZE), label, f"{label} {file.name}") for file, label in files], classes
+
+
+def _load(picture: Image.Image) -> npt.NDArray[np.uint8]:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return load(buffer.getvalue(), SIZE)

@@ -1,0 +1,195 @@
+"""What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
+
+    python -m benchmarks.recipes run digits --json digits.json         # or letters, or a folder of class folders
+    python -m benchmarks.recipes transfer ../photos --json photos.json # random weights against those of the other half of the
+    classes python -m benchmarks.recipes table *.json
+
+Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained for the same number of
+epochs from the same seeds, so that differences are taken seed by seed. Images are decoded by the stages' own code.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.recipe_data import open_data
+from resnet.data.arrays import Split
+
+BASE = "as params.yaml"
+PARTS: dict[str, dict[str, Any]] = {
+    BASE: {},
+    "without label smoothing": {"label_smoothing": 0.0},
+    "without shifts": {"shift": 0.0},
+    "flips": {"flip": True},
+    "random crops of at least half": {"crop": 0.5},
+    "TrivialAugment": {"trivial_augment": True},
+    "mixup, alpha 0.2": {"mixup": 0.2},
+    "CutMix, alpha 1": {"cutmix": 1.0},
+    "moving average, 0.99": {"ema": 0.99},
+    "variant D": {"build.variant": "D"},
+    "small stem": {"build.stem": "small"},
+}
+
+
+def train(
+    splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, epochs: int, seed: int, width: int, weights: str
+) -> tuple[Any, dict[str, float]]:
+    """Trains a network and measures it; returns both.
+
+    Args:
+        splits: training, validation, test.
+        classes: names.
+        changes: of parameters of `train`, and of `build` with its name before them.
+        epochs: to train.
+        seed: of weights, order and augmentation.
+        width: of the network.
+        weights: as build.weights.
+    """
+    import keras
+
+    from resnet.evaluation.folding import fold
+    from resnet.evaluation.inference import predict_logits
+    from resnet.model import ResNet
+    from resnet.pretrained import initialise
+    from resnet.saving import dtype_policy
+    from tasks.backend import choose_precision
+    from tasks.graph import DVC_YAML, read_graph
+    from tasks.params import PARAMS_YAML, load_params
+    from tasks.train import Train, make_trainer
+
+    given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"].model_dump()
+    params = Train(**(given | {"epochs": epochs} | {name: value for name, value in changes.items() if "." not in name}))
+    architecture = {name.removeprefix("build."): value for name, value in changes.items() if "." in name}
+    keras.utils.set_random_seed(seed)
+    precision = choose_precision("auto")
+    with dtype_policy(precision):
+        model = ResNet(splits[0].image_shape, len(classes), depth=18, width=width, class_names=classes, **architecture)
+    initialise(model, weights)
+    trainer = make_trainer(params, model, len(splits[0]) // params.batch_size, precision, splits[0].labels)
+    began = time.process_time()
+    trainer.fit(splits[0], splits[1], epochs=epochs, batch_size=params.batch_size, seed=seed)
+    seconds = time.process_time() - began
+    hits = predict_logits(fold(model), splits[2], 256).argmax(axis=1) == splits[2].labels
+    return model, {"accuracy": float(hits.mean()), "processor_seconds": seconds, "epochs": len(trainer.state.history)}
+
+
+def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each part and seed."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        splits, classes = open_data(arguments.data, Path(folder))
+        for seed in arguments.seeds:
+            for part in arguments.parts or PARTS:
+                _, figures = train(
+                    splits, classes, PARTS[part], epochs=arguments.epochs, seed=seed, width=arguments.width, weights="random"
+                )
+                rows.append({"part": part, "seed": seed, **figures})
+                print(rows[-1], flush=True)
+                _write(arguments, rows, splits)
+    return rows
+
+
+def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of networks of half of the classes, from random weights and from those of a network of the other half."""
+    from resnet.saving import save_model
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = (open_data(arguments.data, Path(folder) / str(half), half=half) for half in (0, 1))
+        for seed in arguments.seeds:
+            path = Path(folder) / "first.keras"
+            options: dict[str, Any] = {"seed": seed, "width": arguments.width}
+            model, _ = train(*first, {}, epochs=arguments.first_epochs, weights="random", **options)
+            save_model(model, path)
+            for part, weights, changes in (
+                ("random weights", "random", {}),
+                ("weights of the other half", str(path), {}),
+                ("the same, head alone for 2 epochs", str(path), {"freeze_epochs": 2, "unfrozen_rate": 0.5}),
+            ):
+                _, figures = train(*second, changes, epochs=arguments.epochs, weights=weights, **options)
+                rows.append({"part": part, "seed": seed, **figures})
+                print(rows[-1], flush=True)
+                _write(arguments, rows, second[0])
+    return rows
+
+
+def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], splits: Sequence[Split]) -> None:
+    if arguments.json:
+        sizes = dict(zip(("training", "validation", "test"), map(len, splits), strict=True))
+        facts = {"data": Path(arguments.data).name, "images": sizes, "epochs": arguments.epochs, "width": arguments.width}
+        arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", "utf-8")
+
+
+def interval(values: Iterable[float]) -> tuple[float, float]:
+    """Mean and half of its 95 % interval by Student's t."""
+    from scipy import stats
+
+    numbers: npt.NDArray[np.float64] = np.array(list(values))
+    if len(numbers) < 2:
+        return float(numbers.mean()), float("nan")
+    half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5
+    return float(numbers.mean()), float(half)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """A line for each part: mean accuracy, difference from the first part seed by seed, processor time as a ratio."""
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    found = {(row["part"], row["seed"]): row for row in rows}
+    lines = ["| | test accuracy, % | difference, points | processor time |", "|---|---|---|---|"]
+    for part in parts:
+        pairs = [(row, found[parts[0], row["seed"]]) for row in rows if row["part"] == part]
+        mean, half = interval(100 * one["accuracy"] for one, _ in pairs)
+        moved, wide = interval(100 * (one["accuracy"] - base["accuracy"]) for one, base in pairs)
+        ratio = np.median([one["processor_seconds"] / base["processor_seconds"] for one, base in pairs])
+        difference = "" if part == parts[0] else f"{moved:+.1f} ± {wide:.1f}"
+        lines.append(f"| {part} | {mean:.1f} ± {half:.1f} | {difference} | {ratio:.2f} |")
+    return "\n".join(lines)
+
+
+def _merged(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Files of the same data and settings as one."""
+    merged: dict[str, dict[str, Any]] = {}
+    for path in paths:
+        found = json.loads(path.read_text("utf-8"))
+        key = f"{found['data']}, {found['images']}, {found['epochs']} epochs, width {found['width']}"
+        merged.setdefault(key, {"rows": []})["rows"] += found["rows"]
+    return merged
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=(__doc__ or "").splitlines()[0])
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("run", "transfer"):
+        one = kinds.add_parser(kind)
+        one.add_argument("data", help="digits, letters, or a folder of class folders")
+        one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+        one.add_argument("--epochs", type=int, default=10)
+        one.add_argument("--width", type=int, default=32, help="channels of the stem")
+        one.add_argument("--json", type=Path, help="file for all figures")
+    kinds.choices["run"].add_argument("--parts", nargs="+", choices=list(PARTS))
+    kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="of the network that is learned from")
+    kinds.add_parser("table").add_argument("files", type=Path, nargs="+")
+    arguments = parser.parse_args()
+    if arguments.kind == "table":
+        for title, found in _merged(arguments.files).items():
+            print(f"{title}\n\n{table(found['rows'])}\n")
+        return 0
+    from tasks.backend import start_tensorflow, use_huge_pages
+
+    use_huge_pages()
+    start_tensorflow()
+    print(table((run if arguments.kind == "run" else transfer)(arguments)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""SHA-256 of the files of a folder, as `sha256sum` writes and checks them, so that a flipped bit is found before it counts.
+
+Neither disks nor DVC tell: DVC hashes a file anew only when its time or size has changed.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from resnet.data.parallel import in_order
+from resnet.errors import damaged_input, missing_input
+
+RAW, PREPARED = "raw.sha256", "prepared.sha256"
+
+
+def write_sums(path: Path) -> None:
+    """Lists all files beside `path`, which is created, with the hash of each; those in folders are left out."""
+    files = sorted(file for file in path.parent.iterdir() if file.is_file())
+    lines = [f"{digest}  {file.name}\n" for file, digest in zip(files, in_order(_digest, files), strict=True)]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def verify(sums: Path, names: Iterable[str] | None = None) -> None:
+    """Reads files and compares their hashes with those that were written with them.
+
+    Two cores read 3 GB/s where SHA-256 is an instruction of the processor, if the disk is as fast.
+
+    Args:
+        sums: what `write_sums` wrote.
+        names: of the files beside it that are to be used; all that are listed unless given.
+
+    Raises:
+        UserError: a file is missing or another one than was written.
+    """
+    listed = _read(sums)
+    wanted = [*listed] if names is None else [*names]
+    for name in wanted:
+        if name not in listed:
+            raise damaged_input(sums, f"it does not list {name}")
+    digests = in_order(_digest, (sums.with_name(name) for name in wanted))
+    try:
+        for name, digest in zip(wanted, digests, strict=True):
+            if digest != listed[name]:
+                raise damaged_input(sums.with_name(name), f"its SHA-256 is not the one in {sums.name}")
+    except FileNotFoundError as error:
+        raise missing_input(Path(error.filename)) from error
+    except OSError as error:  # a disk may notice, after all
+        raise damaged_input(Path(error.filename or sums), error) from error
+
+
+def _read(sums: Path) -> dict[str, str]:
+    try:
+        text = sums.read_text("utf-8")
+        if not text.endswith("\n"):
+            raise ValueError("its last line is not whole")
+        pairs = [line.split("  ", 1) for line in text.splitlines()]
+        return {name: digest for digest, name in pairs}
+    except FileNotFoundError as error:
+        raise missing_input(sums) from error
+    except ValueError as error:
+        raise damaged_input(sums, error) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,202 @@
+"""Checkpoints: states of a training run in files that are complete or absent, and verified by hash before they are used.
+
+A file is `E00003-S0000012-HASH.safetensors`: the epoch that was under way, the steps done in it, and the SHA-256 of the file's
+bytes. Inside it is what safetensors defines (https://github.com/huggingface/safetensors, "Format"): the length of a header,
+the header in JSON, the arrays' bytes. The facts of the state are in the header's `__metadata__`. Nothing is unpickled.
+
+A run's folder keeps its last `KEPT`; a damaged one is left out for the one before.
+"""
+
+import hashlib
+import json
+import re
+import struct
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from resnet.errors import UserError
+from resnet.files import replacing
+from resnet.training.state import Snapshot, TrainingState
+
+KEPT = 2
+
+_NAME = re.compile(r"E(\d{5})-S(\d{7})-([0-9a-f]{64})\.safetensors")
+_TYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U32": np.uint32, "BOOL": np.bool_}
+_TYPE_NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of a run's folder.
+
+    Attributes:
+        path: of the file.
+        epoch: that was under way.
+        step: steps done in it.
+    """
+
+    path: Path
+    epoch: int
+    step: int
+
+
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
+    """The checkpoints of a run's folder, newest first."""
+    found = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("*.safetensors")]
+    listed = [Checkpoint(path, int(match[1]), int(match[2])) for path, match in found if match]
+    return sorted(listed, key=lambda one: (one.epoch, one.step), reverse=True)
+
+
+def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
+    """Writes a state, and removes all but the last `KEPT`.
+
+    Returns:
+        Whether it was written: one with numbers that are not finite is not, so that the last good one is kept.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    if not all(np.isfinite(array).all() for array in snapshot.arrays.values()):
+        return False
+    parts = _encode(snapshot)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    path = folder / f"E{snapshot.facts['epoch']:05d}-S{snapshot.facts['step']:07d}-{digest.hexdigest()}.safetensors"
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.writelines(parts)
+    for old in list_checkpoints(folder)[KEPT:]:
+        old.path.unlink()
+    return True
+
+
+def read_newest(folder: Path, say: Callable[[str], None]) -> Snapshot | None:
+    """The newest state of a run that is whole, if there is one; removes those that are damaged, and says so."""
+    for checkpoint in list_checkpoints(folder):
+        try:
+            return read_checkpoint(checkpoint.path)
+        except UserError as error:
+            say(str(error))
+            checkpoint.path.unlink(missing_ok=True)
+    return None
+
+
+def read_checkpoint(path: Path) -> Snapshot:
+    """Reads a state.
+
+    Raises:
+        UserError: the file is not what was written, or cannot be read.
+    """
+    match = _NAME.fullmatch(path.name)
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if match is None or found != match[3]:
+                raise UserError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
+            file.seek(0)
+            return _decode(file)
+    except OSError as error:
+        raise UserError(f"the checkpoint {path} cannot be read ({error.strerror}); it is not used.") from error
+
+
+def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
+    header: dict[str, Any] = {"__metadata__": {"facts": json.dumps(snapshot.facts)}}
+    end = 0
+    for name, array in snapshot.arrays.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": _TYPE_NAMES[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    flat = [np.ascontiguousarray(array.reshape(-1)).view(np.uint8).data for array in snapshot.arrays.values()]
+    return [struct.pack("<Q", len(text)), text, *flat]
+
+
+def _decode(file: Any) -> Snapshot:
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(length))
+    facts = json.loads(header.pop("__metadata__")["facts"])
+    arrays = {}
+    for name, entry in header.items():  # in the order of their bytes
+        count = (entry["data_offsets"][1] - entry["data_offsets"][0]) // np.dtype(_TYPES[entry["dtype"]]).itemsize
+        arrays[name] = np.fromfile(file, _TYPES[entry["dtype"]], count).reshape(entry["shape"])
+    return Snapshot(arrays, facts)
+
+
+class CheckpointWriter:
+    """Writes a run's checkpoints by the clock, in a thread beside the training; a context that waits for the last.
+
+    Only the copy of the state costs the training time of its own.
+
+    Args:
+        folder: of the run.
+        state: of the run.
+        seconds: from the end of one to the beginning of the next.
+
+    Attributes:
+        written: how many.
+        held_up: seconds that the training waited for them.
+        processor_seconds: that they took in their thread, beside the training.
+    """
+
+    def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
+        self._folder = folder
+        self._state = state
+        self._seconds = seconds
+        self._due = time.monotonic() + seconds
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._pending: Future[bool] | None = None
+        self.written = 0
+        self.held_up = 0.0
+        self.processor_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        began = time.perf_counter()
+        self._thread.shutdown()
+        self.held_up += time.perf_counter() - began
+        if kind is None:
+            self._settle()
+
+    def tick(self) -> None:
+        """Begins a checkpoint if it is time for one.
+
+        Raises:
+            UserError: the one before could not be written.
+        """
+        if self._pending is not None and self._pending.done():
+            self._settle()
+        if self._pending is None and time.monotonic() >= self._due:
+            self.begin()
+
+    def begin(self) -> None:
+        """Begins a checkpoint, after the one that may be under way."""
+        began = time.perf_counter()
+        self._settle()
+        self._pending = self._thread.submit(self._write, self._state.snapshot())
+        self.held_up += time.perf_counter() - began
+
+    def write(self) -> bool:
+        """Writes a checkpoint, and waits until it is on the disk; see `write_checkpoint`."""
+        self.begin()
+        return self._settle()
+
+    def _write(self, snapshot: Snapshot) -> bool:
+        began = time.thread_time()
+        written = write_checkpoint(self._folder, snapshot)
+        self.written += written
+        self.processor_seconds += time.thread_time() - began
+        return written
+
+    def _settle(self) -> bool:
+        pending, self._pending = self._pending, None
+        self._due = time.monotonic() + self._seconds
+        return pending is None or pending.result()

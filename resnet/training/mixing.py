@@ -1,0 +1,80 @@
+"""Two training images in one, and how much of each label it has.
+
+Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), a weighted mean of two images. CutMix: Yun et al.,
+"CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019), a rectangle of one in the other.
+The share of the first image is drawn from Beta(alpha, alpha), here for each image of its own.
+
+An image's partner is the next one in the batch, which is another one in each epoch, as the order is.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Mixed(NamedTuple):
+    """A batch of mixed images.
+
+    Attributes:
+        images: (batch, height, width, channels) float32.
+        labels: (batch,) of the images themselves.
+        others: (batch,) of what was mixed in; nothing if nothing was.
+        shares: (batch,) float32 in [0, 1], of `labels`; the rest is of `others`.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    others: tf.Tensor | None = None
+    shares: tf.Tensor | None = None
+
+    @property
+    def main_labels(self) -> tf.Tensor:
+        """(batch,) of those that have the greater share."""
+        return self.labels if self.shares is None else tf.where(self.shares >= 0.5, self.labels, self.others)
+
+    def part(self, number: tf.Tensor, size: int) -> "Mixed":
+        """Images number * size to (number + 1) * size - 1 of the batch."""
+        return Mixed(*(None if one is None else one[number * size : (number + 1) * size] for one in self))
+
+
+def draw_shares(images: int, alpha: float, seed: tf.Tensor) -> tf.Tensor:
+    """(images, 1) float32 from Beta(alpha, alpha), without state; 1 if alpha is 0."""
+    if not alpha:
+        return tf.ones((images, 1))
+    gammas = tf.random.stateless_gamma((images, 2), seed, alpha=alpha)
+    # Both can round to zero where alpha is small; there the share is near 0 or 1 anyway.
+    return tf.math.divide_no_nan(gammas[:, :1], tf.reduce_sum(gammas, axis=1, keepdims=True))
+
+
+def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, *, mixup: bool, cutmix: bool) -> Mixed:
+    """Mixes each image with the next one in the batch, and the last with the first.
+
+    Args:
+        images: (batch, height, width, channels) float32.
+        labels: (batch,).
+        draws: (batch, 5): which of the two, if both are wanted, each with half of the images; the shares of mixup and of
+            CutMix; the middle of the cut, down and across.
+        mixup: whether to take means.
+        cutmix: whether to cut.
+    """
+    others, other_labels = tf.roll(images, -1, axis=0), tf.roll(labels, -1, axis=0)
+    cut = draws[:, 0] < 0.5 if mixup and cutmix else tf.fill(tf.shape(draws)[:1], cutmix)
+    inside, left = _cut(images.shape, draws[:, 2:])
+    shares = tf.where(cut, left, draws[:, 1])
+    weights = tf.where(cut[:, tf.newaxis, tf.newaxis], 1.0 - inside, draws[:, 1, tf.newaxis, tf.newaxis])[..., tf.newaxis]
+    return Mixed(weights * images + (1.0 - weights) * others, labels, other_labels, shares)
+
+
+def _cut(shape: tf.TensorShape, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """(batch, height, width), 1.0 in the rectangle that is cut out, and (batch,), the share of the image that is left."""
+
+    def inside(side: int, middle: tf.Tensor) -> tf.Tensor:
+        half = tf.floor(side * tf.sqrt(1.0 - draws[:, 0])) // 2
+        centre = tf.floor(middle * side)
+        pixels = tf.range(side, dtype=tf.float32)[tf.newaxis]
+        within = (pixels >= (centre - half)[:, tf.newaxis]) & (pixels < (centre + half)[:, tf.newaxis])
+        return tf.cast(within, tf.float32)
+
+    rows, columns = inside(shape[1], draws[:, 1]), inside(shape[2], draws[:, 2])
+    left = 1.0 - tf.reduce_mean(rows, axis=1) * tf.reduce_mean(columns, axis=1)
+    return rows[:, :, tf.newaxis] * columns[:, tf.newaxis, :], left

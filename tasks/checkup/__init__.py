@@ -1,0 +1,1 @@
+"""What `python -m tasks.doctor` looks at."""

@@ -1,0 +1,56 @@
+"""What a person sees of training while it goes on."""
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from resnet.training.loop import Progress
+    from resnet.training.state import Epoch
+
+
+def say(line: str) -> None:
+    """Prints a line at once, past a progress bar."""
+    with suppress(OSError):  # the terminal was closed, or whoever reads is gone: no reason to lose the work
+        tqdm.write(line)
+        sys.stdout.flush()
+
+
+class Display:
+    """A progress bar over the steps of an epoch on a terminal; a line after each epoch there and elsewhere."""
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+        self._bar: tqdm[Any] = tqdm(unit="step", leave=False, disable=None, dynamic_ncols=True)
+
+    def __enter__(self) -> "Display":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def step(self, progress: "Progress") -> None:
+        """Shows where the epoch stands."""
+        with suppress(OSError):  # as above
+            self._show(progress)
+
+    def _show(self, progress: "Progress") -> None:
+        if self._bar.total is None or progress.step == 1:
+            self._bar.reset(total=progress.steps)
+            self._bar.set_description(f"epoch {progress.epoch}/{self._epochs}")
+            self._bar.update(progress.step - 1)  # of a run that goes on in the middle
+        self._bar.set_postfix_str(
+            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {progress.images_per_second:.0f} images/s",
+            refresh=False,
+        )
+        self._bar.update()
+
+    def epoch(self, epoch: "Epoch") -> None:
+        """Says what the epoch came to."""
+        say(
+            f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
+            f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "
+            f"{epoch.images_per_second:.0f} images/s, {epoch.seconds:.1f} s"
+        )

@@ -1,0 +1,180 @@
+"""A tiny training run that can be disturbed: `python -m tasks.train` less the seconds in which TensorFlow is imported.
+
+The processes are forks of one that has imported TensorFlow and not used it, and they do what the stage's command does.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+from resnet.training.checkpoints import list_checkpoints, read_checkpoint
+from tests.imports import ROOT
+from tests.project import Project
+
+EPOCHS, STEPS, BATCH = 3, 20, 8
+GOES_ON = re.compile(r"train: goes on from epoch (\d+), step (\d+)")
+ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); the same command goes on from there")
+
+
+class TinyRun:
+    """A folder in which to train: 3 epochs of 20 steps, each a few milliseconds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        self.folder.mkdir(parents=True)
+        self._log = folder / "log"
+        project = Project(self.folder)
+        project.set(blocks="[1]", width="4", epochs=str(EPOCHS), warmup_epochs="0.5")
+        text = (self.folder / "params.yaml").read_text("utf-8").replace("batch_size: 32", f"batch_size: {BATCH}")
+        (self.folder / "params.yaml").write_text(text, encoding="utf-8")
+        self.set = project.set
+        assert self.join(self._start(_prepare)) == 0, self.log
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints of all runs in the folder are."""
+        return self.folder / ".dvc" / "tmp" / "checkpoints"
+
+    @property
+    def log(self) -> str:
+        """What the processes since the last `forget` printed."""
+        return self._log.read_text("utf-8") if self._log.exists() else ""
+
+    def forget(self) -> None:
+        """Removes what came of training."""
+        for path in (self.checkpoints, self.folder / "models" / "resnet.keras", self.folder / "reports"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
+
+    def start(self, seconds: float = 0, *, with_parent: bool = False) -> ForkServerProcess:
+        """Starts training, with a checkpoint every so many seconds; with a parent in between that can be killed."""
+        return self._start(_parent if with_parent else _train, {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds)})
+
+    def _start(self, target: Callable[..., None], environment: dict[str, str] | None = None) -> ForkServerProcess:
+        context = multiprocessing.get_context("forkserver")
+        os.environ.update(KERAS_BACKEND="tensorflow", PYTHONPATH=str(ROOT))  # of the process that is forked
+        context.set_forkserver_preload(["resnet.training.loop", "resnet.saving", "tasks.train"])
+        process = context.Process(target=target, args=(self.folder, self._log, environment or {}))
+        process.start()
+        return process
+
+    def join(self, process: ForkServerProcess, seconds: float = 120) -> int:
+        """Waits for a process; returns its exit code."""
+        process.join(seconds)
+        assert process.exitcode is not None, f"it did not end within {seconds} s:\n{self.log}"
+        return process.exitcode
+
+    def complete(self) -> str:
+        """Trains to the end; returns the hash of what came of it."""
+        assert self.join(self.start()) == 0, self.log
+        return self.outcome()
+
+    def position(self) -> tuple[int, int]:
+        """The furthest epoch and step of which there is a checkpoint."""
+        found = [(one.epoch, one.step) for folder in self.checkpoints.glob("*/") for one in list_checkpoints(folder)]
+        return max(found, default=(0, 0))
+
+    def wait_for(self, position: tuple[int, int]) -> None:
+        """Waits until there is a checkpoint that far."""
+        deadline = time.monotonic() + 120
+        while self.position() < position:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.002)
+
+    def outcome(self) -> str:
+        """The hash of model, history, and final state (optimizer and metrics in it), but for the times."""
+        digest = hashlib.sha256()
+        for name in ("models/resnet.keras", "reports/history.csv"):
+            digest.update((self.folder / name).read_bytes())
+        last = max((one for folder in self.checkpoints.glob("*/") for one in list_checkpoints(folder)), key=_place)
+        snapshot = read_checkpoint(last.path)
+        for row in snapshot.facts["history"]:
+            del row["seconds"], row["images_per_second"]
+        digest.update(json.dumps(snapshot.facts).encode())
+        for name, array in snapshot.arrays.items():
+            digest.update(name.encode() + array.tobytes())
+        return digest.hexdigest()
+
+
+def _place(checkpoint: object) -> tuple[int, int]:
+    return checkpoint.epoch, checkpoint.step  # type: ignore[attr-defined]
+
+
+def _enter(folder: Path, log: Path, environment: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.update(environment)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.argv = ["tasks.train"]
+    sys.orig_argv = [sys.executable, "-m", "tasks.train"]
+
+
+def _train(folder: Path, log: Path, environment: dict[str, str]) -> None:
+    from tasks.stage import main
+
+    _enter(folder, log, environment)
+    sys.exit(main("train"))
+
+
+def _parent(folder: Path, log: Path, environment: dict[str, str]) -> None:
+    """Stands for DVC, which starts the trainer and waits for it."""
+    child = os.fork()
+    if child == 0:
+        _train(folder, log, environment | {"DVC_ROOT": str(folder)})
+    (log.with_name("child")).write_text(str(child))
+    os.waitpid(child, 0)
+
+
+def _prepare(folder: Path, log: Path, environment: dict[str, str]) -> None:
+    """What the stages before training make."""
+    import keras
+    import numpy as np
+
+    from resnet.data.arrays import SplitWriter
+    from resnet.model import ResNet
+    from resnet.saving import save_model
+
+    _enter(folder, log, environment)
+    generator = np.random.default_rng(0)
+    prepared = Path("data/prepared")
+    prepared.mkdir()
+    (prepared / "classes.json").write_text('["dark", "bright"]\n')
+    for name, images in (("training", STEPS * BATCH + 5), ("validation", 20)):
+        with SplitWriter(prepared / name, images, 32) as writer:
+            for number in range(images):
+                level = 90 if number % 2 else 150
+                writer.add((level + generator.integers(-80, 80, (32, 32, 3))).astype(np.uint8), number % 2)
+    keras.utils.set_random_seed(0)
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["dark", "bright"])
+    save_model(model, Path("models/initial.keras"))
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number that has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def child_of(run: TinyRun) -> int:
+    """The trainer that was started last with a parent."""
+    return int((run.folder.parent / "child").read_text())
+
+
+def kill(process: ForkServerProcess, number: signal.Signals) -> None:
+    """Sends a signal."""
+    assert process.pid is not None
+    os.kill(process.pid, number)

@@ -1,0 +1,127 @@
+"""First weights from elsewhere: the same function as there, and sentences for what does not fit."""
+
+import urllib.error
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from resnet.errors import UserError
+from resnet.model import ResNet
+from resnet.normalisation import normalise
+from resnet.pretrained import initialise, take_published
+from resnet.saving import save_model
+from tests.resnet.test_model import randomise
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+
+
+def small(classes: int = 3, size: int = 32, **options: Any) -> ResNet:
+    arguments: dict[str, Any] = {"blocks": (1, 1), "width": 4, "zero_init_last_gamma": False} | options
+    return ResNet((size, size, 3), classes, **arguments)
+
+
+def features(model: keras.Model, images: Any) -> np.ndarray:
+    return np.asarray(keras.Model(model.inputs[0], model.get_layer("avg_pool").output)(images, training=False))
+
+
+def test_published_weights_give_what_keras_gives_for_the_same_picture(tmp_path: Path) -> None:
+    theirs = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3), pooling="avg")
+    randomise(theirs)
+    theirs.save_weights(tmp_path / "theirs.weights.h5")
+    ours = ResNet((64, 64, 3), 5, variant="v1")
+    head = ours.get_layer("predictions").get_weights()
+    take_published(ours, str(tmp_path / "theirs.weights.h5"))
+    expected = features(theirs, keras.applications.resnet.preprocess_input(IMAGES.astype(np.float32)))
+    found = features(ours, normalise(IMAGES))
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_array_equal(ours.get_layer("predictions").get_weights()[0], head[0])
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [(urllib.error.URLError("no route"), "URL fetch failure on .+ no route"), (None, "Incomplete or corrupted file detected")],
+)
+def test_a_download_that_fails_is_a_sentence(
+    failure: Exception | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(_: str, target: str, __: object) -> None:
+        Path(target).write_bytes(b"something else")
+        if failure:
+            raise failure
+
+    monkeypatch.setattr("keras.src.utils.file_utils.urlretrieve", download)
+    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
+    model = small(variant="v1")
+    with pytest.raises(
+        UserError, match=rf"^the weights of ImageNet could not be had \({reason}.*\): check the network"
+    ) as caught:
+        initialise(model, "imagenet")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("variant", "depth"), [("v1.5", 50), ("v1", 18)])
+def test_networks_that_keras_has_no_weights_for_are_named(variant: str, depth: int) -> None:
+    with pytest.raises(
+        UserError, match=rf"build\.variant v1 and build\.depth 50, 101 or 152, but they are {variant} and {depth}"
+    ):
+        initialise(small(variant=variant, depth=depth), "imagenet")
+
+
+def test_another_network_gives_all_but_its_head(tmp_path: Path) -> None:
+    source, model = small(3, class_names=["a", "b", "c"]), small(5, size=48, class_names=list("vwxyz"))
+    randomise(source)
+    save_model(source, tmp_path / "source.keras")
+    head = model.get_layer("predictions").get_weights()
+    initialise(model, str(tmp_path / "source.keras"))
+    for layer in source.layers[:-1]:
+        for theirs, ours in zip(layer.get_weights(), model.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(model.get_layer("predictions").get_weights()[0], head[0])
+
+
+@pytest.mark.parametrize(("names", "kept"), [(["a", "b", "c"], True), (["a", "c", "b"], False), (None, False)])
+def test_the_head_is_kept_for_the_same_classes_in_the_same_order(names: list[str] | None, kept: bool, tmp_path: Path) -> None:
+    source, model = small(class_names=["a", "b", "c"]), small(class_names=names)
+    save_model(source, tmp_path / "source.keras")
+    initialise(model, str(tmp_path / "source.keras"))
+    kernels = [network.get_layer("predictions").get_weights()[0] for network in (source, model)]
+    assert np.array_equal(*kernels) == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"depth": 18}, r"layer conv2_block1_1_conv has weights of \(1, 1, 4, 4\), but here it has weights of \(3, 3, 4, 4\)"),
+        ({"variant": "v1"}, r"layer conv1_conv has weights of \(7, 7, 3, 4\), but here .* \(7, 7, 3, 4\) \(4,\)"),
+        ({"variant": "D"}, r"layer conv1_1_conv is missing, but here it has weights of \(3, 3, 3, 2\)"),
+        ({"stem": "small"}, r"layer conv1_conv has weights of \(7, 7, 3, 4\), but here it has weights of \(3, 3, 3, 4\)"),
+        ({"blocks": (1, 2)}, r"layer conv3_block2_1_conv is missing, but here it has weights of \(1, 1, 32, 8\)"),
+        ({"blocks": (1,)}, r"layer conv3_block1_1_conv has weights of \(1, 1, 16, 8\), but here it is missing"),
+        ({"width": 8}, r"layer conv1_conv has weights of \(7, 7, 3, 4\), but here it has weights of \(7, 7, 3, 8\)"),
+    ],
+)
+def test_another_architecture_is_named_by_layer_and_shapes(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    save_model(small(), tmp_path / "source.keras")
+    model = small(**options)
+    before = model.get_weights()
+    with pytest.raises(UserError, match=sentence) as caught:
+        initialise(model, str(tmp_path / "source.keras"))
+    assert "it was made with depth 50, variant v1.5, stem large, blocks [1, 1], width 4; set build.depth" in str(caught.value)
+    assert all(np.array_equal(now, then) for now, then in zip(model.get_weights(), before, strict=True))
+
+
+def test_files_that_are_no_model_of_ours_are_named(tmp_path: Path) -> None:
+    inputs = keras.Input((2,))
+    keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(tmp_path / "dense.keras")
+    (tmp_path / "text.keras").write_text("weights")
+    for name, sentence in [
+        ("none.keras", "but there is no such file in .*: mend the path"),
+        ("text.keras", "which cannot be read as a model .*: it must be a `.keras` file of this project"),
+        ("dense.keras", "which holds a Functional: it must be a ResNet"),
+    ]:
+        with pytest.raises(UserError, match=rf"^build.weights is {tmp_path / name}, {sentence}"):
+            initialise(small(), str(tmp_path / name))

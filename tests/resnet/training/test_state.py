@@ -1,0 +1,82 @@
+"""A run that is restored goes on as the one that was never stopped."""
+
+from collections.abc import Callable
+from dataclasses import astuple
+
+import keras
+import numpy as np
+import pytest
+
+from resnet.data.arrays import Split
+from resnet.model import ResNet
+from resnet.training.augmentation import Augmentation
+from resnet.training.loop import Trainer
+from resnet.training.optimizers import make_optimizer, warmup_cosine
+from resnet.training.state import Snapshot
+
+EPOCHS, STEPS, BATCH = 2, 3, 8
+
+
+def trainer(width: int = 4) -> Trainer:
+    keras.utils.set_random_seed(0)
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=width, zero_init_last_gamma=False)
+    schedule = warmup_cosine(0.01, EPOCHS * STEPS, 1)
+    optimizer = make_optimizer("adam", schedule, 0.9, 0.0, model.trainable_variables)
+    return Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.2), label_smoothing=0.1, l2=1e-3)
+
+
+def fit(one: Trainer, splits: tuple[Split, Split]) -> list[Snapshot]:
+    """Trains to the end; returns the state after each step, after each batch of validation, and after each epoch."""
+    taken: list[Snapshot] = []
+
+    def take(*_: object) -> None:
+        taken.append(one.state.snapshot())
+
+    one.fit(*splits, epochs=EPOCHS, batch_size=BATCH, seed=3, on_step=take, on_validation_step=take, on_epoch=take)
+    return taken
+
+
+def outcome(one: Trainer) -> list[bytes]:
+    return [np.asarray(array).tobytes() for array in (*one.model.get_weights(), *one.state.snapshot().arrays.values())]
+
+
+def figures(one: Trainer) -> list[tuple[object, ...]]:
+    """The history but for the two columns of time."""
+    return [astuple(epoch)[:6] for epoch in one.state.history]
+
+
+@pytest.fixture
+def splits(separable: Callable[[str, int], Split]) -> tuple[Split, Split]:
+    return separable("t", STEPS * BATCH + 5), separable("v", 12)
+
+
+def test_wherever_it_is_restored_it_ends_the_same(splits: tuple[Split, Split]) -> None:
+    undisturbed = trainer()
+    taken = fit(undisturbed, splits)
+    assert len(taken) == EPOCHS * (STEPS + 2 + 1)
+    resumed = trainer()  # one for all: what is not restored is what another position left
+    for snapshot in taken:
+        resumed.state.restore(snapshot)
+        fit(resumed, splits)
+        assert figures(resumed) == figures(undisturbed)
+        assert outcome(resumed) == outcome(undisturbed)
+
+
+def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(splits: tuple[Split, Split]) -> None:
+    first, *_, last = fit(trainer(), splits)
+    again = trainer()
+    copies: list[Snapshot] = []
+    with pytest.raises(KeyboardInterrupt):
+        again.fit(*splits, epochs=EPOCHS, batch_size=BATCH, seed=3, on_step=lambda _: stop(again, copies))
+    assert all(np.array_equal(copies[0].arrays[name], array) for name, array in first.arrays.items())
+    assert not all(np.array_equal(last.arrays[name], array) for name, array in first.arrays.items())
+
+
+def stop(one: Trainer, copies: list[Snapshot]) -> None:
+    copies.append(one.state.snapshot())
+    raise KeyboardInterrupt
+
+
+def test_a_snapshot_of_another_network_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"differs in model/00000, "):
+        trainer().state.restore(trainer(width=8).state.snapshot())

@@ -1,0 +1,169 @@
+"""Text from users is text: as class names, file names, parameters, experiment names and in errors."""
+
+import contextlib
+import csv
+import datetime
+import html.parser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from flows.checkout import experiment_name
+from flows.overrides import apply_overrides, parse, value
+from resnet.errors import UserError, printable
+from tasks.graph import DVC_YAML, read_graph
+from tests.hostile.texts import TEXTS
+from tests.imports import ROOT
+from tests.pictures import picture
+
+EACH = 12  # images of a class
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stages without a network, on a table in which every text is the name of a class and of files."""
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text("utf-8").replace("source: digits", "source: list.csv"))
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"))
+    (folder / "images").mkdir()
+    with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label"])
+        for number, text in enumerate(TEXTS):
+            for each in range(EACH):
+                stem = re.sub(r"[/\0\r]", "_", text)[:60] or "x"
+                name = f"images/{number}-{each}-{stem}.png"
+                (folder / name).write_bytes(picture(number * EACH + each, size=(8, 8)))
+                writer.writerow([name, text])
+    for stage in ("ingest", "preprocess"):
+        run(folder, "-m", f"tasks.{stage}")
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(folder), "MPLCONFIGDIR": str(folder)}
+    result = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _text(request: pytest.FixtureRequest) -> None:
+    """Says in the report of a test which text it is about; `make soak` counts by that."""
+    if "text" in request.fixturenames:
+        request.node.user_properties.append(("text", request.getfixturevalue("text")))
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(set(TEXTS)) >= 60
+
+
+def test_names_of_classes_come_through_as_they_are(prepared: Path) -> None:
+    for path in ("data/raw/classes.json", "data/prepared/classes.json"):
+        assert sorted(json.loads((prepared / path).read_text("utf-8"))) == sorted(TEXTS)
+    with (prepared / "data/prepared/index.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["label"] for row in rows} == set(TEXTS)
+    assert len(rows) == EACH * len(TEXTS)
+    assert not list(prepared.rglob("touched"))
+    assert not (prepared.parent / "touched").exists()
+
+
+class _Page(html.parser.HTMLParser):
+    """What a browser makes of a page: its tags, attributes and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.handlers: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        links = {"href", "src", "action", "xlink:href", "style"}
+        self.handlers += [
+            name for name, text in attrs if name.startswith("on") or (name in links and "script:" in (text or ""))
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_pages_show_them_as_text(prepared: Path) -> None:
+    write_results(prepared)
+    run(prepared, "-m", "tasks.render")
+    for name in ("index.html", "data.html"):
+        page = _Page()
+        page.feed((prepared / "reports" / name).read_text("utf-8"))
+        assert page.tags & {"script", "iframe", "svg", "object", "embed", "link", "base", "form"} <= {"svg"}  # the diagrams
+        assert page.handlers == []
+        shown = " ".join("".join(page.text).split())
+        # The page of the data shows other characters as escapes.
+        missing = [text for text in TEXTS if text.isprintable() and " ".join(text.split()) not in shown and len(text) < 100]
+        assert missing == [], name
+        assert "49" not in [word for word in shown.split() if "7*7" in word]
+    assert not list(prepared.rglob("touched"))
+
+
+def write_results(folder: Path) -> None:
+    """What `train` and `evaluate` would have written; of each class one image is taken for another."""
+    reports = folder / "reports"
+    reports.mkdir(exist_ok=True)
+    with (folder / "data/prepared/index.csv").open(encoding="utf-8", newline="") as file:
+        test = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    with (reports / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "predicted", "probability"])
+        for row, other in zip(test, [*test[1:], test[0]], strict=True):
+            writer.writerow([row["path"], row["label"], other["label"], "0.9"])
+    (reports / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2,0.5,2,0.4,0.01\n")
+    figures = {"accuracy": 0.5, "accuracy_low": 0.1, "accuracy_high": 0.9, "loss": 1.0, "macro_f1": 0.5, "images": len(test)}
+    (reports / "metrics.json").write_text(json.dumps(figures))
+    (reports / "model_summary.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    rows = np.arange(min(32, len(test)))
+    np.savez(reports / "sample_images.npz", rows=rows, images=np.zeros((len(rows), 8, 8, 3), np.uint8))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_parameter_is_a_value_and_stays_one(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text("utf-8"), encoding="utf-8")
+    before = YAML(typ="safe").load(path)
+    apply_overrides(path, {"ingest.source": text})
+    after = YAML(typ="safe").load(path)
+    assert after["ingest"].pop("source") == text
+    before["ingest"].pop("source")
+    assert after == before
+    with contextlib.suppress(UserError):  # some are no YAML
+        assert type(value(text)) in (str, int, float, bool, list, dict, datetime.date, type(None))
+    assert parse([f"ingest.source={json.dumps(text, ensure_ascii=False)}"]) == {"ingest.source": text}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_name_of_an_experiment_is_one_that_git_takes(text: str) -> None:
+    name = experiment_name(text, "")
+    assert re.fullmatch(r"\w([\w.-]{0,98}\w)?", name, re.ASCII)
+    subprocess.run(["git", "check-ref-format", f"refs/exps/00/11/{name}"], check=True)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_an_error_is_one_line_that_moves_no_cursor(text: str) -> None:
+    shown = str(UserError(f"the class {text} is not there."))
+    assert shown.isprintable()
+    assert printable(text).isprintable()
+    if text.isprintable():
+        assert text in shown
+
+
+def test_no_command_of_a_stage_takes_a_parameter() -> None:
+    for stage, entry in read_graph(ROOT / DVC_YAML).items():
+        assert entry["cmd"] == f"exec python -m tasks.{stage}"
+        assert "$" not in entry["cmd"]

@@ -1,0 +1,122 @@
+"""Training that is killed, stopped, started twice or left alone ends in what an undisturbed run ends in, bit for bit."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.interrupted import ENDED, EPOCHS, GOES_ON, TinyRun, child_of, is_alive, kill
+
+FINISHED = (EPOCHS + 1, 0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[TinyRun, str]:
+    """A run and what comes of it."""
+    run = TinyRun(tmp_path_factory.mktemp("run"))
+    return run, run.complete()
+
+
+@pytest.fixture
+def run(undisturbed: tuple[TinyRun, str]) -> TinyRun:
+    undisturbed[0].forget()
+    return undisturbed[0]
+
+
+def test_five_sigkills_leave_no_trace(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    dice = random.Random(0)
+    for aim in ((1, 3), (1, 12), (2, 1), (2, 15), (3, 8)):
+        process = run.start()
+        run.wait_for(aim)
+        time.sleep(dice.uniform(0, 0.05))
+        kill(process, signal.SIGKILL)
+        assert run.join(process) == -signal.SIGKILL
+    assert run.complete() == undisturbed[1]
+    positions = [(int(epoch), int(step)) for epoch, step in GOES_ON.findall(run.log)]
+    assert len(positions) == 5
+    assert positions == sorted(positions)
+    assert positions[-1] >= (3, 8)
+
+
+def test_signals_put_the_work_away_and_not_a_step_is_lost(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    for number, code, aim in ((signal.SIGTERM, 143, (1, 5)), (signal.SIGINT, 130, (2, 5)), (signal.SIGHUP, 129, (3, 5))):
+        process = run.start()
+        run.wait_for(aim)
+        kill(process, number)
+        began = time.monotonic()
+        assert run.join(process) == code
+        assert time.monotonic() - began < 5
+    assert "Traceback" not in run.log
+    assert run.complete() == undisturbed[1]
+    assert len(ENDED.findall(run.log)) == 3
+    assert ENDED.findall(run.log) == GOES_ON.findall(run.log)
+
+
+def test_a_second_trainer_refuses_and_an_orphan_ends_itself(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    parent = run.start(with_parent=True)
+    run.wait_for((1, 1))
+    trainer = child_of(run)
+    os.kill(trainer, signal.SIGSTOP)  # so that it does not finish meanwhile
+    assert run.join(run.start()) == 1
+    assert f"train: process {trainer} on " in run.log
+    assert "is training this very run; wait until it has finished" in run.log
+    kill(parent, signal.SIGKILL)
+    os.kill(trainer, signal.SIGCONT)
+    began = time.monotonic()
+    while is_alive(trainer):
+        assert time.monotonic() - began < 5
+        time.sleep(0.01)
+    assert len(ENDED.findall(run.log)) == 1
+    assert run.complete() == undisturbed[1]
+
+
+def test_between_its_end_and_the_commit_nothing_is_trained_twice(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    assert run.complete() == undisturbed[1]
+    (run.folder / "models" / "resnet.keras").unlink()
+    (run.folder / "reports" / "history.csv").unlink()
+    assert run.complete() == undisturbed[1]
+    assert GOES_ON.findall(run.log) == [(str(FINISHED[0]), "0")]
+    assert run.log.count("epoch 3/3") == 1
+
+
+def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    process = run.start()
+    run.wait_for((2, 10))
+    kill(process, signal.SIGTERM)
+    run.join(process)
+    newest, before = sorted(run.checkpoints.glob("*/*.safetensors"), reverse=True)
+    flip(newest, 12345)
+    assert run.complete() == undisturbed[1]
+    assert f"train: the checkpoint {newest.relative_to(run.folder)} is damaged: " in run.log
+    epoch, step = before.name.split("-")[:2]
+    assert GOES_ON.findall(run.log) == [(str(int(epoch[1:])), str(int(step[1:])))]
+
+
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_a_longer_run_takes_over_where_the_shorter_ended(run: TinyRun) -> None:
+    try:
+        run.set(epochs="5", restarts="[3]")
+        from_scratch = run.complete()
+        assert GOES_ON.findall(run.log) == []
+        run.forget()
+        run.set(epochs="3", restarts="[]")
+        run.complete()
+        run.set(epochs="5", restarts="[3]")
+        assert run.complete() == from_scratch
+        assert GOES_ON.findall(run.log) == [("4", "0")]
+        assert rates(run) == pytest.approx([0.002, 0.001, 0.0, 0.001, 0.0], abs=4e-4)
+    finally:
+        run.set(epochs="3", restarts="[]")
+
+
+def rates(run: TinyRun) -> list[float]:
+    rows = (run.folder / "reports" / "history.csv").read_text().splitlines()[1:]
+    return [float(row.rpartition(",")[2]) for row in rows]
