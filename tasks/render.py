@@ -11,6 +11,7 @@ from pydantic import Field
 from resnet.errors import damaged_input, missing_input
 from resnet.files import replacing
 from tasks.history import COLUMNS
+from tasks.last_run import describe_last_run
 from tasks.look import look, read_data
 from tasks.model_card import write_model_card
 from tasks.params import Section
@@ -108,7 +109,7 @@ def render(
         model_summary=_read(model_summary_txt),
         data=summarise_data(data),
         parameters={"": {"seed": seed}} | {name: section.model_dump() for name, section in sections.items()},
-        hashes={f"{path.parent.name}/{path.name}": _md5(path) for path in (manifest_csv, index_csv, resnet_keras)},
+        hashes={f"{path.parent.name}/{path.name}": _md5(path) for path in (manifest_csv, index_csv)},
     )
     _draw(
         results,
@@ -131,6 +132,8 @@ def render(
         manifest_csv=manifest_csv,
     )
     print(f"render: {index_html} shows the results, {data_html} the data")
+    if run := describe_last_run():
+        print(f"render: last runs: {run}")
 
 
 def _draw(

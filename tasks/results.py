@@ -79,9 +79,9 @@ class Run:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All that the run was made with, by dotted names."""
+        """What decided the results, by dotted names."""
         found: dict[str, Any] = {}
-        for stage in self._stages.values():
+        for stage in self._deciding():
             for section in stage.get("params", {}).values():
                 found |= _flat(section)
         return found
@@ -89,8 +89,8 @@ class Run:
     @property
     def code(self) -> dict[str, str]:
         """The MD5 of each source file that decided the results."""
-        deps = [dep for stage in self._stages.values() for dep in stage.get("deps", [])]
-        return {dep["path"]: dep["md5"] for dep in deps if dep["path"].endswith((".py", ".html"))}
+        deps = [dep for stage in self._deciding() for dep in stage.get("deps", [])]
+        return {dep["path"]: dep["md5"] for dep in deps if dep["path"].endswith(".py")}
 
     @property
     def data(self) -> str:
@@ -120,6 +120,11 @@ class Run:
             if stage not in stages:
                 raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")
         return stages
+
+    def _deciding(self) -> list[dict[str, Any]]:
+        """The stages but for those that come after the figures and draw them."""
+        results = {out["path"] for out in self._stages["evaluate"]["outs"]}
+        return [stage for stage in self._stages.values() if not results & {dep["path"] for dep in stage.get("deps", [])}]
 
     def _images(self) -> str:
         return str(self._stages["ingest"]["outs"][0]["path"])

@@ -15,6 +15,8 @@ import pytest
 
 from tests.project import Project
 
+METRICS = ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
+
 
 def test_experiments_run_beside_the_work_tree(project: Project) -> None:
     project.run("dvc", "exp", "run", "--temp", "--name", "beside", "-S", "train.epochs=1", "-S", "train.weight_decay=1e-5")
@@ -37,6 +39,17 @@ def test_experiments_run_beside_the_work_tree(project: Project) -> None:
     assert rows["beside"]["params"]["params.yaml"]["data"]["train"]["weight_decay"] == 1e-5
     assert 0 < rows["beside"]["metrics"]["reports/metrics.json"]["data"]["accuracy"] < 1
     assert rows["queued"]["params"]["params.yaml"]["data"]["render"]["dpi"] == 50
+    assert list(rows["beside"]["metrics"]["reports/metrics.json"]["data"]) == METRICS
+    compared = project.run("python", "-m", "tasks.compare", "HEAD", "beside", "--html", "reports/compared.html").stdout
+    assert "second  beside (" in compared
+    assert "  train.epochs: 2 -> 1" in compared
+    assert "code that differs" not in compared
+    assert "train.weight_decay" in project.read("reports/compared.html")
+    (project.folder / "reports/compared.html").unlink()
+    passed = project.run("python", "-m", "tasks.gate", "--minimum-accuracy", "0.01", "--baseline", "HEAD").stdout
+    assert re.fullmatch(r"gate: passed: accuracy .+ is at least 0.01.\ngate: passed: against HEAD \(.+\n", passed)
+    failed = project.run("python", "-m", "tasks.gate", "--minimum-accuracy", "1", code=1)
+    assert failed.stdout.startswith("gate: FAILED: accuracy ")
 
 
 def test_an_experiment_in_the_work_tree_is_applied_to_it(project: Project) -> None:

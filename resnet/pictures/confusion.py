@@ -71,7 +71,7 @@ def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
     order = order_classes(counts)
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
     shares = _pool(_shares(counts))
-    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 9.0 if len(classes) <= MOST_IN_ORDER else 12.0))
+    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 12.0)) if len(classes) <= _MOST_NAMES else 8.0
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     few = len(classes) <= MOST_IN_ORDER
