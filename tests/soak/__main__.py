@@ -48,7 +48,8 @@ def run(row: Trial, share: float) -> tuple[str, bool]:
 def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> None:
     """Writes lines by their faults into the page, in an order; lines that are there already and not given stay."""
     text = path.read_text("utf-8") if path.exists() else ""
-    known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")} | lines
+    known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
+    known.update(lines)
     table = [known[fault] for fault in order if fault in known]
     minutes = sum(int(line.rstrip(" |").rpartition(" ")[2]) for line in table) / 60
     facts = machine()

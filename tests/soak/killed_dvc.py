@@ -28,8 +28,8 @@ def die(path: Path | None = None, share: float = 0.0) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def before(owner: Any, name: str, act: Callable[[Any], object]) -> None:
-    """Has something done before a method."""
+def before(owner: Any, name: str, act: Callable[[Any], None]) -> None:
+    """Has something done before a method, with what it is about."""
     original = getattr(owner, name)
 
     def method(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -42,28 +42,26 @@ def before(owner: Any, name: str, act: Callable[[Any], object]) -> None:
 def arm(point: str, stage: str) -> None:
     """Sets the trap."""
 
-    def of_the_stage(thing: Any) -> bool:
+    def is_of_the_stage(thing: Any) -> bool:
         return any(getattr(one, "name", None) == stage for one in (thing if isinstance(thing, list) else [thing]))
 
-    if point in ("saved", "committed"):
-        before(dvc.stage.PipelineStage, "save" if point == "saved" else "commit", lambda one: of_the_stage(one) and die())
-    elif point == "locked":
-        before(dvc.dvcfile.Lockfile, "dump_stages", lambda stages: of_the_stage(stages) and die())
-    elif point.endswith("-lock"):
+    def strike(thing: Any) -> None:
+        if is_of_the_stage(thing):
+            die(Path(".dvc/tmp/rwlock") if point.endswith("-rwlock") else None, 0.5 if point.startswith("torn") else 0.0)
+
+    if point.endswith("-lock"):
         original = dvc.dvcfile.Lockfile.dump_stages
 
         def dump_stages(self: Any, stages: Any, **options: Any) -> None:
             original(self, stages, **options)
-            if of_the_stage(stages):
+            if is_of_the_stage(stages):
                 die(Path("dvc.lock"), 0.6 if point.startswith("torn") else 0.0)
 
         dvc.dvcfile.Lockfile.dump_stages = dump_stages
+    elif point == "locked":
+        before(dvc.dvcfile.Lockfile, "dump_stages", strike)
     else:
-        before(
-            dvc.stage.PipelineStage,
-            "save",
-            lambda one: of_the_stage(one) and die(Path(".dvc/tmp/rwlock"), 0.5 if point.startswith("torn") else 0.0),
-        )
+        before(dvc.stage.PipelineStage, "commit" if point == "committed" else "save", strike)
 
 
 if __name__ == "__main__":

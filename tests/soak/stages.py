@@ -23,7 +23,6 @@ from tests.soak.trials import Trial, main
 
 _KILLED = [stage for stage in STAGES if stage != "train"]  # training has rows of its own
 _ROOM = 400 * 2**20  # of a file system to fill; a project with its cache and history takes 40 MB
-_SLACK = 64 * 2**10
 
 
 @contextmanager

@@ -23,7 +23,10 @@ OUTPUTS = {
     "build": ["models/initial.keras", "reports/model_summary.txt"],
     "train": ["models/resnet.keras", "reports/history.csv"],
     "evaluate": ["reports/metrics.json", "reports/predictions.csv", "reports/sample_images.npz"],
-    "render": [f"reports/{name}" for name in ("index.html", "data.html", "loss.png", "accuracy.png", "samples.png")],
+    "render": [
+        *("reports/index.html", "reports/data.html"),
+        *(f"reports/{name}.png" for name in ("loss", "accuracy", "confusion_matrix", "samples")),
+    ],
 }
 _KILLER = Path(__file__).with_name("killed_dvc.py")
 
