@@ -34,6 +34,7 @@ def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Sp
     Returns:
         The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     images, classes = {"digits": _digits, "letters": _letters}.get(name, lambda: _folder(Path(name)))()
     if half is not None:
         middle = len(classes) // 2
