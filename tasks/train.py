@@ -119,7 +119,7 @@ def train(
                 on_validation_step=keep,
                 on_epoch=on_epoch,
             )
-        save_model(model, resnet_keras)
+            save_model(model, resnet_keras)  # while the last checkpoint is written
     prune(home())
     return {
         "gpus": gpus,

@@ -57,9 +57,20 @@ class TinyRun:
             path.unlink(missing_ok=True)
         self._log.unlink(missing_ok=True)
 
-    def start(self, seconds: float = 0, *, with_parent: bool = False) -> ForkServerProcess:
-        """Starts training, with a checkpoint every so many seconds; with a parent in between that can be killed."""
-        return self._start(_parent if with_parent else _train, {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds)})
+    def start(
+        self, seconds: float = 0, *, with_parent: bool = False, stop_at: tuple[int, int] | None = None
+    ) -> ForkServerProcess:
+        """Starts training.
+
+        Args:
+            seconds: between checkpoints.
+            with_parent: puts a process in between that can be killed.
+            stop_at: the epoch and the step after which the process sends itself a SIGTERM.
+        """
+        environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds)}
+        if stop_at:
+            environment["STOP_AT"] = "{}-{}".format(*stop_at)
+        return self._start(_parent if with_parent else _train, environment)
 
     def _start(self, target: Callable[..., None], environment: dict[str, str] | None = None) -> ForkServerProcess:
         context = multiprocessing.get_context("forkserver")
@@ -125,7 +136,22 @@ def _train(folder: Path, log: Path, environment: dict[str, str]) -> None:
     from tasks.stage import main
 
     _enter(folder, log, environment)
+    if "STOP_AT" in environment:
+        _stop_at(*map(int, environment["STOP_AT"].split("-")))
     sys.exit(main("train"))
+
+
+def _stop_at(epoch: int, step: int) -> None:
+    from tasks.resuming import Keeper
+
+    real = Keeper.__call__
+
+    def keep(self: Keeper) -> None:
+        if (self._state.epoch, self._state.step) == (epoch, step):
+            os.kill(os.getpid(), signal.SIGTERM)
+        real(self)
+
+    Keeper.__call__ = keep  # type: ignore[method-assign]
 
 
 def _parent(folder: Path, log: Path, environment: dict[str, str]) -> None:
