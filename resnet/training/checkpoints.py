@@ -9,7 +9,6 @@ A run's folder keeps its last `KEPT`; a damaged one is left out for the one befo
 
 import hashlib
 import json
-import math
 import re
 import struct
 import time
@@ -21,7 +20,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from resnet.errors import UserError
 from resnet.files import replacing
@@ -65,7 +63,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     Raises:
         UserError: the disk is full.
     """
-    if not all(_is_finite(array) for array in snapshot.arrays.values()):
+    if not all(np.isfinite(array).all() for array in snapshot.arrays.values()):
         return False
     parts = _encode(snapshot)
     digest = hashlib.sha256()
@@ -77,13 +75,6 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     for old in list_checkpoints(folder)[KEPT:]:
         old.path.unlink()
     return True
-
-
-def _is_finite(array: npt.NDArray[Any]) -> bool:
-    flat = array.reshape(-1)
-    with np.errstate(all="ignore"):
-        # One pass without a copy. Large numbers overflow, though, and have to be looked at.
-        return math.isfinite(float(np.dot(flat, flat))) or bool(np.isfinite(flat).all())
 
 
 def read_newest(folder: Path, say: Callable[[str], None]) -> Snapshot | None:
