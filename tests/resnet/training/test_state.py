@@ -85,9 +85,7 @@ def test_a_run_that_comes_to_infinity_keeps_its_last_good_state(splits: tuple[Sp
     folder = tmp_path / "checkpoints"
     with CheckpointWriter(folder, one.state, seconds=0) as writer:
         write_checkpoint(folder, one.state.snapshot())
-        with pytest.raises(
-            UserError, match=r"at step [23] of 3 in epoch 1, where the learning rate was 1e\+30; the same command"
-        ):
+        with pytest.raises(UserError, match=r"at step [23] of 3 in epoch 1, where the learning rate was 1e\+30; the same"):
             one.fit(*splits, epochs=1, batch_size=BATCH, seed=3, on_step=lambda _: keep(writer))
     kept = read_newest(folder, print)
     assert kept is not None
