@@ -72,7 +72,7 @@ def stop(run: TinyRun, expected: str, dice: random.Random) -> None:
 
 def orphan(run: TinyRun, expected: str, dice: random.Random) -> None:
     """SIGKILL to the parent, and another start at once: the two must not both work."""
-    parent = run.start(with_parent=True)
+    parent = run.start(with_parent=True, pause=0.05)
     run.wait_for((1, 1))
     time.sleep(dice.uniform(0, 0.5))
     trainer = child_of(run)
