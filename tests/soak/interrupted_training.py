@@ -1,8 +1,10 @@
 """Training is killed, stopped, orphaned and started too often, many times at random: rows of `docs/survival.md`."""
 
+import atexit
 import os
 import random
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -21,7 +23,9 @@ _LIMIT = 10.0  # in which a signal has to end it
 @cache
 def undisturbed() -> tuple[TinyRun, str]:
     """A run and what comes of it."""
-    run = TinyRun(Path(tempfile.mkdtemp()))
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    run = TinyRun(folder)
     return run, run.complete()
 
 
