@@ -151,8 +151,8 @@ def _open(folder: Path) -> int:
         return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UserError(
-            f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space or "
-            "give yourself the right to write there."
+            f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space, "
+            "or give yourself the right to write there."
         ) from error
 
 
