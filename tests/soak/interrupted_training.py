@@ -86,6 +86,7 @@ def orphan(run: TinyRun, expected: str, dice: random.Random) -> None:
     while is_alive(trainer):
         assert time.monotonic() - began < _LIMIT, "the orphan lives on"
         time.sleep(0.01)
+    assert "train: ended by SIGTERM" in run.log, "the orphan went on to its end"
     code = run.join(second)
     refused = f"train: process {trainer} on " in run.log
     assert (code == 1) == refused, f"the second ended with {code}"
