@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from resnet.errors import UserError
-from tasks.fingerprint import Facts, differences
+from tasks.fingerprint import Facts, differences, fingerprint
 from tasks.graph import DVC_YAML, read_graph
 from tasks.params import PARAMS_YAML, load_params
 from tasks.resuming import decisive, sources
@@ -47,7 +47,8 @@ def _list() -> None:
     now, params = _now()
     for run in runs:
         current = _with_machine(now, run.facts)
-        ours = [source.folder.name for source in sources(Run(run.folder, current), params)]
+        next_run = Run(run.folder.with_name(fingerprint(current)), current)
+        ours = [source.folder.name for source in sources(next_run, params)]
         when = datetime.fromtimestamp(run.used).astimezone().isoformat(sep=" ", timespec="minutes")
         print(f"{run.folder.name}  {when}  {_place(run)}, {run.size / 1e6:.1f} MB; {_relation(run, current, ours)}")
 

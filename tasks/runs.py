@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,19 @@ class Run:
     @property
     def used(self) -> float:
         """When it was last worked on, in seconds since 1970."""
-        return max((path.stat().st_mtime for path in (self.folder, *self.folder.iterdir())), default=0.0)
+        return max((status.st_mtime for status in self._files()), default=0.0)
 
     @property
     def size(self) -> int:
         """Of all its files, in bytes."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+        return sum(status.st_size for status in self._files())
+
+    def _files(self) -> list[os.stat_result]:
+        found = []
+        for path in self.folder.glob("*"):
+            with suppress(FileNotFoundError):  # another process writes or removes here
+                found.append(path.stat())
+        return found
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -120,7 +127,8 @@ def claimed(folder: Path) -> Iterator[None]:
         if not _is_there(descriptor, folder):
             raise UserError(f"the checkpoints in {folder} have just been removed by another process; start again.")
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
+        with suppress(OSError):  # on a full disk a process that is refused is told no name
+            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
         yield
     finally:
         os.close(descriptor)
@@ -138,8 +146,14 @@ def _try(descriptor: int) -> bool:
 
 
 def _open(folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space, "
+            "or give yourself the right to write there."
+        ) from error
 
 
 def _holder(descriptor: int) -> str:
@@ -164,7 +178,7 @@ def remove_run(run: Run) -> None:
         UserError: a process is at it.
     """
     with claimed(run.folder):
-        shutil.rmtree(run.folder)
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def prune(folder: Path) -> None:

@@ -155,9 +155,9 @@ def train(
                 on_validation_step=keep,
                 on_epoch=on_epoch,
             )
+            save_model(model, resnet_keras)  # while the last checkpoint is written
         if len(trainer.state.history) < params.epochs:
             print(f"train: ended after epoch {len(trainer.state.history)} of {params.epochs}, as patience or budget have it")
-        save_model(model, resnet_keras)
     prune(home())
     return {
         "gpus": gpus,

@@ -38,7 +38,7 @@ def make(folder: Path, *, epochs: int, at: int, number: int = 0, days: float = 0
     with begun(folder, {"train.epochs": epochs, "number": number}) as run:
         write_checkpoint(run.folder, Snapshot({"a": np.zeros(1, np.float32)}, {"epoch": at, "step": 0}))
     then = time.time() - days * 86400
-    for path in (*run.folder.iterdir(), run.folder):
+    for path in run.folder.iterdir():
         os.utime(path, (then, then))
     return run
 
@@ -82,7 +82,7 @@ def test_a_run_that_a_process_is_at_is_not_pruned(tmp_path: Path) -> None:
     forgotten = make(tmp_path, epochs=3, at=3, days=15)
     with begun(tmp_path, forgotten.facts):
         then = time.time() - 15 * 86400
-        for path in (*forgotten.folder.iterdir(), forgotten.folder):
+        for path in forgotten.folder.iterdir():
             os.utime(path, (then, then))
         prune(tmp_path)
         assert forgotten.newest is not None
@@ -158,7 +158,7 @@ def test_a_longer_run_begins_with_the_shorter_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf"])
 def test_the_time_between_checkpoints_is_a_number(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert checkpoint_seconds() == 60
+    assert checkpoint_seconds() == 120
     monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_SECONDS", value)
     with pytest.raises(UserError, match="TRAIN_RESNET_CHECKPOINT_SECONDS must be a number of seconds"):
         checkpoint_seconds()

@@ -17,7 +17,7 @@ from resnet.training.state import Snapshot
 
 
 def snapshot(epoch: int = 1, step: int = 0, value: float = 0.5) -> Snapshot:
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "model/00000": np.full((3, 2), value, np.float32),
         "model/00001": np.asarray(np.float32(1e-45)),  # no dimensions, and the least number that there is
         "optimizer/00000": np.asarray(np.int64(2**40 + step)),

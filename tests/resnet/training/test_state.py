@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from resnet.data.arrays import Split
+from resnet.errors import UserError
 from resnet.model import ResNet
 from resnet.training.augmentation import Augmentation
+from resnet.training.checkpoints import CheckpointWriter, read_newest, write_checkpoint
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer, warmup_cosine
 from resnet.training.state import Snapshot
@@ -17,10 +20,10 @@ from resnet.training.state import Snapshot
 EPOCHS, STEPS, BATCH = 2, 3, 8
 
 
-def trainer(width: int = 4) -> Trainer:
+def trainer(width: int = 4, rate: float | None = None) -> Trainer:
     keras.utils.set_random_seed(0)
     model = ResNet((32, 32, 3), 2, blocks=(1,), width=width, zero_init_last_gamma=False)
-    schedule = warmup_cosine(0.01, EPOCHS * STEPS, 1)
+    schedule = rate or warmup_cosine(0.01, EPOCHS * STEPS, 1)
     optimizer = make_optimizer("adam", schedule, 0.9, 0.0, model.trainable_variables)
     return Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.2), label_smoothing=0.1, l2=1e-3)
 
@@ -75,6 +78,22 @@ def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(splits: tuple[Split, Sp
 def stop(one: Trainer, copies: list[Snapshot]) -> None:
     copies.append(one.state.snapshot())
     raise KeyboardInterrupt
+
+
+def test_a_run_that_comes_to_infinity_keeps_its_last_good_state(splits: tuple[Split, Split], tmp_path: Path) -> None:
+    one = trainer(rate=1e30)
+    folder = tmp_path / "checkpoints"
+    with CheckpointWriter(folder, one.state, seconds=0) as writer:
+        write_checkpoint(folder, one.state.snapshot())
+        with pytest.raises(UserError, match=r"at step [23] of 3 in epoch 1, where the learning rate was 1e\+30; the same"):
+            one.fit(*splits, epochs=1, batch_size=BATCH, seed=3, on_step=lambda _: keep(writer))
+    kept = read_newest(folder, print)
+    assert kept is not None
+    assert all(np.isfinite(array).all() for array in kept.arrays.values())
+
+
+def keep(writer: CheckpointWriter) -> None:
+    writer.write()
 
 
 def test_a_snapshot_of_another_network_is_refused() -> None:
