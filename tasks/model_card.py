@@ -41,10 +41,15 @@ def write_model_card(
         history=history,
         predictions=predictions,
         data=DataFacts(
-            images=index["split"].value_counts().to_dict(),
-            formats=manifest["format"].value_counts().to_dict(),
-            flags=manifest["flags"].str.split(";").explode().value_counts().to_dict(),
+            images=_counts(index["split"]),
+            formats=_counts(manifest["format"]),
+            flags=_counts(manifest["flags"].str.split(";").explode()),
         ),
     )
     with replacing(path) as partial:
         partial.write_text(card, encoding="utf-8")
+
+
+def _counts(column: "pd.Series[str]") -> dict[str, int]:
+    """How often each text is there, the most frequent first."""
+    return {str(text): int(count) for text, count in column.value_counts().items()}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -127,9 +128,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        formats, "FORMATS", {"onnx": FORMATS["savedmodel"].__class__("", ("no_such_package",), *[lambda *_: None] * 2)}
-    )
+    monkeypatch.setattr(formats, "FORMATS", {"onnx": replace(FORMATS["savedmodel"], packages=("no_such_package",))})
     with pytest.raises(UserError, match=r"exporting to onnx needs no_such_package, .* pip install 'train-resnet\[export\]'"):
         require_packages("onnx")
 
