@@ -45,6 +45,7 @@ def look(root: str, stage: str) -> dict[str, Any]:
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError
     from dvc.stage.serialize import to_single_stage_lockfile
+    from dvc_data.hashfile.hash_info import HashInfo
 
     _lines.setLevel(logging.WARNING)  # a dry restore says that it restores
     try:
@@ -57,6 +58,8 @@ def look(root: str, stage: str) -> dict[str, Any]:
             except DvcException:  # a dependency is missing: the stage will say so itself
                 return {"unchanged": False, "restorable": False, "key": None}
             inputs = {key: value for key, value in to_single_stage_lockfile(entry).items() if key != "outs"}
+            for out in entry.outs:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+                out.hash_info = HashInfo()
             try:
                 repo.stage_cache.restore(entry, dry=True)
             except RunCacheNotFoundError:

@@ -126,7 +126,7 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame") -> Itera
 
 
 def _training(history: "pd.DataFrame") -> Iterator[str]:
-    best = history.iloc[int(history["val_loss"].argmin())]
+    best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     yield "## Training"
     yield ""
     yield f"{len(history):,} epochs from random weights unless `params.yaml` of the same commit, which has all settings, says"

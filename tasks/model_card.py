@@ -1,6 +1,7 @@
 """Writes `reports/model_card.md` for the stage `render`: what whoever gets the model without the project should know."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,9 +42,9 @@ def write_model_card(
         history=history,
         predictions=predictions,
         data=DataFacts(
-            images=_counts(index["split"]),
-            formats=_counts(manifest["format"]),
-            flags=_counts(manifest["flags"].str.split(";").explode()),
+            images=Counter(index["split"]),
+            formats=Counter(manifest["format"]),
+            flags=Counter(flag for flags in manifest["flags"] for flag in flags.split(";")),
         ),
     )
     with replacing(path) as partial:

@@ -8,7 +8,7 @@ has room: a signature of the SavedModel, the metadata of ONNX, and a member `cla
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def describe(made: Classifier) -> str:
     )
 
 
-FORMATS: Mapping[str, Format] = {
+FORMATS: dict[str, Format] = {
     "savedmodel": Format("-savedmodel", (), _write_savedmodel, _load_savedmodel),
     "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), _write_onnx, _load_onnx),
     "litert": Format(".tflite", ("ai_edge_litert",), _write_litert, _load_litert),

@@ -60,7 +60,9 @@ def test_a_stage_runs_once_and_then_is_unchanged_or_restored(repository: Path) -
         assert dvc.request("reproduce", root=root, stage="s", environment={}) == {"ran": False}
         assert (repository / "out").read_text() == "out"
         write_program(repository, "# otherwise")
-        assert dvc.request("look", root=root, stage="s")["key"] != seen["key"]
+        otherwise = dvc.request("look", root=root, stage="s")
+        assert otherwise["key"] != seen["key"]
+        assert not otherwise["restorable"]
 
 
 def test_lines_come_as_they_are_printed(repository: Path) -> None:

@@ -1,12 +1,12 @@
 """Exports against the model that they were made of."""
 
+import dataclasses
 import io
 import json
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,7 +17,6 @@ from PIL import Image
 
 from resnet.data.images import resize_and_crop
 from resnet.errors import UserError
-from resnet.export import formats
 from resnet.export.agreement import compare
 from resnet.export.classifier import Classifier
 from resnet.export.formats import FORMATS, load_encoded, require_packages
@@ -128,7 +127,7 @@ sys.meta_path.insert(0, Blocked())
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "FORMATS", {"onnx": replace(FORMATS["savedmodel"], packages=("no_such_package",))})
+    monkeypatch.setitem(FORMATS, "onnx", dataclasses.replace(FORMATS["onnx"], packages=("no_such_package",)))
     with pytest.raises(UserError, match=r"exporting to onnx needs no_such_package, .* pip install 'train-resnet\[export\]'"):
         require_packages("onnx")
 
