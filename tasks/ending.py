@@ -27,6 +27,10 @@ def _raise(number: signal.Signals) -> None:
     raise EndedError(number)
 
 
+def _note(number: signal.Signals) -> None:
+    """Leaves it to who asks."""
+
+
 _react: Callable[[signal.Signals], None] = _raise
 _received: signal.Signals | None = None
 
@@ -55,11 +59,20 @@ def endable() -> Iterator[None]:
 def noted() -> Iterator[Callable[[], signal.Signals | None]]:
     """While the block lasts, a signal is noted; yields a function that says which has come.
 
+    Until that is called for the first time there is no work to put away, and a signal ends the process on the spot: the first
+    step of training is compiled for many seconds.
+
     Raises:
         EndedError: one was noted, and the block came to its end nevertheless.
     """
-    with _reacting(lambda number: None):
-        yield lambda: _received
+
+    def received() -> signal.Signals | None:
+        global _react  # noqa: PLW0603 - as above
+        _react = _note
+        return _received
+
+    with at_once():
+        yield received
     if _received is not None:
         raise EndedError(_received)
 

@@ -15,7 +15,9 @@ from tests.imports import ROOT
 WAITS = """
 import time
 from tasks.ending import at_once, endable, noted
-with endable(), {block}:
+with endable(), {block} as received:
+    if received:
+        received()
     print("ready", flush=True)
     end = time.monotonic() + 30
     while time.monotonic() < end:
