@@ -184,7 +184,7 @@ def _count_in_row(channels: int, kernels: tuple[tuple[int, int], ...]) -> int:
 
 def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> None:
     """Raises `UserError` unless the HDF5 has plain numbers in plain places, enough of them for the network and no more."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     least = 4 * count_weights(config)
     if least > len(content):

@@ -5,7 +5,7 @@ import re
 import zipfile
 from pathlib import Path
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 import numpy as np
 import pytest
