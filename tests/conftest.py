@@ -29,16 +29,16 @@ def write_split(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def separable(tmp_path: Path) -> Callable[[str, int], Split]:
+def separable(tmp_path: Path) -> Callable[..., Split]:
     """A split of two classes that can be told apart: dark and bright images with some noise."""
 
-    def make(name: str, images: int) -> Split:
+    def make(name: str, images: int, swapped: bool = False) -> Split:
         generator = np.random.default_rng(len(name))
         with SplitWriter(tmp_path / name, images, 32) as writer:
             for number in range(images):
                 level = 60 if number % 2 else 190
                 noise = generator.integers(-40, 40, (32, 32, 3))
-                writer.add((level + noise).astype(np.uint8), number % 2)
+                writer.add((level + noise).astype(np.uint8), (number + swapped) % 2)
         return Split(tmp_path / name, 2)
 
     return make

@@ -100,6 +100,17 @@ CHANGES: dict[str, Any] = {
     "label_smoothing": 0.21,
     "shift": 0.16,
     "flip": False,
+    "class_weights": "balanced",
+    "crop": 0.51,
+    "trivial_augment": True,
+    "mixup": 0.21,
+    "cutmix": 1.1,
+    "ema": 0.91,
+    "accumulate": 2,
+    "freeze_epochs": 1,
+    "unfrozen_rate": 0.11,
+    "patience": 3,
+    "budget_minutes": 1.1,
 }
 
 
