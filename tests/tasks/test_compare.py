@@ -99,7 +99,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("grown", ANSWERS, {"pixels": {"training image": "1"}}),
             ("second", second, {"epochs": 5}),
         ):
-            write_run(answers, **options)  # type: ignore[arg-type]
+            write_run(answers, **options)
             commit(tag)
     return folder
 
