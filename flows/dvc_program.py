@@ -53,13 +53,15 @@ def look(root: str, stage: str) -> dict[str, Any]:
             if not repo.status([stage]):
                 return {"unchanged": True, "restorable": True, "key": None}
             entry = repo.stage.load_one(name=stage)
+            same = not entry.changed_stage() and entry.deps_cached()
             try:
                 entry.save_deps()
             except DvcException:  # a dependency is missing: the stage will say so itself
                 return {"unchanged": False, "restorable": False, "key": None}
             inputs = {key: value for key, value in to_single_stage_lockfile(entry).items() if key != "outs"}
-            for out in entry.outs:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
-                out.hash_info = HashInfo()
+            if not same:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+                for out in entry.outs:
+                    out.hash_info = HashInfo()
             try:
                 repo.stage_cache.restore(entry, dry=True)
             except RunCacheNotFoundError:

@@ -50,6 +50,8 @@ def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
+    # By itself it leaves `null` out.
+    yaml.representer.add_representer(type(None), lambda made, _: made.represent_scalar("tag:yaml.org,2002:null", "null"))
     tree = yaml.load(path)
     for name, new in overrides.items():
         *sections, key = name.split(".")

@@ -25,6 +25,7 @@ class FakeWorkspace:
     def __init__(self, *seen: tuple[bool, bool], ran: bool = True, lines: tuple[str, ...] = (), error: str = "") -> None:
         self.seen, self.ran, self.lines, self.error = list(seen), ran, lines, error
         self.asked: list[Any] = []
+        self.home = Path("home")
         self.busy = len(seen) > 1
 
     def look(self, stage: str) -> dict[str, Any]:
@@ -71,13 +72,13 @@ def test_what_is_unchanged_is_cached_and_nothing_is_asked_for() -> None:
 def test_what_runs_takes_its_lock_and_a_slot() -> None:
     workspace = FakeWorkspace((False, False))
     assert bring(workspace).name == "Completed"
-    assert workspace.asked == ["lock train-0123456789abcdef", {"CUDA_VISIBLE_DEVICES": "7"}]
+    assert workspace.asked == ["lock train-0123456789abcdef", {"DVC_ROOT": "home", "CUDA_VISIBLE_DEVICES": "7"}]
 
 
 def test_what_is_restored_takes_no_slot() -> None:
     workspace = FakeWorkspace((False, True), ran=False)
     assert bring(workspace).name == "Cached"
-    assert workspace.asked[1] == {}
+    assert workspace.asked[1] == {"DVC_ROOT": "home"}
 
 
 def test_what_another_run_did_meanwhile_is_not_done_again() -> None:
