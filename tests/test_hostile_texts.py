@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,11 +126,34 @@ def write_results(folder: Path) -> None:
         for row, other in zip(test, [*test[1:], test[0]], strict=True):
             writer.writerow([row["path"], row["label"], other["label"], "0.9"])
     (reports / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2,0.5,2,0.4,0.01\n")
-    figures = {"accuracy": 0.5, "accuracy_low": 0.1, "accuracy_high": 0.9, "loss": 1.0, "macro_f1": 0.5, "images": len(test)}
+    figures = {
+        "accuracy": 0.5,
+        "accuracy_low": 0.1,
+        "accuracy_high": 0.9,
+        "macro_f1": 0.5,
+        "calibration_error": 0.1,
+        "loss": 1.0,
+    }
     (reports / "metrics.json").write_text(json.dumps(figures))
+    provenance = {"model_md5": "0a", "saved_by_keras": "3", "precision": "float32", "versions": {}}
+    details = {"images": len(test), "classes": 2, "calibration_error_by_chance": 0.5, "heat_maps_of_layer": "x"}
+    (reports / "evaluation.json").write_text(json.dumps(details | {"provenance": provenance}))
+    (reports / "gate.json").write_text('{"passed": true, "checks": []}')
+    classes = json.loads((folder / "data/prepared/classes.json").read_text("utf-8"))
+    with (reports / "per_class.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["label", "support", "predicted", "precision", "recall", "recall_low", "recall_high", "f1"])
+        writer.writerows([label, 1, 1, 0.5, 0.5, 0.1, 0.9, 0.5] for label in classes)
+    header = "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high"
+    (reports / "calibration.csv").write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
     (reports / "model_summary.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     rows = np.arange(min(32, len(test)))
-    np.savez(reports / "sample_images.npz", rows=rows, images=np.zeros((len(rows), 8, 8, 3), np.uint8))
+    pictures, maps = np.zeros((len(rows), 8, 8, 3), np.uint8), np.zeros((len(rows), 4, 4), np.uint8)
+    np.savez(reports / "sample_images.npz", rows=rows, images=pictures, heat_maps=maps)
+    (folder / "models").mkdir(exist_ok=True)
+    config = {"class_names": classes, "input_shape": [8, 8, 3]}
+    with zipfile.ZipFile(folder / "models/resnet.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps({"registered_name": "resnet>ResNet", "config": config}))
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -204,7 +204,7 @@ def test_a_signal_ends_everything(project: QuickProject, number: signal.Signals)
     run = project.start("python", "-m", "flows.train_resnet", "--set", f"train.epochs={2000 + number}")
     wait_for(lambda: project.noted("begin") > trained)
     run.send_signal(number)
-    run.wait(30)
+    run.wait(60)
     wait_for(lambda: project.processes() == [], 25)
     assert project.tree() == before
     if number == signal.SIGKILL:
