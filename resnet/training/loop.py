@@ -84,6 +84,7 @@ class Trainer:
         self.patience = patience
         self.budget = budget
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
         self.train_loss = keras.metrics.Mean(name="train_loss")
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
         self.test_loss = keras.metrics.Mean(name="test_loss")
@@ -96,7 +97,8 @@ class Trainer:
             average=self.average.variables if self.average else [],
         )
 
-    @tf.function
+    # Without AutoGraph: there is no Python to convert, and to look for it took a third of the tracing.
+    @tf.function(autograph=False)
     def train_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Learns from one batch.
 
@@ -110,7 +112,7 @@ class Trainer:
         """
         return self._learn(images, labels, draws, self.model.trainable_variables, training=True)
 
-    @tf.function
+    @tf.function(autograph=False)
     def head_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """As `train_step`, but for the last layer alone. Batch normalisation keeps its statistics and normalises by them."""
         return self._learn(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
@@ -127,7 +129,7 @@ class Trainer:
                 gradient + l2 * variable if is_decayed(variable) else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
-        if not isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):  # which sees to that itself
+        if self._may_hide_nan:
             cross_entropy = _unless_lost(cross_entropy, [*gradients, *variables])
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         self.optimizer.apply(gradients, variables)
@@ -162,10 +164,11 @@ class Trainer:
         self.train_accuracy.update_state(batch.main_labels, logits)
         return cross_entropy, tape.gradient(learned, variables)
 
-    @tf.function(reduce_retracing=True)
+    # One signature for batches of any number of images: the last one, which is smaller, would be traced anew.
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,) * 4, tf.uint8), tf.TensorSpec((None,), tf.uint16)])
     def test_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
         """Adds a batch of images (batch, height, width, 3) uint8 and labels (batch,) uint16 to the test metrics."""
-        images = normalise(images)
+        images = normalise(tf.ensure_shape(images, self.model.input_shape))
         logits = self.average(images) if self.average else self.model(images, training=False)
         self.test_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
         self.test_accuracy.update_state(labels, logits)
@@ -290,5 +293,5 @@ def _unless_lost(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable])
     In bfloat16 a NaN may not come through to the loss (`resnet.layers.ReLU`). It does come through to these gradients, each of
     which is a sum over all pixels of a channel; there are few of them.
     """
-    total = tf.add_n([tf.reduce_sum(one) for one in numbers if len(one.shape) == 1])
+    total = tf.reduce_sum(tf.concat([one for one in numbers if len(one.shape) == 1], axis=0))
     return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

@@ -90,24 +90,33 @@ class FusedAdam(keras.optimizers.Adam):
 
     head_steps: int = 0
 
-    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
-        """Updates one variable (float32) and its moments in place."""
-        index = self._get_variable_index(variable)
+    def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> tf.Tensor:
+        """Updates variables (float32) and their moments in place; returns the number of steps."""
         count = tf.convert_to_tensor(self.iterations)
         if self.head_steps:
             count = tf.where(count < self.head_steps, count, count - self.head_steps)
         step = tf.cast(count + 1, tf.float32)
+        betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        # Made here once, not for each of 161 variables.
+        self._scalars = {
+            "beta1_power": tf.pow(betas[0], step),
+            "beta2_power": tf.pow(betas[1], step),
+            "beta1": betas[0],
+            "beta2": betas[1],
+            "epsilon": tf.constant(self.epsilon),
+        }
+        return super().apply(grads, trainable_variables)
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Updates one variable and its moments."""
+        index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
             v=self._velocities[index].value.handle,
-            beta1_power=tf.pow(self.beta_1, step),
-            beta2_power=tf.pow(self.beta_2, step),
             lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
             grad=gradient,
+            **self._scalars,
         )
 
 

@@ -107,14 +107,19 @@ def test_pointwise_convolution_is_that_of_keras(strides: int, use_bias: bool) ->
         ((2, 2), 3, 2, "same", True),
         ((1, 2), 3, 2, "same", True),
         ((2, 3), 5, 3, "same", True),
-        ((2, 2), 3, 1, "same", False),
-        ((3, 3), 3, 2, "same", False),
-        ((4, 4), 3, 4, "same", False),
+        ((2, 2), 3, 1, "same", True),
+        ((2, 2), 5, 1, "same", True),
+        ((3, 3), 3, 2, "same", True),
+        ((4, 4), 3, 2, "same", True),
+        ((4, 4), 3, 4, "same", True),
+        ((1, 4), 4, 1, "same", True),
+        ((1, 5), 3, 1, "same", False),
+        ((5, 3), 3, 2, "same", False),
         ((3, 3), 3, 3, "valid", False),
         ((5, 7), 3, 2, "valid", False),
     ],
 )
-def test_convolution_is_that_of_keras_also_where_it_sees_the_whole_image(
+def test_convolution_is_that_of_keras_also_where_few_pixels_come_out(
     size: tuple[int, int], kernel: int, strides: int, padding: str, product: bool
 ) -> None:
     images = IMAGES[:, : size[0], : size[1]]
