@@ -1,7 +1,7 @@
 """What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
 
     python -m benchmarks.recipes run digits --json digits.json         # or letters, mnist, or a folder of class folders
-    python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of other classes
+    python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of the other classes
     python -m benchmarks.recipes table *.json
 
 Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained for the same number of
@@ -98,12 +98,15 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of networks of half of the classes, from random weights and from those of a network of the other half."""
+    """Rows of networks from random weights, and from those of a network of other data or of the other half of the classes."""
     from resnet.saving import save_model
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        first, second = (open_data(arguments.data, Path(folder) / str(half), half=half) for half in (0, 1))
+        if arguments.source:
+            first, second = (open_data(name, Path(folder) / name) for name in (arguments.source, arguments.data))
+        else:
+            first, second = (open_data(arguments.data, Path(folder) / str(half), half=half) for half in (0, 1))
         for seed in arguments.seeds:
             path = Path(folder) / "first.keras"
             options: dict[str, Any] = {"seed": seed, "width": arguments.width}
@@ -111,7 +114,7 @@ def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             save_model(model, path)
             for part, weights, changes in (
                 ("random weights", "random", {}),
-                ("weights of the other half", str(path), {}),
+                (f"weights of {arguments.source or 'the other half'}", str(path), {}),
                 ("the same, head alone for 2 epochs", str(path), {"freeze_epochs": 2, "unfrozen_rate": 0.5}),
             ):
                 _, figures = train(*second, changes, epochs=arguments.epochs, weights=weights, **options)
@@ -177,6 +180,7 @@ def main() -> int:
         one.add_argument("--json", type=Path, help="file for all figures")
     kinds.choices["run"].add_argument("--parts", nargs="+", choices=list(PARTS))
     kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="of the network that is learned from")
+    kinds.choices["transfer"].add_argument("--source", help="data to learn from first, instead of half of the classes")
     kinds.add_parser("table").add_argument("files", type=Path, nargs="+")
     arguments = parser.parse_args()
     if arguments.kind == "table":
