@@ -104,9 +104,10 @@ def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         if arguments.source:
-            first, second = (open_data(name, Path(folder) / name) for name in (arguments.source, arguments.data))
+            wanted = [(arguments.source, None), (arguments.data, None)]
         else:
-            first, second = (open_data(arguments.data, Path(folder) / str(half), half=half) for half in (0, 1))
+            wanted = [(arguments.data, 0), (arguments.data, 1)]
+        first, second = (open_data(name, Path(folder) / str(place), half) for place, (name, half) in enumerate(wanted))
         for seed in arguments.seeds:
             path = Path(folder) / "first.keras"
             options: dict[str, Any] = {"seed": seed, "width": arguments.width}
