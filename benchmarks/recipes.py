@@ -103,10 +103,9 @@ def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        wanted: list[tuple[str, int | None]] = [(arguments.data, 0), (arguments.data, 1)]
         if arguments.source:
             wanted = [(arguments.source, None), (arguments.data, None)]
-        else:
-            wanted = [(arguments.data, 0), (arguments.data, 1)]
         first, second = (open_data(name, Path(folder) / str(place), half) for place, (name, half) in enumerate(wanted))
         for seed in arguments.seeds:
             path = Path(folder) / "first.keras"
