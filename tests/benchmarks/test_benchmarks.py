@@ -20,6 +20,7 @@ TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
         ("training", [*TINY, "--seconds", "0", "--peers", "ours-bare"], {"ours", "ours-bare"}),
         ("inference", [*TINY, "--seconds", "0", "--peers"], {"ours"}),
         ("input", TINY, {"ours"}),
+        ("checkpoints", [*TINY, "--seconds", "0"], {"ours"}),
     ],
 )
 def test_it_runs(module: str, options: list[str], contenders: set[str], tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""What checkpoints take from training: the same steps with one being written and without, in turns.
+
+    python -m benchmarks.checkpoints --size 224 --batch 32
+    python -m benchmarks.checkpoints --size 32 --batch 32
+
+The share is of the time between two checkpoints of the `train` stage.
+"""
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.command import parser, report
+from benchmarks.contenders import compare, serve, summarise
+from benchmarks.training import make_trainer
+
+
+def writing(size: int, batch: int, seconds: float) -> None:
+    """Serves what a checkpoint costs: steps for `seconds` with one, less as many without."""
+    trainer = make_trainer("ours", size)
+    import numpy as np
+
+    from resnet.training.checkpoints import CheckpointWriter
+    from tasks.resuming import checkpoint_seconds
+
+    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    labels = np.zeros(batch, np.uint16)
+    draws = trainer.augmentation.draw(batch, 0, 1)
+    trainer.state.best = trainer.model.get_weights()  # as after the first epoch
+
+    def timed(steps: int) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            float(trainer.train_step(images, labels, draws)[0])
+        return time.perf_counter() - began
+
+    timed(2)
+    steps = max(2, math.ceil(seconds / (timed(3) / 3)))
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+
+        def turn() -> dict[str, float]:
+            without = timed(steps)
+            began = time.perf_counter()
+            with CheckpointWriter(Path(folder), trainer.state, math.inf) as writer:
+                writer.begin()
+                timed(steps)
+            cost = time.perf_counter() - began - without
+            return {"seconds_a_checkpoint": cost, "percent_of_time": 100 * cost / checkpoint_seconds()}
+
+        turn()
+        serve(turn)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measures at one size; see `parser`."""
+    options = ["--size", str(arguments.size), "--batch", str(arguments.batch), "--seconds", str(arguments.seconds)]
+    rounds = compare("benchmarks.checkpoints", ["ours"], options, arguments.rounds)
+    rows = [row for figure in ("seconds_a_checkpoint", "percent_of_time") for row in summarise(rounds, figure, "ours")]
+    title = f"Checkpoints, {arguments.size} px, batch {arguments.batch}"
+    command = f"python -m benchmarks.checkpoints {' '.join(options)}"
+    report(title, command, rows, rounds=rounds, first="ours", path=arguments.json)
+    return 0 if rounds else 1
+
+
+def main() -> int:
+    """Parses the command line, then measures, or serves as the process that does."""
+    made = parser("benchmarks.checkpoints", (__doc__ or "").splitlines()[0], [], 224, 32)
+    made.set_defaults(seconds=12.0)
+    arguments = made.parse_args()
+    if arguments.contender:
+        writing(arguments.size, arguments.batch, arguments.seconds)
+        return 0
+    return run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
