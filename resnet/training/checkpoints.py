@@ -70,7 +70,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     for part in parts:
         digest.update(part)
     path = folder / f"E{snapshot.facts['epoch']:05d}-S{snapshot.facts['step']:07d}-{digest.hexdigest()}.safetensors"
-    with replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path, least=sum(map(len, parts))) as partial, partial.open("wb") as file:
         file.writelines(parts)
     for old in list_checkpoints(folder)[KEPT:]:
         old.path.unlink()
