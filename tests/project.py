@@ -69,7 +69,7 @@ class Project:
         """The text of a file."""
         return (self.folder / path).read_text("utf-8")
 
-    def hashes(self) -> dict[str, str]:
-        """The hash of every output, as `dvc.lock` has it."""
-        lock = YAML(typ="safe").load(self.folder / "dvc.lock")
+    def hashes(self, lock_file: Path | None = None) -> dict[str, str]:
+        """The hash of every output, as `dvc.lock` or another file like it has it."""
+        lock = YAML(typ="safe").load(lock_file or self.folder / "dvc.lock")
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}

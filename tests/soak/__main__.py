@@ -15,7 +15,7 @@ from tasks.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("interrupted_training", "killed_saves", "stages", "texts")
+MODULES = ("interrupted_training", "doors", "killed_saves", "stages", "texts")
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
