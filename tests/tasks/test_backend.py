@@ -46,6 +46,15 @@ def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_b
     assert result.stdout.splitlines() == ["[]", "tensorflow 1"]
 
 
+def test_the_garbage_collector_is_at_work_again_after_the_start() -> None:
+    program = (
+        "import gc; from tasks.backend import start_tensorflow; before = gc.get_freeze_count(); start_tensorflow()\n"
+        "print(before, gc.get_freeze_count() > 100_000, gc.isenabled())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["0", "True", "True"]
+
+
 def test_huge_pages_are_asked_for_once_and_the_arguments_stay() -> None:
     program = (
         "import os, sys; sys.path.insert(0, os.getcwd()); from tasks.backend import use_huge_pages; use_huge_pages()\n"
