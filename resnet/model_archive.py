@@ -1,8 +1,8 @@
-"""What a `.keras` file must be before Keras reads it: the data of one `ResNet`, sealed by its own SHA-256, and nothing else.
+"""What a `.keras` file must be before a network is made of it: the data of one `ResNet`, sealed by its SHA-256, nothing else.
 
 Keras's safe mode refuses lambdas. It still imports the modules and makes the layers that a file names, allocates the shapes
 that it asks for and follows links within its HDF5. Here a file is compared with what `resnet.saving.save_model` writes, so
-that Keras is handed nothing that needs to be trusted.
+that nothing is used that needs to be trusted.
 """
 
 import hashlib
