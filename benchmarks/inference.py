@@ -21,14 +21,11 @@ def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     from tasks.backend import choose_precision, start_tensorflow
 
     start_tensorflow()
-    import tensorflow as tf
-
-    from resnet.evaluation.folding import fold
+    from resnet.evaluation.folding import folded_network
 
     precision = "float32" if "float32" in name else choose_precision("auto")
-    network = fold(trained_network(size), precision)
-    given = tf.constant(images)
-    return lambda: network(given).numpy()
+    network = folded_network(trained_network(size), precision)
+    return lambda: network(images)
 
 
 def trained_network(size: int, class_names: list[str] | None = None) -> Any:

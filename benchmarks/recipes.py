@@ -55,7 +55,7 @@ def train(
     """
     import keras
 
-    from resnet.evaluation.folding import fold
+    from resnet.evaluation.folding import folded_network
     from resnet.evaluation.inference import predict_logits
     from resnet.model import ResNet
     from resnet.pretrained import initialise
@@ -77,7 +77,7 @@ def train(
     began = time.process_time()
     trainer.fit(splits[0], splits[1], epochs=epochs, batch_size=params.batch_size, seed=seed)
     seconds = time.process_time() - began
-    hits = predict_logits(fold(model), splits[2], 256).argmax(axis=1) == splits[2].labels
+    hits = predict_logits(folded_network(model), splits[2], 256).argmax(axis=1) == splits[2].labels
     return model, {"accuracy": float(hits.mean()), "processor_seconds": seconds, "epochs": len(trainer.state.history)}
 
 

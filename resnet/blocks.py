@@ -55,11 +55,13 @@ class Style:
         momentum: of the moving statistics of batch normalisation, in (0, 1).
         zero_init_last_gamma: start each block as the identity by a zero scale in its last batch normalisation
             (Goyal et al. 2017, section 5.1).
+        kernel_initializer: Keras's name of what the kernels of convolutions begin with.
     """
 
     variant: Variant = VARIANTS["v1.5"]
     momentum: float = 0.9
     zero_init_last_gamma: bool = True
+    kernel_initializer: str = "he_normal"
 
 
 def convolution_norm(
@@ -80,7 +82,7 @@ def convolution_norm(
         strides=stride,
         padding=padding,
         use_bias=style.variant.use_bias,
-        kernel_initializer="he_normal",
+        kernel_initializer=style.kernel_initializer,
         name=f"{name}_conv",
     )(x)
     return BatchNormalization(

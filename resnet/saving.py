@@ -1,7 +1,9 @@
 """Models as `.keras` files: whole or absent, and equal in every byte when the models are equal."""
 
+import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +12,14 @@ import keras
 
 from resnet.errors import UserError, damaged_input
 from resnet.files import replacing
+from resnet.layers import BatchNormalization, Conv2D
 from resnet.model import ResNet
-from resnet.model_archive import read_config, sealed
+from resnet.model_archive import read_model, sealed
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's dtype policies
+
+# What Keras calls the layers with weights in its HDF5, each with its number among those of its kind: `conv2d_7`.
+_KINDS = {Conv2D: "conv2d", BatchNormalization: "batch_normalization", keras.layers.Dense: "dense"}
 
 
 def save_model(model: ResNet, path: Path) -> None:
@@ -52,7 +58,7 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}.")
-    config = read_config(path)
+    config, weights = read_model(path)
     names, shape = config["class_names"], tuple(config["input_shape"])
     if names != classes:
         raise UserError(
@@ -66,10 +72,32 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
         )
     try:
         with dtype_policy(precision):
-            model: ResNet = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (zipfile.BadZipFile, KeyError, OSError, EOFError, ValueError, TypeError) as error:
+            model = ResNet(**config, draw_kernels=False)
+        _take_weights(model, weights)
+    except (KeyError, OSError, EOFError, ValueError, TypeError) as error:
         raise damaged_input(path, error) from error
     return model
+
+
+def _take_weights(model: ResNet, content: bytes) -> None:
+    """Gives each layer its weights of a HDF5 that Keras wrote.
+
+    `keras.saving.load_model` would read and unpack the file once more, and draw the weights that are replaced at once.
+
+    Raises:
+        KeyError: a layer is missing.
+        ValueError: a layer's weights are of another number or shape.
+    """
+    import h5py
+
+    count: Counter[str] = Counter()
+    with h5py.File(io.BytesIO(content), "r") as file:
+        for layer in model.layers:
+            if layer.weights:
+                kind = _KINDS[type(layer)]
+                name = f"{kind}_{count[kind]}" if count[kind] else kind
+                count[kind] += 1
+                layer.load_own_variables(file[f"layers/{name}/vars"])
 
 
 @contextmanager

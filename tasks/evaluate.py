@@ -60,7 +60,7 @@ def evaluate(
     start_tensorflow()
     from scipy.special import softmax
 
-    from resnet.evaluation.folding import fold
+    from resnet.evaluation.folding import folded_network
     from resnet.evaluation.grad_cam import grad_cam
     from resnet.evaluation.inference import predict_logits
     from resnet.evaluation.metrics import detail, per_class, summarise
@@ -68,7 +68,7 @@ def evaluate(
 
     model = load_model(resnet_keras, classes, split.image_shape)
     precision = choose_precision(precision)
-    network = fold(model, precision)
+    network = folded_network(model, precision)
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
     figures, details = summarise(split.labels, logits), detail(split.labels, logits)

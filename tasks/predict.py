@@ -94,15 +94,12 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     from tasks.backend import choose_precision, start_tensorflow
 
     start_tensorflow()
-    import tensorflow as tf
-
-    from resnet.evaluation.folding import fold
+    from resnet.evaluation.folding import folded_network
     from resnet.saving import load_model
 
     with contextlib.redirect_stdout(sys.stderr):
         chosen = choose_precision(precision)
-    folded = fold(load_model(path, facts.class_names, facts.image_shape), chosen)
-    return lambda images: folded(tf.constant(images)).numpy()
+    return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
 
 
 def _writer(form: str, classes: list[str], top: int) -> "Callable[[Prediction], object]":

@@ -27,6 +27,14 @@ def v15() -> ResNet:
     return ResNet((224, 224, 3), 1000)
 
 
+def test_kernels_that_will_be_loaded_are_not_drawn() -> None:
+    drawn, empty = (ResNet((32, 32, 3), 2, blocks=(1,), width=4, draw_kernels=draw) for draw in (True, False))
+    kernels = [layer.name for layer in empty.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert len(kernels) == 5
+    assert all(np.any(drawn.get_layer(name).kernel) and not np.any(empty.get_layer(name).kernel) for name in kernels)
+    assert drawn.get_config() == empty.get_config()
+
+
 def test_v15_has_the_parameters_of_the_literature(v15: ResNet) -> None:
     assert v15.count_params() == 25_610_152
     assert sum(int(np.prod(variable.shape)) for variable in v15.trainable_variables) == 25_557_032

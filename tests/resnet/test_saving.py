@@ -49,6 +49,19 @@ def test_what_was_saved_is_loaded(model: ResNet, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "model.keras"]
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("variant", ["v1", "D"])
+def test_what_is_loaded_is_what_keras_itself_loads(depth: int, variant: str, tmp_path: Path) -> None:
+    model = ResNet(SHAPE, 3, depth=depth, variant=variant, blocks=(2, 1), width=8, class_names=CLASSES)
+    for weight in model.weights:
+        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    save_model(model, tmp_path / "model.keras")
+    found, expected = load_model(tmp_path / "model.keras", CLASSES, SHAPE), keras.saving.load_model(tmp_path / "model.keras")
+    assert [weight.path for weight in found.weights] == [weight.path for weight in expected.weights]
+    for ours, theirs in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.keras is missing"):
         load_model(tmp_path / "none.keras", CLASSES, SHAPE)

@@ -39,11 +39,20 @@ def test_a_precision_that_is_named_is_taken(capsys: pytest.CaptureFixture[str]) 
 def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_be_imported_after() -> None:
     program = (
         "import sys; from tasks.backend import start_tensorflow; start_tensorflow()\n"
-        "print([name for name in ('sklearn', 'pandas') if name in sys.modules])\n"
-        "import keras, pandas, sklearn.metrics; print(keras.backend.backend(), pandas.Series([1]).sum())"
+        "print([name for name in ('sklearn', 'pandas', 'matplotlib') if name in sys.modules])\n"
+        "import keras, matplotlib.pyplot, pandas, sklearn.metrics; print(keras.backend.backend(), pandas.Series([1]).sum())"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines() == ["[]", "tensorflow 1"]
+
+
+def test_the_garbage_collector_is_at_work_again_after_the_start() -> None:
+    program = (
+        "import gc; from tasks.backend import start_tensorflow; before = gc.get_freeze_count(); start_tensorflow()\n"
+        "print(before, gc.get_freeze_count() > 100_000, gc.isenabled())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["0", "True", "True"]
 
 
 def test_huge_pages_are_asked_for_once_and_the_arguments_stay() -> None:

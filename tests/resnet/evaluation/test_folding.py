@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.evaluation.folding import fold, folded_weights
+from resnet.evaluation.folding import fold, folded_network, folded_weights
 from resnet.model import ResNet
 from resnet.normalisation import normalise
 
@@ -43,6 +43,17 @@ def test_in_half_the_bits_it_gives_nearly_the_same_logits(precision: str) -> Non
     found = fold(model, precision)(tf.constant(IMAGES))
     assert found.dtype == tf.float32
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("variant", ["v1", "v1.5", "D"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ready_earlier_it_gives_the_same_bits(variant: str, precision: str) -> None:
+    model = network(variant)
+    expected, ready = fold(model, precision), folded_network(model, precision)
+    for images in (IMAGES, IMAGES[:1]):
+        found = ready(images)
+        assert found.dtype == np.dtype("float32")
+        np.testing.assert_array_equal(found, expected(tf.constant(images)))
 
 
 def test_scale_and_offset_go_into_kernel_and_bias() -> None:

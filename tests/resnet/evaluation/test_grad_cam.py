@@ -24,8 +24,9 @@ def scaled(maps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.stack([one / one.max() if one.max() > 0 else one for one in np.maximum(maps, 0)])
 
 
-def test_before_pooling_and_a_dense_layer_it_is_the_class_activation_map() -> None:
+def test_before_pooling_and_a_dense_layer_it_is_the_class_activation_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """Zhou et al., "Learning Deep Features for Discriminative Localization" (2016), equation 2: the sum of w_k^c f_k(x, y)."""
+    monkeypatch.setattr("resnet.evaluation.grad_cam._PIXELS_AT_A_TIME", 8 * 64 * 64)
     model = network(64, (1, 1))
     images, targets = pictures(11, 64), np.arange(11) % 4  # more than are worked on at a time
     maps, layer = grad_cam(model, images, targets)
