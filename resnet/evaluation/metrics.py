@@ -1,12 +1,13 @@
 """How good predictions are, with what certainty.
 
-Decides what is measured: six headline figures, and the details behind them. They are few lines of NumPy; scikit-learn and
-`scipy.stats`, which have them too, take a second to import.
+Decides what is measured: six headline figures, and the details behind them.
 """
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_softmax, ndtri, softmax
+from scipy.special import log_softmax, softmax
+from scipy.stats import binomtest
+from sklearn.metrics import f1_score, precision_recall_fscore_support, top_k_accuracy_score
 
 from resnet.evaluation.calibration import error_by_chance, reliability
 
@@ -19,10 +20,8 @@ def wilson_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> t
 
     Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
     """
-    z, share = float(ndtri((1 + confidence) / 2)), hits / trials
-    centre = (hits + z**2 / 2) / (trials + z**2)
-    half = z * (trials * share * (1 - share) + z**2 / 4) ** 0.5 / (trials + z**2)
-    return (centre - half if hits else 0.0), (centre + half if hits < trials else 1.0)
+    interval = binomtest(hits, trials).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -45,7 +44,7 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
         "accuracy": hits / len(labels),
         "accuracy_low": low,
         "accuracy_high": high,
-        "macro_f1": float(_f1(*_counts(labels, predicted, logits.shape[1])).mean()),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", labels=np.arange(logits.shape[1]), zero_division=0.0)),
         "calibration_error": reliability(confidence, correct).error,
         "loss": float(_losses(labels, logits).mean()),
     }
@@ -66,8 +65,7 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
     predicted, confidence = _decide(logits)
     figures: dict[str, float | int] = {}
     if classes > 5:
-        best = np.argsort(logits, axis=1, kind="stable")[:, -5:]
-        figures["top5_accuracy"] = float((best == labels[:, np.newaxis]).any(axis=1).mean())
+        figures["top5_accuracy"] = float(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(classes)))
     if (predicted != labels).any():
         drawn = _bootstrap(labels, predicted, _losses(labels, logits), classes)
         low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
@@ -91,34 +89,22 @@ def per_class(
         recall_low and recall_high of its 95 % Wilson interval, and f1, all in [0, 1]. What would divide by zero is 0, and the
         interval of a class without images is all of [0, 1].
     """
-    hits, support, guesses = _counts(labels, predicted, len(classes))
+    order = np.arange(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=order, zero_division=0.0)
+    hits = np.bincount(labels[labels == predicted], minlength=len(classes))
     bounds = [
         wilson_interval(int(hit), int(images)) if images else (0.0, 1.0) for hit, images in zip(hits, support, strict=True)
     ]
     return {
         "label": classes,
         "support": support.tolist(),
-        "predicted": guesses.tolist(),
-        "precision": (hits / np.maximum(guesses, 1)).tolist(),
-        "recall": (hits / np.maximum(support, 1)).tolist(),
+        "predicted": np.bincount(predicted, minlength=len(classes)).tolist(),
+        "precision": precision.tolist(),
+        "recall": recall.tolist(),
         "recall_low": [low for low, _ in bounds],
         "recall_high": [high for _, high in bounds],
-        "f1": _f1(hits, support, guesses).tolist(),
+        "f1": f1.tolist(),
     }
-
-
-Counts = npt.NDArray[np.int64]
-
-
-def _counts(labels: npt.NDArray[np.uint16], predicted: npt.NDArray[np.int64], classes: int) -> tuple[Counts, Counts, Counts]:
-    """Of each class, (classes,): hits, images, and images that were taken for it."""
-    hits = np.bincount(labels[labels == predicted], minlength=classes)
-    return hits, np.bincount(labels, minlength=classes), np.bincount(predicted, minlength=classes)
-
-
-def _f1(hits: Counts, support: Counts, guesses: Counts) -> npt.NDArray[np.float64]:
-    """2 TP / (2 TP + FP + FN): FP + FN + 2 TP is the images of the class and those taken for it. 0 of a class without any."""
-    return np.asarray(2 * hits / np.maximum(support + guesses, 1))
 
 
 def _decide(logits: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -145,6 +131,7 @@ def _bootstrap(
         rows = start[truth] + (generator.random(len(truth)) * support[truth]).astype(np.int64)
         guesses = guess[rows]
         hits = np.bincount(truth[guesses == truth], minlength=classes)
-        f1 = _f1(hits, support, np.bincount(guesses, minlength=classes))
+        # F1 = 2 TP / (2 TP + FP + FN), and FP + FN + 2 TP is the images of the class and those taken for it.
+        f1 = 2 * hits / np.maximum(support + np.bincount(guesses, minlength=classes), 1)
         drawn[number] = f1.mean(), losses[rows].mean()
     return drawn
