@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from resnet.errors import UserError
 from resnet.files import replacing
+from tasks.arguments import count
 from tasks.backend import start_tensorflow
 from tasks.paths import project_paths
 
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tasks.export", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--to", nargs="+", choices=_KNOWN, required=True, metavar="FORMAT", help=f"of {', '.join(_KNOWN)}")
     parser.add_argument("--out", type=Path, default=Path("exports"), help="folder for them (exports)")
-    parser.add_argument("--images", type=_count, default=256, help="of the validation split, to check each export on (256)")
+    parser.add_argument("--images", type=count, default=256, help="of the validation split, to check each export on (256)")
     given = parser.parse_args(arguments)
     try:
         export(given.to, given.out, given.images)
@@ -151,13 +152,6 @@ def _start_quietly() -> None:
     absl_logging.set_verbosity(absl_logging.ERROR)
     for name in ("tensorflow", "tf2onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, but it is {number}")
-    return number
 
 
 if __name__ == "__main__":

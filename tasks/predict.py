@@ -17,6 +17,7 @@ from resnet.data.finding import find_images
 from resnet.data.outcomes import Rejected, shown
 from resnet.errors import UserError
 from resnet.evaluation.model_file import ModelFacts, read_model_facts
+from tasks.arguments import count
 from tasks.paths import project_paths
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tasks.predict", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image files, folders with all below them, or patterns")
-    parser.add_argument("--top", type=_count, default=1, metavar="K", help="how many classes to name (1)")
+    parser.add_argument("--top", type=count, default=1, metavar="K", help="how many classes to name (1)")
     parser.add_argument("--model", type=Path, help="a .keras file of ours instead of the one that the pipeline made")
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16", "float16"], default="auto", help="(auto)")
-    parser.add_argument("--batch", type=_count, default=32, metavar="N", help="images at a time (32)")
+    parser.add_argument("--batch", type=count, default=32, metavar="N", help="images at a time (32)")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", dest="form", action="store_const", const="csv", default="text", help="as CSV with a header")
     form.add_argument("--json", dest="form", action="store_const", const="json", help="as JSON, an object a line")
@@ -130,13 +131,6 @@ def _ranked(one: "Prediction", classes: list[str], top: int) -> list[tuple[str, 
 def _one_line(name: str) -> str:
     """A name as a terminal can take it, with line ends and other control characters escaped."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown(name))
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, but it is {number}")
-    return number
 
 
 if __name__ == "__main__":

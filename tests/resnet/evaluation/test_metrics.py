@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from resnet.data.arrays import Split
-from resnet.evaluation.folding import fold
+from resnet.evaluation.folding import folded_network
 from resnet.evaluation.inference import predict_logits
 from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
 from resnet.model import ResNet
@@ -105,7 +105,7 @@ def test_every_image_is_predicted_once_and_in_order(write_split: Callable[..., P
     keras.utils.set_random_seed(0)
     model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, zero_init_last_gamma=False)
     done: list[int] = []
-    logits = predict_logits(fold(model), split, batch_size, on_batch=done.append)
+    logits = predict_logits(folded_network(model), split, batch_size, on_batch=done.append)
     expected = np.asarray(model(normalise(split.gather(np.arange(7))), training=False))
     np.testing.assert_allclose(logits, expected, atol=1e-5)
     assert sum(done) == 7
