@@ -18,8 +18,9 @@ SIDE = 4096
 
 def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     """The folded network of the `evaluate` stage: in `auto` precision, or `ours-float32`."""
-    from tasks.backend import choose_precision, start_tensorflow
+    from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
 
+    use_huge_pages()
     start_tensorflow()
     from resnet.evaluation.folding import folded_network
 

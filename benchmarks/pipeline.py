@@ -5,6 +5,7 @@ All of it happens in a clone of the last commit. With nothing to do it is compar
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ EMPTY = """stages:
 
 def seconds(command: Sequence[str], folder: Path) -> float:
     """How long a command takes, with this Python and its programs first in the path."""
+    shutil.rmtree(folder / ".dvc" / "tmp" / "checkpoints", ignore_errors=True)  # of the run before, which is not to go on
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": programs, "DVC_SITE_CACHE_DIR": str(folder.parent / "site"), "DVC_NO_ANALYTICS": "1"}
     began = time.perf_counter()

@@ -21,7 +21,7 @@ from resnet.data.classes import read_classes
 from resnet.errors import damaged_input, missing_input
 from resnet.evaluation.gate import Check, check_minimum, verdict
 from resnet.files import replacing
-from tasks.backend import choose_precision, start_tensorflow
+from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
 from tasks.params import Section
 from tasks.stage import main
 
@@ -189,4 +189,5 @@ def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    use_huge_pages()
     sys.exit(main("evaluate"))

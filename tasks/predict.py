@@ -134,4 +134,7 @@ def _one_line(name: str) -> str:
 
 
 if __name__ == "__main__":
+    from tasks.backend import use_huge_pages
+
+    use_huge_pages()
     sys.exit(main())
