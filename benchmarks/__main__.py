@@ -1,5 +1,9 @@
-"""All benchmarks, one after another: writes `benchmarks/results.md` and `benchmarks/results.json`. `make bench` runs it."""
+"""All benchmarks, one after another: writes `benchmarks/results.md` and `benchmarks/results.json`. `make bench` runs it.
 
+python -m benchmarks --only pipeline    # those whose command has this in it; the others' results stay as they are
+"""
+
+import argparse
 import json
 import subprocess
 import sys
@@ -22,9 +26,15 @@ RUNS = (
 
 def main() -> int:
     """Runs all, and keeps what each one reported; returns 1 if one failed."""
-    folder = Path(__file__).parent
-    found, failed = {}, []
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", metavar="WORDS", help="only those whose command has this in it")
+    only = parser.parse_args().only
+    results = Path(__file__).with_name("results.json")
+    held = json.loads(results.read_text("utf-8"))["runs"] if only and results.exists() else {}
+    found, failed = {run: held[run] for run in RUNS if run in held}, []
     for run in RUNS:
+        if only not in run:
+            continue
         with tempfile.NamedTemporaryFile(suffix=".json") as file:
             code = subprocess.run([sys.executable, "-m", *run.split(), "--json", file.name], check=False).returncode
             text = Path(file.name).read_text("utf-8")
@@ -34,9 +44,9 @@ def main() -> int:
             found[run] = json.loads(text)
     here = machine()
     head = f"# Results\n\n{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB, Python {here['python']}.\n"
-    reports = [one["report"] for one in found.values()]
-    (folder / "results.md").write_text("\n".join([head, *reports]), "utf-8")
-    (folder / "results.json").write_text(json.dumps({"machine": here, "runs": found}, indent=2) + "\n", "utf-8")
+    reports = [found[run]["report"] for run in RUNS if run in found]
+    results.with_suffix(".md").write_text("\n".join([head, *reports]), "utf-8")
+    results.write_text(json.dumps({"machine": here, "runs": found}, indent=2) + "\n", "utf-8")
     if failed:
         print(f"failed: {'; '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

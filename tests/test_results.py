@@ -62,6 +62,18 @@ def test_the_readme_tells_what_was_measured() -> None:
         assert f"mean {100 * sum(figures) / 5:.2f} %, least {100 * min(figures):.2f} %" in " ".join(README.split())
 
 
+@pytest.mark.parametrize(
+    "command", ["training --size 224 --batch 32", "training --size 32 --batch 64", "inference --size 224 --batch 32"]
+)
+def test_the_speed_in_the_readme_is_that_of_the_benchmarks(command: str) -> None:
+    runs: dict[str, Any] = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))["runs"]
+    (rows,) = [run["parts"][0]["rows"] for name, run in runs.items() if name.startswith(f"benchmarks.{command} ")]
+    ratios = {row["contender"]: f"{row['ratio']:.2f}" for row in rows if row["figure"] == "images_per_second"}
+    (line,) = [line for line in README.splitlines() if f"benchmarks.{command}`" in line]
+    peers = [name for name in ("keras-bf16", "keras", "torch-bf16-compiled", "openvino-bf16") if name in ratios]
+    assert [cell.strip() for cell in line.split("|")[3:]][: len(peers)] == [ratios[name] for name in peers]
+
+
 def test_the_readme_names_what_is_there() -> None:
     tree = README.partition("## The tree")[2]
     for name in ("dvc.yaml", "params.yaml", "tasks/", "resnet/", "data/", "reports/", "tests/", "Makefile"):
