@@ -169,7 +169,7 @@ def test_a_longer_run_begins_with_the_shorter_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf"])
 def test_the_time_between_checkpoints_is_a_number(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert checkpoint_seconds() == 120
+    assert checkpoint_seconds() == 180
     monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_SECONDS", value)
     with pytest.raises(UserError, match="TRAIN_RESNET_CHECKPOINT_SECONDS must be a number of seconds"):
         checkpoint_seconds()
