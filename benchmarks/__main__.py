@@ -21,6 +21,10 @@ RUNS = (
     "benchmarks.input --size 32 --batch 64",
     "benchmarks.pipeline",
     "benchmarks.growth",
+    "benchmarks.pieces training --size 224 --batch 32",
+    "benchmarks.pieces training --size 32 --batch 64",
+    "benchmarks.pieces inference --size 224 --batch 32",
+    "benchmarks.pieces openvino --size 224 --batch 32",
 )
 
 

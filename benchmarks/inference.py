@@ -72,14 +72,19 @@ def pytorch(name: str, size: int, images: Any) -> Callable[[], object]:
 
 def openvino(name: str, size: int, images: Any) -> Callable[[], object]:
     """The PyTorch network in OpenVINO, which folds batch normalisation too."""
+    compiled, given = compiled_by_openvino(name, images)
+    return lambda: compiled(given)[0]
+
+
+def compiled_by_openvino(name: str, images: Any, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
+    """OpenVINO's model and what to give it."""
     import openvino as ov
 
     model, inputs = _torch(images)
     converted = ov.convert_model(model, example_input=inputs, input=[inputs.shape])
-    options = {"INFERENCE_PRECISION_HINT": "bf16" if "bf16" in name else "f32", "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(converted, "CPU", options)
-    given = inputs.contiguous().numpy()
-    return lambda: compiled(given)[0]
+    precision = "bf16" if "bf16" in name else "f32"
+    settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"} | (options or {})
+    return ov.Core().compile_model(converted, "CPU", settings), inputs.contiguous().numpy()
 
 
 def _torch(images: Any) -> tuple[Any, Any]:

@@ -1,11 +1,12 @@
 """What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
 
-    python -m benchmarks.recipes run digits --json digits.json         # or letters, mnist, or a folder of class folders
+    python -m benchmarks.recipes run digits --equal-time --json digits.json # or letters, mnist, or a folder of class folders
     python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of the other classes
     python -m benchmarks.recipes table *.json
 
-Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained for the same number of
-epochs from the same seeds, so that differences are taken seed by seed. Images are decoded by the stages' own code.
+Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained from the same seeds so
+that differences are taken seed by seed: for the same number of epochs, or as many as fit into the same processor time. Images
+are decoded by the stages' own code.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ BASE = "as params.yaml"
 PARTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "without label smoothing": {"label_smoothing": 0.0},
+    "without weight decay": {"weight_decay": 0.0},
+    "AdamW, decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
     "without shifts": {"shift": 0.0},
     "flips": {"flip": True},
     "random crops of at least half": {"crop": 0.5},
@@ -39,24 +42,22 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
-def train(
+def prepare(
     splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, epochs: int, seed: int, width: int, weights: str
-) -> tuple[Any, dict[str, float]]:
-    """Trains a network and measures it; returns both.
+) -> tuple[Any, Callable[[int], Any]]:
+    """A network, and a function that trains it up to a number of epochs and returns its `Trainer`.
 
     Args:
         splits: training, validation, test.
         classes: names.
         changes: of parameters of `train`, and of `build` with its name before them.
-        epochs: to train.
+        epochs: of the schedule.
         seed: of weights, order and augmentation.
         width: of the network.
         weights: as build.weights.
     """
     import keras
 
-    from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.inference import predict_logits
     from resnet.model import ResNet
     from resnet.pretrained import initialise
     from resnet.saving import dtype_policy
@@ -74,11 +75,48 @@ def train(
         model = ResNet(splits[0].image_shape, len(classes), depth=18, width=width, class_names=classes, **architecture)
     initialise(model, weights)
     trainer = make_trainer(params, model, len(splits[0]) // params.batch_size, precision, splits[0].labels)
+
+    def fit(until: int) -> Any:
+        trainer.fit(splits[0], splits[1], epochs=until, batch_size=params.batch_size, seed=seed)
+        return trainer
+
+    return model, fit
+
+
+def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], **options: Any) -> tuple[Any, dict[str, float]]:
+    """Trains a network and measures it; returns both. Takes what `prepare` takes."""
+    from resnet.evaluation.folding import folded_network
+    from resnet.evaluation.inference import predict_logits
+
+    model, fit = prepare(splits, classes, changes, **options)
     began = time.process_time()
-    trainer.fit(splits[0], splits[1], epochs=epochs, batch_size=params.batch_size, seed=seed)
+    trainer = fit(options["epochs"])
     seconds = time.process_time() - began
     hits = predict_logits(folded_network(model), splits[2], 256).argmax(axis=1) == splits[2].labels
     return model, {"accuracy": float(hits.mean()), "processor_seconds": seconds, "epochs": len(trainer.state.history)}
+
+
+def epoch_seconds(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, width: int) -> float:
+    """Processor time of an epoch, less tracing: the least of two after the first."""
+    _, fit = prepare(splits, classes, changes, epochs=3, seed=0, width=width, weights="random")
+    times = []
+    for epoch in (1, 2, 3):
+        began = time.process_time()
+        fit(epoch)
+        times.append(time.process_time() - began)
+    return min(times[1:])
+
+
+def epochs_of(parts: Iterable[str], epochs: int, seconds: Callable[[str], float]) -> dict[str, int]:
+    """How many epochs each part has in the time that those of the parameters as they are take, rounded; at least 1.
+
+    Args:
+        parts: names.
+        epochs: of the parameters as they are.
+        seconds: that an epoch takes with a part.
+    """
+    base = seconds(BASE)
+    return {part: epochs if part == BASE else max(1, round(epochs * base / seconds(part))) for part in parts}
 
 
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -86,10 +124,16 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         splits, classes = open_data(arguments.data, Path(folder))
+        parts = arguments.parts or list(PARTS)
+        epochs = dict.fromkeys(parts, arguments.epochs)
+        if arguments.equal_time:
+            epochs = epochs_of(
+                parts, arguments.epochs, lambda part: epoch_seconds(splits, classes, PARTS[part], width=arguments.width)
+            )
         for seed in arguments.seeds:
-            for part in arguments.parts or PARTS:
+            for part in parts:
                 _, figures = train(
-                    splits, classes, PARTS[part], epochs=arguments.epochs, seed=seed, width=arguments.width, weights="random"
+                    splits, classes, PARTS[part], epochs=epochs[part], seed=seed, width=arguments.width, weights="random"
                 )
                 rows.append({"part": part, "seed": seed, **figures})
                 print(rows[-1], flush=True)
@@ -143,17 +187,17 @@ def interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A line for each part: mean accuracy, difference from the first part seed by seed, processor time as a ratio."""
+    """A line for each part: epochs, mean accuracy, difference from the first part seed by seed, processor time as a ratio."""
     parts = list(dict.fromkeys(row["part"] for row in rows))
     found = {(row["part"], row["seed"]): row for row in rows}
-    lines = ["| | test accuracy, % | difference, points | processor time |", "|---|---|---|---|"]
+    lines = ["| | epochs | test accuracy, % | difference, points | processor time |", "|---|---|---|---|---|"]
     for part in parts:
         pairs = [(row, found[parts[0], row["seed"]]) for row in rows if row["part"] == part]
         mean, half = interval(100 * one["accuracy"] for one, _ in pairs)
         moved, wide = interval(100 * (one["accuracy"] - base["accuracy"]) for one, base in pairs)
         ratio = np.median([one["processor_seconds"] / base["processor_seconds"] for one, base in pairs])
         difference = "" if part == parts[0] else f"{moved:+.1f} ± {wide:.1f}"
-        lines.append(f"| {part} | {mean:.1f} ± {half:.1f} | {difference} | {ratio:.2f} |")
+        lines.append(f"| {part} | {pairs[0][0]['epochs']} | {mean:.1f} ± {half:.1f} | {difference} | {ratio:.2f} |")
     return "\n".join(lines)
 
 
@@ -179,6 +223,7 @@ def main() -> int:
         one.add_argument("--width", type=int, default=32, help="channels of the stem")
         one.add_argument("--json", type=Path, help="file for all figures")
     kinds.choices["run"].add_argument("--parts", nargs="+", choices=list(PARTS))
+    kinds.choices["run"].add_argument("--equal-time", action="store_true", help="as many epochs as take the first part's time")
     kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="of the network that is learned from")
     kinds.choices["transfer"].add_argument("--source", help="data to learn from first, instead of half of the classes")
     kinds.add_parser("table").add_argument("files", type=Path, nargs="+")

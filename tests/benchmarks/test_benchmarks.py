@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import pieces
 from benchmarks.contenders import summarise, table
 from benchmarks.growth import slope
 from tests.imports import ROOT
@@ -59,3 +60,28 @@ def test_costs_are_put_in_a_table_as_they_grow(tmp_path: Path) -> None:
 def test_a_slope_is_the_exponent_between_the_ends() -> None:
     assert slope({8: 1.0, 16: 7.0, 32: 16.0}) == pytest.approx(2.0)
     assert slope({8: 1.0}) is None
+
+
+@pytest.mark.parametrize("kind", ["training", "inference"])
+def test_every_normalisation_and_convolution_is_among_the_pieces_of_a_step(kind: str, tmp_path: Path) -> None:
+    options = [kind, "--size", "32", "--batch", "8", "--steps", "2", "--json", str(tmp_path / "figures.json")]
+    result = subprocess.run(
+        [sys.executable, "-m", "benchmarks.pieces", *options], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    part = json.loads((tmp_path / "figures.json").read_text("utf-8"))["parts"][0]
+    counted = {"training": "FusedBatchNormV3", "inference": "FusedConv2D"}[kind]  # with or without "PadWith" before it
+    assert sum(row["calls"] for row in part["rows"] if row["piece"].endswith(counted)) == 53
+    assert sum(row["ms"] for row in part["rows"]) > 0.3 * part["rounds"]["pieces"][0]["ms"]
+
+
+def test_pieces_are_sums_over_calls_and_means_over_steps() -> None:
+    events = iter([("Conv2D", 30.0), ("Add", 0.1), ("Conv2D", 50.0), ("Mul", 10.0)])
+    text, rows = pieces.table("Title", "command", 50.0, events, 2)
+    assert rows == [
+        {"piece": "Conv2D", "calls": 1.0, "ms": 40.0},
+        {"piece": "Mul", "calls": 0.5, "ms": 5.0},
+        {"piece": "Add", "calls": 0.5, "ms": 0.05},
+    ]
+    assert "| Conv2D | 1 | 40.0 | 80.0% |" in text
+    assert "| the rest | 0 | 0.1 | 0.1% |" in text

@@ -27,7 +27,7 @@ def logits(model: ResNet) -> np.ndarray:
     return np.asarray(model(normalise(tf.constant(IMAGES)), training=False))
 
 
-@pytest.mark.parametrize("variant", ["v1", "v1.5"])
+@pytest.mark.parametrize("variant", ["v1", "v1.5", "D"])
 def test_in_float32_it_gives_the_same_logits(variant: str) -> None:
     model = network(variant)
     expected = logits(model)

@@ -1,0 +1,143 @@
+"""Where the time of a step goes: milliseconds by kind of operation, from the engine's own profiler.
+
+    python -m benchmarks.pieces {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
+
+`training` and `inference` are the steps of the `train` and `evaluate` stages, `openvino` is what they are compared with.
+An operation uses all cores. Two operations may run beside each other, so that the pieces can add up to more than the step.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.command import write
+
+WARM_UP = 3  # steps
+LEAST = 0.005  # share of the step below which a piece is counted among the rest
+
+Events = Iterator[tuple[str, float]]  # kind of operation, milliseconds
+
+
+def of_training(size: int, batch: int, steps: int) -> tuple[float, Events]:
+    """Milliseconds of a step, and the operations of all steps."""
+    from benchmarks.training import ours
+
+    return _profiled(ours("ours", size, batch), steps)
+
+
+def of_inference(size: int, batch: int, steps: int) -> tuple[float, Events]:
+    """Milliseconds of a step, and the operations of all steps."""
+    from benchmarks.inference import ours
+
+    return _profiled(ours("ours", size, _images(size, batch)), steps)
+
+
+def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
+    """Milliseconds of a step, and the operations of all steps, by OpenVINO's own counters."""
+    from benchmarks.inference import compiled_by_openvino
+
+    model, given = compiled_by_openvino("openvino-bf16", _images(size, batch), {"PERF_COUNT": True})
+    request, times, events = model.create_infer_request(), [], []
+    for step in range(-WARM_UP, steps):
+        began = time.perf_counter()
+        request.infer({0: given})
+        if step >= 0:
+            times.append(time.perf_counter() - began)
+            events += [(one.node_type, one.real_time.total_seconds() * 1e3) for one in request.profiling_info]
+    return statistics.median(times) * 1e3, iter(event for event in events if event[1])
+
+
+KINDS: dict[str, Callable[[int, int, int], tuple[float, Events]]] = {
+    "training": of_training,
+    "inference": of_inference,
+    "openvino": of_openvino,
+}
+
+
+def _images(size: int, batch: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+
+
+def _profiled(step: Callable[[], object], steps: int) -> tuple[float, Events]:
+    """The median of steps without the profiler, and the operations of as many with it."""
+    import tensorflow as tf
+
+    times = []
+    for number in range(-WARM_UP, steps):
+        began = time.perf_counter()
+        step()
+        if number >= 0:
+            times.append(time.perf_counter() - began)
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        for _ in range(steps):
+            step()
+        tf.profiler.experimental.stop()
+        events = list(_events(next(Path(folder).rglob("*.xplane.pb"))))
+    return statistics.median(times) * 1e3, iter(events)
+
+
+def _events(path: Path) -> Events:
+    """What TensorFlow's executor ran: "name of the node:kind of the operation", among "Class::method" of what ran it."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    space = xplane_pb2.XSpace()
+    space.ParseFromString(path.read_bytes())
+    for plane in space.planes:
+        for line in plane.lines:
+            for event in line.events:
+                node, colon, kind = plane.event_metadata[event.metadata_id].name.rpartition(":")
+                if colon and not node.endswith(":") and kind.isidentifier():
+                    yield kind.removeprefix("_Mkl").removeprefix("Native").removeprefix("_"), event.duration_ps / 1e9
+
+
+def table(title: str, command: str, step: float, events: Events, steps: int) -> tuple[str, list[dict[str, Any]]]:
+    """The pieces as Markdown and as rows, the longest first.
+
+    Args:
+        title: of the table.
+        command: that makes it.
+        step: milliseconds.
+        events: of all steps.
+        steps: how many.
+    """
+    found: dict[str, list[float]] = {}
+    for kind, milliseconds in events:
+        found.setdefault(kind, []).append(milliseconds / steps)
+    pieces = {kind: (len(times) / steps, sum(times)) for kind, times in found.items()}
+    pieces = dict(sorted(pieces.items(), key=lambda piece: -piece[1][1]))
+    short = [piece for piece in pieces.values() if piece[1] < LEAST * step]
+    shown = {kind: piece for kind, piece in pieces.items() if piece[1] >= LEAST * step}
+    shown["the rest"] = sum(calls for calls, _ in short), sum(took for _, took in short)
+    lines = [f"## {title}", "", f"    {command}", "", f"A step takes {step:.0f} ms.", ""]
+    lines += ["| operation | calls | ms | share of the step |", "|---|---|---|---|"]
+    lines += [f"| {kind} | {calls:.0f} | {took:.1f} | {took / step:.1%} |" for kind, (calls, took) in shown.items()]
+    return "\n".join(lines) + "\n", [{"piece": kind, "calls": calls, "ms": took} for kind, (calls, took) in pieces.items()]
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.pieces", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("kind", choices=list(KINDS))
+    parser.add_argument("--size", type=int, default=224, help="height and width of images in pixels")
+    parser.add_argument("--batch", type=int, default=32, help="images in a step")
+    parser.add_argument("--steps", type=int, default=5, help="that are looked at")
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    arguments = parser.parse_args()
+    step, events = KINDS[arguments.kind](arguments.size, arguments.batch, arguments.steps)
+    title = f"Pieces of {arguments.kind}, {arguments.size} px, batch {arguments.batch}"
+    command = f"python -m benchmarks.pieces {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
+    text, rows = table(title, command, step, events, arguments.steps)
+    write(text, rows, {"pieces": [{"ms": step}]}, arguments.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
