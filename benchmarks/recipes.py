@@ -28,8 +28,8 @@ BASE = "as params.yaml"
 PARTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "without label smoothing": {"label_smoothing": 0.0},
-    "without weight decay": {"weight_decay": 0.0},
-    "AdamW, decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
+    "weight decay, 0.0001": {"weight_decay": 1e-4},
+    "AdamW, weight decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
     "without shifts": {"shift": 0.0},
     "flips": {"flip": True},
     "random crops of at least half": {"crop": 0.5},
