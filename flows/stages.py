@@ -123,7 +123,8 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
             return Completed(name="Cached", message="Unchanged: nothing to do.")
         environment = {"DVC_ROOT": str(workspace.home)}  # as `dvc exp run --temp` does: checkpoints outlive the checkout
         if policy.slot and not seen["restorable"]:
-            environment |= stack.enter_context(slot(lambda: logger.info("Waiting for a free slot for training.")))
+            devices = seen["params"].get("params.yaml", {}).get(stage, {}).get("devices", 1)
+            environment |= stack.enter_context(slot(lambda: logger.info("Waiting for a free slot for training."), devices))
         ran = _run(workspace, stage, environment, logger)
     return Completed() if ran else Completed(name="Cached", message="Restored from DVC's cache.")
 

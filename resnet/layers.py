@@ -61,8 +61,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """Moves the statistics towards the batch's, whose variance the kernel gives with Bessel's correction, unlike Keras."""
         count = tf.cast(samples, tf.float32)
         variance *= tf.maximum(count - 1.0, 1.0) / count
-        self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1.0 - self.momentum))
-        self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1.0 - self.momentum))
+        for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moved = moving * self.momentum + of_batch * (1.0 - self.momentum)
+            if tf.distribute.has_strategy():
+                # Keras 3.15 makes no variables for this, which devices would have to agree on: each moves its own copy.
+                tf.raw_ops.AssignVariableOp(resource=moving.value.handle, value=moved)
+            else:
+                moving.assign(moved)
 
 
 @keras.saving.register_keras_serializable(package="resnet")

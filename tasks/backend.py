@@ -7,8 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from resnet.errors import UserError
 from tasks.ending import at_once
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def start_tensorflow() -> list[str]:
@@ -30,6 +35,28 @@ def start_tensorflow() -> list[str]:
         # Take memory as it is needed, not all of it, so that others can use the device too.
         tf.config.experimental.set_memory_growth(gpu, True)
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+
+
+def share_among(devices: int) -> "tf.distribute.Strategy":
+    """How so many devices share the work: GPUs, or processors where there is none. One works without any sharing.
+
+    TensorFlow must have been started.
+
+    Raises:
+        UserError: there are fewer.
+    """
+    import tensorflow as tf
+
+    if devices == 1:
+        return tf.distribute.get_strategy()
+    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    found = [device.name for device in tf.config.list_logical_devices(kind)]
+    if len(found) < devices:
+        raise UserError(
+            f"train.devices is {devices}, but TensorFlow finds {len(found)} {kind}{'s' if len(found) > 1 else ''}: set it to "
+            f"{len(found)}, or see `python -m tasks.doctor` for why there are not more."
+        )
+    return tf.distribute.MirroredStrategy(found[:devices])
 
 
 def use_huge_pages() -> None:

@@ -13,7 +13,7 @@ from resnet.data.arrays import Split
 from resnet.data.classes import read_classes
 from resnet.errors import UserError
 from resnet.files import replacing
-from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+from tasks.backend import choose_precision, share_among, start_tensorflow, use_huge_pages
 from tasks.display import Display
 from tasks.ending import noted
 from tasks.history import COLUMNS
@@ -25,6 +25,7 @@ from tasks.stage import main
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import tensorflow as tf
     from keras.optimizers.schedules import LearningRateSchedule
 
     from resnet.training.budget import Budget
@@ -42,6 +43,7 @@ class Train(Section):
     restarts: list[Annotated[int, Field(ge=1)]]
     batch_size: Annotated[int, Field(ge=2)]
     precision: Literal["auto", "float32", "bfloat16", "float16"]
+    devices: Annotated[int, Field(ge=1)]
     optimizer: Literal["adam", "adamw", "sgd"]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     warmup_epochs: Annotated[float, Field(ge=0)]
@@ -70,10 +72,10 @@ class Train(Section):
                 f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is random: there is nothing learned to keep "
                 "while the head learns; set it to 0 or start from other weights."
             )
-        if self.batch_size % self.accumulate:
+        if self.batch_size % (self.devices * self.accumulate):
             raise UserError(
-                f"train.batch_size is {self.batch_size}, which cannot be divided into train.accumulate = {self.accumulate} "
-                "equal parts: change one of them."
+                f"train.batch_size is {self.batch_size}, which cannot be divided into train.devices x train.accumulate = "
+                f"{self.devices} x {self.accumulate} equal parts: change one of them."
             )
         if self.flip and getattr(whole["ingest"], "source", None) == "digits":
             raise UserError(
@@ -129,8 +131,11 @@ def train(
     precision = choose_precision(params.precision)
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
     with begun(home(), facts) as run:
-        model = load_model(initial_keras, classes, training_split.image_shape, precision)
-        trainer = make_trainer(params, model, len(training_split) // params.batch_size, precision, training_split.labels)
+        strategy = share_among(params.devices)
+        with strategy.scope():
+            model = load_model(initial_keras, classes, training_split.image_shape, precision)
+        steps = len(training_split) // params.batch_size
+        trainer = make_trainer(params, model, steps, precision, training_split.labels, strategy=strategy)
         resumed = resume(trainer.state, run, params)
         if resumed:
             _write_history(history_csv, trainer.state.history)
@@ -175,23 +180,32 @@ def make_trainer(
     steps_per_epoch: int,
     precision: str = "float32",
     labels: "npt.NDArray[np.uint16] | None" = None,
+    *,
+    strategy: "tf.distribute.Strategy | None" = None,
 ) -> "Trainer":
-    """The trainer that the parameters describe, for a model that computes in `precision`, and labels to balance."""
+    """The trainer that the parameters describe, for a model that computes in `precision`, and labels to balance.
+
+    `strategy` is the one in whose scope the model was made.
+    """
+    import tensorflow as tf
+
     from resnet.training.augmentation import Augmentation
     from resnet.training.loop import Trainer
     from resnet.training.objective import balanced_weights
     from resnet.training.optimizers import make_optimizer
 
     schedule, budget = _make_schedule(params, steps_per_epoch)
-    optimizer = make_optimizer(
-        params.optimizer,
-        schedule,
-        params.momentum,
-        params.weight_decay,
-        model.trainable_variables,
-        loss_scaling=precision == "float16",
-        head_steps=params.freeze_epochs * steps_per_epoch,
-    )
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        optimizer = make_optimizer(
+            params.optimizer,
+            schedule,
+            params.momentum,
+            params.weight_decay,
+            model.trainable_variables,
+            loss_scaling=precision == "float16",
+            head_steps=params.freeze_epochs * steps_per_epoch,
+        )
     balanced = None
     if params.class_weights == "balanced" and labels is not None:
         balanced = balanced_weights(labels, model.classes)
@@ -214,6 +228,7 @@ def make_trainer(
         head_epochs=params.freeze_epochs,
         patience=params.patience,
         budget=budget,
+        strategy=strategy,
     )
 
 

@@ -64,6 +64,7 @@ class TinyRun:
         with_parent: bool = False,
         stop_at: tuple[int, int] | None = None,
         pause: float = 0,
+        devices: int = 1,
     ) -> ForkServerProcess:
         """Starts training.
 
@@ -72,8 +73,9 @@ class TinyRun:
             with_parent: puts a process in between that can be killed.
             stop_at: the epoch and the step after which the process sends itself a SIGTERM.
             pause: seconds after each step, so that a signal comes before the end of the run however busy the machine.
+            devices: that TensorFlow is to take the processor for.
         """
-        environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause)}
+        environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["STOP_AT"] = "{}-{}".format(*stop_at or (0, 0))
         return self._start(_parent if with_parent else _train, environment)
 
@@ -91,9 +93,9 @@ class TinyRun:
         assert process.exitcode is not None, f"it did not end within {seconds} s:\n{self.log}"
         return process.exitcode
 
-    def complete(self) -> str:
+    def complete(self, devices: int = 1) -> str:
         """Trains to the end; returns the hash of what came of it."""
-        assert self.join(self.start()) == 0, self.log
+        assert self.join(self.start(devices=devices)) == 0, self.log
         return self.outcome()
 
     def position(self) -> tuple[int, int]:
@@ -141,8 +143,16 @@ def _train(folder: Path, log: Path, environment: dict[str, str]) -> None:
     from tasks.stage import main
 
     _enter(folder, log, environment)
+    _divide_processor(int(environment["DEVICES"]))
     _disturb(environment)
     sys.exit(main("train"))
+
+
+def _divide_processor(devices: int) -> None:
+    import tensorflow as tf
+
+    parts = [tf.config.LogicalDeviceConfiguration()] * devices
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
 
 
 def _disturb(environment: dict[str, str]) -> None:

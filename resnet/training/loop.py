@@ -52,6 +52,9 @@ class Trainer:
         patience: epochs without a lower validation loss after which the run ends; 0 is no end. Those with the head alone do not
             count.
         budget: of time.
+        strategy: of devices that share each batch, in whose scope `model` and `optimizer` were made; by default one device
+            takes all of it. Each normalises its part by the part's own statistics; the first one's are kept, as PyTorch's
+            `DistributedDataParallel` does. Their number divides the batch size.
 
     Attributes:
         state: where the run is. Restore it before `fit`, and the run goes on from there, bit for bit.
@@ -71,6 +74,7 @@ class Trainer:
         head_epochs: int = 0,
         patience: int = 0,
         budget: Budget | None = None,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -83,6 +87,7 @@ class Trainer:
         self.head_epochs = head_epochs
         self.patience = patience
         self.budget = budget
+        self.strategy = strategy or tf.distribute.get_strategy()
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
         self.train_loss = keras.metrics.Mean(name="train_loss")
@@ -120,23 +125,39 @@ class Trainer:
     def _learn(
         self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, variables: list[keras.Variable], *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
+        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+
+        def learn() -> tf.Tensor:
+            batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
+            return self._learn_share(self._share(batch), variables, training)
+
+        cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, self.strategy.run(learn), axis=None)
+        if self.average:
+            self.average.update(self.optimizer.iterations)
+        self.train_loss.update_state(cross_entropy)
+        return cross_entropy, learning_rate
+
+    def _share(self, batch: Mixed) -> Mixed:
+        """What this device takes of a batch. Cut off after the augmentation, so that what is drawn does not depend on it."""
+        devices = self.strategy.num_replicas_in_sync
+        if devices == 1:
+            return batch
+        return batch.part(tf.distribute.get_replica_context().replica_id_in_sync_group, batch.labels.shape[0] // devices)
+
+    def _learn_share(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tf.Tensor:
+        """Updates the variables by the gradients of all devices, and returns the cross-entropy of this one's share."""
         cross_entropy, gradients = self._gradients_of_parts(batch, variables, training)
         if self.l2:
             # The gradient of the L2 term, added here rather than taken by the tape: one multiply-add a kernel.
-            l2 = self.optimizer.scale_loss(tf.constant(self.l2))
+            l2 = self.optimizer.scale_loss(tf.constant(self.l2 / self.strategy.num_replicas_in_sync))
             gradients = [
                 gradient + l2 * variable if is_decayed(variable) else gradient
                 for gradient, variable in zip(gradients, variables, strict=True)
             ]
         if self._may_hide_nan:
             cross_entropy = _unless_lost(cross_entropy, [*gradients, *variables])
-        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
-        self.optimizer.apply(gradients, variables)
-        if self.average:
-            self.average.update(self.optimizer.iterations)
-        self.train_loss.update_state(cross_entropy)
-        return cross_entropy, learning_rate
+        self.optimizer.apply(gradients, variables)  # which adds up those of all devices
+        return cross_entropy
 
     def _gradients_of_parts(
         self, batch: Mixed, variables: list[keras.Variable], training: bool
@@ -161,6 +182,8 @@ class Trainer:
             logits = self.model(batch.images, training=training)
             cross_entropy, learned = objective(logits, batch, self.label_smoothing, self.class_weights)
             learned = self.optimizer.scale_loss(learned)
+            if self.strategy.num_replicas_in_sync > 1:
+                learned /= self.strategy.num_replicas_in_sync
         self.train_accuracy.update_state(batch.main_labels, logits)
         return cross_entropy, tape.gradient(learned, variables)
 

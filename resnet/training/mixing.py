@@ -32,9 +32,13 @@ class Mixed(NamedTuple):
         """(batch,) of those that have the greater share."""
         return self.labels if self.shares is None else tf.where(self.shares >= 0.5, self.labels, self.others)
 
-    def part(self, number: tf.Tensor, size: int) -> "Mixed":
+    def part(self, number: tf.Tensor | int, size: int) -> "Mixed":
         """Images number * size to (number + 1) * size - 1 of the batch."""
-        return Mixed(*(None if one is None else one[number * size : (number + 1) * size] for one in self))
+
+        def cut(whole: tf.Tensor) -> tf.Tensor:
+            return tf.slice(whole, [number * size, *[0] * (len(whole.shape) - 1)], [size, *whole.shape[1:]])
+
+        return Mixed(*(None if one is None else cut(one) for one in self))
 
 
 def draw_shares(images: int, alpha: float, seed: tf.Tensor) -> tf.Tensor:

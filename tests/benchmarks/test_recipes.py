@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.recipe_data import open_data
-from benchmarks.recipes import interval, table
+from benchmarks.recipes import BASE, PARTS, epoch_seconds, epochs_of, interval, table, train
 
 
 def test_the_interval_is_students() -> None:
@@ -18,22 +18,42 @@ def test_the_interval_is_students() -> None:
 
 def test_differences_are_taken_seed_by_seed() -> None:
     figures = [("base", 0, 0.5, 10.0), ("part", 0, 0.6, 20.0), ("part", 1, 0.9, 10.0), ("base", 1, 0.8, 10.0)]
-    rows = [{"part": part, "seed": seed, "accuracy": one, "processor_seconds": time} for part, seed, one, time in figures]
+    names = ("part", "seed", "accuracy", "processor_seconds")
+    rows = [dict(zip(names, row, strict=True)) | {"epochs": 4} for row in figures]
     lines = table(rows).splitlines()
-    assert lines[2].startswith("| base | 65.0 ± ")
+    assert lines[2].startswith("| base | 4 | 65.0 ± ")
     assert lines[2].endswith(" |  | 1.00 |")
     assert lines[3].endswith(" | +10.0 ± 0.0 | 1.50 |")
 
 
-def test_fonts_are_not_shared_among_the_splits_of_letters(tmp_path: Path) -> None:
-    splits, classes = open_data("letters", tmp_path)
-    assert len(classes) == 26
-    for split in splits:
-        assert np.bincount(split.labels).tolist() == [len(split) // 26] * 26  # whole fonts, large and small letters
-    assert sum(map(len, splits)) > 1000
+def test_every_image_is_in_one_split(tmp_path: Path) -> None:
+    splits, classes = open_data("digits", tmp_path)
+    assert classes == list("0123456789")
+    assert list(map(len, splits)) == [1079, 179, 539]
+    counts = np.bincount(np.concatenate([split.labels for split in splits]))
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as scikit-learn's documentation has them
 
 
 def test_halves_of_the_classes_share_none(tmp_path: Path) -> None:
     (_, first), (splits, second) = (open_data("digits", tmp_path / str(half), half=half) for half in (0, 1))
     assert first + second == list("0123456789")
     assert {int(label) for split in splits for label in split.labels} == set(range(5))
+
+
+def test_what_takes_longer_has_fewer_epochs_and_one_at_least() -> None:
+    seconds = {BASE: 2.0, "flips": 1.9, "variant D": 2.5, "small stem": 50.0}
+    assert epochs_of(["flips", BASE, "variant D", "small stem"], 8, seconds.__getitem__) == {
+        "flips": 8,
+        BASE: 8,
+        "variant D": 6,
+        "small stem": 1,
+    }
+
+
+def test_a_part_changes_the_network_or_its_training(tmp_path: Path) -> None:
+    splits, classes = open_data("digits", tmp_path)
+    model, figures = train(splits, classes, PARTS["variant D"], epochs=2, seed=0, width=4, weights="random")
+    assert {"conv1_1_conv", "conv3_block1_0_pool"} <= {layer.name for layer in model.layers}
+    assert figures["epochs"] == 2
+    assert 0.1 < figures["accuracy"] <= 1
+    assert 0 < epoch_seconds(splits, classes, PARTS[BASE], width=4) < figures["processor_seconds"]

@@ -67,6 +67,34 @@ def test_each_slot_is_given_once(
             assert environment == expected[0]
 
 
+def test_a_run_on_several_gpus_holds_a_slot_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    with ExitStack() as stack:
+        assert stack.enter_context(slot(nothing, 2)) == {"CUDA_VISIBLE_DEVICES": "0,1"}
+
+        def third_is_free() -> None:
+            with slot(nothing) as other:  # who waits for two does not hold the one
+                assert other == {"CUDA_VISIBLE_DEVICES": "2"}
+            stack.close()
+
+        with slot(third_is_free, 2) as environment:
+            assert environment == {"CUDA_VISIBLE_DEVICES": "0,1"}
+
+
+@pytest.mark.parametrize(
+    ("gpus", "slots", "expected"),
+    [("0", None, {"CUDA_VISIBLE_DEVICES": "0"}), ("0,1", "4", {"CUDA_VISIBLE_DEVICES": "0,1"}), ("", None, {})],
+)
+def test_more_gpus_than_there_are_is_all_of_them(
+    monkeypatch: pytest.MonkeyPatch, gpus: str, slots: str | None, expected: dict[str, str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    if slots:
+        monkeypatch.setenv("TRAIN_RESNET_SLOTS", slots)
+    with slot(nothing, 3) as environment:
+        assert environment == expected
+
+
 def test_the_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program = tmp_path / "nvidia-smi"

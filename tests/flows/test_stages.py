@@ -27,10 +27,13 @@ class FakeWorkspace:
         self.asked: list[Any] = []
         self.home = Path("home")
         self.busy = len(seen) > 1
+        self.devices = 1
 
     def look(self, stage: str) -> dict[str, Any]:
         unchanged, restorable = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
-        return {"unchanged": unchanged, "restorable": restorable, "key": None if unchanged else "0123456789abcdef0123"}
+        params = {"params.yaml": {"seed": 0, "train": {"devices": self.devices}}}
+        key = None if unchanged else "0123456789abcdef0123"
+        return {"unchanged": unchanged, "restorable": restorable, "key": key, "params": params}
 
     @contextmanager
     def lock(self, name: str, on_wait: Callable[[], None]) -> Iterator[None]:
@@ -73,6 +76,14 @@ def test_what_runs_takes_its_lock_and_a_slot() -> None:
     workspace = FakeWorkspace((False, False))
     assert bring(workspace).name == "Completed"
     assert workspace.asked == ["lock train-0123456789abcdef", {"DVC_ROOT": "home", "CUDA_VISIBLE_DEVICES": "7"}]
+
+
+def test_training_on_two_devices_takes_two_slots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,8,9")
+    workspace = FakeWorkspace((False, False))
+    workspace.devices = 2
+    bring(workspace)
+    assert workspace.asked[1] == {"DVC_ROOT": "home", "CUDA_VISIBLE_DEVICES": "7,8"}
 
 
 def test_what_is_restored_takes_no_slot() -> None:

@@ -17,6 +17,7 @@ VALUES: dict[str, Any] = {
     "restarts": [],
     "batch_size": 8,
     "precision": "auto",
+    "devices": 1,
     "optimizer": "adam",
     "learning_rate": 0.01,
     "warmup_epochs": 1.0,

@@ -1,0 +1,69 @@
+"""Training on several devices, for which the processor stands in twice."""
+
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from tests.interrupted import ENDED, GOES_ON, TinyRun
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> TinyRun:
+    run = TinyRun(tmp_path_factory.mktemp("run"))
+    run.set(precision="float32", epochs="1", optimizer="sgd", weight_decay="0.01", mixup="0.2")
+    return run
+
+
+@pytest.fixture(autouse=True)
+def forgotten(run: TinyRun) -> None:
+    run.forget()
+
+
+def results(run: TinyRun) -> tuple[list[np.ndarray], float]:
+    """The trained weights, and the loss of the epoch in training."""
+    model = keras.models.load_model(run.folder / "models/resnet.keras")
+    rows = list(csv.DictReader((run.folder / "reports/history.csv").read_text("utf-8").splitlines()))
+    return [weight.numpy() for weight in model.trainable_variables], float(rows[0]["loss"])
+
+
+def test_two_halves_on_two_devices_are_two_halves_one_after_another(run: TinyRun) -> None:
+    run.set(devices="2", accumulate="1")
+    run.complete(devices=2)
+    weights, loss = results(run)
+    run.forget()
+    run.set(devices="1", accumulate="2")
+    run.complete()
+    expected_weights, expected_loss = results(run)
+    assert loss == pytest.approx(expected_loss, abs=1e-5)
+    for weight, expected in zip(weights, expected_weights, strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("phases", [{"freeze_epochs": "0"}, {"weights": "old.keras", "freeze_epochs": "1", "ema": "0.9"}])
+def test_what_was_ended_on_two_devices_goes_on_bit_for_bit(run: TinyRun, phases: dict[str, str]) -> None:
+    run.set(devices="2", accumulate="2", optimizer="adam", epochs="2", precision="bfloat16", **phases)
+    expected = run.complete(devices=2)
+    run.forget()
+    for place in ((1, 7), (2, 11)):
+        assert run.join(run.start(stop_at=place, devices=2)) == 143
+    assert run.complete(devices=2) == expected
+    assert ENDED.findall(run.log) == GOES_ON.findall(run.log) == [("1", "7"), ("2", "11")]
+
+
+def test_more_devices_than_there_are_is_a_sentence(run: TinyRun) -> None:
+    run.set(devices="4")
+    assert run.join(run.start()) == 1
+    assert run.log.splitlines()[-1] == (
+        "train: train.devices is 4, but TensorFlow finds 1 CPU: set it to 1, or see `python -m tasks.doctor` for why there are "
+        "not more."
+    )
+
+
+def test_a_batch_is_divided_evenly(run: TinyRun) -> None:
+    run.set(devices="3", accumulate="1")
+    assert run.join(run.start()) == 1
+    assert "train.batch_size is 8, which cannot be divided into train.devices x train.accumulate = 3 x 1" in run.log
+    assert Path(run.folder / "models/resnet.keras").exists() is False
