@@ -20,13 +20,14 @@ SPLITS = ("training", "validation", "test")
 Labelled = tuple[npt.NDArray[np.uint8], int, str]  # pixels, label, and a name
 
 
-def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Split], list[str]]:
+def open_data(name: str, folder: Path, half: int | None = None, one_in: int = 1) -> tuple[list[Split], list[str]]:
     """Writes a data set's splits into a folder and opens them.
 
     Args:
         name: "digits", "mnist", or the path of a folder of class folders.
         folder: to write to.
         half: the first or second half of the classes alone, 0 or 1; else all.
+        one_in: the second half of the classes keep one in so many of their images, but for those of the test.
 
     Returns:
         The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
@@ -44,6 +45,9 @@ def open_data(name: str, folder: Path, half: int | None = None) -> tuple[list[Sp
     splits = []
     for split, (low, high) in zip(SPLITS, ((0.0, 0.6), (0.6, 0.7), (0.7, 1.0)), strict=True):
         members = [(pixels, label) for pixels, label, own in images if low <= place[own] < high]
+        if one_in > 1 and split != "test":
+            rare = [member for member in members if member[1] >= len(classes) // 2]
+            members = [member for member in members if member[1] < len(classes) // 2] + rare[::one_in]
         with SplitWriter(folder / split, len(members), SIZE) as writer:
             for pixels, label in members:
                 writer.add(pixels, label)

@@ -37,6 +37,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "mixup, alpha 0.2": {"mixup": 0.2},
     "CutMix, alpha 1": {"cutmix": 1.0},
     "moving average, 0.99": {"ema": 0.99},
+    "balanced class weights": {"class_weights": "balanced"},
     "variant D": {"build.variant": "D"},
     "small stem": {"build.stem": "small"},
 }
@@ -123,7 +124,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each part and seed."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        splits, classes = open_data(arguments.data, Path(folder))
+        splits, classes = open_data(arguments.data, Path(folder), one_in=arguments.one_in)
         parts = arguments.parts or list(PARTS)
         epochs = dict.fromkeys(parts, arguments.epochs)
         if arguments.equal_time:
@@ -223,6 +224,7 @@ def main() -> int:
         one.add_argument("--width", type=int, default=32, help="channels of the stem")
         one.add_argument("--json", type=Path, help="file for all figures")
     kinds.choices["run"].add_argument("--parts", nargs="+", choices=list(PARTS))
+    kinds.choices["run"].add_argument("--one-in", type=int, default=1, help="images to keep of the second half of the classes")
     kinds.choices["run"].add_argument("--equal-time", action="store_true", help="as many epochs as take the first part's time")
     kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="of the network that is learned from")
     kinds.choices["transfer"].add_argument("--source", help="data to learn from first, instead of half of the classes")

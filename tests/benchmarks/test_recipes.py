@@ -34,6 +34,15 @@ def test_every_image_is_in_one_split(tmp_path: Path) -> None:
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as scikit-learn's documentation has them
 
 
+def test_classes_are_made_rare_where_a_network_learns_and_not_where_it_is_measured(tmp_path: Path) -> None:
+    whole, unequal = (open_data("digits", tmp_path / str(rare), one_in=rare)[0] for rare in (1, 10))
+    for split, thin in zip(whole[:2], unequal[:2], strict=True):
+        before, after = (np.bincount(one.labels, minlength=10) for one in (split, thin))
+        assert after[:5].tolist() == before[:5].tolist()
+        assert after[5:].sum() == -(-before[5:].sum() // 10)
+    assert whole[2].labels.tolist() == unequal[2].labels.tolist()
+
+
 def test_halves_of_the_classes_share_none(tmp_path: Path) -> None:
     (_, first), (splits, second) = (open_data("digits", tmp_path / str(half), half=half) for half in (0, 1))
     assert first + second == list("0123456789")
