@@ -94,7 +94,10 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("warmup_epochs", "10"), "train.warmup_epochs is 10 and must be less than train.epochs, which is 10"),
         (changed("crop", "0"), "train.crop should be greater than 0, but it is 0"),
         (changed("class_weights", "yes"), "train.class_weights should be 'none' or 'balanced', but it is 'yes'."),
-        (changed("accumulate", "5"), "train.batch_size is 32, which cannot be divided into train.accumulate = 5 equal parts"),
+        (
+            changed("accumulate", "5"),
+            "train.batch_size is 32, which cannot be divided into train.devices x train.accumulate = 1 x 5 equal parts",
+        ),
         (changed("freeze_epochs", "2"), "train.freeze_epochs is 2, but build.weights is random: there is nothing learned"),
         (
             with_values(TEXT, weights="imagenet", freeze_epochs="9"),

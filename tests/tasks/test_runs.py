@@ -97,6 +97,7 @@ CHANGES: dict[str, Any] = {
     "warmup_epochs": 0.5,
     "momentum": 0.81,
     "weight_decay": 0.004,
+    "devices": 2,
     "label_smoothing": 0.21,
     "shift": 0.16,
     "flip": False,
