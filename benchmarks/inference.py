@@ -116,11 +116,15 @@ def matmul(name: str, size: int, images: Any) -> Callable[[], object]:
 
 def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
     """The step of a contender."""
+    kinds = {"ours": ours, "keras": keras_applications, "torch": pytorch, "openvino": openvino, "matmul": matmul}
+    return kinds[name.partition("-")[0]](name, arguments.size, make_images(arguments.size, arguments.batch))
+
+
+def make_images(size: int, batch: int) -> Any:
+    """(batch, size, size, 3) uint8, random."""
     import numpy as np
 
-    images = np.random.default_rng(0).integers(0, 256, (arguments.batch, arguments.size, arguments.size, 3), dtype=np.uint8)
-    kinds = {"ours": ours, "keras": keras_applications, "torch": pytorch, "openvino": openvino, "matmul": matmul}
-    return kinds[name.partition("-")[0]](name, arguments.size, images)
+    return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
 
 
 if __name__ == "__main__":

@@ -11,37 +11,34 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.command import write
+from benchmarks.inference import compiled_by_openvino, make_images
+from benchmarks.inference import ours as our_inference
+from benchmarks.training import ours as our_training
 
 WARM_UP = 3  # steps
 LEAST = 0.005  # share of the step below which a piece is counted among the rest
 
-Events = Iterator[tuple[str, float]]  # kind of operation, milliseconds
+Events = Iterable[tuple[str, float]]  # kind of operation, milliseconds
 
 
 def of_training(size: int, batch: int, steps: int) -> tuple[float, Events]:
     """Milliseconds of a step, and the operations of all steps."""
-    from benchmarks.training import ours
-
-    return _profiled(ours("ours", size, batch), steps)
+    return _profiled(our_training("ours", size, batch), steps)
 
 
 def of_inference(size: int, batch: int, steps: int) -> tuple[float, Events]:
     """Milliseconds of a step, and the operations of all steps."""
-    from benchmarks.inference import ours
-
-    return _profiled(ours("ours", size, _images(size, batch)), steps)
+    return _profiled(our_inference("ours", size, make_images(size, batch)), steps)
 
 
 def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
     """Milliseconds of a step, and the operations of all steps, by OpenVINO's own counters."""
-    from benchmarks.inference import compiled_by_openvino
-
-    model, given = compiled_by_openvino("openvino-bf16", _images(size, batch), {"PERF_COUNT": True})
+    model, given = compiled_by_openvino("openvino-bf16", make_images(size, batch), {"PERF_COUNT": True})
     request, times, events = model.create_infer_request(), [], []
     for step in range(-WARM_UP, steps):
         began = time.perf_counter()
@@ -49,7 +46,7 @@ def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
         if step >= 0:
             times.append(time.perf_counter() - began)
             events += [(one.node_type, one.real_time.total_seconds() * 1e3) for one in request.profiling_info]
-    return statistics.median(times) * 1e3, iter(event for event in events if event[1])
+    return statistics.median(times) * 1e3, [event for event in events if event[1]]
 
 
 KINDS: dict[str, Callable[[int, int, int], tuple[float, Events]]] = {
@@ -57,12 +54,6 @@ KINDS: dict[str, Callable[[int, int, int], tuple[float, Events]]] = {
     "inference": of_inference,
     "openvino": of_openvino,
 }
-
-
-def _images(size: int, batch: int) -> Any:
-    import numpy as np
-
-    return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
 
 
 def _profiled(step: Callable[[], object], steps: int) -> tuple[float, Events]:
@@ -81,10 +72,10 @@ def _profiled(step: Callable[[], object], steps: int) -> tuple[float, Events]:
             step()
         tf.profiler.experimental.stop()
         events = list(_events(next(Path(folder).rglob("*.xplane.pb"))))
-    return statistics.median(times) * 1e3, iter(events)
+    return statistics.median(times) * 1e3, events
 
 
-def _events(path: Path) -> Events:
+def _events(path: Path) -> Iterator[tuple[str, float]]:
     """What TensorFlow's executor ran: "name of the node:kind of the operation", among "Class::method" of what ran it."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 

@@ -76,7 +76,7 @@ def test_every_normalisation_and_convolution_is_among_the_pieces_of_a_step(kind:
 
 
 def test_pieces_are_sums_over_calls_and_means_over_steps() -> None:
-    events = iter([("Conv2D", 30.0), ("Add", 0.1), ("Conv2D", 50.0), ("Mul", 10.0)])
+    events = [("Conv2D", 30.0), ("Add", 0.1), ("Conv2D", 50.0), ("Mul", 10.0)]
     text, rows = pieces.table("Title", "command", 50.0, events, 2)
     assert rows == [
         {"piece": "Conv2D", "calls": 1.0, "ms": 40.0},
