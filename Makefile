@@ -18,12 +18,12 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@# For its entry point alone, which Prefect's commands look up; the code is used where it is.
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
-	@.venv/bin/python -m tasks.repository
+	@.venv/bin/python -m commands.repository
 	@touch $@
 
 repro: setup ## Run the pipeline: data to report, what is up to date left as it is
-	@python -m tasks.check
-	@python -m tasks.verify --cache --at-most 4
+	@python -m commands.check
+	@python -m commands.verify --cache --at-most 4
 	dvc repro
 
 bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own
@@ -40,7 +40,7 @@ soak: setup ## Run what takes too long for every day: 100,000 mutated images, an
 	python -m tests.soak
 
 verify: setup ## Compare data, models and DVC's cache with what dvc.lock has of them
-	python -m tasks.verify
+	python -m commands.verify
 
 lint: setup ## Check style
 	ruff check .

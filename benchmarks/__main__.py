@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tasks.record import machine
+from tasks.stage.record import machine
 
 RUNS = (
     "benchmarks.training --size 224 --batch 32 --seconds 3 --peers keras keras-bf16 torch-bf16 torch-bf16-compiled ours-bare",

@@ -24,7 +24,7 @@ def writing(size: int, batch: int, seconds: float) -> None:
     import numpy as np
 
     from resnet.training.checkpoints import CheckpointWriter
-    from tasks.resuming import checkpoint_seconds
+    from tasks.training.resume import checkpoint_seconds
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     labels = np.zeros(batch, np.uint16)

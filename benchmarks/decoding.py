@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnet.data.images import load as load_image
+from resnet.images.decoding import load as load_image
 
 SIZE = 224  # pixels
 THREADS = 2

@@ -32,7 +32,7 @@ def epochs(images: int, size: int = 32, batch: int = 32) -> None:
     trainer = make_trainer("ours", size)
     import numpy as np
 
-    from resnet.data.arrays import Split, SplitWriter
+    from resnet.dataset.arrays import Split, SplitWriter
 
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         pixels = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)

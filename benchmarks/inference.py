@@ -18,7 +18,9 @@ SIDE = 4096
 
 def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     """The folded network of the `evaluate` stage: in `auto` precision, or `ours-float32`."""
-    from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+    from resnet.network.huge_pages import use_huge_pages
+    from resnet.network.precision import choose_precision
+    from resnet.network.startup import start_tensorflow
 
     use_huge_pages()
     start_tensorflow()
@@ -34,7 +36,7 @@ def trained_network(size: int, class_names: list[str] | None = None) -> Any:
     import keras
     import numpy as np
 
-    from resnet.model import ResNet
+    from resnet.network.model import ResNet
 
     keras.utils.set_random_seed(0)
     model = ResNet((size, size, 3), CLASSES, class_names=class_names)

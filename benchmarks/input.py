@@ -22,8 +22,8 @@ def waiting(size: int, batch: int) -> None:
     trainer = make_trainer("ours", size)
     import numpy as np
 
-    from resnet.data.arrays import Split, SplitWriter
-    from resnet.data.batches import batches, epoch_order
+    from resnet.dataset.arrays import Split, SplitWriter
+    from resnet.dataset.batches import batches, epoch_order
 
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         count = STEPS * batch

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_digits, load_sample_images
 
-from resnet.data.near_duplicates import FINGERPRINT_BYTES, fingerprint, near_duplicates
+from resnet.images.perceptual_fingerprint import FINGERPRINT_BYTES, perceptual_fingerprint
+from resnet.preparation.near_duplicates import near_duplicates
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -102,7 +103,7 @@ def then(first: Change, second: Change) -> Change:
 
 def fingerprints(images: Iterable[Image.Image]) -> npt.NDArray[np.uint8]:
     """(images, FINGERPRINT_BYTES)."""
-    return np.frombuffer(b"".join(map(fingerprint, images)), dtype=np.uint8).reshape(-1, FINGERPRINT_BYTES)
+    return np.frombuffer(b"".join(map(perceptual_fingerprint, images)), dtype=np.uint8).reshape(-1, FINGERPRINT_BYTES)
 
 
 def recall(images: list[Image.Image], sample: int = 240) -> dict[str, float]:
@@ -137,7 +138,7 @@ def fingerprint_times(repeats: int = 200) -> dict[str, float]:
         image, seconds = photo.resize((width, height)), []
         for _ in range(repeats):
             start = time.perf_counter()
-            fingerprint(image)
+            perceptual_fingerprint(image)
             seconds.append(time.perf_counter() - start)
         medians[f"{width} x {height}"] = statistics.median(seconds) * 1e6
     return medians

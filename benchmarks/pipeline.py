@@ -19,7 +19,7 @@ from benchmarks.contenders import Rounds, summarise
 STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
 ONE_PROCESS = f"""
 import sys
-from tasks.stage import main
+from tasks.stage.command import main
 for stage in {STAGES}:
     sys.argv = [stage]
     assert main(stage) == 0

@@ -1,9 +1,9 @@
-"""How fast `tasks.predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
+"""How fast `commands.predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
 
     python -m benchmarks.prediction [--images 2000] [--rounds 5] [--json FILE]
 
 `network` is the inference benchmark, `decoding` reads and decodes the photographs and does nothing else, `predict` does
-both, from the first file to the last prediction, and `command` is `python -m tasks.predict` with its start.
+both, from the first file to the last prediction, and `command` is `train-resnet predict` with its start.
 """
 
 import argparse
@@ -50,17 +50,17 @@ def make(name: str, folder: Path) -> Measure:
 
 
 def _decoding(folder: Path) -> Callable[[], int]:
-    from resnet.data.finding import find_images
-    from resnet.evaluation.prediction import decode_files
+    from resnet.prediction.image_files import find_images
+    from resnet.prediction.prediction import decode_files
 
     return lambda: sum(1 for _ in decode_files(find_images([str(folder / "photographs")]), SIZE))
 
 
 def _predict(folder: Path) -> Callable[[], int]:
-    from resnet.data.finding import find_images
-    from resnet.evaluation.model_file import read_model_facts
-    from resnet.evaluation.prediction import decode_files, in_batches, predict, reading_ahead
-    from tasks.predict import AHEAD, load_network
+    from commands.predict import AHEAD, load_network
+    from resnet.network.archive import read_model_facts
+    from resnet.prediction.image_files import find_images
+    from resnet.prediction.prediction import decode_files, in_batches, predict, reading_ahead
 
     path = folder / "model.keras"
     network = load_network(path, read_model_facts(path), "auto")
@@ -75,19 +75,19 @@ def _predict(folder: Path) -> Callable[[], int]:
 
 
 def _command(folder: Path) -> int:
-    command = [sys.executable, "-m", "tasks.predict", "--model", str(folder / "model.keras"), str(folder / "photographs")]
+    command = [sys.executable, "-m", "commands.predict", "--model", str(folder / "model.keras"), str(folder / "photographs")]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("\n")
 
 
 def _prepare(folder: Path, images: int) -> None:
     """Photographs and a network, made by another process: a contender is to start fresh."""
     from benchmarks.decoding import make_photographs
-    from tasks.backend import start_tensorflow
+    from resnet.network.startup import start_tensorflow
 
     make_photographs(folder / "photographs", images)
     start_tensorflow()
     from benchmarks.inference import CLASSES, trained_network
-    from resnet.saving import save_model
+    from resnet.network.saving import save_model
 
     save_model(trained_network(SIZE, [f"class {number}" for number in range(CLASSES)]), folder / "model.keras")
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from resnet.data.arrays import Split, SplitWriter
-from resnet.data.images import load
+from resnet.dataset.arrays import Split, SplitWriter
+from resnet.images.decoding import load
 
 SIZE = 32
 SPLITS = ("training", "validation", "test")

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.recipe_data import open_data
-from resnet.data.arrays import Split
+from resnet.dataset.arrays import Split
 
 BASE = "as params.yaml"
 PARTS: dict[str, dict[str, Any]] = {
@@ -59,12 +59,11 @@ def prepare(
     """
     import keras
 
-    from resnet.model import ResNet
+    from resnet.network.model import ResNet
+    from resnet.network.precision import choose_precision, dtype_policy
     from resnet.pretrained import initialise
-    from resnet.saving import dtype_policy
-    from tasks.backend import choose_precision
-    from tasks.graph import DVC_YAML, read_graph
-    from tasks.params import PARAMS_YAML, load_params
+    from tasks.stage.graph import DVC_YAML, read_graph
+    from tasks.stage.params import PARAMS_YAML, load_params
     from tasks.train import Train, make_trainer
 
     given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"].model_dump()
@@ -99,7 +98,7 @@ def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], 
 
 def epoch_seconds(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, width: int) -> float:
     """Processor time of an epoch, less tracing: the least of two after the first."""
-    _, fit = prepare(splits, classes, changes, epochs=3, seed=0, width=width, weights="random")
+    _, fit = prepare(splits, classes, changes, epochs=3, seed=0, width=width, weights="builtin/random")
     times = []
     for epoch in (1, 2, 3):
         began = time.process_time()
@@ -134,7 +133,13 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for seed in arguments.seeds:
             for part in parts:
                 _, figures = train(
-                    splits, classes, PARTS[part], epochs=epochs[part], seed=seed, width=arguments.width, weights="random"
+                    splits,
+                    classes,
+                    PARTS[part],
+                    epochs=epochs[part],
+                    seed=seed,
+                    width=arguments.width,
+                    weights="builtin/random",
                 )
                 rows.append({"part": part, "seed": seed, **figures})
                 print(rows[-1], flush=True)
@@ -144,7 +149,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Rows of networks from random weights, and from those of a network of other data or of the other half of the classes."""
-    from resnet.saving import save_model
+    from resnet.network.saving import save_model
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -155,10 +160,10 @@ def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
         for seed in arguments.seeds:
             path = Path(folder) / "first.keras"
             options: dict[str, Any] = {"seed": seed, "width": arguments.width}
-            model, _ = train(*first, {}, epochs=arguments.first_epochs, weights="random", **options)
+            model, _ = train(*first, {}, epochs=arguments.first_epochs, weights="builtin/random", **options)
             save_model(model, path)
             for part, weights, changes in (
-                ("random weights", "random", {}),
+                ("random weights", "builtin/random", {}),
                 (f"weights of {arguments.source or 'the other half'}", str(path), {}),
                 ("the same, head alone for 2 epochs", str(path), {"freeze_epochs": 2, "unfrozen_rate": 0.5}),
             ):
@@ -234,7 +239,8 @@ def main() -> int:
         for title, found in _merged(arguments.files).items():
             print(f"{title}\n\n{table(found['rows'])}\n")
         return 0
-    from tasks.backend import start_tensorflow, use_huge_pages
+    from resnet.network.huge_pages import use_huge_pages
+    from resnet.network.startup import start_tensorflow
 
     use_huge_pages()
     start_tensorflow()

@@ -30,17 +30,19 @@ def ours(name: str, size: int, batch: int) -> Callable[[], object]:
 
 def make_trainer(name: str, size: int) -> Any:
     """The trainer of the `train` stage, less what the contender's name leaves out."""
-    from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
+    from resnet.network.huge_pages import use_huge_pages
+    from resnet.network.precision import choose_precision
+    from resnet.network.startup import start_tensorflow
 
     use_huge_pages()
     start_tensorflow()
     import keras
 
-    from resnet.model import ResNet
-    from resnet.saving import dtype_policy
+    from resnet.network.model import ResNet
+    from resnet.network.precision import dtype_policy
     from tasks import train
-    from tasks.graph import DVC_YAML, read_graph
-    from tasks.params import PARAMS_YAML, load_params
+    from tasks.stage.graph import DVC_YAML, read_graph
+    from tasks.stage.params import PARAMS_YAML, load_params
 
     keras.utils.set_random_seed(0)
     params: Any = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"]

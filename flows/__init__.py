@@ -10,7 +10,7 @@ from pathlib import Path
 
 # Prefect's client reports its use unless told not to; the server's own switch is in pyproject.toml.
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# How a lost run is noticed, see flows/revival.py; 30 s is the least.
+# How a lost run is noticed, see flows/lost_runs.py; 30 s is the least.
 os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 # With waits that double from 2 s on, a server may be away for eight minutes and no run is lost; five times are one minute.
 os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "8")

@@ -10,7 +10,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
 from flows.results import Result, find_pictures, read_hashes
-from tasks.params import PARAMS_YAML
+from tasks.stage.params import PARAMS_YAML
 
 _EPOCH = re.compile(r"epoch (\d+)/(\d+): (.*)")
 

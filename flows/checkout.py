@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.locks import held, is_held
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 # `git rev-parse --local-env-vars` names them.
 _OF_A_REPOSITORY = {

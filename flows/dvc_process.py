@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from flows.checkout import outside_of_git
 from flows.dvc_program import GRACE_SECONDS
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 SLOTS_VARIABLE = "TRAIN_RESNET_SLOTS"
 _POLL_SECONDS = 0.5

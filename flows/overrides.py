@@ -9,8 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from resnet.errors import UserError
-from tasks.params import load_params
+from resnet.core.errors import UserError
+from tasks.stage.params import load_params
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:

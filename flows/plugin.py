@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.plugins import SetupResult, register_hook
 
 from flows.server import local_server, require_server
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse

@@ -9,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tasks.graph import DVC_YAML, read_graph
+from tasks.stage.graph import DVC_YAML, read_graph
 
 
 @dataclass(frozen=True)

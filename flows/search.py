@@ -18,7 +18,7 @@ from flows.children import run_children
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.sweep import check, conclude, finish
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 if TYPE_CHECKING:
     import optuna

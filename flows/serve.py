@@ -14,11 +14,11 @@ from prefect.settings import get_current_settings
 
 from flows.dvc_program import GRACE_SECONDS
 from flows.locks import slot_count
-from flows.revival import LOST_AFTER, set_up
+from flows.lost_runs import LOST_AFTER, set_up
 from flows.server import require_server
 from flows.sweep import sweep
 from flows.train_resnet import train_resnet
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 
 def end_runs() -> None:

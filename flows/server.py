@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from prefect.settings import get_current_settings
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 _SECONDS = 5.0

@@ -22,7 +22,7 @@ from flows.artifacts import Progress
 from flows.dvc_process import DvcError, RunEndedError
 from flows.locks import slot
 from flows.workspace import Workspace
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 
 @dataclass(frozen=True)

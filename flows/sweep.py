@@ -17,7 +17,7 @@ from flows.children import Child, run_children
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.workspace import Request
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 
 @flow(name="sweep", persist_result=False)

@@ -11,13 +11,13 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.artifacts import publish
+from flows.lost_runs import lost_again
 from flows.overrides import parse
 from flows.results import Result, read_result
-from flows.revival import lost_again
 from flows.server import accept_server
 from flows.stages import run_logger, stage_task
 from flows.workspace import Request, opened
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 ingest = stage_task("ingest")
 preprocess = stage_task("preprocess")

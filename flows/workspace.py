@@ -8,14 +8,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from commands.repository import mend
 from flows.checkout import changed_files, clone, commit_experiment, experiment_name, git, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
-from resnet.errors import UserError
-from tasks.graph import DVC_YAML, read_graph
-from tasks.params import PARAMS_YAML
-from tasks.repository import mend
+from resnet.core.errors import UserError
+from tasks.stage.graph import DVC_YAML, read_graph
+from tasks.stage.params import PARAMS_YAML
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SHOWN = 5

@@ -8,15 +8,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet.blocks import convolution_block, identity_block
-    from resnet.model import ResNet
+    from resnet.network.blocks import convolution_block, identity_block
+    from resnet.network.model import ResNet
 
 __all__ = ["ResNet", "convolution_block", "identity_block"]
 
 _HOMES = {
-    "ResNet": "resnet.model",
-    "convolution_block": "resnet.blocks",
-    "identity_block": "resnet.blocks",
+    "ResNet": "resnet.network.model",
+    "convolution_block": "resnet.network.blocks",
+    "identity_block": "resnet.network.blocks",
 }
 
 

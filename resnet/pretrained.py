@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from resnet.errors import UserError
-from resnet.model import ResNet
-from resnet.normalisation import DEVIATION
+from resnet.core.errors import UserError
+from resnet.network.model import ResNet
+from resnet.network.normalisation import DEVIATION
 
-RANDOM, IMAGENET = "random", "imagenet"
+RANDOM, IMAGENET = "builtin/random", "builtin/imagenet"
 
 _HEAD = "predictions"
 _FIRST = "conv1_conv"
@@ -31,7 +31,7 @@ def initialise(model: ResNet, weights: str) -> None:
 
     Args:
         model: with random weights.
-        weights: "random" leaves them, "imagenet" is for `take_published`, anything else a path for `take_model`.
+        weights: `RANDOM` leaves them, `IMAGENET` is for `take_published`, anything else a path for `take_model`.
 
     Raises:
         UserError: see these.
@@ -46,12 +46,12 @@ def take_published(model: ResNet, weights: str = IMAGENET) -> None:
     """Takes over what Keras's ResNet of the same depth learned on ImageNet, all but the head.
 
     Theirs wants blue, green, red less their means; ours wants red, green, blue less the same means and divided by deviations
-    (`resnet.normalisation`). So the first kernel is turned round and multiplied by the deviations, and that is all: zero is the
-    same colour to both, and what pads the borders is zero.
+    (`resnet.network.normalisation`). So the first kernel is turned round and multiplied by the deviations, and that is all:
+    zero is the same colour to both, and what pads the borders is zero.
 
     Args:
         model: of variant v1 and depth 50, 101 or 152.
-        weights: "imagenet" downloads them by Keras's own downloader, which checks their hash and keeps them in `~/.keras`; or
+        weights: `IMAGENET` downloads them by Keras's own downloader, which checks their hash and keeps them in `~/.keras`; or
             the path of a file as `keras.applications.ResNet50(include_top=False).save_weights` writes it.
 
     Raises:
@@ -82,7 +82,7 @@ def take_model(model: ResNet, path: Path) -> None:
 
     Args:
         model: of the same architecture; images may have another size.
-        path: of a `.keras` file that `resnet.saving.save_model` wrote.
+        path: of a `.keras` file that `resnet.network.saving.save_model` wrote.
 
     Raises:
         UserError: the file is missing or no network of ours, or one with other layers.

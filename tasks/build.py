@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from resnet.data.classes import read_classes
-from resnet.files import replacing
-from tasks.backend import start_tensorflow
-from tasks.params import Section
-from tasks.stage import main
+from resnet.core.classes import read_classes
+from resnet.core.files import replacing
+from resnet.network.startup import start_tensorflow
+from tasks.stage.command import main
+from tasks.stage.params import Section
+from tasks.stage.signals import at_once
 
 if TYPE_CHECKING:
-    from resnet.model import ResNet
+    from resnet.network.model import ResNet
 
 _SUMMARY_WIDTH = 120
 
@@ -41,12 +42,13 @@ def build(
 ) -> None:
     """Decides the architecture and where the weights begin; the same seed makes the same ones."""
     classes = read_classes(classes_json)
-    start_tensorflow()
+    with at_once():
+        start_tensorflow()
     import keras
 
-    from resnet.model import ResNet
+    from resnet.network.model import ResNet
+    from resnet.network.saving import save_model
     from resnet.pretrained import initialise
-    from resnet.saving import save_model
 
     keras.utils.set_random_seed(seed)
     model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, **params.model_dump(exclude={"weights"}))

@@ -1,10 +1,8 @@
 """Measures the trained network on the test split, which no other stage reads."""
 
 import csv
-import hashlib
 import json
 import sys
-import zipfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,15 +13,19 @@ import numpy.typing as npt
 from pydantic import Field
 from tqdm import tqdm
 
-from resnet.data.arrays import Split
-from resnet.data.checksums import verify
-from resnet.data.classes import read_classes
-from resnet.errors import damaged_input, missing_input
+from resnet.core.checksums import md5, sha256, verify
+from resnet.core.classes import read_classes
+from resnet.core.errors import damaged_input, missing_input
+from resnet.core.files import replacing
+from resnet.dataset.arrays import Split
 from resnet.evaluation.gate import Check, check_minimum, verdict
-from resnet.files import replacing
-from tasks.backend import choose_precision, start_tensorflow, use_huge_pages
-from tasks.params import Section
-from tasks.stage import main
+from resnet.network.archive import read_model_facts
+from resnet.network.huge_pages import use_huge_pages
+from resnet.network.precision import choose_precision
+from resnet.network.startup import start_tensorflow
+from tasks.stage.command import main
+from tasks.stage.params import Section
+from tasks.stage.signals import at_once
 
 
 class Evaluate(Section):
@@ -45,26 +47,23 @@ def evaluate(
     test: Path,
     resnet_keras: Path,
     metrics_json: Path,
-    evaluation_json: Path,
-    per_class_csv: Path,
-    calibration_csv: Path,
     predictions_csv: Path,
-    sample_images_npz: Path,
-    gate_json: Path,
+    evaluation: Path,
 ) -> None:
     """Decides how good the network is, and with what certainty."""
     verify(prepared_sha256, [classes_json.name, index_csv.name])
     classes = read_classes(classes_json)
     split = Split(test, len(classes))
     paths = _test_paths(index_csv, len(split))
-    start_tensorflow()
+    with at_once():
+        start_tensorflow()
     from scipy.special import softmax
 
     from resnet.evaluation.folding import folded_network
     from resnet.evaluation.grad_cam import grad_cam
     from resnet.evaluation.inference import predict_logits
     from resnet.evaluation.metrics import detail, per_class, summarise
-    from resnet.saving import load_model
+    from resnet.network.saving import load_model
 
     model = load_model(resnet_keras, classes, split.image_shape)
     precision = choose_precision(precision)
@@ -77,15 +76,18 @@ def evaluate(
     rows = choose_samples(split.labels, probabilities, params.samples)
     images = split.gather(rows)
     heat_maps, layer = grad_cam(model, images, predicted[rows])
-    with replacing(sample_images_npz) as partial, partial.open("wb") as file:
-        np.savez(file, rows=rows, images=images, heat_maps=(255 * heat_maps).round().astype(np.uint8))
-    facts = {"heat_maps_of_layer": layer, "provenance": _provenance(resnet_keras, precision)}
-    _write_json(evaluation_json, details | facts)
-    _write_table(per_class_csv, per_class(split.labels, predicted, classes))
-    _write_table(calibration_csv, _reliability(probabilities, predicted == split.labels))
-    _write_predictions(predictions_csv, paths, split.labels, probabilities, classes)
-    _write_json(gate_json, verdict(*_checks(params, figures["accuracy"])))
-    _write_json(metrics_json, figures)
+    with replacing(evaluation) as folder:
+        folder.mkdir()
+        with (folder / "samples.npz").open("wb") as file:
+            np.savez(file, rows=rows, images=images, heat_maps=(255 * heat_maps).round().astype(np.uint8))
+        _write_json(folder / "details.json", details | {"heat_maps_of_layer": layer} | _model_facts(resnet_keras, precision))
+        _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
+        _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))
+        _write_table(folder / "calibration.csv", _reliability(probabilities, predicted == split.labels))
+    with replacing(predictions_csv) as partial:
+        _write_predictions(partial, paths, split.labels, probabilities, classes)
+    with replacing(metrics_json) as partial:
+        _write_json(partial, figures)
     print(
         f"evaluate: accuracy {figures['accuracy']:.4f} on {len(split):,} test images "
         f"(95 % interval {figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}), loss {figures['loss']:.4f}"
@@ -108,22 +110,24 @@ def _checks(params: Evaluate, accuracy: float) -> list[Check]:
     if params.minimum_accuracy is not None:
         checks.append(check_minimum(accuracy, params.minimum_accuracy))
     if params.baseline is not None:
-        checks.append(Check("baseline", None, f"against {params.baseline}: `python -m tasks.gate` judges it when asked."))
+        checks.append(Check("baseline", None, f"against {params.baseline}: `train-resnet gate` judges it when asked."))
     return checks
 
 
-def _provenance(model: Path, precision: str) -> dict[str, Any]:
-    """What decided the figures beside data, code and parameters."""
-    with zipfile.ZipFile(model) as archive:
-        trained_with = json.loads(archive.read("metadata.json"))["keras_version"]
-    with model.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _model_facts(path: Path, precision: str) -> dict[str, Any]:
+    """The arguments of the `ResNet`, and what decided the figures beside data, code and parameters."""
+    model = read_model_facts(path)
     packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
     return {
-        "model_md5": digest,  # as in dvc.lock
-        "saved_by_keras": trained_with,
-        "precision": precision,
-        "versions": {package: version(package) for package in packages},
+        # The names of the classes are in classes.json.
+        "network": {name: value for name, value in model.config.items() if name not in ("name", "class_names")},
+        "provenance": {
+            "model_md5": md5(path),  # as in dvc.lock
+            "model_sha256": sha256(path),
+            "saved_by_keras": model.keras_version,
+            "precision": precision,
+            "versions": {package: version(package) for package in packages},
+        },
     }
 
 
@@ -176,7 +180,7 @@ def _write_predictions(
 
 
 def _write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):
@@ -184,8 +188,7 @@ def _write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 
 def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

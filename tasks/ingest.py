@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from resnet.errors import printable
-from tasks.params import Section
-from tasks.stage import main
+from resnet.core.errors import printable
+from tasks.stage.command import main
+from tasks.stage.params import Section
 
 if TYPE_CHECKING:
-    from resnet.data.ledger import Ledger
+    from resnet.ingestion.ledger import Ledger
 
 
 class Ingest(Section):
@@ -25,9 +25,9 @@ class Ingest(Section):
 
 def ingest(params: Ingest, *, raw: Path) -> None:
     """Decides what is an image and what is its label."""
-    from resnet.data.classes import confusable
-    from resnet.data.ingestion import write_raw
-    from resnet.data.sources.catalog import open_source
+    from resnet.core.classes import confusable
+    from resnet.ingestion.raw import write_raw
+    from resnet.ingestion.sources.catalog import open_source
 
     source = open_source(params.source)
     ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from resnet.data.checksums import PREPARED, RAW, verify, write_sums
-from resnet.data.classes import read_classes, write_classes
-from resnet.data.manifest import Manifest, read_manifest
-from resnet.data.similar import find_similar, leaks, shortlist, write_similar
-from resnet.data.splits import SPLITS, Shares, absent_classes, assign_splits, torn_groups
-from resnet.errors import UserError
-from resnet.files import replacing
-from tasks.params import Section
-from tasks.stage import main
+from resnet.core.checksums import PREPARED, RAW, verify, write_sums
+from resnet.core.classes import read_classes, write_classes
+from resnet.core.errors import UserError
+from resnet.core.files import replacing
+from resnet.core.tables import SPLITS
+from resnet.images.manifest import Manifest, read_manifest
+from resnet.preparation.similar import find_similar, leaks, shortlist, write_similar
+from resnet.preparation.splits import Shares, absent_classes, assign_splits, torn_groups
+from tasks.stage.command import main
+from tasks.stage.params import Section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class Preprocess(Section):
 
 def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     """Writes each split's images as uint8 arrays, which image went where, and which look alike."""
-    from resnet.data.prepared import choose_pictured, write_index, write_prepared
+    from resnet.preparation.prepared import choose_pictured, write_index, write_prepared
 
     verify(raw / RAW)
     classes = read_classes(raw / "classes.json")

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from resnet.data.arrays import Split
-from resnet.data.classes import read_classes
-from resnet.errors import UserError
-from resnet.files import replacing
-from tasks.backend import choose_precision, share_among, start_tensorflow, use_huge_pages
-from tasks.display import Display
-from tasks.ending import noted
-from tasks.history import COLUMNS
-from tasks.params import Section
-from tasks.resuming import checkpoint_seconds, decisive, keeping, resume
-from tasks.runs import begun, home, prune
-from tasks.stage import main
+from resnet.core.classes import read_classes
+from resnet.core.errors import UserError
+from resnet.core.files import replacing
+from resnet.core.tables import HISTORY_COLUMNS
+from resnet.dataset.arrays import Split
+from resnet.network.devices import share_among
+from resnet.network.huge_pages import use_huge_pages
+from resnet.network.precision import choose_precision
+from resnet.network.startup import start_tensorflow
+from tasks.stage.command import main
+from tasks.stage.params import Section
+from tasks.stage.signals import at_once, noted
+from tasks.training.progress import Display
+from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
+from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,20 +70,20 @@ class Train(Section):
     def check(self, whole: Mapping[str, Section]) -> None:
         """The phases follow each other, and what is done to an image leaves its meaning."""
         self._check_phases()
-        if self.freeze_epochs and getattr(whole["build"], "weights", None) == "random":
+        if self.freeze_epochs and getattr(whole["build"], "weights", None) == "builtin/random":
             raise UserError(
-                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is random: there is nothing learned to keep "
-                "while the head learns; set it to 0 or start from other weights."
+                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random: there is nothing learned "
+                "to keep while the head learns; set it to 0 or start from other weights."
             )
         if self.batch_size % (self.devices * self.accumulate):
             raise UserError(
                 f"train.batch_size is {self.batch_size}, which cannot be divided into train.devices x train.accumulate = "
                 f"{self.devices} x {self.accumulate} equal parts: change one of them."
             )
-        if self.flip and getattr(whole["ingest"], "source", None) == "digits":
+        if self.flip and getattr(whole["ingest"], "source", None) == "builtin/digits":
             raise UserError(
                 "train.flip is true, but the mirror image of a digit is no digit or another one: set it to false for "
-                "ingest.source digits."
+                "ingest.source builtin/digits."
             )
 
     def _check_phases(self) -> None:
@@ -125,8 +128,9 @@ def train(
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
-    gpus = start_tensorflow()
-    from resnet.saving import load_model, save_model
+    with at_once():
+        gpus = start_tensorflow()
+    from resnet.network.saving import load_model, save_model
 
     precision = choose_precision(params.precision)
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
@@ -255,8 +259,8 @@ def _make_schedule(params: Train, steps_per_epoch: int) -> "tuple[LearningRateSc
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([f"{getattr(epoch, column):.6g}" for column in COLUMNS] for epoch in epochs)
+        writer.writerow(HISTORY_COLUMNS)
+        writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet.data.arrays import Split, SplitWriter
+from resnet.dataset.arrays import Split, SplitWriter
 from tests.project import STAGES, Project
 
 # Before any test imports TensorFlow, whose libraries print whatever they like.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("flows", "tasks", "resnet")
+PACKAGES = ("flows", "commands", "tasks", "resnet")
 
 
 def modules() -> dict[str, Path]:

@@ -82,7 +82,7 @@ class TinyRun:
     def _start(self, target: Callable[..., None], environment: dict[str, str] | None = None) -> ForkServerProcess:
         context = multiprocessing.get_context("forkserver")
         os.environ.update(KERAS_BACKEND="tensorflow", PYTHONPATH=str(ROOT))  # of the process that is forked
-        context.set_forkserver_preload(["resnet.training.loop", "resnet.saving", "tasks.train"])
+        context.set_forkserver_preload(["resnet.training.loop", "resnet.network.saving", "tasks.train"])
         process = context.Process(target=target, args=(self.folder, self._log, environment or {}))
         process.start()
         return process
@@ -140,7 +140,7 @@ def _enter(folder: Path, log: Path, environment: dict[str, str]) -> None:
 
 
 def _train(folder: Path, log: Path, environment: dict[str, str]) -> None:
-    from tasks.stage import main
+    from tasks.stage.command import main
 
     _enter(folder, log, environment)
     _divide_processor(int(environment["DEVICES"]))
@@ -156,7 +156,7 @@ def _divide_processor(devices: int) -> None:
 
 
 def _disturb(environment: dict[str, str]) -> None:
-    from tasks.resuming import Keeper
+    from tasks.training.resume import Keeper
 
     real = Keeper.__call__
     epoch, step = map(int, environment["STOP_AT"].split("-"))
@@ -185,9 +185,9 @@ def _prepare(folder: Path, log: Path, environment: dict[str, str]) -> None:
     import keras
     import numpy as np
 
-    from resnet.data.arrays import SplitWriter
-    from resnet.model import ResNet
-    from resnet.saving import save_model
+    from resnet.dataset.arrays import SplitWriter
+    from resnet.network.model import ResNet
+    from resnet.network.saving import save_model
 
     _enter(folder, log, environment)
     generator = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tasks.graph import read_graph, stage_paths
+from tasks.stage.graph import read_graph, stage_paths
 from tests.imports import ROOT
 
 DECLARED = YAML(typ="safe").load(ROOT / "dvc.yaml")["artifacts"]

@@ -8,7 +8,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from ruamel.yaml import YAML
 
 from flows.checkout import experiment_name
 from flows.overrides import apply_overrides, parse, value
-from resnet.errors import UserError, printable
-from tasks.graph import DVC_YAML, read_graph
+from resnet.core.errors import UserError, printable
+from tasks.stage.graph import DVC_YAML, read_graph
 from tests.hostile.texts import TEXTS
 from tests.imports import ROOT
 from tests.pictures import picture
@@ -30,7 +29,9 @@ EACH = 12  # images of a class
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stages without a network, on a table in which every text is the name of a class and of files."""
     folder = tmp_path_factory.mktemp("texts")
-    (folder / "params.yaml").write_text((ROOT / "params.yaml").read_text("utf-8").replace("source: digits", "source: list.csv"))
+    (folder / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text("utf-8").replace("source: builtin/digits", "source: list.csv")
+    )
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"))
     (folder / "images").mkdir()
     with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
@@ -135,25 +136,24 @@ def write_results(folder: Path) -> None:
         "loss": 1.0,
     }
     (reports / "metrics.json").write_text(json.dumps(figures))
-    provenance = {"model_md5": "0a", "saved_by_keras": "3", "precision": "float32", "versions": {}}
+    provenance = {"model_md5": "0a", "model_sha256": "0b", "saved_by_keras": "3", "precision": "float32", "versions": {}}
     details = {"images": len(test), "classes": 2, "calibration_error_by_chance": 0.5, "heat_maps_of_layer": "x"}
-    (reports / "evaluation.json").write_text(json.dumps(details | {"provenance": provenance}))
-    (reports / "gate.json").write_text('{"passed": true, "checks": []}')
+    network = {"input_shape": [8, 8, 3], "depth": 50}
+    evaluation = reports / "evaluation"
+    evaluation.mkdir(exist_ok=True)
+    (evaluation / "details.json").write_text(json.dumps(details | {"network": network, "provenance": provenance}))
+    (evaluation / "gate.json").write_text('{"passed": true, "checks": []}')
     classes = json.loads((folder / "data/prepared/classes.json").read_text("utf-8"))
-    with (reports / "per_class.csv").open("w", encoding="utf-8", newline="") as file:
+    with (evaluation / "per_class.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["label", "support", "predicted", "precision", "recall", "recall_low", "recall_high", "f1"])
         writer.writerows([label, 1, 1, 0.5, 0.5, 0.1, 0.9, 0.5] for label in classes)
     header = "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high"
-    (reports / "calibration.csv").write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
+    (evaluation / "calibration.csv").write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
     (reports / "model_summary.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     rows = np.arange(min(32, len(test)))
     pictures, maps = np.zeros((len(rows), 8, 8, 3), np.uint8), np.zeros((len(rows), 4, 4), np.uint8)
-    np.savez(reports / "sample_images.npz", rows=rows, images=pictures, heat_maps=maps)
-    (folder / "models").mkdir(exist_ok=True)
-    config = {"class_names": classes, "input_shape": [8, 8, 3]}
-    with zipfile.ZipFile(folder / "models/resnet.keras", "w") as archive:
-        archive.writestr("config.json", json.dumps({"registered_name": "resnet>ResNet", "config": config}))
+    np.savez(evaluation / "samples.npz", rows=rows, images=pictures, heat_maps=maps)
 
 
 @pytest.mark.parametrize("text", TEXTS)

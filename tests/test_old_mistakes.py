@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.data.arrays import Split
-from resnet.data.batches import epoch_order
-from resnet.data.splits import Shares, assign_splits
-from resnet.model import ResNet
-from resnet.saving import load_model, save_model
+from resnet.dataset.arrays import Split
+from resnet.dataset.batches import epoch_order
+from resnet.network.model import ResNet
+from resnet.network.saving import load_model, save_model
+from resnet.preparation.splits import Shares, assign_splits
 from resnet.training.augmentation import DRAWS, Augmentation
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
-from tasks.graph import read_graph
+from tasks.stage.graph import read_graph
 from tests.imports import ROOT
 
 

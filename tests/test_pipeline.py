@@ -19,7 +19,7 @@ def test_it_writes_what_it_promises(project: Project) -> None:
     assert [row["epoch"] for row in rows] == ["1", "2"]
     metrics = json.loads(project.read("reports/metrics.json"))
     assert list(metrics) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
-    details = json.loads(project.read("reports/evaluation.json"))
+    details = json.loads(project.read("reports/evaluation/details.json"))
     predictions = list(csv.DictReader(project.read("reports/predictions.csv").splitlines()))
     assert list(predictions[0]) == ["path", "label", "predicted", "probability"]
     hits = sum(row["label"] == row["predicted"] for row in predictions)
@@ -34,7 +34,7 @@ def test_it_writes_what_it_promises(project: Project) -> None:
     page = project.read("reports/index.html")
     assert page.count('alt="where the network looked"') == 8
     assert all(word in page for word in (details["provenance"]["model_md5"], "train.learning_rate", 'class="learning-rate"'))
-    assert json.loads(project.read("reports/gate.json")) == {"passed": True, "checks": []}
+    assert json.loads(project.read("reports/evaluation/gate.json")) == {"passed": True, "checks": []}
     assert project.read("reports/data.html").count("data:image/jpeg;base64,") >= 240  # 24 of each of ten classes
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 
 Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Network = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]

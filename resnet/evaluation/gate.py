@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet.evaluation.comparison import Paired
+    from resnet.comparison.paired import Paired
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 
 _LEAST_CELLS = 4
 _PIXELS_AT_A_TIME = 8 * 224 * 224  # what the gradient needs is kept for all of them; each turn costs 0.25 s of Python

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from resnet.data.arrays import Split
-from resnet.data.batches import batches
+from resnet.dataset.arrays import Split
+from resnet.dataset.batches import batches
 from resnet.evaluation.folding import Network
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 SAME_LABEL = 0.999  # share of images
 LARGEST = 1e-4  # difference of a probability, in float32
@@ -34,7 +34,7 @@ class Agreement:
         if self.same_label < same_label * self.images or not self.largest <= largest:
             raise UserError(
                 f"{name} does not agree with the model: {self}; expected the same label on {100 * same_label:g} % and at most "
-                f"{largest:.0e}: nothing was written; report this with the versions that `python -m tasks.doctor` prints."
+                f"{largest:.0e}: nothing was written; report this with the versions that `train-resnet doctor` prints."
             )
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from resnet.evaluation.folding import fold
 from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
-from resnet.model import ResNet
+from resnet.network.model import ResNet
 
 
 class Classifier(tf.Module):
@@ -56,6 +56,6 @@ class Classifier(tf.Module):
 
 def reference(model: ResNet, images: tf.Tensor) -> tf.Tensor:
     """What exports are held against: probabilities by the Keras model itself, layer by layer, (batch, classes) float32."""
-    from resnet.normalisation import normalise
+    from resnet.network.normalisation import normalise
 
     return keras.ops.softmax(model(normalise(images), training=False))

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels in TensorFlow's own operations, as near to `resnet.data.images.load` as they get.
+"""From the bytes of an image file to pixels in TensorFlow's own operations, close to what Pillow gives.
 
 They know JPEG, PNG, GIF and BMP. They do not know EXIF: a photograph that says that it lies on its side stays so. CMYK,
 16 bits and palettes with transparency are decoded otherwise than by Pillow. Whoever has Pillow decodes with it.

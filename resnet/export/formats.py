@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from resnet.export.classifier import Classifier
 from resnet.export.stock import stock_model
-from resnet.model import ResNet
+from resnet.network.model import ResNet
 
 Probabilities = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[np.uint8]], Probabilities]

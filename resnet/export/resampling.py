@@ -10,7 +10,7 @@ _SUPPORT = 2.0  # of the bicubic kernel, in source pixels where nothing is made 
 
 
 def resize_and_crop(images: tf.Tensor, size: int) -> tf.Tensor:
-    """What `resnet.data.images.resize_and_crop` does, for images of one size: the middle, aspect kept.
+    """What `resnet.images.decoding.resize_and_crop` does, for images of one size: the middle, aspect kept.
 
     It differs where that function averages over blocks first, with images more than six times as large: by a few levels.
 

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from resnet.model import ResNet
-from resnet.normalisation import DEVIATION, MEAN
+from resnet.network.model import ResNet
+from resnet.network.normalisation import DEVIATION, MEAN
 
 
 def stock_model(model: ResNet) -> keras.Model:
@@ -38,6 +38,6 @@ def stock_model(model: ResNet) -> keras.Model:
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:
-    """A new layer of Keras's own class: those of `resnet.layers` bear the names of theirs."""
+    """A new layer of Keras's own class: those of `resnet.network.layers` bear the names of theirs."""
     kind = getattr(keras.layers, type(layer).__name__)
     return kind.from_config(layer.get_config())

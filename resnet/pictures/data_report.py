@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resnet.data.splits import SPLITS
+from resnet.core.tables import SPLITS
 from resnet.pictures.data_warnings import data_warnings
 from resnet.pictures.pages import environment
 

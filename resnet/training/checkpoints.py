@@ -21,8 +21,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from resnet.errors import UserError
-from resnet.files import replacing
+from resnet.core.errors import UserError
+from resnet.core.files import replacing
 from resnet.training.state import Snapshot, TrainingState
 
 KEPT = 2

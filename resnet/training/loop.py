@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from resnet.data.arrays import Split
-from resnet.data.batches import batches, epoch_order
-from resnet.errors import UserError
-from resnet.normalisation import normalise
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
+from resnet.dataset.batches import batches, epoch_order
+from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
@@ -313,8 +313,8 @@ class Trainer:
 def _unless_lost(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
     """The loss, or NaN where an offset, a scale or a bias, or the gradient of one, is no finite number.
 
-    In bfloat16 a NaN may not come through to the loss (`resnet.layers.ReLU`). It does come through to these gradients, each of
-    which is a sum over all pixels of a channel; there are few of them.
+    In bfloat16 a NaN may not come through to the loss (`resnet.network.layers.ReLU`). It does come through to these gradients,
+    each of which is a sum over all pixels of a channel; there are few of them.
     """
     total = tf.reduce_sum(tf.concat([one for one in numbers if len(one.shape) == 1], axis=0))
     return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

@@ -61,7 +61,7 @@ def test_what_takes_longer_has_fewer_epochs_and_one_at_least() -> None:
 
 def test_a_part_changes_the_network_or_its_training(tmp_path: Path) -> None:
     splits, classes = open_data("digits", tmp_path)
-    model, figures = train(splits, classes, PARTS["variant D"], epochs=2, seed=0, width=4, weights="random")
+    model, figures = train(splits, classes, PARTS["variant D"], epochs=2, seed=0, width=4, weights="builtin/random")
     assert {"conv1_1_conv", "conv3_block1_0_pool"} <= {layer.name for layer in model.layers}
     assert figures["epochs"] == 2
     assert 0.1 < figures["accuracy"] <= 1

@@ -16,7 +16,7 @@ from flows.checkout import (
     resolve,
     snapshot,
 )
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.locks import find_gpus, held, is_held, slot, slot_count
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.imports import ROOT
 
 

@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.overrides import apply_overrides, check_overrides, parse, parse_lists
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.imports import ROOT
 from tests.project import STAGES
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows import plugin
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.imports import ROOT
 
 

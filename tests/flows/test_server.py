@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from flows import server
 from flows.server import local_server, require_server
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 OURS = version("prefect")
 MAJOR, MINOR, _ = OURS.split(".")

@@ -12,7 +12,7 @@ from prefect.states import Completed, Failed
 from flows import stages
 from flows.dvc_process import DvcError
 from flows.stages import POLICIES, Policy, StageError, bring_up_to_date, run_logger
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.project import STAGES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from flows import children, search, sweep
 from flows.children import Child, run_children
 from flows.results import Result
 from flows.search import make_space
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 
 
 def make_child(number: int, val_loss: float | None, **overrides: Any) -> Child:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.graph import read_graph
+from tasks.stage.graph import read_graph
 from tests.flows.quick import QuickProject, Server, wait_for
 from tests.imports import ROOT
 from tests.project import STAGES

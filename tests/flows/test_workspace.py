@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.workspace import Request, opened
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject
 
 

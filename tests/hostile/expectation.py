@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet.data.outcomes import Reason
+from resnet.images.outcomes import Reason
 
 SEED = 20261123
 IMAGE = random.Random(SEED).randbytes(700)  # what every file of these archives holds that is to be accepted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from resnet.data.outcomes import Reason
+from resnet.images.outcomes import Reason
 from tests.hostile.encoders import (
     bmp,
     encode,

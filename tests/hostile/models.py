@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from resnet.model_archive import sealed
+from resnet.network.archive import sealed
 
 Members = dict[str, bytes]
 
@@ -74,7 +74,7 @@ def _other_classes(members: Members, config: dict[str, Any], touched: Path) -> l
     compiled = config | {"compile_config": {"optimizer": system}}
     registered = config | {"registered_name": "builtins>eval"}
     extra = config | {"shared_object_id": 1}
-    deep = b'{"module": "resnet.model", "config": ' + b"[" * 200_000
+    deep = b'{"module": "resnet.network.model", "config": ' + b"[" * 200_000
     return [
         HostileModel("a Lambda layer", _with_config(members, model), "'Sequential' instead of a ResNet"),
         HostileModel("a bare Lambda layer", _with_config(members, layer), "'Lambda' instead of a ResNet"),

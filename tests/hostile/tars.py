@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
-from resnet.data.outcomes import Reason
+from resnet.images.outcomes import Reason
 from tests.hostile.expectation import IMAGE, MIB, Hostile, Left, hostile
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet.data.outcomes import Reason
+from resnet.images.outcomes import Reason
 from tests.hostile.expectation import IMAGE, MIB, Hostile, hostile
 
 

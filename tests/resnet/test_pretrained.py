@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.errors import UserError
-from resnet.model import ResNet
-from resnet.normalisation import normalise
-from resnet.pretrained import initialise, take_published
-from resnet.saving import save_model
-from tests.resnet.test_model import randomise
+from resnet.core.errors import UserError
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
+from resnet.network.saving import save_model
+from resnet.pretrained import IMAGENET, initialise, take_published
+from tests.resnet.network.test_model import randomise
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
 
@@ -59,7 +59,7 @@ def test_a_download_that_fails_is_a_sentence(
     with pytest.raises(
         UserError, match=rf"^the weights of ImageNet could not be had \({reason}.*\): check the network"
     ) as caught:
-        initialise(model, "imagenet")
+        initialise(model, IMAGENET)
     assert "\n" not in str(caught.value)
 
 
@@ -68,7 +68,7 @@ def test_networks_that_keras_has_no_weights_for_are_named(variant: str, depth: i
     with pytest.raises(
         UserError, match=rf"build\.variant v1 and build\.depth 50, 101 or 152, but they are {variant} and {depth}"
     ):
-        initialise(small(variant=variant, depth=depth), "imagenet")
+        initialise(small(variant=variant, depth=depth), IMAGENET)
 
 
 def test_another_network_gives_all_but_its_head(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.record import machine
+from tasks.stage.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 

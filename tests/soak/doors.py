@@ -17,7 +17,7 @@ from itertools import permutations
 from pathlib import Path
 
 from resnet.training.checkpoints import list_checkpoints
-from tasks.resuming import SECONDS_VARIABLE
+from tasks.training.resume import SECONDS_VARIABLE
 from tests.soak.survivor import Survivor
 from tests.soak.trials import Trial, main
 

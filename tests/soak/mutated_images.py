@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from resnet.data.images import inspect, load, resize_and_crop
-from resnet.data.outcomes import BadFile
+from resnet.images.decoding import inspect, load, resize_and_crop
+from resnet.images.outcomes import BadFile
 from tests.hostile.images import LIMIT, whole_images
 from tests.hostile.odd_images import odd_images
 

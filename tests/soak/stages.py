@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from tests.project import STAGES
 from tests.soak.killed_dvc import POINTS
 from tests.soak.survivor import OUTPUTS, Survivor, moments
@@ -140,10 +140,10 @@ def flip_places(project: Survivor) -> dict[str, tuple[Path, Callable[[], object]
     """Files to flip a bit in, and what is done before each is used."""
     import numpy as np
 
-    from resnet.data.arrays import Split
-    from resnet.data.checksums import verify
-    from resnet.model_archive import read_config
-    from tasks.verify import find_damaged, recorded_files
+    from commands.verify import find_damaged, recorded_files
+    from resnet.core.checksums import verify
+    from resnet.dataset.arrays import Split
+    from resnet.network.archive import read_model
 
     root = project.folder
     cache = root / ".dvc/cache"
@@ -158,7 +158,7 @@ def flip_places(project: Survivor) -> dict[str, tuple[Path, Callable[[], object]
             raise UserError(sentence)
 
     return {
-        "model": (root / "models/resnet.keras", lambda: read_config(root / "models/resnet.keras")),
+        "model": (root / "models/resnet.keras", lambda: read_model(root / "models/resnet.keras")),
         "shard": (root / "data/raw/images-00000.parquet", lambda: verify(root / "data/raw/raw.sha256")),
         "manifest": (root / "data/raw/manifest.csv", lambda: verify(root / "data/raw/raw.sha256")),
         "array": (root / "data/prepared/training/images-00000.npy", split),
@@ -195,12 +195,12 @@ def flip(path: Path, bit: int) -> None:
 
 def published(trials: int) -> int:
     """Two models in turn under one name, while a reader looks as often as it can."""
-    from tasks.backend import start_tensorflow
+    from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
-    from resnet.model import ResNet
-    from resnet.model_archive import read_config
-    from resnet.saving import save_model
+    from resnet.network.archive import read_model
+    from resnet.network.model import ResNet
+    from resnet.network.saving import save_model
 
     models = [ResNet((32, 32, 3), 2, blocks=(1,), width=width, class_names=["a", "b"]) for width in (4, 8)]
     torn: list[str] = []
@@ -212,7 +212,7 @@ def published(trials: int) -> int:
         def read() -> None:
             while not done.is_set():
                 try:
-                    assert read_config(path)["width"] in (4, 8)
+                    assert read_model(path).config["width"] in (4, 8)
                 except (UserError, AssertionError) as error:
                     torn.append(str(error))
 
@@ -229,11 +229,11 @@ def published(trials: int) -> int:
 
 def hostile_models_refused(trials: int) -> int:
     """Model files that would do harm, each given to the stage's own loader."""
-    from tasks.backend import start_tensorflow
+    from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
-    from resnet.model import ResNet
-    from resnet.saving import load_model, save_model
+    from resnet.network.model import ResNet
+    from resnet.network.saving import load_model, save_model
     from tests.hostile.models import hostile_models
 
     refused = 0

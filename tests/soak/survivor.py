@@ -22,7 +22,7 @@ OUTPUTS = {
     "preprocess": ["data/prepared"],
     "build": ["models/initial.keras", "reports/model_summary.txt"],
     "train": ["models/resnet.keras", "reports/history.csv"],
-    "evaluate": ["reports/metrics.json", "reports/predictions.csv", "reports/sample_images.npz"],
+    "evaluate": ["reports/metrics.json", "reports/predictions.csv", "reports/evaluation/samples.npz"],
     "render": [
         *("reports/index.html", "reports/data.html"),
         *(f"reports/{name}.png" for name in ("loss", "accuracy", "confusion_matrix", "samples")),
@@ -114,7 +114,7 @@ class Survivor(Project):
 
     def recovers(self, *, check: bool = False) -> str:
         """`dvc repro`, or with `check` what `make repro` does; returns what is not as it was, or nothing."""
-        for command in [["python", "-m", "tasks.check"]] * check + [["dvc", "repro"]]:
+        for command in [["python", "-m", "commands.check"]] * check + [["dvc", "repro"]]:
             result = subprocess.run(
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, errors="replace", check=False
             )

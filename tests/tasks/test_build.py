@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from resnet.model import ResNet
+from resnet.network.model import ResNet
 from tasks.build import summary
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from resnet.data.ingestion import write_raw
-from resnet.data.manifest import read_manifest
-from resnet.data.outcomes import Candidate
-from resnet.data.similar import find_similar
-from resnet.data.sources.source import Source
+from resnet.images.manifest import read_manifest
+from resnet.images.outcomes import Candidate
+from resnet.ingestion.raw import write_raw
+from resnet.ingestion.sources.source import Source
+from resnet.preparation.similar import find_similar
 from tasks.preprocess import Preprocess, preprocess
 from tests.pictures import picture
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.model import ResNet
-from resnet.saving import PRECISIONS
+from resnet.network.model import ResNet
+from resnet.network.precision import PRECISIONS
 from resnet.training.augmentation import Augmentation
 from resnet.training.optimizers import OPTIMIZERS, FusedAdam
 from tasks.train import Train, make_trainer

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from resnet.evaluation.folding import fold, folded_network, folded_weights
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 32, 3), dtype=np.uint8)
 

@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from resnet.evaluation.grad_cam import explained_layer, grad_cam
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 
 
 def network(size: int, blocks: tuple[int, ...]) -> ResNet:

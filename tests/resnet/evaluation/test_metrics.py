@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.data.arrays import Split
+from resnet.dataset.arrays import Split
 from resnet.evaluation.folding import folded_network
 from resnet.evaluation.inference import predict_logits
 from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:

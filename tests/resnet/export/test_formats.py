@@ -15,13 +15,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from resnet.data.images import resize_and_crop
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from resnet.export.agreement import compare
 from resnet.export.classifier import Classifier
 from resnet.export.formats import FORMATS, load_encoded, require_packages
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.images.decoding import resize_and_crop
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 from tests.pictures import picture
 
 NAMES = ["cat", "Hündin", "owl"]
@@ -106,7 +106,7 @@ def test_the_keras_export_loads_with_keras_alone(model: ResNet, written: Callabl
         f"model = keras.saving.load_model({str(written('keras'))!r})\n"
         "numpy.save('found.npy', model.predict(numpy.load('images.npy'), verbose=0))\n"
         "assert not [name for name in sys.modules if name.partition('.')[0] in ('resnet', 'tasks')]\n"
-        "try:\n    import resnet.model\nexcept ImportError:\n    print('alone')"
+        "try:\n    import resnet.network.model\nexcept ImportError:\n    print('alone')"
     )
     # Isolated, and without site-packages' own paths: the project is installed there as an editable package.
     done = subprocess.run(

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from resnet.data.images import load
-from resnet.data.images import resize_and_crop as with_pillow
 from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
+from resnet.images.decoding import load
+from resnet.images.decoding import resize_and_crop as with_pillow
 from tests.pictures import picture
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from resnet.errors import UserError
+from resnet.core.errors import UserError
 from resnet.training.checkpoints import KEPT, CheckpointWriter, list_checkpoints, read_checkpoint, read_newest, write_checkpoint
 from resnet.training.state import Snapshot
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.data.arrays import Split
-from resnet.errors import UserError
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
 from resnet.training.loop import Progress, Trainer
 from resnet.training.optimizers import make_optimizer

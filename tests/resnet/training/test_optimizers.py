@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.model import ResNet
+from resnet.network.model import ResNet
 from resnet.training.optimizers import OPTIMIZERS, is_decayed, make_optimizer, warmup_cosine
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.data.arrays import Split
-from resnet.model import ResNet
-from resnet.saving import load_model, save_model
+from resnet.dataset.arrays import Split
+from resnet.network.model import ResNet
+from resnet.network.saving import load_model, save_model
 from resnet.training.augmentation import DRAWS, Augmentation
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer

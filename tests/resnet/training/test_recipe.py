@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 
-from resnet.data.arrays import Split
-from resnet.model import ResNet
-from resnet.normalisation import normalise
+from resnet.dataset.arrays import Split
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.budget import Budget
 from resnet.training.loop import Trainer

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.data.arrays import Split
-from resnet.errors import UserError
-from resnet.model import ResNet
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
+from resnet.network.model import ResNet
 from resnet.training.augmentation import Augmentation
 from resnet.training.checkpoints import CheckpointWriter, read_newest, write_checkpoint
 from resnet.training.loop import Trainer

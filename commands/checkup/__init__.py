@@ -1,0 +1,1 @@
+"""What `train-resnet doctor` looks at."""

@@ -1,0 +1,148 @@
+"""The machine, Python and its packages."""
+
+import importlib.util
+import json
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from commands.checkup.finding import Finding
+from tasks.stage.record import machine
+
+PYPROJECT = Path("pyproject.toml")
+_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # that TensorFlow's kernels ask for
+_SECONDS = 300.0  # that TensorFlow may take to start, on a busy machine
+# In a process of its own: TensorFlow that was built for another processor does not raise, it dies.
+_START = """
+import contextlib, io, json
+from resnet.network.precision import choose_precision
+from resnet.network.startup import start_tensorflow
+gpus = start_tensorflow()
+said = io.StringIO()
+with contextlib.redirect_stdout(said):
+    choose_precision("auto")
+print(json.dumps({"gpus": gpus, "precision": said.getvalue().strip().removeprefix("precision: ")}))
+"""
+
+
+def check_processor() -> Iterator[Finding]:
+    """What computes, and whether TensorFlow's binaries, which need AVX, can."""
+    here = machine()
+    flags = _cpu_flags()
+    kernels = ", ".join(flag.replace("_", "-").upper() for flag in _FLAGS if flag in flags) or "none of AVX2, FMA and AVX-512"
+    found = f"{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB of memory; {kernels}"
+    lacks = "avx" not in flags
+    yield Finding("processor", found, lacks, "another machine: TensorFlow needs AVX" if lacks else "")
+
+
+def check_installation() -> Iterator[Finding]:
+    """Python and packages against `pyproject.toml`."""
+    return check_packages(tomllib.loads(PYPROJECT.read_text("utf-8"))["project"], platform.python_version())
+
+
+def check_packages(project: dict[str, Any], python: str) -> Iterator[Finding]:
+    """Whether Python and what is installed are what `pyproject.toml` asks for; extras may be missing.
+
+    Args:
+        project: the table `project` of the file.
+        python: the version that runs.
+    """
+    fits = python in SpecifierSet(project["requires-python"])
+    mend = "" if fits else "make clean && make setup PYTHON=python3.12"
+    yield Finding("python", f"{python} at {sys.executable}; {project['requires-python']} is asked for", not fits, mend)
+    wrong = list(_unmet(project["dependencies"]))
+    told = ", ".join(f"{name} {_version(name)}" for name in ("tensorflow", "keras", "dvc", "prefect", "numpy", "pillow"))
+    yield Finding("packages", "; ".join([told, *wrong]), bool(wrong), "make setup" if wrong else "")
+    for extra, requirements in project["optional-dependencies"].items():
+        missing = list(_unmet(one for one in requirements if Requirement(one).name != project["name"]))
+        if missing:
+            yield Finding(f"extra {extra}", "; ".join(missing), mend=f"pip install -e '.[{extra}]', if it is wanted")
+
+
+def _unmet(requirements: Iterable[str]) -> Iterator[str]:
+    for text in requirements:
+        requirement = Requirement(text)
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        found = _version(requirement.name)
+        if found is None:
+            yield f"{requirement.name} is not installed"
+        elif not requirement.specifier.contains(found, prereleases=True):
+            yield f"{requirement.name} is {found} and should be {requirement.specifier}"
+
+
+def check_tensorflow() -> Iterator[Finding]:
+    """Whether TensorFlow starts, what `auto` computes in, and whether it sees the GPUs that the machine has."""
+    if importlib.util.find_spec("tensorflow") is None:
+        yield Finding("tensorflow", "not installed", wrong=True, mend="make setup")
+        return
+    found, why = _started_tensorflow()
+    if found is None:
+        yield Finding("tensorflow", f"does not start: {why}", wrong=True, mend="make clean && make setup")
+        return
+    yield Finding("precision", f"auto is {found['precision']}")
+    yield from check_gpus(nvidia_gpus(), found["gpus"])
+
+
+def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
+    """What TensorFlow says of itself, or why it does not."""
+    try:
+        done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, f"not within {_SECONDS:.0f} s"
+    if done.returncode < 0:
+        return None, f"ended by {signal.Signals(-done.returncode).name}; was it built for this processor?"
+    if done.returncode:
+        return None, (done.stderr.strip().splitlines() or ["it ended"])[-1]
+    return json.loads(done.stdout.splitlines()[-1]), ""
+
+
+def check_gpus(present: list[str], seen: list[str]) -> Iterator[Finding]:
+    """Compares what the driver lists with what TensorFlow sees."""
+    if present and not seen:
+        need = "the packages of CUDA are missing or do not suit the driver"
+        mend = f"pip install 'tensorflow[and-cuda]=={_version('tensorflow')}'"
+        yield Finding("gpu", f"TensorFlow does not see {', '.join(present)}: {need}", wrong=True, mend=mend)
+    elif len(seen) < len(present):
+        yield Finding("gpu", f"TensorFlow sees {len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?")
+    else:
+        yield Finding("gpu", f"TensorFlow sees {', '.join(seen)}" if seen else "none; training is on the processor")
+
+
+def nvidia_gpus() -> list[str]:
+    """Names of the GPUs that NVIDIA's driver lists."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run([program, "--list-gpus"], capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.partition(": ")[2].partition(" (")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]
+
+
+def _cpu_flags() -> set[str]:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return {"avx"}  # nothing to say of others
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return {"avx"}
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,195 @@
+"""A run's results, from the work tree or from any revision of Git, with what DVC's cache or remote has of it.
+
+Decides what a run is known by: `dvc.lock` says which parameters, code, data and outputs belong together. It counts, and not
+`params.yaml`, which may have been edited since.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from resnet.core.errors import UserError
+from tasks.stage.graph import is_code
+
+if TYPE_CHECKING:
+    from dvc.api import DVCFileSystem
+
+WORK_TREE = "workspace"  # as DVC calls it
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network made of a test image.
+
+    Attributes:
+        label: the true class.
+        predicted: the class that it took the image for.
+        probability: that it gave this class, in [0, 1].
+    """
+
+    label: str
+    predicted: str
+    probability: float
+
+
+class Run:
+    """What one run came to.
+
+    Args:
+        revision: a revision of Git, the name of an experiment, or `WORK_TREE`.
+
+    Attributes:
+        name: the revision as it was asked for.
+        commit: its hash, or None for the work tree.
+
+    Raises:
+        UserError: there is no such revision, or it has no results.
+    """
+
+    def __init__(self, revision: str) -> None:
+        self.name = revision
+        self.commit = None if revision == WORK_TREE else _resolve(revision)
+        self._files = _open(self.commit)
+        self._stages = self._lock()
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The headline figures by name."""
+        figures: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
+        return figures
+
+    @cached_property
+    def predictions(self) -> dict[str, Prediction]:
+        """Of each test image, by its path.
+
+        Raises:
+            UserError: DVC has them no more, or the work tree's are not those of `dvc.lock`.
+        """
+        path = self._output("evaluate", "predictions.csv")
+        text = self._read(path)
+        if self.commit is None and _md5(text) != self._md5_of(path):
+            raise UserError(f"{path} is not the one that dvc.lock knows, so it may be of another run; run `dvc repro`.")
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What decided the results, by dotted names."""
+        found: dict[str, Any] = {}
+        for stage in self._deciding():
+            for section in stage.get("params", {}).values():
+                found |= _flat(section)
+        return found
+
+    @property
+    def code(self) -> dict[str, str]:
+        """The MD5 of each file and folder of code that decided the results."""
+        deps = [dep for stage in self._deciding() for dep in stage.get("deps", [])]
+        return {dep["path"]: dep["md5"] for dep in deps if is_code(PurePosixPath(dep["path"]))}
+
+    @property
+    def data(self) -> str:
+        """The MD5 of the images as they were brought in."""
+        return self._md5_of(self._images())
+
+    def pixel_hashes(self) -> dict[str, str]:
+        """The hash of the pixels of each image of the source, by its path.
+
+        Raises:
+            UserError: DVC has their list no more.
+        """
+        text = self._read(f"{self._images()}/manifest.csv")
+        return {row["path"]: row["pixel_hash"] for row in csv.DictReader(io.StringIO(text, newline=""))}
+
+    def __str__(self) -> str:
+        return self.name if self.commit is None or self.commit.startswith(self.name) else f"{self.name} ({self.commit[:7]})"
+
+    def _lock(self) -> dict[str, Any]:
+        from ruamel.yaml import YAML
+
+        try:
+            stages: dict[str, Any] = YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"]
+        except FileNotFoundError as error:
+            raise UserError(f"{self.name} has no results, for it has no dvc.lock; run `dvc repro` and commit it.") from error
+        for stage in ("ingest", "evaluate"):
+            if stage not in stages:
+                raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")
+        return stages
+
+    def _deciding(self) -> list[dict[str, Any]]:
+        """The stages but for those that come after the figures and draw them."""
+        results = {out["path"] for out in self._stages["evaluate"]["outs"]}
+        return [stage for stage in self._stages.values() if not results & {dep["path"] for dep in stage.get("deps", [])}]
+
+    def _images(self) -> str:
+        return str(self._stages["ingest"]["outs"][0]["path"])
+
+    def _output(self, stage: str, name: str) -> str:
+        for out in self._stages[stage]["outs"]:
+            if PurePosixPath(out["path"]).name == name:
+                return str(out["path"])
+        raise UserError(f"{self.name} has no {name}: it is of a time before there was one; compare it with a later revision.")
+
+    def _md5_of(self, path: str) -> str:
+        outs = {out["path"]: out["md5"] for stage in self._stages.values() for out in stage["outs"]}
+        return str(outs[path])
+
+    def _read(self, path: str) -> str:
+        try:
+            with self._files.open(path, "rb") as file:
+                return str(file.read().decode("utf-8"))
+        except FileNotFoundError as error:
+            cure = "run `dvc repro`" if self.commit is None else f"`git checkout {self.name}` and `dvc repro` make it anew"
+            raise UserError(
+                f"{path} of {self.name} is neither in DVC's cache nor in a remote that can be reached; `dvc pull` may bring "
+                f"it, or {cure}."
+            ) from error
+
+
+def _resolve(revision: str) -> str:
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import NoSCM, SCMError, resolve_rev
+
+    try:
+        with Repo() as repo:
+            if isinstance(repo.scm, NoSCM):
+                raise UserError(f"{revision} cannot be looked up, because this folder is not in a Git repository.")
+            return str(resolve_rev(repo.scm, revision))
+    except (DvcException, SCMError) as error:
+        raise UserError(
+            f"there is no revision and no experiment {revision!r} here; `git log --oneline` and `dvc exp list` name them, and "
+            f"{WORK_TREE!r} is the work tree."
+        ) from error
+
+
+def _open(commit: str | None) -> "DVCFileSystem":
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    try:
+        return DVCFileSystem(".", rev=commit)
+    except DvcException as error:
+        raise UserError(f"DVC cannot read this project ({error}); `dvc status` says more.") from error
+
+
+def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(_leaves(tree, ""))
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()

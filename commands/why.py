@@ -1,0 +1,261 @@
+"""Says why a stage would run or not: `train-resnet why train`; without a name, of every stage.
+
+Which file, parameter or module changed since the stage ran, in which commits; whether DVC's cache has the result; what the
+last run cost; and which stages would run before it. Nothing is run or changed.
+"""
+
+import argparse
+import difflib
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resnet.core.errors import UserError, damaged_input
+from tasks.stage.graph import DVC_YAML, is_code, read_graph
+from tasks.stage.params import PARAMS_YAML
+from tasks.stage.record import RUN_JSON
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+DVC_LOCK = Path("dvc.lock")
+_MANY = 5  # commits that are named one by one
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Why a stage would run.
+
+    Attributes:
+        stage: its name.
+        reasons: a line each; none if the stage is up to date by itself.
+        restorable: whether DVC's cache has what the stage would write; None if that cannot be told.
+        before: stages that it depends on, directly or not, which would run before it.
+    """
+
+    stage: str
+    reasons: list[str]
+    restorable: bool | None
+    before: list[str]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="train-resnet why", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="all of them if none is named")
+    given = parser.parse_args(arguments)
+    try:
+        for text in explain(given.stages):
+            print(text, flush=True)
+    except UserError as error:
+        print(f"why: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def explain(stages: list[str]) -> Iterator[str]:
+    """A paragraph for each stage.
+
+    Raises:
+        UserError: an unknown stage, or DVC cannot read the project.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    known = list(read_graph(DVC_YAML))
+    for stage in stages:
+        if stage not in known:
+            near = difflib.get_close_matches(stage, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"stages are {', '.join(known)}."
+            raise UserError(f"there is no stage {stage}; {hint}")
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # a dry restore says that it restores
+    try:
+        with Repo(".") as repo:
+            for stage in stages or known:
+                yield _paragraph(answer(repo, stage, known))
+    except DvcException as error:
+        raise UserError(f"DVC cannot read this project ({error}); `dvc status` says more.") from error
+
+
+def answer(repo: "Repo", stage: str, order: list[str]) -> Answer:
+    """Why a stage of a repository would run; `order` is that of all stages."""
+    changed = repo.status([stage], with_deps=True)
+    upstream = [name for name in order if name in changed and name != stage]
+    reasons = list(_reasons(stage, changed.get(stage, [])))
+    return Answer(stage, reasons, _is_restorable(repo, stage) if reasons else None, upstream)
+
+
+def _is_restorable(repo: "Repo", stage: str) -> bool | None:
+    from dvc.exceptions import DvcException
+    from dvc.stage.cache import RunCacheNotFoundError
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    entry = repo.stage.load_one(name=stage)
+    try:
+        if not entry.changed_stage() and entry.deps_cached():
+            return bool(entry.outs_cached())
+        entry.save_deps()
+        for out in entry.outs:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+            out.hash_info = HashInfo()
+        repo.stage_cache.restore(entry, dry=True)
+    except RunCacheNotFoundError:
+        return False
+    except DvcException:  # something that it reads is missing
+        return None
+    return True
+
+
+def _reasons(stage: str, status: list[Any]) -> Iterator[str]:
+    """A line for each thing that differs from what `dvc.lock` says of the stage's last run."""
+    lock = _locked(stage)
+    if lock is None:
+        yield f"it has not run yet: {DVC_LOCK} does not know it"
+        return
+    hashes = {item["path"]: item.get("md5", "") for item in lock.get("deps", [])}
+    for entry in status:
+        if not isinstance(entry, dict):
+            if "command" in entry:
+                yield f"its command changed: it was `{lock['cmd']}`"
+            continue
+        for path, state in entry.get("changed deps", {}).items():
+            if isinstance(state, dict):
+                yield from _parameters(stage, lock, state)
+            else:
+                yield _input(Path(path), state, hashes.get(path, ""))
+        for path, state in entry.get("changed outs", {}).items():
+            yield f"{path}, which it writes, is {_STATES.get(state, state)}"
+
+
+_STATES = {
+    "modified": "not what it wrote",
+    "deleted": "missing",
+    "new": "not in its record",
+    "not in cache": "not in DVC's cache",
+}
+
+
+def _input(path: Path, state: str, recorded: str) -> str:
+    module = is_code(path)
+    what = f"code in {path}" if module else f"{path}, which it reads,"
+    if state == "deleted":
+        return f"{what} is missing"
+    if state == "new":
+        return f"{what} is new to it"
+    return f"{what} changed{_since(path, recorded)}"
+
+
+def _since(path: Path, recorded: str) -> str:
+    """In which commits a file came away from its recorded content, as far as Git knows."""
+    if not path.is_file() or _git("ls-files", "--error-unmatch", str(path)) is None:
+        return ""
+    dirty = bool(_git("status", "--porcelain", "--", str(path)))
+    commits = []
+    for line in (_git("log", "--format=%h %cs %s", "--", str(path)) or "").splitlines():
+        if _hash_at(line.split()[0], path) == recorded:
+            break
+        commits.append(line)
+    else:
+        commits = commits[:1]  # no commit has what was read: it was not committed, or not in this history
+    parts = ["and is not committed"] if dirty else []
+    if commits:
+        shown = [*commits[:_MANY], *([f"and {len(commits) - _MANY} more"] if len(commits) > _MANY else [])]
+        parts.append("in " + "".join(f"\n    {commit}" for commit in shown))
+    return f" {', '.join(parts)}" if parts else ""
+
+
+def _hash_at(commit: str, path: Path) -> str:
+    shown = subprocess.run(["git", "show", f"{commit}:./{path.as_posix()}"], capture_output=True, check=False)
+    return hashlib.md5(shown.stdout, usedforsecurity=False).hexdigest() if shown.returncode == 0 else ""
+
+
+def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> Iterator[str]:
+    """Every parameter whose value is not the recorded one, below the names that the stage asks for."""
+    recorded = lock.get("params", {}).get(str(PARAMS_YAML), {})
+    current = _load(PARAMS_YAML)
+    for name in changed:
+        now = current
+        for part in name.split("."):
+            now = now.get(part, {}) if isinstance(now, dict) else {}
+        before, after = _leaves(name, recorded.get(name)), _leaves(name, now)
+        for key in sorted(before.keys() | after.keys()):
+            if key not in before:
+                yield f"parameter {key} is new to it: {after[key]!r}"
+            elif key not in after:
+                yield f"parameter {key} is gone: it was {before[key]!r}"
+            elif before[key] != after[key]:
+                yield f"parameter {key} is {after[key]!r} and was {before[key]!r}"
+
+
+def _leaves(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {key: leaf for child, below in value.items() for key, leaf in _leaves(f"{name}.{child}", below).items()}
+    return {} if value is None else {name: value}
+
+
+def _locked(stage: str) -> dict[str, Any] | None:
+    if not DVC_LOCK.exists():
+        return None
+    stages: dict[str, Any] = (_load(DVC_LOCK) or {}).get("stages", {})
+    return stages.get(stage)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(path)
+    except YAMLError as error:
+        raise damaged_input(path, error) from error
+
+
+def _paragraph(found: Answer) -> str:
+    head = f"{found.stage} would run:" if found.reasons else f"{found.stage} is up to date"
+    if not found.reasons and found.before:
+        head += f", but {_and(found.before)} would run before it; if that writes something else, {found.stage} runs too"
+    lines = [head, *(f"  {reason}" for reason in found.reasons)]
+    if found.reasons:
+        if found.before:
+            lines.append(f"  before it: {_and(found.before)} would run; what follows is said of the inputs as they are now")
+        lines.append(f"  {_RESTORABLE[found.restorable]}")
+    return "\n".join([*lines, f"  {_cost(found.stage)}"])
+
+
+_RESTORABLE = {
+    True: "DVC's cache has what it would write: `dvc repro` restores it in a moment",
+    False: "DVC's cache does not have what it would write",
+    None: "something that it reads is missing, so nobody can tell whether DVC's cache has what it would write",
+}
+
+
+def _cost(stage: str) -> str:
+    try:
+        run = json.loads(RUN_JSON.read_text("utf-8"))["stages"][stage]
+    except (OSError, ValueError, KeyError, TypeError):
+        run = {}
+    if not {"seconds", "finished"} <= run.keys():
+        return "what it costs is not known: no run in this work tree"
+    memory = f", with {run['peak_memory_mb']:,} MB of memory" if "peak_memory_mb" in run else ""
+    return f"its last run here took {run['seconds']:,.0f} s{memory}, and ended {run['finished']}"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

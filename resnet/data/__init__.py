@@ -1,1 +1,0 @@
-"""Images on their way from a source to arrays that a training step can read."""

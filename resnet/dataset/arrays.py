@@ -1,0 +1,169 @@
+"""`data/prepared/`: a split's images as memory-mapped uint8 arrays, and its labels as uint16.
+
+A split is a folder with `images-00000.npy`, `images-00001.npy`, ... of shape (images, size, size, 3), and of shape
+(images,) `labels.npy` and `checksums.npy`. Reading an image costs a page fault, whatever the size of the split, and the
+system takes the pages back when memory is short.
+
+A checksum is the CRC-32 of an image and its label, and is compared when the image is used: every flipped bit is found, nothing
+has to be read at the start, and it costs 0.8 us for an image of 32 pixels and 32 us for one of 224.
+"""
+
+import io
+import zlib
+from pathlib import Path
+from typing import BinaryIO, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet.core.errors import UserError, damaged_input, missing_input
+
+SHARD_BYTES = 256 * 2**20
+
+
+class SplitWriter:
+    """Writes a split image by image, as a context manager; the split is complete when the block has ended.
+
+    Args:
+        folder: to be created.
+        images: how many will be added.
+        size: height and width of each, in pixels.
+        shard_bytes: size that a shard does not exceed, unless a single image does.
+    """
+
+    def __init__(self, folder: Path, images: int, size: int, shard_bytes: int = SHARD_BYTES) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._images = images
+        self._shape = (size, size, 3)
+        self._per_shard = max(1, shard_bytes // (size * size * 3))
+        self._labels: list[int] = []
+        self._checksums: list[int] = []
+        self._file: BinaryIO | None = None
+
+    def add(self, image: npt.NDArray[np.uint8], label: int) -> None:
+        """Appends one image, (size, size, 3) uint8, and its label."""
+        row = len(self._labels)
+        if row % self._per_shard == 0:
+            self._open(row)
+        assert self._file is not None
+        # A plain write, not a memory map: on a full disk a map ends the process by SIGBUS instead of raising an error.
+        content = np.ascontiguousarray(image).tobytes()
+        self._file.write(content)
+        self._labels.append(label)
+        self._checksums.append(zlib.crc32(content, label))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        if kind is None:
+            if len(self._labels) != self._images:
+                raise ValueError(f"{self._images} images were announced. Received: {len(self._labels)}.")
+            _save(self._folder / "labels.npy", np.asarray(self._labels, dtype=np.uint16))
+            _save(self._folder / "checksums.npy", np.asarray(self._checksums, dtype=np.uint32))
+
+    def _open(self, row: int) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = (self._folder / f"images-{row // self._per_shard:05d}.npy").open("wb")
+        count = min(self._per_shard, self._images - row)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, *self._shape)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+class Split:
+    """A split that was written by `SplitWriter`.
+
+    Args:
+        folder: of the split.
+        classes: number of classes that labels may name.
+
+    Attributes:
+        labels: (images,) uint16.
+        image_shape: (height, width, 3) of every image.
+
+    Raises:
+        UserError: a file is missing, cut short or of another shape, or a label is out of range.
+    """
+
+    def __init__(self, folder: Path, classes: int) -> None:
+        if not folder.is_dir():
+            raise missing_input(folder)
+        paths = sorted(folder.glob("images-*.npy"))
+        if not paths:
+            raise missing_input(folder / "images-00000.npy")
+        self._shards = [_map(path) for path in paths]
+        self.labels: npt.NDArray[np.uint16] = np.asarray(_map(folder / "labels.npy"))
+        self.image_shape: tuple[int, int, int] = self._shards[0].shape[1:]
+        self._checksums: npt.NDArray[np.uint32] = np.asarray(_map(folder / "checksums.npy"))
+        self._folder = folder
+        self._starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
+        self._check(folder, paths, classes)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Images by their rows, in the order asked for: (rows, height, width, 3) uint8, a copy.
+
+        Raises:
+            UserError: an image, or its label, is not what was written.
+        """
+        images = np.take(self._shards[0], rows, axis=0) if len(self._shards) == 1 else self._from_shards(rows)
+        found = [zlib.crc32(image, label) for image, label in zip(images, self.labels[rows].tolist(), strict=True)]
+        wrong = np.flatnonzero(self._checksums[rows] != np.array(found, np.uint32))
+        if len(wrong):
+            raise damaged_input(self._folder, f"image {rows[wrong[0]]} or its label is not the one that was written")
+        return images
+
+    def _from_shards(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        images = np.empty((len(rows), *self.image_shape), dtype=np.uint8)
+        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
+        for shard in np.unique(shard_of):
+            here = shard_of == shard
+            images[here] = self._shards[shard][rows[here] - self._starts[shard]]
+        return images
+
+    def _check(self, folder: Path, paths: list[Path], classes: int) -> None:
+        for path, shard in zip(paths, self._shards, strict=True):
+            if shard.dtype != np.uint8 or shard.ndim != 4 or shard.shape[1:] != self.image_shape:
+                raise damaged_input(path, f"{shard.dtype} of shape {shard.shape} instead of uint8 images of one size")
+        for name, found, kind in (("labels.npy", self.labels, "uint16"), ("checksums.npy", self._checksums, "uint32")):
+            if found.dtype != kind or found.shape != (self._starts[-1],):
+                raise damaged_input(
+                    folder / name, f"{found.dtype} of shape {found.shape} for {self._starts[-1]} images instead of {kind}"
+                )
+        if self.labels.max(initial=0) >= classes:
+            raise UserError(
+                f"{folder / 'labels.npy'} has the label {self.labels.max()}, but with {classes} classes labels are 0 to "
+                f"{classes - 1}; remove it and run `dvc repro`, which makes it anew."
+            )
+
+
+def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """`np.save` would say of a full disk no more than that so many items were not written."""
+    with path.open("wb") as file:
+        file.write(_header(array))
+        file.write(array.tobytes())
+
+
+def _header(array: npt.NDArray[np.generic]) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.getvalue()
+
+
+def _map(path: Path) -> np.memmap:
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        with path.open("rb") as file:
+            if file.read(array.offset) != _header(array) or path.stat().st_size != array.offset + array.nbytes:
+                raise ValueError("its header is not the one that was written")
+        return array
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except Exception as error:  # NumPy reads the header with Python's own parser, which raises what it likes
+        raise damaged_input(path, error) from error

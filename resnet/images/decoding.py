@@ -1,0 +1,341 @@
+"""From the bytes of an image file to pixels: the one way of it, for `ingest`, `preprocess` and use.
+
+Always the whole image is decoded: of broken files most pass a look at the header. What comes out is RGB, 8 bits, upright;
+colour profiles are not applied. Everything here may run in many threads at once.
+"""
+
+import ctypes
+import functools
+import hashlib
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError, _imaging
+
+from resnet.images.formats import identify
+from resnet.images.headers import Header, png_has_all_rows, read_header
+from resnet.images.outcomes import BadFile, Reason
+from resnet.images.tiff import describe
+
+BACKGROUND = (255, 255, 255)  # what transparent pixels show: white, as on paper and in browsers
+MAX_PIXELS = 65_000_000  # by default; a camera of 61 megapixels passes
+MAX_SIDE = 65_535  # as in JPEG and GIF; Pillow spends tens of bytes on each row, and its resizing on each column too
+# Memory that decoding may take: enough for most kinds of images at the limit of pixels. A file of many bytes is no bomb and
+# may take more: a portrait of 61 megapixels, which is turned, passes.
+MEMORY_PER_PIXEL = 6
+MEMORY_PER_BYTE = 16
+LARGE_BYTES = 64 << 20  # images that take more are decoded one at a time
+MOST_PIXEL_PASSES = 2_000_000_000  # a scan of a progressive JPEG takes up to 1 ns for each pixel
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+KEPT_BYTES = 16 << 20  # of memory that is free, in each thread's arena
+RETURNED_BYTES = 8 << 20  # blocks that are given back at once; Pillow's are of 16 MiB
+STRIP_PIXELS = 1 << 20  # how much is converted or hashed at a time, to keep memory low
+TOLD = (OSError, SyntaxError, ValueError, EOFError)  # with these Pillow tells of the file; other texts are of its own code
+UNSUPPORTED_PIXELS = {"I": "32-bit or signed integers", "F": "floating-point numbers", "LAB": "L*a*b* colours"}
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+T = TypeVar("T")
+_ONE_AT_A_TIME = threading.Lock()
+
+# Sizes are checked here, with a limit that the caller sets; Pillow's own limit is fixed and warns.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What is known of an image that decodes.
+
+    Attributes:
+        width: upright, in pixels.
+        height: upright, in pixels.
+        format: JPEG, PNG, GIF, WEBP, BMP or TIFF.
+        sha256: of the encoded bytes, hexadecimal.
+        pixel_hash: SHA-256 of the size and the RGB pixels, hexadecimal: equal for equal pixels whatever the format.
+        flags: what decoding changed, sorted: 16-bit, alpha, animated (the first frame is taken), cmyk, oriented.
+    """
+
+    width: int
+    height: int
+    format: str
+    sha256: str
+    pixel_hash: str
+    flags: tuple[str, ...]
+
+
+def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
+    """Decodes all of an image: RGB, upright, transparency on `BACKGROUND`, 16 bits scaled to 8, the first frame.
+
+    Args:
+        encoded: the bytes of an image file.
+        max_pixels: refuse an image that is larger, before decoding; None for no limit.
+
+    Raises:
+        BadFile: empty, truncated, not_an_image, unsupported_format, too_large or undecodable.
+    """
+    header, kind = _read(encoded, max_pixels)
+    with _turn(header):
+        return _pixels(header, kind)[0]
+
+
+def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
+    """An image as the network sees it: (size, size, 3) uint8, the middle of the upright image, aspect kept.
+
+    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth, never below `size`. That is no less
+    of a decoding: all of its data is read, by the same code, and fails in the same way. Leaving out the highest frequencies
+    is how the transform itself averages (libjpeg-turbo, `scale_denom`): it is antialiased, and takes two thirds of the time.
+
+    Args:
+        encoded: the bytes of an image file.
+        size: height and width, in pixels.
+        max_pixels: as for `decode`.
+
+    Raises:
+        BadFile: as `decode`.
+    """
+    header, kind = _read(encoded, max_pixels)
+    with _turn(header):
+        return resize_and_crop(_pixels(header, kind, least=size)[0], size)
+
+
+def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[np.uint8], Image.Image]:
+    """What `load` gives, and all of the image within `side` x `side` pixels, aspect kept. Decoded once, but for some JPEGs.
+
+    Raises:
+        BadFile: as `decode`.
+    """
+    header, kind = _read(encoded, None)
+    with _turn(header):
+        image = _pixels(header, kind, least=size)[0]
+        pixels = resize_and_crop(image, size)
+        if max(image.size) < min(side, max(header.width, header.height)):  # a JPEG that was decoded at too small a scale
+            image = _pixels(header, kind, least=side)[0]
+        image.thumbnail((side, side))
+        return pixels, image
+
+
+def inspect(encoded: bytes, max_pixels: int, view: Callable[[Image.Image], T]) -> tuple[ImageFacts, T]:
+    """Decodes as `decode` does and says what the image is, and what `view` makes of it. Raises `BadFile`.
+
+    Of many threads one at a time holds a large image, until its `view` has returned.
+    """
+    header, kind = _read(encoded, max_pixels)
+    with _turn(header):
+        image, flags = _pixels(header, kind)
+        sha256 = hashlib.sha256(encoded).hexdigest()
+        return ImageFacts(*image.size, kind, sha256, _pixel_hash(image), tuple(sorted(flags))), view(image)
+
+
+def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    """Resizes the short side to `size` with antialiasing, and keeps the middle: (size, size, 3) uint8, aspect kept.
+
+    Only the middle is computed. An image more than six times as large is first averaged over blocks, to no less than three
+    times the size, which takes a fraction of the time.
+    """
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0), dtype=np.uint8)
+
+
+def _turn(header: Header) -> AbstractContextManager[object]:
+    if header.width * header.height * header.memory <= LARGE_BYTES:
+        return nullcontext()
+    _return_freed_memory()
+    return _ONE_AT_A_TIME
+
+
+@functools.cache
+def _return_freed_memory() -> None:
+    """Has glibc give the memory of large images back as soon as it is free; once in a process.
+
+    By itself it takes their blocks for a sign of more to come and keeps them in the arena of each thread, so that decoding one
+    at a time does not help: ten PNGs of 8000 x 8000 pixels took 707 MB in two threads, and take 420. Lower thresholds save
+    little more (397 MB at 1 MiB), and return and ask for the memory of small images all the time.
+    """
+    with suppress(OSError, AttributeError):  # another C library
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def _read(encoded: bytes, max_pixels: int | None) -> tuple[Header, str]:
+    """The header and the format."""
+    kind = identify(encoded)
+    with _failures_named(kind):
+        header = read_header(encoded, kind)
+        if max_pixels is not None:
+            _check_size(header, max_pixels, len(encoded))
+        if header.scarce:
+            found = f"fewer data than {header.width} x {header.height} pixels take"
+            raise BadFile(Reason.TRUNCATED, f"the {kind} file has {found}")
+    return header, kind
+
+
+def _pixels(header: Header, kind: str, least: int | None = None) -> tuple[Image.Image, list[str]]:
+    """The image and its flags. A JPEG may come smaller, if `least` says how many pixels a side needs."""
+    with _failures_named(kind):
+        image, flags = _load(header, kind, least)
+        return (image if header.orientation == 1 else image.transpose(_UPRIGHT[header.orientation])), flags
+
+
+@contextmanager
+def _failures_named(kind: str) -> Iterator[None]:
+    """Makes `BadFile` of whatever is raised."""
+    try:
+        yield
+    except BadFile:
+        raise
+    except MemoryError as error:
+        raise BadFile(Reason.TOO_LARGE, "its pixels do not fit into memory") from error
+    except Exception as error:  # Pillow raises nearly everything
+        raise _failure(error, kind) from error
+
+
+def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
+    """Raises `BadFile` for an image that would take too much memory or time."""
+    pixels = header.width * header.height
+    size = f"{header.width} x {header.height} pixels"
+    if max(header.width, header.height) > MAX_SIDE:
+        raise BadFile(Reason.TOO_LARGE, f"{size}; the limit is {MAX_SIDE:,} a side")
+    if pixels > max_pixels:
+        raise BadFile(Reason.TOO_LARGE, f"{size}; the limit is {max_pixels:,} in all")
+    memory = pixels * header.memory
+    allowed = max_pixels * MEMORY_PER_PIXEL + file_size * MEMORY_PER_BYTE
+    if memory > allowed:
+        found = f"{size} of a kind that takes {memory / 1e6:,.0f} MB to decode"
+        raise BadFile(Reason.TOO_LARGE, f"{found}; the limit of {max_pixels:,} pixels allows {allowed / 1e6:,.0f} MB")
+    if pixels * header.passes > MOST_PIXEL_PASSES:
+        raise BadFile(Reason.TOO_LARGE, f"{size} in {header.passes:,} scans would take too long")
+
+
+def _failure(error: Exception, kind: str) -> BadFile:
+    """What Pillow's error says of the file."""
+    text = (str(error).splitlines() or [""])[0]
+    if not text or not isinstance(error, TOLD):
+        return BadFile(Reason.UNDECODABLE, f"its {kind} data make no sense")
+    cut = any(word in text.lower() for word in ("truncat", "not large enough", "unexpected end", "end of file"))
+    return BadFile(Reason.TRUNCATED if cut else Reason.UNDECODABLE, text.rstrip("."))
+
+
+def _load(header: Header, kind: str, least: int | None) -> tuple[Image.Image, list[str]]:
+    """The image as RGB, not yet upright, and its flags. What else was decoded is free again when this returns."""
+    if kind == "TIFF":
+        _silence_libtiff()
+    with _opened(header, kind) as image:
+        if image.size != (header.width, header.height):
+            raise BadFile(Reason.UNDECODABLE, "it declares two different sizes")
+        if image.mode in UNSUPPORTED_PIXELS:
+            found = UNSUPPORTED_PIXELS[image.mode]
+            raise BadFile(Reason.UNSUPPORTED_FORMAT, f"pixels of {found}; convert them to 8 or 16 bits, grey or RGB")
+        if least is not None:
+            image.draft(None, (least, least))  # does nothing but for JPEG
+        image.load()
+        if kind == "PNG":
+            _check_rows(image, header.essential)
+        marks = {
+            "16-bit": header.depth == 16,
+            "alpha": image.has_transparency_data,
+            "animated": header.animated,
+            "cmyk": image.mode == "CMYK",
+            "oriented": header.orientation != 1,
+        }
+        flags = [flag for flag, holds in marks.items() if holds]
+        if image.mode == "RGB" and header.frame is None and not marks["alpha"]:
+            return image, flags
+        return _converted(image, header), flags
+
+
+def _opened(header: Header, kind: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(header.essential), formats=(kind,))
+    except UnidentifiedImageError as error:  # its text has an address in memory
+        if kind == "TIFF" and (found := describe(header.essential)):
+            raise BadFile(Reason.UNSUPPORTED_FORMAT, f"TIFF of {found}; convert it to 8 or 16 bits, grey or RGB") from error
+        raise BadFile(Reason.UNDECODABLE, f"its {kind} header makes no sense") from error
+
+
+def _check_rows(image: Image.Image, encoded: bytes) -> None:
+    """Raises `BadFile` for a PNG whose data stream ends well but too early: Pillow leaves the rest zero and says nothing.
+
+    The last row to be written is the last of the image, or the one before it where the file is interlaced.
+    """
+    for row in range(max(0, image.height - 2), image.height):
+        if not any(image.crop((0, row, image.width, row + 1)).tobytes()):
+            if not png_has_all_rows(encoded):
+                raise BadFile(Reason.TRUNCATED, "the PNG file has fewer rows than it declares")
+            return
+
+
+def _converted(image: Image.Image, header: Header) -> Image.Image:
+    """The image as RGB, strip by strip, so that no third form of it is in memory."""
+    if "transparency" in image.info and image.mode in ("L", "RGB"):
+        image.info["transparency"] = _to_8_bit_colour(image.info["transparency"], header.depth)
+    canvas = Image.new("RGB", image.size, BACKGROUND)
+    left, top, right, bottom = header.frame or (0, 0, *image.size)
+    rows = max(1, STRIP_PIXELS // image.width)
+    for start in range(top, bottom, rows):
+        strip = image.crop((left, start, right, min(start + rows, bottom)))
+        if strip.mode.startswith("I;16"):
+            strip = _to_8_bits(strip, header.depth)
+        if strip.has_transparency_data:
+            strip = strip.convert("RGBA")
+            canvas.paste(strip, (left, start), mask=strip)
+        else:
+            canvas.paste(strip.convert("RGB"), (left, start))
+    return canvas
+
+
+def _to_8_bit_colour(colour: int | tuple[int, ...], depth: int) -> int | tuple[int, ...]:
+    """A PNG gives its transparent colour in samples of the file; Pillow has widened or narrowed the pixels to 8 bits."""
+    if isinstance(colour, tuple):
+        return tuple(sample >> 8 for sample in colour) if depth == 16 else colour
+    highest = (1 << depth) - 1
+    return (colour & highest) * 255 // highest
+
+
+def _to_8_bits(image: Image.Image, depth: int) -> Image.Image:
+    """Grey of 16 bits (12 in some TIFF files) scaled to 8 and rounded: 65535 becomes 255, 257 becomes 1."""
+    highest = (1 << depth) - 1
+    samples = np.asarray(image).astype(np.uint32)
+    grey = ((samples * 255 + highest // 2) // highest).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if transparent is None:
+        return Image.fromarray(grey)
+    return Image.fromarray(np.stack([grey, np.where(samples == transparent, 0, 255).astype(np.uint8)], axis=-1))
+
+
+def _pixel_hash(image: Image.Image) -> str:
+    digest = hashlib.sha256(b"%d x %d " % image.size)
+    rows = max(1, STRIP_PIXELS // image.width)
+    if image.height <= rows:
+        digest.update(image.tobytes())
+        return digest.hexdigest()
+    for top in range(0, image.height, rows):
+        digest.update(image.crop((0, top, image.width, min(top + rows, image.height))).tobytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _silence_libtiff() -> None:
+    """Of broken files libtiff writes to standard error; Pillow reports them too, as errors."""
+    try:
+        library = ctypes.CDLL(_imaging.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+    except (OSError, AttributeError):  # linked otherwise: it prints, no more
+        return

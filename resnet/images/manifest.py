@@ -1,0 +1,76 @@
+"""`manifest.csv` of `data/raw/`: a line for each image, in the order of its source."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet.core.errors import damaged_input, missing_input
+
+COLUMNS = ("path", "label", "split", "group", "width", "height", "format", "sha256", "pixel_hash", "fingerprint", "flags")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of the images; of some columns, as arrays, since there may be millions.
+
+    Attributes:
+        paths: of the images within their source, unique.
+        labels: (images,) uint16, indices into the classes.
+        splits: where the source says so, the name of the split.
+        groups: where the source says so, what must stay on one side of a split.
+        pixel_hashes: (images, 32) uint8; equal for equal pixels.
+        fingerprints: (images, bytes) uint8; near for images that look alike, see `resnet.preparation.near_duplicates`.
+    """
+
+    paths: list[str]
+    labels: npt.NDArray[np.uint16]
+    splits: list[str | None]
+    groups: list[str | None]
+    pixel_hashes: npt.NDArray[np.uint8]
+    fingerprints: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+def read_manifest(folder: Path, classes: list[str]) -> Manifest:
+    """What `data/raw/` holds, in the order of its source.
+
+    Raises:
+        UserError: the manifest is missing or damaged, or has a class that `classes` lacks.
+    """
+    path = folder / "manifest.csv"
+    numbers = {name: number for number, name in enumerate(classes)}
+    paths, labels, splits, groups = [], [], [], []
+    hashes, fingerprints = bytearray(), bytearray()
+    names: dict[str, str] = {}  # a group's name is kept once, not once for each of its images
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                paths.append(row["path"])
+                labels.append(numbers[row["label"]])
+                splits.append(names.setdefault(row["split"], row["split"]) or None)
+                groups.append(names.setdefault(row["group"], row["group"]) or None)
+                hashes += bytes.fromhex(row["pixel_hash"])
+                fingerprints += bytes.fromhex(row["fingerprint"])
+                if row["flags"] is None:
+                    raise ValueError("its last line is not whole")
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except KeyError as error:
+        raise damaged_input(path, f"no column or class {error}") from error
+    except (csv.Error, ValueError, TypeError) as error:
+        raise damaged_input(path, error) from error
+    if not paths or len(hashes) != 32 * len(paths) or len(fingerprints) % len(paths):
+        raise damaged_input(path, "it has no lines, or one that is not whole")
+    return Manifest(
+        paths,
+        np.array(labels, np.uint16),
+        splits,
+        groups,
+        np.frombuffer(hashes, np.uint8).reshape(len(paths), 32),
+        np.frombuffer(fingerprints, np.uint8).reshape(len(paths), -1),
+    )

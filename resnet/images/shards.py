@@ -1,0 +1,106 @@
+"""The Parquet shards of `data/raw/`: images encoded as they came, in the image layout of Hugging Face.
+
+That is a struct of bytes and path, and a label with its names in the schema, so that `datasets.load_dataset("parquet", ...)`
+and pandas read them as they are.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from resnet.core.errors import damaged_input
+
+SHARD_BYTES = 240 * 2**20  # and at most a group more
+_GROUP_BYTES = 16 * 2**20  # encoded together, so many are in memory
+_GROUP_IMAGES = 4096
+
+
+class ShardWriter:
+    """Writes `images-00000.parquet` and so on, as a context manager; the same images always make the same bytes.
+
+    Args:
+        folder: where to.
+        classes: the names of the labels.
+        shard_bytes: size of the encoded images at which a new shard begins.
+    """
+
+    def __init__(self, folder: Path, classes: list[str], shard_bytes: int = SHARD_BYTES) -> None:
+        features = {"image": {"_type": "Image"}, "label": {"names": classes, "_type": "ClassLabel"}}
+        image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        self._schema = pa.schema(
+            [("image", image), ("label", pa.int64())],
+            metadata={"huggingface": json.dumps({"info": {"features": features}})},
+        )
+        self._folder = folder
+        self._shard_bytes = shard_bytes
+        self._writer: pq.ParquetWriter | None = None
+        self._shards = 0
+        self._size = 0
+        self._group: list[dict[str, Any]] = []
+        self._group_size = 0
+
+    def add(self, path: str, label: int, encoded: bytes) -> None:
+        """Appends one image."""
+        self._group.append({"image": {"bytes": encoded, "path": path}, "label": label})
+        self._group_size += len(encoded)
+        if self._group_size >= _GROUP_BYTES or len(self._group) >= _GROUP_IMAGES:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._writer is None:
+            # What is encoded already gains nothing from compression or a dictionary.
+            self._writer = pq.ParquetWriter(
+                self._folder / f"images-{self._shards:05d}.parquet", self._schema, compression="none", use_dictionary=False
+            )
+            self._shards += 1
+        self._writer.write_table(pa.Table.from_pylist(self._group, schema=self._schema))
+        self._size += self._group_size
+        self._group, self._group_size = [], 0
+        if self._size >= self._shard_bytes:
+            self._close_shard()
+
+    def _close_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer, self._size = None, 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._group and kind is None:
+            self._write_group()
+        self._close_shard()
+
+
+def read_encoded(folder: Path, paths: Iterable[str]) -> Iterator[bytes]:
+    """The encoded images in the order of the manifest, a few in memory at a time.
+
+    Raises:
+        UserError: a shard is missing or damaged, or holds other images than the manifest lists.
+    """
+    stored = _stored(folder)
+    count = 0
+    for path in paths:
+        image = next(stored, None)
+        if image is None or image["path"] != path:
+            found = "nothing" if image is None else image["path"]
+            raise damaged_input(folder, f"its manifest lists {path} where its shards hold {found}")
+        count += 1
+        yield image["bytes"]
+    if next(stored, None) is not None:
+        raise damaged_input(folder, f"its shards hold more than the {count} images that its manifest lists")
+
+
+def _stored(folder: Path) -> Iterator[dict[str, Any]]:
+    for shard in sorted(folder.glob("images-*.parquet")):
+        try:
+            # Without pre_buffer=False all of the shard is read into memory at once.
+            for batch in pq.ParquetFile(shard, pre_buffer=False).iter_batches(batch_size=64, columns=["image"]):
+                yield from batch["image"].to_pylist()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise damaged_input(shard, error) from error

@@ -1,0 +1,37 @@
+"""A zip or tar archive of class folders as a source. It is read where it lies; nothing is extracted."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from resnet.images.outcomes import Outcome, Reason, Rejected
+from resnet.ingestion.archives.reading import Folder, Member, read_archive
+from resnet.ingestion.sources.layout import Layout, find_layout
+from resnet.ingestion.sources.source import Source
+
+
+def archive_source(path: Path) -> Source:
+    """The images of an archive, see `resnet.ingestion.sources.layout`; it is read twice, for the names and for the files.
+
+    Raises:
+        UserError: the file is no whole archive of the kind that its name says, or a bomb.
+    """
+    layout = find_layout(_names(path))
+    return Source(layout.classes, partial(_files, path, layout), layout.notes())
+
+
+def _names(path: Path) -> Iterator[tuple[str, bool]]:
+    """Names, and whether each is a folder's. A class is one also if all that is in it is encrypted."""
+    for entry in read_archive(path, contents=False):
+        if not isinstance(entry, Rejected):
+            yield entry.name, isinstance(entry, Folder)
+        elif entry.reason != Reason.NAME_NOT_USABLE:
+            yield entry.path, False
+
+
+def _files(path: Path, layout: Layout) -> Iterator[Outcome]:
+    for entry in read_archive(path):
+        if isinstance(entry, Member):
+            yield layout.outcome(entry.name, entry.read)
+        elif isinstance(entry, Rejected):
+            yield entry

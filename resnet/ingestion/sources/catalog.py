@@ -1,0 +1,67 @@
+"""Which source a name means."""
+
+from pathlib import Path
+
+from resnet.core.errors import UserError
+from resnet.ingestion.sources.source import Source
+
+TABLE_IN_FOLDER = "labels.csv"
+KINDS = (
+    "digits, a folder of class folders, a .zip, .tar, .tar.gz or .tar.xz of one, a .csv with the columns path and label, "
+    "Parquet in the Hugging Face image layout, or tfds:NAME"
+)
+
+
+def open_source(name: str) -> Source:
+    """The source of a name or path.
+
+    A folder with a `labels.csv` is a table whose images DVC can watch; one with Parquet files and no folders of images is
+    read as those.
+
+    Raises:
+        UserError: there is no such source, or it is not what it should be.
+    """
+    if name == "builtin/digits":
+        from resnet.ingestion.sources.digits import digits
+
+        return digits()
+    if name.startswith("tfds:"):
+        from resnet.ingestion.sources.tfds import tfds_source
+
+        return tfds_source(name.removeprefix("tfds:"))
+    path = Path(name)
+    if not path.exists():
+        raise UserError(f"the source {name} does not exist in {Path.cwd()}; expected {KINDS}.")
+    return _folder(path) if path.is_dir() else _file(path)
+
+
+def _folder(path: Path) -> Source:
+    if (path / TABLE_IN_FOLDER).is_file():
+        from resnet.ingestion.sources.table import table_source
+
+        return table_source(path / TABLE_IN_FOLDER, whole_folder=True)
+    if any(path.glob("*.parquet")) or any(path.glob("data/*.parquet")):
+        from resnet.ingestion.sources.parquet import parquet_source
+
+        return parquet_source(path)
+    from resnet.ingestion.sources.folder import folder_source
+
+    return folder_source(path)
+
+
+def _file(path: Path) -> Source:
+    from resnet.ingestion.archives.reading import is_archive
+
+    if path.suffix.casefold() == ".csv":
+        from resnet.ingestion.sources.table import table_source
+
+        return table_source(path)
+    if path.suffix.casefold() == ".parquet":
+        from resnet.ingestion.sources.parquet import parquet_source
+
+        return parquet_source(path)
+    if is_archive(path):
+        from resnet.ingestion.sources.archive import archive_source
+
+        return archive_source(path)
+    raise UserError(f"the source {path} is of no known kind; expected {KINDS}.")

@@ -1,0 +1,112 @@
+"""A folder of class folders as a source. Nothing in it is changed, whatever it holds."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from resnet.images.outcomes import MAX_FILE_BYTES, BadFile, Outcome, Reason, Rejected, check_size, is_text, shown
+from resnet.ingestion.sources.layout import Layout, find_layout
+from resnet.ingestion.sources.source import Source
+
+_KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A regular file or a folder, by its path below the source with `/`."""
+
+    path: str
+    is_folder: bool
+
+
+def folder_source(folder: Path) -> Source:
+    """The images of a folder, see `resnet.ingestion.sources.layout`.
+
+    Links to files, and to folders elsewhere, are followed. A link to a folder of the source itself is rejected: what is in
+    there counts at its own place.
+    """
+    layout = find_layout((entry.path, entry.is_folder) for entry in walk(folder) if isinstance(entry, Entry))
+    return Source(layout.classes, partial(_files, folder, layout), layout.notes())
+
+
+def _files(folder: Path, layout: Layout) -> Iterator[Outcome]:
+    for entry in walk(folder):
+        if isinstance(entry, Rejected):
+            yield entry
+        elif not entry.is_folder:
+            yield layout.outcome(entry.path, partial(read_file, folder / entry.path))
+
+
+def walk(root: Path) -> Iterator[Entry | Rejected]:
+    """All files and folders below a folder, each folder's in the order of their names' bytes; no loop without end."""
+    waiting = [""]
+    inside = os.path.realpath(root)
+    linked: set[tuple[int, int]] = set()
+    while waiting:
+        path = waiting.pop()
+        try:
+            with os.scandir(root / path) as found:
+                children = sorted(found, key=lambda child: os.fsencode(child.name))
+        except OSError as error:
+            yield Rejected(shown(path), Reason.UNREADABLE, f"a folder that cannot be read ({error.strerror})")
+            continue
+        folders = []
+        for child in children:
+            entry = _look(f"{path}/{child.name}" if path else child.name, child, inside, linked)
+            if isinstance(entry, Entry) and entry.is_folder:
+                folders.append(entry.path)
+                if not is_text(entry.path):
+                    continue  # each of its files is rejected by itself
+            yield entry
+        waiting.extend(reversed(folders))
+
+
+def _look(path: str, child: os.DirEntry[str], inside: str, linked: set[tuple[int, int]]) -> Entry | Rejected:
+    try:
+        status = child.stat()
+    except OSError as error:
+        what = f"a link to {shown(os.readlink(child.path))}, which" if child.is_symlink() else "it"  # noqa: PTH115
+        return Rejected(shown(path), Reason.UNREADABLE, f"{what} cannot be reached ({error.strerror})")
+    kind = stat.S_IFMT(status.st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        return Rejected(shown(path), Reason.UNREADABLE, f"{_KINDS.get(kind, 'a special file')}, not a regular file")
+    if kind == stat.S_IFDIR and child.is_symlink():
+        why = _not_followed(os.path.realpath(child.path), status, inside, linked)
+        if why:
+            return Rejected(shown(path), Reason.UNREADABLE, why)
+    if kind == stat.S_IFREG and not is_text(path):
+        return Rejected(shown(path), Reason.NAME_NOT_USABLE, "a name that is not UTF-8")
+    return Entry(path, is_folder=kind == stat.S_IFDIR)
+
+
+def _not_followed(target: str, status: os.stat_result, inside: str, linked: set[tuple[int, int]]) -> str | None:
+    """Why a link to a folder is not followed: it would never end, or its files would count twice."""
+    if os.path.commonpath([inside, target]) in (inside, target):
+        return "a link to a folder of the source itself or around it"
+    if (status.st_dev, status.st_ino) in linked:
+        return f"a link to {shown(target)}, as another link before it"
+    linked.add((status.st_dev, status.st_ino))
+    return None
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        BadFile: it cannot be read, is not a regular file (a FIFO would wait for ever), or is larger than `MAX_FILE_BYTES`.
+    """
+    try:
+        # Without O_NONBLOCK a FIFO would be waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise BadFile(Reason.UNREADABLE, "not a regular file")
+            check_size(status.st_size)
+            content = file.read(MAX_FILE_BYTES + 1)
+        check_size(len(content))  # it may have grown
+        return content
+    except OSError as error:
+        raise BadFile(Reason.UNREADABLE, f"it cannot be read ({error.strerror})") from error

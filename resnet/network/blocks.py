@@ -1,0 +1,183 @@
+"""The blocks of a ResNet, and the three variants in which the field knows them.
+
+A bottleneck block is 1x1, 3x3 and 1x1 convolutions, each followed by batch normalisation, added to a shortcut; a basic
+block has two 3x3 convolutions: He et al., "Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers
+carry the names of `keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
+"""
+
+from dataclasses import dataclass
+
+import keras
+
+from resnet.network.layers import BatchNormalization, Conv2D, ReLU
+
+EXPANSION = 4
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Where implementations of one paper differ.
+
+    Attributes:
+        stride_in_3x3: whether a block that halves the resolution does it in its 3x3 convolution instead of its first 1x1.
+        use_bias: whether convolutions have a bias, which the batch normalisation behind them makes redundant.
+        epsilon: added to the variance in batch normalisation.
+        deep_stem: whether the stem is three 3x3 convolutions instead of one of 7x7.
+        pooled_shortcut: whether a shortcut halves the resolution by an average of 2x2 pixels before its 1x1 convolution
+            instead of a stride in it.
+    """
+
+    stride_in_3x3: bool
+    use_bias: bool
+    epsilon: float
+    deep_stem: bool = False
+    pooled_shortcut: bool = False
+
+
+VARIANTS = {
+    # As in the paper, the first Caffe models and keras.applications.
+    "v1": Variant(stride_in_3x3=False, use_bias=True, epsilon=1.001e-5),
+    # A stride in a 1x1 convolution throws three quarters of its input away; moving it to the 3x3 gains about 0.5 points of
+    # top-1 on ImageNet: Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, and torchvision since.
+    "v1.5": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5),
+    # Nor does the shortcut throw anything away any more: He et al., "Bag of Tricks for Image Classification with Convolutional
+    # Neural Networks" (2018), section 4.
+    "D": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5, deep_stem=True, pooled_shortcut=True),
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What all blocks of one network share.
+
+    Attributes:
+        variant: see `Variant`.
+        momentum: of the moving statistics of batch normalisation, in (0, 1).
+        zero_init_last_gamma: start each block as the identity by a zero scale in its last batch normalisation
+            (Goyal et al. 2017, section 5.1).
+        kernel_initializer: Keras's name of what the kernels of convolutions begin with.
+    """
+
+    variant: Variant = VARIANTS["v1.5"]
+    momentum: float = 0.9
+    zero_init_last_gamma: bool = True
+    kernel_initializer: str = "he_normal"
+
+
+def convolution_norm(
+    x: keras.KerasTensor,
+    filters: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: str = "same",
+    zero_init_gamma: bool = False,
+    style: Style,
+    name: str,
+) -> keras.KerasTensor:
+    """Convolution, then batch normalisation: (batch, h, w, c) to (batch, h / stride, w / stride, filters)."""
+    x = Conv2D(
+        filters,
+        kernel,
+        strides=stride,
+        padding=padding,
+        use_bias=style.variant.use_bias,
+        kernel_initializer=style.kernel_initializer,
+        name=f"{name}_conv",
+    )(x)
+    return BatchNormalization(
+        momentum=style.momentum,
+        epsilon=style.variant.epsilon,
+        gamma_initializer="zeros" if zero_init_gamma else "ones",
+        name=f"{name}_bn",
+    )(x)
+
+
+def _shortcut(x: keras.KerasTensor, channels: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
+    """Brings the input to the resolution and the number of channels that the residual will have."""
+    if stride > 1 and style.variant.pooled_shortcut:
+        # "same" leaves what it pads out of the average.
+        x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_0_pool")(x)
+        stride = 1
+    return convolution_norm(x, channels, 1, stride=stride, style=style, name=f"{name}_0")
+
+
+def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
+    """The branch beside the shortcut: 1x1, 3x3, 1x1."""
+    stride_1x1, stride_3x3 = (1, stride) if style.variant.stride_in_3x3 else (stride, 1)
+    x = convolution_norm(x, filters, 1, stride=stride_1x1, style=style, name=f"{name}_1")
+    x = ReLU(name=f"{name}_1_relu")(x)
+    x = convolution_norm(x, filters, 3, stride=stride_3x3, style=style, name=f"{name}_2")
+    x = ReLU(name=f"{name}_2_relu")(x)
+    return convolution_norm(
+        x, EXPANSION * filters, 1, zero_init_gamma=style.zero_init_last_gamma, style=style, name=f"{name}_3"
+    )
+
+
+def _join(shortcut: keras.KerasTensor, residual: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    x = keras.layers.Add(name=f"{name}_add")([shortcut, residual])
+    return ReLU(name=f"{name}_out")(x)
+
+
+def convolution_block(
+    x: keras.KerasTensor, filters: int, *, stride: int = 2, style: Style = Style(), name: str
+) -> keras.KerasTensor:
+    """Bottleneck block whose shortcut is a 1x1 convolution: it changes the number of channels, and the resolution if asked.
+
+    Args:
+        x: (batch, h, w, c).
+        filters: width of the bottleneck; the output has four times as many channels.
+        stride: 1, or 2 to halve height and width (rounded up).
+        style: see `Style`.
+        name: prefix of the layers' names.
+
+    Returns:
+        (batch, h / stride, w / stride, 4 * filters).
+    """
+    shortcut = _shortcut(x, EXPANSION * filters, stride, style, name)
+    return _join(shortcut, _residual(x, filters, stride, style, name), name)
+
+
+def identity_block(x: keras.KerasTensor, filters: int, *, style: Style = Style(), name: str) -> keras.KerasTensor:
+    """Bottleneck block whose shortcut is the input itself.
+
+    Args:
+        x: (batch, h, w, 4 * filters).
+        filters: width of the bottleneck.
+        style: see `Style`.
+        name: prefix of the layers' names.
+
+    Returns:
+        The shape of `x`.
+
+    Raises:
+        ValueError: `x` does not have 4 * filters channels.
+    """
+    if x.shape[-1] != EXPANSION * filters:
+        raise ValueError(
+            f"identity_block needs an input of 4 * filters = {EXPANSION * filters} channels, to which it adds its output. "
+            f"Received: {x.shape[-1]} channels. Use convolution_block to change their number."
+        )
+    return _join(x, _residual(x, filters, 1, style, name), name)
+
+
+def basic_block(x: keras.KerasTensor, filters: int, *, stride: int = 1, style: Style = Style(), name: str) -> keras.KerasTensor:
+    """Block of two 3x3 convolutions, of which the shallow networks are made.
+
+    Its shortcut is the input itself, or a 1x1 convolution where the resolution or the number of channels changes.
+
+    Args:
+        x: (batch, h, w, c).
+        filters: channels of the output.
+        stride: 1, or 2 to halve height and width (rounded up); in the first convolution in all variants.
+        style: see `Style`.
+        name: prefix of the layers' names.
+
+    Returns:
+        (batch, h / stride, w / stride, filters).
+    """
+    shortcut = x if stride == 1 and x.shape[-1] == filters else _shortcut(x, filters, stride, style, name)
+    x = convolution_norm(x, filters, 3, stride=stride, style=style, name=f"{name}_1")
+    x = ReLU(name=f"{name}_1_relu")(x)
+    x = convolution_norm(x, filters, 3, zero_init_gamma=style.zero_init_last_gamma, style=style, name=f"{name}_2")
+    return _join(shortcut, x, name)

@@ -1,0 +1,57 @@
+"""The precision that a network computes in: which one is fastest on this machine, and how Keras is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's dtype policies
+
+
+def choose_precision(wanted: str) -> str:
+    """The precision to compute in: what is wanted, or with "auto" the fastest that this machine computes in hardware.
+
+    Says which and why in a line. TensorFlow must have been started.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
+    precision, reason = fastest_precision(capabilities, _cpu_flags())
+    if wanted != "auto":
+        precision, reason = wanted, "as train.precision says"
+    print(f"precision: {precision}, {reason}")
+    return precision
+
+
+def fastest_precision(capabilities: list[tuple[int, int]], cpu_flags: set[str]) -> tuple[str, str]:
+    """Precision and reason, for GPUs of these compute capabilities, or without one for a processor with these flags."""
+    if capabilities:
+        least = min(capabilities)
+        reason = f"the GPU is of compute capability {least[0]}.{least[1]}"
+        # Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on: NVIDIA, CUDA C++ Programming Guide.
+        return ("bfloat16" if least >= (8, 0) else "float16" if least >= (7, 0) else "float32"), reason
+    for flag in ("amx_bf16", "avx512_bf16"):
+        if flag in cpu_flags:
+            return "bfloat16", f"the processor has {flag.replace('_', '-').upper()}"
+    return "float32", "the processor has neither AMX-BF16 nor AVX512-BF16"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+@contextmanager
+def dtype_policy(precision: str) -> Iterator[None]:
+    """While the block lasts, layers are made to compute in one of `PRECISIONS`, with weights in float32."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

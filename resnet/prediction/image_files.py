@@ -1,0 +1,54 @@
+"""Image files by what a person types: files, folders with all that is below them, and patterns such as `photos/**/*.jpg`."""
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from resnet.images.outcomes import Reason, Rejected, shown
+from resnet.ingestion.sources.folder import Entry, walk
+from resnet.ingestion.sources.layout import is_ignored
+
+
+def find_images(names: Iterable[str]) -> Iterator[Path | Rejected]:
+    """The files that are meant, each once, in the order in which they are named; a folder's by their names.
+
+    In folders, and among what a pattern finds, files that are no images by design are left out, as `ingest` does
+    (`.DS_Store`, a README). A file that is named itself is always taken.
+    """
+    seen: set[Path] = set()
+    for name in names:
+        for found in _find(name):
+            if isinstance(found, Rejected):
+                yield found
+            elif found not in seen:
+                seen.add(found)
+                yield found
+
+
+def _find(name: str) -> Iterator[Path | Rejected]:
+    path = Path(name)
+    if path.is_dir():
+        yield from _below(path)
+    elif path.exists() or path.is_symlink():
+        yield path
+    elif glob.has_magic(name):
+        yield from _matching(name)
+    else:
+        yield Rejected(shown(name), Reason.UNREADABLE, "there is no such file or folder")
+
+
+def _below(folder: Path) -> Iterator[Path | Rejected]:
+    for entry in walk(folder):
+        if isinstance(entry, Rejected):
+            yield Rejected(shown(str(folder / entry.path)), entry.reason, entry.detail)
+        elif isinstance(entry, Entry) and not entry.is_folder and not is_ignored(entry.path):
+            yield folder / entry.path
+
+
+def _matching(pattern: str) -> Iterator[Path | Rejected]:
+    matches = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]  # noqa: PTH207 (relative and absolute ones)
+    if not matches:
+        yield Rejected(shown(pattern), Reason.UNREADABLE, "no file matches it")
+    for match in matches:
+        if match.is_file() and not is_ignored(match.name):
+            yield match

@@ -1,0 +1,107 @@
+"""`data/prepared/`: each split's images at one size, which image went where, and small pictures of some for the report."""
+
+import csv
+import io
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resnet.core.errors import damaged_input
+from resnet.core.parallel import in_order
+from resnet.core.tables import SPLITS
+from resnet.dataset.arrays import SplitWriter
+from resnet.images.decoding import load, load_and_shrink
+from resnet.images.manifest import Manifest
+from resnet.images.outcomes import BadFile
+from resnet.images.shards import read_encoded
+from resnet.preparation.similar import leaks
+
+_OF_A_CLASS = 24  # thumbnails at most
+_OF_CLASSES = 1200  # thumbnails in all, but at least one of each class
+_PAIRS = 60  # of similar images, leaks first
+_MANY_CLASSES = 200  # from here on thumbnails are small
+
+
+def write_prepared(
+    folder: Path, raw: Path, manifest: Manifest, splits: npt.NDArray[np.int8], *, pictured: npt.NDArray[np.bool_], size: int
+) -> None:
+    """Decodes and resizes all images.
+
+    Args:
+        folder: gets a folder for each split, see `resnet.dataset.arrays`, and `thumbnails.parquet`.
+        raw: where the images are.
+        manifest: of the images.
+        splits: (images,) int8, indices into `resnet.preparation.splits.SPLITS`.
+        pictured: (images,) bool, of which to keep a thumbnail.
+        size: height and width, in pixels.
+
+    Raises:
+        UserError: the images in `raw` are damaged, or the disk is full.
+    """
+    side = 96 if manifest.labels.max(initial=0) < _MANY_CLASSES else 48
+    work = zip(manifest.paths, read_encoded(raw, manifest.paths), (side if wanted else 0 for wanted in pictured), strict=True)
+    counts = Counter(splits.tolist())
+    thumbnails: list[tuple[str, bytes]] = []
+    with ExitStack() as stack:
+        writers = [stack.enter_context(SplitWriter(folder / name, counts[split], size)) for split, name in enumerate(SPLITS)]
+        prepared = in_order(lambda item: _prepare(raw, *item, size), work)
+        for row, (pixels, thumbnail) in enumerate(prepared):
+            writers[splits[row]].add(pixels, int(manifest.labels[row]))
+            if thumbnail:
+                thumbnails.append((manifest.paths[row], thumbnail))
+    _write_thumbnails(folder / "thumbnails.parquet", thumbnails)
+
+
+def _prepare(raw: Path, path: str, encoded: bytes, side: int, size: int) -> tuple[npt.NDArray[np.uint8], bytes]:
+    try:
+        if not side:
+            return load(encoded, size), b""
+        pixels, small = load_and_shrink(encoded, size, side)
+        return pixels, _jpeg(small)
+    except BadFile as bad:  # it was decoded before, by the same code
+        raise damaged_input(raw, f"{path} does not decode any more: {bad.detail}") from bad
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _write_thumbnails(path: Path, thumbnails: list[tuple[str, bytes]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths, pictures = [path for path, _ in thumbnails], [jpeg for _, jpeg in thumbnails]
+    table = pa.table({"path": pa.array(paths, pa.string()), "jpeg": pa.array(pictures, pa.binary())})
+    pq.write_table(table, path, compression="none", use_dictionary=False)
+
+
+def choose_pictured(
+    manifest: Manifest, classes: int, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]
+) -> npt.NDArray[np.bool_]:
+    """(images,) bool: some images of each class, the same ones for the same content, and those of similar pairs."""
+    each = max(1, min(_OF_A_CLASS, _OF_CLASSES // classes))
+    key = np.ascontiguousarray(manifest.pixel_hashes[:, :8]).view(np.uint64)[:, 0]
+    order = np.lexsort((key, manifest.labels))
+    _, first, counts = np.unique(manifest.labels[order], return_index=True, return_counts=True)
+    rank = np.arange(len(order)) - np.repeat(first, counts)
+    pictured = np.zeros(len(manifest), dtype=np.bool_)
+    pictured[order[rank < each]] = True
+    pictured[pairs[np.argsort(~leaks(pairs, splits), kind="stable")][:_PAIRS]] = True
+    return pictured
+
+
+def write_index(path: Path, manifest: Manifest, splits: npt.NDArray[np.int8], classes: list[str]) -> None:
+    """A line for each image; `row` is its place in the arrays of its split."""
+    rows: Counter[int] = Counter()
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "label", "split", "row"])
+        for name, label, split in zip(manifest.paths, manifest.labels.tolist(), splits.tolist(), strict=True):
+            writer.writerow([name, classes[label], SPLITS[split], rows[split]])
+            rows[split] += 1

@@ -1,1 +1,0 @@
-"""What `python -m tasks.doctor` looks at."""

@@ -1,0 +1,19 @@
+"""What `reports/run.json` says of the last run of each stage, in a line that the end of a run prints."""
+
+import json
+from typing import Any
+
+from tasks.stage.record import RUN_JSON
+
+
+def describe_last_run() -> str:
+    """Seconds by stage, revision and machine; empty where there is no record, on which nothing depends."""
+    try:
+        stages: dict[str, dict[str, Any]] = json.loads(RUN_JSON.read_text("utf-8"))["stages"]
+        seconds = ", ".join(f"{stage} {entry['seconds']:.1f} s" for stage, entry in stages.items())
+        last = list(stages.values())[-1]
+        changed = f" with {len(last['uncommitted'])} files changed" if last["uncommitted"] else ""
+        revision = f"revision {last['revision'][:7]}{changed}" if last["revision"] else "no revision of Git"
+        return f"{seconds}; {revision}; {last['machine']['cores']} cores of {last['machine']['processor']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""

@@ -1,0 +1,99 @@
+"""What `build`, `train` and `evaluate` wrote, read for the page of results."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet.core.errors import damaged_input, missing_input
+from resnet.core.tables import HISTORY_COLUMNS, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from resnet.pictures.report import Samples
+
+_METRICS = {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"}
+_DETAILS = {"images", "classes", "calibration_error_by_chance", "heat_maps_of_layer", "network", "provenance"}
+_PER_CLASS = {"label": "str", "support": "int", "predicted": "int"} | dict.fromkeys(
+    ("precision", "recall", "recall_low", "recall_high", "f1"), "float"
+)
+_CALIBRATION = {"images": "int"} | dict.fromkeys(
+    ("above", "up_to", "confidence", "accuracy", "accuracy_low", "accuracy_high"), "float"
+)
+_PREDICTIONS = {"path": "str", "label": "str", "predicted": "str", "probability": "float"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The files of results."""
+
+    model_summary_txt: Path
+    history_csv: Path
+    metrics_json: Path
+    predictions_csv: Path
+    evaluation: Path
+
+    def read(self, classes: int) -> dict[str, Any]:
+        """What is in them, by the names that `resnet.pictures.report.Results` has for it.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        details = _read_json(self.evaluation / "details.json", _DETAILS)
+        return {
+            "metrics": _read_json(self.metrics_json, _METRICS),
+            "details": details,
+            "gate": _read_json(self.evaluation / "gate.json", {"passed", "checks"}),
+            "history": _read_history(self.history_csv),
+            "per_class": read_table(self.evaluation / "per_class.csv", _PER_CLASS, rows=classes),
+            "calibration": read_table(self.evaluation / "calibration.csv", _CALIBRATION),
+            "predictions": read_table(self.predictions_csv, _PREDICTIONS, rows=details["images"]),
+            "samples": _read_samples(self.evaluation / "samples.npz", details["images"]),
+            "model_summary": _read_text(self.model_summary_txt),
+        }
+
+
+def _read_history(path: Path) -> "pd.DataFrame":
+    history = read_table(path, dict.fromkeys(HISTORY_COLUMNS, "float"))
+    if history.empty:
+        raise damaged_input(path, "it has no epoch")
+    return history
+
+
+def _read_samples(path: Path, images: int) -> "Samples":
+    import zipfile
+
+    import numpy as np
+
+    from resnet.pictures.report import Samples
+
+    try:
+        with path.open("rb") as file, np.load(file) as archive:
+            samples = Samples(archive["rows"], archive["images"], archive["heat_maps"])
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged_input(path, error) from error
+    if not len(samples.rows) == len(samples.images) == len(samples.heat_maps) or samples.rows.max(initial=0) >= images:
+        raise damaged_input(path, f"its rows do not fit {len(samples.images)} images of {images} predictions")
+    return samples
+
+
+def _read_json(path: Path, names: set[str]) -> dict[str, Any]:
+    try:
+        tree = json.loads(_read_text(path))
+    except ValueError as error:
+        raise damaged_input(path, error) from error
+    if not isinstance(tree, dict) or not names <= tree.keys():
+        raise damaged_input(path, f"{', '.join(sorted(names - {*tree}))} not in it")
+    return tree
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise missing_input(path) from error
+    except UnicodeDecodeError as error:
+        raise damaged_input(path, error) from error

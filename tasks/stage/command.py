@@ -1,0 +1,126 @@
+"""What makes a command of a stage: `python -m tasks.train`, as DVC runs it.
+
+`dvc.yaml` is the only place where a path stands. The function that does a stage's work names what it wants in its
+signature, and gets what `dvc.yaml` lists for the stage:
+
+- its first argument is the stage's section of `params.yaml`;
+- a keyword of type `Path` is the file or folder of that name, with an underscore for the dot: `history_csv` is
+  `reports/history.csv`;
+- a keyword whose type is a dataclass bundles several of these: its fields are bound as keywords are;
+- a keyword of type `tuple[Path, ...]` is the stage's code: files, and folders of files;
+- a keyword of type `Params` is all of `params.yaml`, for a stage that depends on all of it;
+- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` the whole section.
+
+What it returns is what may differ from run to run, for `reports/run.json`.
+"""
+
+import argparse
+import importlib
+import inspect
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from resnet.core.errors import UserError
+from tasks.stage.graph import DVC_YAML, read_graph, stage_code, stage_paths
+from tasks.stage.params import PARAMS_YAML, Params, load_params
+from tasks.stage.record import record
+from tasks.stage.signals import EndedError, endable
+
+
+def main(stage: str) -> int:
+    """Runs a stage in the current folder.
+
+    Returns:
+        The exit code: 0; 1 after a mistake that the user can mend; 130, 143 or 129 when it was ended by SIGINT (Ctrl-C),
+        SIGTERM or SIGHUP, and 143 when the DVC that started it died.
+    """
+    module = importlib.import_module(f"tasks.{stage}")
+    argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=module.__doc__).parse_args()
+    began = time.perf_counter()
+    work = getattr(module, stage)
+    try:
+        with endable():
+            graph = read_graph(DVC_YAML)
+            params = load_params(PARAMS_YAML, graph)
+            facts = work(params.sections[stage], **bind(work, graph[stage], params))
+    except UserError as error:
+        print(f"{stage}: {error}", file=sys.stderr)
+        return 1
+    except EndedError as end:
+        with suppress(OSError):  # whoever listened may be gone
+            print(f"{stage}: {end}", file=sys.stderr)
+        return end.code
+    _record(stage, time.perf_counter() - began, facts or {})
+    return 0
+
+
+def _record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
+    """What was worked for is not lost because a note about it cannot be written."""
+    try:
+        record(stage, seconds, facts)
+    except (UserError, OSError) as error:
+        print(f"{stage}: done, but not noted in reports/run.json: {error}", file=sys.stderr)
+
+
+def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dict[str, Any]:
+    """The keyword arguments that a stage's function asks for, see above.
+
+    Args:
+        work: the function.
+        entry: what `dvc.yaml` says of its stage.
+        params: all of `params.yaml`.
+
+    Raises:
+        LookupError: `dvc.yaml` does not list for the stage what the function asks for, or lists two things by that name.
+    """
+    paths = _by_name("path", {str(path): _keyword(path) for path in stage_paths(entry)})
+    values = _by_name("parameter", {name: name.rpartition(".")[2] for name in entry.get("params", [])})
+    code = tuple(stage_code(entry))
+
+    def find(name: str, kind: Any) -> Any:
+        if is_dataclass(kind):
+            if kind is Params:
+                return _require_all(params, entry)
+            return cast(Any, kind)(**{field.name: find(field.name, kind.__annotations__[field.name]) for field in fields(kind)})
+        if kind == tuple[Path, ...]:
+            return code
+        found = paths if kind is Path else values
+        if name not in found:
+            raise LookupError(f"{work.__name__} asks for {name}, but dvc.yaml does not list it for this stage")
+        return Path(found[name]) if kind is Path else _value(params, found[name])
+
+    return {
+        name: find(name, parameter.annotation)
+        for name, parameter in inspect.signature(work).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _by_name(kind: str, names: Mapping[str, str]) -> dict[str, str]:
+    """What `dvc.yaml` lists, by the keyword that stands for it."""
+    found: dict[str, str] = {}
+    for listed, keyword in names.items():
+        if found.setdefault(keyword, listed) != listed:
+            raise LookupError(f"dvc.yaml lists {found[keyword]} and {listed} for one stage, and each is the {kind} {keyword}")
+    return found
+
+
+def _require_all(params: Params, entry: dict[str, Any]) -> Params:
+    missing = {"seed", *params.sections} - {*entry.get("params", [])}
+    if missing:
+        raise LookupError(f"a stage asks for all parameters, but dvc.yaml does not list {', '.join(sorted(missing))} for it")
+    return params
+
+
+def _keyword(path: Path) -> str:
+    return path.name.replace(".", "_")
+
+
+def _value(params: Params, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(params.sections[section], key) if key else params.sections.get(name, params.seed)

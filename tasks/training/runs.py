@@ -1,0 +1,204 @@
+"""The training runs that were begun on this machine: a folder of checkpoints for each, which one process at a time may work in.
+
+They lie in `.dvc/tmp/checkpoints/` of the project, for runs in DVC's and Prefect's own work trees too, so that what one of them
+began another goes on with. Which are kept: the last three that finished, and what was worked on in the last two weeks.
+"""
+
+import fcntl
+import json
+import os
+import platform
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet.core.errors import UserError
+from resnet.core.files import remove, replacing
+from resnet.training.checkpoints import Checkpoint, list_checkpoints
+from tasks.training.fingerprint import Facts, fingerprint
+
+FINISHED_KEPT = 3
+DAYS_KEPT = 14
+
+_RUN_JSON = "run.json"
+_LOCK = "lock"
+
+
+def home() -> Path:
+    """Where the runs are: DVC says with DVC_ROOT which project a stage belongs to."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was begun.
+
+    Attributes:
+        folder: named by the fingerprint.
+        facts: that decide its weights.
+    """
+
+    folder: Path
+    facts: Facts
+
+    @property
+    def newest(self) -> Checkpoint | None:
+        """Its newest checkpoint."""
+        return next(iter(list_checkpoints(self.folder)), None)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        newest = self.newest
+        return newest is not None and newest.epoch > self.facts.get("train.epochs", 0)
+
+    @property
+    def used(self) -> float:
+        """When it was last worked on, in seconds since 1970."""
+        return max((status.st_mtime for status in self._files()), default=0.0)
+
+    @property
+    def size(self) -> int:
+        """Of all its files, in bytes."""
+        return sum(status.st_size for status in self._files())
+
+    def _files(self) -> list[os.stat_result]:
+        found = []
+        for path in self.folder.glob("*"):
+            with suppress(FileNotFoundError):  # another process writes or removes here
+                found.append(path.stat())
+        return found
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """All runs, the one that was worked on last first."""
+    runs = [Run(path.parent, _read_facts(path)) for path in folder.glob(f"*/{_RUN_JSON}")]
+    return sorted(runs, key=lambda run: run.used, reverse=True)
+
+
+def _read_facts(path: Path) -> Facts:
+    try:
+        facts = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+@contextmanager
+def begun(folder: Path, facts: Facts) -> Iterator[Run]:
+    """The run of these facts, for this process alone while the block lasts.
+
+    Args:
+        folder: of all runs.
+        facts: that decide the weights.
+
+    Raises:
+        UserError: another process is at this run, or the disk is full.
+    """
+    run = Run(folder / fingerprint(facts), facts)
+    with claimed(run.folder):
+        for path in run.folder.glob(".*"):  # what a killed process had not finished
+            remove(path)
+        if _read_facts(run.folder / _RUN_JSON) != facts:
+            with replacing(run.folder / _RUN_JSON) as partial:
+                partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        yield run
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keeps other processes out of a run's folder. The kernel gives the lock back when its holder dies, however it dies.
+
+    Raises:
+        UserError: another process has it.
+    """
+    descriptor = _open(folder)
+    try:
+        if not _try(descriptor):
+            raise UserError(
+                f"{_holder(descriptor)} is training this very run; wait until it has finished, or end it with SIGTERM "
+                "and what it has done is kept."
+            )
+        if not _is_there(descriptor, folder):
+            raise UserError(f"the checkpoints in {folder} have just been removed by another process; start again.")
+        os.ftruncate(descriptor, 0)
+        with suppress(OSError):  # on a full disk a process that is refused is told no name
+            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try(descriptor: int) -> bool:
+    for attempt in range(5):  # `who` may be looking
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02 * attempt)
+        else:
+            return True
+    return False
+
+
+def _open(folder: Path) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space, "
+            "or give yourself the right to write there."
+        ) from error
+
+
+def _holder(descriptor: int) -> str:
+    for _ in range(20):  # it may have the lock and not yet have said so
+        if holder := os.pread(descriptor, 500, 0).decode(errors="replace"):
+            return holder
+        time.sleep(0.05)
+    return "another process"
+
+
+def _is_there(descriptor: int, folder: Path) -> bool:
+    try:
+        return (folder / _LOCK).stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def remove_run(run: Run) -> None:
+    """Removes a run with its checkpoints.
+
+    Raises:
+        UserError: a process is at it.
+    """
+    with claimed(run.folder):
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def prune(folder: Path) -> None:
+    """Removes runs that are not kept any longer, see above; leaves those alone that a process is at."""
+    finished = [run for run in list_runs(folder) if run.finished]
+    old = [run for run in list_runs(folder) if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
+    for run in (*finished[FINISHED_KEPT:], *old):
+        try:
+            remove_run(run)
+        except UserError:
+            continue
+
+
+def who(run: Run) -> str | None:
+    """The process that is at a run."""
+    descriptor = _open(run.folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None

@@ -1,0 +1,71 @@
+"""What the doctor says of packages, TensorFlow and GPUs."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands.checkup import machine
+from commands.checkup.machine import check_gpus, check_packages, check_processor, check_tensorflow, nvidia_gpus
+
+PROJECT = {
+    "name": "train-resnet",
+    "requires-python": ">=3.11,<3.14",
+    "dependencies": ["numpy>=2", "pytest<1", "no-such-package>=3", "never; python_version < '3'"],
+    "optional-dependencies": {"all": ["train-resnet[x]", "numpy"], "x": ["numpy>=99"]},
+}
+
+
+def test_packages_are_held_against_what_is_asked_for() -> None:
+    python, packages, extra = check_packages(PROJECT, "3.10.4")
+    assert (python.wrong, packages.wrong, extra.wrong) == (True, True, False)
+    assert python.mend == "make clean && make setup PYTHON=python3.12"
+    assert f"pytest is {pytest.__version__} and should be <1; no-such-package is not installed" in packages.found
+    assert "numpy is" not in packages.found
+    assert (extra.subject, extra.mend) == ("extra x", "pip install -e '.[x]', if it is wanted")
+    fine, *_ = check_packages(PROJECT, "3.12.1")
+    assert not fine.wrong
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("raise ImportError('libcudart is gone')", "ImportError: libcudart is gone"),
+        ("import os; os.kill(os.getpid(), 4)", "ended by SIGILL; was it built for this processor?"),
+        ("import time; time.sleep(60)", "not within 3 s"),
+    ],
+)
+def test_tensorflow_may_be_broken_in_any_way(program: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_START", program)
+    monkeypatch.setattr(machine, "_SECONDS", 3.0)
+    (found,) = check_tensorflow()
+    assert (found.wrong, found.found) == (True, f"does not start: {why}")
+
+
+def test_gpus_that_tensorflow_does_not_see_are_wrong() -> None:
+    (blind,) = check_gpus(["NVIDIA L4"], [])
+    assert blind.wrong
+    assert blind.mend.startswith("pip install 'tensorflow[and-cuda]==2.21.")
+    (none,) = check_gpus([], [])
+    assert (none.wrong, none.found) == (False, "none; training is on the processor")
+    (both,) = check_gpus(["NVIDIA L4"], ["NVIDIA L4"])
+    assert (both.wrong, both.found) == (False, "TensorFlow sees NVIDIA L4")
+
+
+def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!{sys.executable}\nprint('GPU 0: NVIDIA L4 (UUID: GPU-1)\\nGPU 1: NVIDIA A100 (UUID: GPU-2)')\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert nvidia_gpus() == ["NVIDIA L4", "NVIDIA A100"]
+    program.unlink()
+    assert nvidia_gpus() == []
+
+
+def test_a_processor_without_avx_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"sse4_2"})
+    assert next(check_processor()).wrong
+    monkeypatch.setattr(machine, "_cpu_flags", lambda: {"avx", "avx2", "amx_bf16"})
+    found = next(check_processor())
+    assert not found.wrong
+    assert found.found.endswith("; AVX2, AMX-BF16")

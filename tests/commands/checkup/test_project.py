@@ -1,0 +1,114 @@
+"""What the doctor says of Git, DVC, disk and Prefect."""
+
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from commands.checkup import project
+from commands.checkup.finding import Finding
+from commands.checkup.project import check_cache, check_dvc, check_git, check_parameters, check_prefect
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    return tmp_path
+
+
+def mends(findings: list[Finding]) -> list[str]:
+    return [finding.mend for finding in findings if finding.wrong]
+
+
+def test_what_is_not_there_has_a_command_that_makes_it() -> None:
+    assert mends(list(check_git())) == ["git init && git add . && git commit"]
+    assert mends(list(check_dvc())) == ["dvc init"]
+    (parameters,) = check_parameters()
+    assert parameters.found.startswith("there is no dvc.yaml in ")
+    assert parameters.wrong
+
+
+def test_git_wants_an_author_because_experiments_are_commits(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    (folder / "a").write_text("a")
+    subprocess.run(["git", "add", "a"], check=True)
+    subprocess.run(["git", *author, "commit", "--quiet", "--message", "first"], check=True)
+    subprocess.run(["git", "config", "user.useConfigOnly", "true"], check=True)
+    for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL", "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    state, identity = check_git()
+    assert state.found.endswith(" first; nothing to commit")
+    assert identity.mend == "git config user.name NAME && git config user.email ADDRESS"
+    subprocess.run(["git", "config", "user.name", "A"], check=True)
+    subprocess.run(["git", "config", "user.email", "a@example.org"], check=True)
+    (folder / "b").write_text("b")
+    (state,) = check_git()
+    assert state.found.endswith(" first; 1 file is not committed")
+
+
+def test_a_lock_file_that_a_kill_left_empty_is_named(folder: Path) -> None:
+    (folder / ".dvc" / "tmp").mkdir(parents=True)
+    (folder / ".dvc" / "tmp" / "rwlock").touch()
+    assert mends(list(check_dvc())) == ["rm .dvc/tmp/rwlock"]
+
+
+def test_the_state_of_stages_cache_and_remotes(folder: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
+    (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo 1 > a\n    outs: [a]\n")
+    stale, cache, disk, remote = check_dvc()
+    assert stale.found == "one would run"
+    assert "commands.why" in stale.mend
+    assert ".dvc/cache" in cache.found
+    assert disk.subject == "disk"
+    assert remote.mend.startswith("dvc remote add --default")
+
+
+def test_the_cache_is_measured_and_a_full_disk_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "cache").mkdir()
+    for n in range(3):
+        with (folder / "cache" / str(n)).open("wb") as file:
+            file.truncate(2_000_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: Usage(10e9, 9e9, 1e9))
+    cache, disk = check_cache(folder / "cache")
+    assert cache.found.endswith("cache, 6.0 GB in 3 files")
+    assert (disk.wrong, disk.found) == (True, f"1.0 GB are free at {folder}" if "cache" not in disk.found else disk.found)
+    monkeypatch.setattr(project, "_FEW_FILES", 2)
+    cache, _ = check_cache(folder / "cache")
+    assert "more than 4.0 GB" in cache.found
+
+
+def test_a_server_that_is_set_has_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Healthy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/api/health" else 404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        api = f"http://127.0.0.1:{server.server_address[1]}/api"
+        monkeypatch.setenv("PREFECT_API_URL", api)
+        (up,) = check_prefect()
+        assert (up.wrong, up.found) == (False, f"a server answers at {api}")
+        server.shutdown()
+    (down,) = check_prefect()
+    assert (down.wrong, down.mend) == (True, "prefect server start, or prefect config unset PREFECT_API_URL")
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setattr(project, "DEFAULT_API", api)
+    monkeypatch.setattr(project, "_configured_api", lambda: None)
+    (none,) = check_prefect()
+    assert (none.wrong, none.found) == (False, "no server; flows start a temporary one")

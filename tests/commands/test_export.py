@@ -1,0 +1,78 @@
+"""The command that writes exports: it checks each on real images, and leaves nothing that does not agree."""
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from commands import export as export_module
+from commands.export import main
+from resnet.export import formats
+from resnet.images.outcomes import Candidate
+from resnet.ingestion.raw import write_raw
+from resnet.ingestion.sources.source import Source
+from resnet.network.model import ResNet
+from resnet.network.saving import save_model
+from tasks.preprocess import Preprocess, preprocess
+from tests.imports import ROOT
+from tests.pictures import picture
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a project with prepared data and a model."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(export_module, "_start_quietly", lambda: None)
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
+    splits = ["training", "training", "validation", "validation", "validation", "test"] * 3
+    files = [
+        Candidate(f"{n}.jpg", "ab"[n % 2], partial(picture, n, kind="JPEG", size=(60, 44)), split)
+        for n, split in enumerate(splits)
+    ]
+    (tmp_path / "data").mkdir()
+    write_raw(tmp_path / "data" / "raw", Source(["a", "b"], lambda: iter(files)), max_pixels=10**6)
+    parameters = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore")
+    preprocess(parameters, raw=tmp_path / "data" / "raw", prepared=tmp_path / "data" / "prepared")
+    keras.utils.set_random_seed(0)
+    save_model(ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"]), tmp_path / "models" / "resnet.keras")
+    return tmp_path
+
+
+def test_the_check_is_printed_also_of_encoded_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--to", "savedmodel", "keras", "--out", "out", "--images", "6"]) == 0
+    first, second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("export: ")]
+    assert first.startswith("export: out/resnet-savedmodel: same label on 6 of 6 images, largest difference of a probability ")
+    assert "; encoded: same label on 6 of 6 images" in first
+    assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["resnet-savedmodel", "resnet.keras"]
+
+
+def test_an_export_that_does_not_agree_is_not_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = formats.FORMATS["keras"]
+
+    def write(model: ResNet, path: Path) -> None:
+        head = model.get_layer("predictions")
+        head.bias.assign(np.add(head.bias, [0.01, 0.0]))
+        kept.write(model, path)
+
+    monkeypatch.setitem(formats.FORMATS, "keras", dataclasses.replace(kept, write=write))
+    assert main(["--to", "keras"]) == 1
+    assert "export: keras does not agree with the model: same label on " in capsys.readouterr().err
+    assert list((folder / "exports").iterdir()) == []
+
+
+def test_a_model_of_other_classes_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "data" / "prepared" / "classes.json").write_text('["a", "c"]')
+    assert main(["--to", "keras"]) == 1
+    assert "models/resnet.keras knows 2 classes (a, b), but the data have 2 (a, c)" in capsys.readouterr().err
+
+
+def test_without_a_model_it_says_what_makes_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "models" / "resnet.keras").unlink()
+    assert main(["--to", "keras"]) == 1
+    assert capsys.readouterr().err == "export: models/resnet.keras is missing; an earlier stage makes it: run `dvc repro`.\n"

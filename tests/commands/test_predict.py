@@ -1,0 +1,96 @@
+"""The command that says what the network sees in image files."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from commands.predict import main
+from resnet.images.decoding import load
+from resnet.network.model import ResNet
+from resnet.network.normalisation import normalise
+from resnet.network.saving import save_model
+from tests.imports import ROOT
+from tests.pictures import picture, write_tree
+
+NAMES = ["cat", "a,b", "x\ny\x1b"]
+
+
+@pytest.fixture(scope="module")
+def model() -> ResNet:
+    keras.utils.set_random_seed(1)
+    made = ResNet((32, 32, 3), 3, blocks=(1,), width=8, zero_init_last_gamma=False, class_names=NAMES)
+    made.get_layer("predictions").bias.assign([0.5, 1.0, 0.0])
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, model: ResNet, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder: a project with a model, and images."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("resnet.network.backend.start_tensorflow", list)
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
+    save_model(model, tmp_path / "models" / "resnet.keras")
+    write_tree(tmp_path / "photos", {"1.png": picture(1), "2.png": picture(2)[:80], "3.png": picture(3)})
+    return tmp_path
+
+
+def probabilities(model: ResNet, path: Path) -> np.ndarray:
+    logits = model(normalise(tf.constant(load(path.read_bytes(), 32)[None])), training=False)
+    return np.asarray(tf.nn.softmax(logits))[0]
+
+
+def test_a_line_an_image_and_bad_ones_beside(folder: Path, model: ResNet, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--top", "3", "--precision", "float32"]) == 1  # one file could not be used
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["photos/1.png", "photos/3.png"]
+    expected = probabilities(model, folder / "photos" / "1.png")
+    shown = ["cat", "a,b", r"x\ny\x1b"]
+    assert lines[0].split("\t")[1:] == [f"{shown[n]} {expected[n]:.4f}" for n in np.argsort(-expected)]
+    assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", said.err, re.MULTILINE)
+    assert "image/s" not in said.err  # no bar where there is no terminal
+
+
+def test_tables_and_objects(folder: Path, model: ResNet, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = probabilities(model, folder / "photos" / "3.png")
+    order = np.argsort(-expected)
+    assert main(["photos/3.png", "--csv", "--top", "2", "--precision", "float32"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines(keepends=True))
+    assert list(row) == ["path", "label_1", "probability_1", "label_2", "probability_2"]
+    assert (row["path"], row["label_1"], row["label_2"]) == ("photos/3.png", NAMES[order[0]], NAMES[order[1]])
+    assert float(row["probability_2"]) == pytest.approx(expected[order[1]], abs=1e-5)
+    assert main(["photos/3.png", "--json", "--top", "9", "--precision", "float32"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == "photos/3.png"
+    assert [one["label"] for one in found["predictions"]] == [NAMES[n] for n in order]
+    assert sum(one["probability"] for one in found["predictions"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_model_file_alone_is_enough(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "models" / "resnet.keras").rename(folder / "other.keras")
+    (folder / "dvc.yaml").unlink()
+    assert main(["photos/1.png", "--model", "other.keras"]) == 0
+    assert capsys.readouterr().out.startswith("photos/1.png\t")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["photos", "--model", "no.keras"], "predict: no.keras is missing"),
+        (["photos", "--model", "photos/1.png"], "predict: photos/1.png is damaged or cut short"),
+        (["photos/none.png"], "predict: photos/none.png: there is no such file or folder (unreadable)"),
+        (["photos/*.tif"], "predict: photos/*.tif: no file matches it (unreadable)"),
+    ],
+)
+def test_mistakes_are_sentences(folder: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence in said.err
+    assert "Traceback" not in said.err

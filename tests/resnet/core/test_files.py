@@ -1,0 +1,160 @@
+"""Files and folders that are there whole or not at all."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.core.files import replacing
+from tests.imports import ROOT
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file.txt"
+    for text in ("one", "two"):
+        with replacing(path) as partial:
+            partial.write_text(text)
+            assert not path.exists() or path.read_text() == "one"
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in ("one", "two"):
+        with replacing(folder) as partial:
+            partial.mkdir()
+            (partial / name).touch()
+        assert [path.name for path in folder.iterdir()] == [name]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_after_an_error_the_old_file_is_as_it_was(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as partial:
+        partial.write_text("half")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (tmp_path / ".partial-folder").mkdir()
+    (tmp_path / ".partial-folder" / "half").touch()
+    with replacing(folder) as partial:
+        partial.mkdir()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_whose_replacement_was_cut_off_comes_back(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (tmp_path / ".old-folder").mkdir()
+    (tmp_path / ".old-folder" / "kept").touch()
+    with pytest.raises(ValueError, match="stop"), replacing(folder):
+        raise ValueError("stop")
+    assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    with replacing(folder) as partial:
+        partial.mkdir()
+        (partial / "old").touch()
+    with pytest.raises(FileNotFoundError), replacing(folder) as partial:
+        pass  # nothing was written
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
+def test_other_errors_of_the_system_keep_their_kind(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), replacing(tmp_path / "file") as partial:
+        partial.mkdir()
+        partial.write_text("")
+
+
+def test_what_is_renamed_is_on_the_disk_and_so_are_the_folders_it_is_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(descriptor: int) -> None:
+        done.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        done.append(f"rename {self.name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    with replacing(tmp_path / "new" / "folder") as partial:
+        partial.mkdir()
+        (partial / "file").touch()
+    assert done == ["sync file", "sync .partial-folder", "rename .partial-folder", "sync new", f"sync {tmp_path.name}"]
+
+
+def test_without_the_room_that_is_known_to_be_needed_nothing_is_begun(tmp_path: Path) -> None:
+    sentence = r"file could not be written.*it needs at least 1,000,000,000,000,000,000 bytes, and [\d,]+ are free"
+    with pytest.raises(UserError, match=sentence), replacing(tmp_path / "file", least=10**18):
+        pytest.fail("it was begun")
+
+
+# A limit on file sizes stands in for a full disk: the system refuses the write in the same place. It would cut the
+# interpreter's own caches short as well, which is why these processes write none.
+_LIMITED = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.path.insert(0, sys.argv[1])
+from resnet.core.errors import UserError
+try:
+    exec(sys.argv[3])
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "from resnet.core.files import replacing\nwith replacing(path) as partial: partial.write_bytes(bytes(200_000))",
+        "import keras\nfrom resnet.network.model import ResNet\nfrom resnet.network.saving import save_model\n"
+        "save_model(ResNet((32, 32, 3), 3, blocks=(1,), width=32), path)",
+        "import numpy as np\nfrom resnet.dataset.arrays import SplitWriter\nfrom resnet.core.files import replacing\n"
+        "with replacing(path) as partial:\n"
+        "  with SplitWriter(partial, 99, 64) as writer:\n"
+        "    for _ in range(99): writer.add(np.zeros((64, 64, 3), np.uint8), 0)",
+        "import io, random\nfrom PIL import Image\nfrom resnet.ingestion.raw import write_raw\n"
+        "from resnet.images.outcomes import Candidate\nfrom resnet.ingestion.sources.source import Source\n"
+        "buffer = io.BytesIO(); Image.frombytes('RGB', (256, 256), random.Random(0).randbytes(196608)).save(buffer, 'PNG')\n"
+        "files = [Candidate('a/1.png', 'a', buffer.getvalue)]\n"
+        "write_raw(path, Source(['a', 'b'], lambda: iter(files)), max_pixels=10**6)",
+    ],
+    ids=["file", "model", "arrays", "shards"],
+)
+def test_a_full_disk_is_one_sentence_and_the_old_output_stays(tmp_path: Path, write: str) -> None:
+    path = tmp_path / "output.keras"
+    path.write_text("old")
+    program = f"path = Path(sys.argv[2])\n{write}"
+    result = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(ROOT), str(path), program],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={"PYTHONDONTWRITEBYTECODE": "1", "PATH": ""},
+    )
+    assert result.returncode == 0, result.stderr
+    assert f"{path} could not be written because the disk is full" in result.stdout
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_sentence_is_for_the_user(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nothing half-written was left"), replacing(tmp_path / "file"):
+        raise OSError(28, "No space left on device")

@@ -1,0 +1,103 @@
+"""Splits as memory-mapped arrays, and their batches."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split, SplitWriter
+from resnet.dataset.batches import batches, epoch_order
+
+Writer = Callable[..., Path]
+IMAGE_BYTES = 32 * 32 * 3
+
+
+def expected(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("per_shard", [1, 3, 7, 100])
+def test_images_come_back_whatever_shard_they_are_in(write_split: Writer, per_shard: int) -> None:
+    folder = write_split("split", list(range(7)), shard_bytes=per_shard * IMAGE_BYTES)
+    split = Split(folder, classes=7)
+    assert len(list(folder.glob("images-*.npy"))) == -(-7 // per_shard)
+    assert len(split) == 7
+    assert split.image_shape == (32, 32, 3)
+    assert split.labels.dtype == np.uint16
+    assert split.labels.tolist() == list(range(7))
+    rows = np.array([6, 0, 3, 3])
+    gathered = split.gather(rows)
+    assert gathered.dtype == np.uint8
+    np.testing.assert_array_equal(gathered, expected(7)[rows])
+
+
+def test_files_are_plain_npy_and_memory_mapped(write_split: Writer) -> None:
+    folder = write_split("split", [0, 1])
+    np.testing.assert_array_equal(np.load(folder / "images-00000.npy"), expected(2))
+    assert all(isinstance(shard, np.memmap) for shard in Split(folder, 2)._shards)
+
+
+def test_labels_reach_to_65535(write_split: Writer) -> None:
+    assert Split(write_split("split", [0, 65535]), classes=65536).labels.tolist() == [0, 65535]
+
+
+def test_fewer_images_than_announced_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 images were announced. Received: 1"), SplitWriter(tmp_path / "s", 2, 32) as writer:
+        writer.add(expected(1)[0], 0)
+
+
+@pytest.mark.parametrize("name", ["images-00000.npy", "labels.npy"])
+def test_a_file_that_is_missing_or_cut_short_is_named(write_split: Writer, name: str) -> None:
+    folder = write_split("split", [0, 1])
+    content = (folder / name).read_bytes()
+    for length in (0, 20, len(content) - 1):
+        (folder / name).write_bytes(content[:length])
+        with pytest.raises(UserError, match=f"{name} is damaged or cut short"):
+            Split(folder, 2)
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=f"{name} is missing; an earlier stage makes it: run `dvc repro`"):
+        Split(folder, 2)
+
+
+def test_a_missing_split_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere is missing"):
+        Split(tmp_path / "nowhere", 2)
+
+
+def test_labels_out_of_range_are_named(write_split: Writer) -> None:
+    with pytest.raises(UserError, match=r"labels\.npy has the label 2, but with 2 classes labels are 0 to 1"):
+        Split(write_split("split", [0, 2]), classes=2)
+
+
+def test_arrays_of_another_kind_are_refused(write_split: Writer) -> None:
+    folder = write_split("split", [0, 1])
+    np.save(folder / "labels.npy", np.zeros(3, dtype=np.uint16))
+    with pytest.raises(UserError, match=r"labels\.npy.*uint16 of shape \(3,\) for 2 images"):
+        Split(folder, 2)
+    np.save(folder / "images-00000.npy", np.zeros((2, 32, 32, 3), dtype=np.float32))
+    with pytest.raises(UserError, match=r"images-00000\.npy.*float32"):
+        Split(folder, 2)
+
+
+def test_the_order_of_an_epoch_is_a_permutation_of_its_own() -> None:
+    orders = [epoch_order(1000, seed, epoch) for seed in (0, 1) for epoch in (1, 2)]
+    for order in orders:
+        assert sorted(order) == list(range(1000))
+    for one in range(4):
+        for two in range(one):
+            assert (orders[one] == orders[two]).mean() < 0.02
+    np.testing.assert_array_equal(epoch_order(1000, 0, 2), orders[1])
+
+
+@pytest.mark.parametrize(("drop", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
+def test_batches_cover_the_rows_in_their_order(write_split: Writer, drop: bool, sizes: list[int]) -> None:
+    split = Split(write_split("split", list(range(10)), shard_bytes=3 * IMAGE_BYTES), classes=10)
+    order = epoch_order(10, 0, 1)
+    found = list(batches(split, order, 4, drop_remainder=drop))
+    assert [len(images) for images, _, _ in found] == sizes
+    rows = np.concatenate([rows for _, _, rows in found])
+    np.testing.assert_array_equal(rows, order[: sum(sizes)])
+    np.testing.assert_array_equal(np.concatenate([labels for _, labels, _ in found]), rows)
+    np.testing.assert_array_equal(np.concatenate([images for images, _, _ in found]), expected(10)[rows])

@@ -1,0 +1,238 @@
+"""Archives as sources: honest ones against what was packed, hostile ones against what has to come of them."""
+
+import random
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.images.outcomes import BadFile, Reason, Rejected
+from resnet.ingestion.archives.reading import Folder, Member, is_archive, read_archive
+from tests.hostile.archives import ARCHIVES, write_archives
+from tests.hostile.expectation import IMAGE, Hostile
+
+KINDS = {"zip": "zip", "tar": "tar", "gztar": "tar.gz", "bztar": "tar.bz2", "xztar": "tar.xz"}
+
+
+def outcome(path: Path) -> tuple[dict[str, bytes], list[Rejected], list[str], str]:
+    """Files, what is left out, folders, and why the archive was refused."""
+    files, left, folders = {}, [], []
+    try:
+        for item in read_archive(path):
+            if isinstance(item, Folder):
+                folders.append(item.name)
+            elif isinstance(item, Rejected):
+                left.append(item)
+            else:
+                try:
+                    files[item.name] = item.read()
+                except BadFile as bad:
+                    left.append(Rejected(item.name, bad.reason, bad.detail))
+    except UserError as error:
+        return files, left, folders, str(error)
+    return files, left, folders, ""
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder of class folders, one of them empty, and no folder in the way of the archives beside it."""
+    folder = tmp_path / "photographs"
+    for name in ("cats/1.png", "cats/old/2.png", "dogs/été 3.png", "dogs/" + "n" * 150 + ".png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(random.Random(name).randbytes(3000))
+    (folder / "empty").mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_holds_what_was_packed(kind: str, photographs: Path) -> None:
+    path = Path(shutil.make_archive(str(photographs), kind, photographs))
+    files, left, folders, refused = outcome(path)
+    packed = {file.relative_to(photographs).as_posix(): file.read_bytes() for file in photographs.rglob("*") if file.is_file()}
+    assert path.name == f"photographs.{KINDS[kind]}"
+    assert (files, left, refused) == (packed, [], "")
+    assert sorted(folders) == ["cats", "cats/old", "dogs", "empty"]
+
+
+@pytest.mark.parametrize("dialect", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_all_dialects_of_tar_are_read(dialect: int, tmp_path: Path) -> None:
+    names = ["short.png", "d" * 90 + "/" + "f" * 90 + ".png"] + ["é" * 120 + ".png"] * (dialect != tarfile.USTAR_FORMAT)
+    with tarfile.open(tmp_path / "x.tar", "w", format=dialect) as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(IMAGE), 1.5  # a fraction makes pax write an extended header
+            archive.addfile(info, BytesIO(IMAGE))
+    assert outcome(tmp_path / "x.tar")[0] == dict.fromkeys(names, IMAGE)
+
+
+@pytest.mark.parametrize("hostile", ARCHIVES, ids=lambda hostile: hostile.file)
+def test_a_hostile_archive_is_refused_by_name_and_reason(hostile: Hostile, tmp_path: Path) -> None:
+    path = tmp_path / hostile.file
+    hostile.write(path)
+    started = time.process_time()
+    files, left, _, refused = outcome(path)
+    assert time.process_time() - started < 5
+    if hostile.refused:
+        assert refused.startswith(f"{path} ")
+        assert hostile.refused in refused.removeprefix(str(path))  # its name has some of the words in it
+        assert refused.endswith(".")
+        return
+    assert refused == ""
+    assert files == dict.fromkeys(hostile.accepted, IMAGE)
+    assert [(each.path, each.reason) for each in left] == [(name, reason) for name, reason, _ in hostile.rejected]
+    assert all(words in each.detail for each, (_, _, words) in zip(left, hostile.rejected, strict=True))
+
+
+def test_there_are_at_least_forty_hostile_archives() -> None:
+    assert sum(1 for hostile in ARCHIVES if hostile.refused or hostile.rejected) >= 40
+
+
+def test_hostile_archives_write_nothing_and_fill_no_memory(tmp_path: Path) -> None:
+    here = tmp_path / "above" / "here"
+    here.mkdir(parents=True)
+    write_archives(here)
+    before = tree(tmp_path)
+    # VmHWM in kB: ru_maxrss of a new process starts at that of the one that started it, which may hold TensorFlow.
+    program = """
+import re
+from pathlib import Path
+from resnet.ingestion.archives.reading import Member, read_archive
+from resnet.images.outcomes import BadFile
+from resnet.core.errors import UserError
+for path in sorted(Path().iterdir()):
+    try:
+        for item in read_archive(path):
+            try:
+                item.read() if isinstance(item, Member) else None
+            except BadFile:
+                pass
+    except UserError:
+        pass
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1], len(list(Path().iterdir())))
+"""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-B", "-c", program]
+    ran = subprocess.run(command, cwd=here, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=True)
+    peak, archives = map(int, ran.stdout.split())
+    assert archives == len(ARCHIVES)
+    assert peak < 512 * 1024
+    assert tree(tmp_path) == before
+
+
+def crowd(path: Path, files: int) -> Path:
+    names = [f"class_{number % 10}/{number:06d}.jpg" for number in range(files)]
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, IMAGE)
+        return path
+    info = tarfile.TarInfo()
+    info.size = len(IMAGE)
+    with path.open("wb") as file:
+        for info.name in names:
+            file.write(info.tobuf() + IMAGE + bytes(1024 - len(IMAGE)))
+        file.write(bytes(1024))
+    return path
+
+
+def peak_memory(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_memory_grows_by_the_hash_of_a_name_for_each_file_and_no_more(name: str, tmp_path: Path) -> None:
+    few, many = (crowd(tmp_path / f"{files}-{name}", files) for files in (1000, 9000))
+    growth = peak_memory(lambda: sum(1 for _ in read_archive(many))) - peak_memory(lambda: sum(1 for _ in read_archive(few)))
+    # A set's table is at most 16 bytes x 5 for an entry while it grows by four, and the digest is an object of 48 bytes.
+    assert growth / 8000 < 160
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_files_can_be_read_in_other_threads_and_when_the_archive_is_at_its_end(name: str, tmp_path: Path) -> None:
+    members = [item for item in read_archive(crowd(tmp_path / name, 200)) if isinstance(item, Member)]
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(lambda member: member.read(), members)) == {IMAGE}
+    assert len(members) == 200
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_pass_for_names_yields_the_same_names_in_the_same_order(kind: str, photographs: Path) -> None:
+    path = Path(shutil.make_archive(str(photographs), kind, photographs))
+
+    def names(items: Iterable[Member | Folder | Rejected]) -> list[str]:
+        return [item.name for item in items if not isinstance(item, Rejected)]
+
+    assert names(read_archive(path, contents=False)) == names(read_archive(path)) == names(read_archive(path))
+
+
+def test_no_place_to_cut_an_archive_goes_unnoticed(tmp_path: Path) -> None:
+    for kind in (".zip", ".tar"):
+        whole = crowd(tmp_path / f"whole{kind}", 2).read_bytes()
+        # The last zeros of a tar archive may be missing: two blocks mark its end, and one tells enough.
+        for length in range(0, len(whole) - (512 if kind == ".tar" else 0), 7):
+            path = tmp_path / f"cut{kind}"
+            path.write_bytes(whole[:length])
+            assert outcome(path)[3], f"{length} bytes of {len(whole)}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_flipped_bytes_never_crash_the_reading_and_never_change_a_file_unsaid(kind: str, photographs: Path) -> None:
+    path = Path(shutil.make_archive(str(photographs), kind, photographs))
+    whole, files = path.read_bytes(), outcome(path)[0]
+    generator = random.Random(kind)
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(generator.choice((1, 1, 3, 30))):
+            damaged[generator.randrange(len(damaged))] = generator.randrange(256)
+        path.write_bytes(damaged)
+        read, _, _, refused = outcome(path)
+        if kind == "zip" or (kind != "tar" and not refused):  # plain tar has no checksum of contents
+            assert all(data in files.values() for data in read.values())
+
+
+def test_what_is_an_archive_says_its_name_or_its_content(tmp_path: Path) -> None:
+    photographs = crowd(tmp_path / "x.zip", 1)
+    for name in ("X.ZIP", "a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.tar.xz", "a.txz"):
+        (tmp_path / name).write_bytes(b"")
+        assert is_archive(tmp_path / name), name
+    disguised = photographs.rename(tmp_path / "photographs.data")
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    (tmp_path / "folder.zip").mkdir()
+    assert is_archive(disguised)
+    assert not any(is_archive(tmp_path / name) for name in ("labels.csv", "folder.zip", "missing.zip"))
+    with pytest.raises(UserError, match=r"photographs.data is a zip archive by its content, .*\.zip: rename it"):
+        next(read_archive(disguised))
+
+
+def test_an_archive_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="missing.tar could not be read"):
+        next(read_archive(tmp_path / "missing.tar"))
+
+
+def test_a_file_of_a_zip_archive_that_was_removed_meanwhile_is_left_out(tmp_path: Path) -> None:
+    path = crowd(tmp_path / "x.zip", 1)
+    member = next(read_archive(path))
+    path.unlink()
+    assert isinstance(member, Member)
+    with pytest.raises(BadFile) as caught:
+        member.read()
+    assert caught.value.reason is Reason.UNREADABLE

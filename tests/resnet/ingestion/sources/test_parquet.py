@@ -1,0 +1,163 @@
+"""Parquet files in the image layout of Hugging Face as sources."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.images.outcomes import BadFile, Candidate, Outcome, Rejected
+from resnet.ingestion.sources.parquet import parquet_source
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+NAMES = ["cat", "dog"]
+
+
+def write(path: Path, images: list[Any], names: list[str] | None = NAMES, **columns: list[Any]) -> Path:
+    """Images are (bytes, path) pairs; columns come as they are."""
+    arrays = {"image": pa.array([i and {"bytes": i[0], "path": i[1]} for i in images], IMAGE)} if images else {}
+    schema_names = {"label": {"names": names, "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+    table = pa.table(arrays | {name: pa.array(values) for name, values in columns.items()})
+    if names is not None:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": schema_names}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path)
+    return path
+
+
+def candidates(outcomes: list[Outcome]) -> list[tuple[str, str, str | None, str | None]]:
+    return [(file.path, file.label, file.split, file.group) for file in outcomes if isinstance(file, Candidate)]
+
+
+def test_numbers_get_their_names_from_the_schema(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(b"1", "a.png"), (b"2", None), (b"3", "a.png")], label=[1, 0, 1])
+    source = parquet_source(path)
+    found = list(source.files())
+    assert source.classes == NAMES
+    assert candidates(found) == [
+        ("a.png", "dog", None, None),
+        ("x.parquet/0000001", "cat", None, None),
+        ("x.parquet/0000002", "dog", None, None),
+    ]
+    assert [file.read() for file in found if isinstance(file, Candidate)] == [b"1", b"2", b"3"]
+
+
+def test_labels_may_be_text(tmp_path: Path) -> None:
+    source = parquet_source(write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], names=None, label=["b", "a"]))
+    assert source.classes == ["a", "b"]
+    assert candidates(list(source.files())) == [("a", "b", None, None), ("b", "a", None, None)]
+
+
+def test_files_are_splits_as_on_the_hub(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for part in (0, 1):
+            write(tmp_path / "data" / f"{split}-0000{part}-of-00002.parquet", [(b"1", f"{split}{part}")], label=[part])
+    assert candidates(list(parquet_source(tmp_path).files())) == [
+        ("test0", "cat", "test", None),
+        ("test1", "dog", "test", None),
+        ("train0", "cat", "training", None),
+        ("train1", "dog", "training", None),
+    ]
+    assert candidates(list(parquet_source(tmp_path / "data" / "test-00000-of-00002.parquet").files()))[0][2] is None
+
+
+def test_columns_of_split_and_group_count(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[0, 1], split=["train", None], group=[7, None])
+    assert candidates(list(parquet_source(path).files())) == [("a", "cat", "training", "7"), ("b", "dog", None, None)]
+
+
+def test_rows_that_say_too_little_are_rejected(tmp_path: Path) -> None:
+    images = [(b"1", "a"), (b"2", "b"), (None, "c"), None, (b"5", "e")]
+    path = write(tmp_path / "x.parquet", images, label=[None, 2, 0, 1, 0], split=[None, None, None, None, "future"])
+    found = list(parquet_source(path).files())
+    assert [(file.reason.value, file.detail) if isinstance(file, Rejected) else file.path for file in found] == [
+        ("no_label", "its label is None"),
+        ("no_label", "its label is 2"),
+        "c",
+        "x.parquet/0000003",
+        ("no_label", "its split is 'future', not train, validation or test"),
+    ]
+    for file in found[2:4]:
+        assert isinstance(file, Candidate)
+        with pytest.raises(BadFile, match="unreadable: the Parquet file has a path for it, but no bytes"):
+            file.read()
+
+
+def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no column of images.*its columns are x \(int64\), label \(int64\)"):
+        parquet_source(write(tmp_path / "x.parquet", [], x=[1], label=[1]))
+    with pytest.raises(UserError, match="has no column label; its columns are image, y"):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], y=[1]))
+    with pytest.raises(UserError, match="has labels of type int64 whose names are not in the schema"):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=None, label=[1]))
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(UserError, match="is damaged or no Parquet file"):
+        parquet_source(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "message"),
+    [
+        (3, [0], "names the classes of label as 3; expected a list of names"),
+        ([1, 2], [0], "names the classes of label as"),
+        (NAMES, [0.5], "has labels of type double whose names are not in the schema"),
+        (NAMES, [[0]], "has labels of type list"),
+    ],
+)
+def test_labels_of_another_kind_are_refused(tmp_path: Path, names: Any, labels: list[Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=names, label=labels))
+
+
+def test_the_column_called_label_comes_first_and_others_are_told(tmp_path: Path) -> None:
+    kinds = {name: {"names": names, "_type": "ClassLabel"} for name, names in [("coarse", ["pet", "car"]), ("label", NAMES)]}
+    image = pa.array([{"bytes": b"1", "path": "a"}], IMAGE)
+    table = pa.table({"image": image, "coarse": [1], "label": [0], "split": [3]})
+    metadata = {"huggingface": json.dumps({"info": {"features": kinds}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert source.notes == ("labels are of the column label, not of coarse",)
+    assert candidates(list(source.files())) == [("a", "cat", None, None)]
+
+
+def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
+    labels = pa.array(["b", "a", "b"]).dictionary_encode()
+    image = pa.array([{"bytes": b"1", "path": str(n)} for n in range(3)], IMAGE)
+    pq.write_table(pa.table({"image": image, "label": labels}), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert source.classes == ["a", "b"]
+    assert [label for _, label, _, _ in candidates(list(source.files()))] == ["b", "a", "b"]
+
+
+def test_paths_are_unique_whatever_the_files_say(tmp_path: Path) -> None:
+    for folder in (".", "data"):
+        write(tmp_path / folder / "x.parquet", [(b"1", None), (b"2", "source/x.parquet/0000000")], label=[0, 1])
+    found = candidates(list(parquet_source(tmp_path).files()))
+    assert len({path for path, *_ in found}) == 4
+
+
+def test_text_that_is_none_is_refused(tmp_path: Path) -> None:
+    raw = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    image = pa.StructArray.from_arrays([pa.array([b"1"], pa.binary()), raw], ["bytes", "path"])
+    pq.write_table(pa.table({"image": image, "label": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=r"x\.parquet is damaged"):
+        list(parquet_source(tmp_path / "x.parquet").files())
+
+
+def test_files_of_different_data_sets_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [(b"1", "a")], label=[0])
+    write(tmp_path / "b.parquet", [(b"1", "a")], names=["dog", "cat"], label=[0])
+    with pytest.raises(UserError, match="name their classes differently"):
+        parquet_source(tmp_path)
+
+
+def test_a_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(bytes(5000), str(n)) for n in range(50)], label=[0] * 50)
+    content = bytearray(path.read_bytes())
+    content[20:60] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.parquet is damaged"):
+        list(parquet_source(path).files())

@@ -1,0 +1,50 @@
+"""The model card: what it says, and that names cannot break it."""
+
+import pandas as pd
+
+from resnet.pictures.model_card import DataFacts, escape, render_model_card
+
+
+def card(names: list[str]) -> str:
+    labels = [names[0]] * 4 + [names[1]] * 5
+    return render_model_card(
+        network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
+        classes=names,
+        sha256="0" * 64,
+        metrics={"accuracy": 0.777778, "accuracy_low": 0.45, "accuracy_high": 0.94, "loss": 0.5, "images": 9},
+        history=pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]}),
+        predictions=pd.DataFrame({"label": labels, "predicted": [names[0]] * 6 + [names[1]] * 3}),
+        data=DataFacts({"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}),
+    )
+
+
+def test_it_says_what_the_run_came_to() -> None:
+    lines = card(["cat", "dog"]).splitlines()
+    for line in (
+        "# Model card: a ResNet for 2 classes",
+        "| variant | v1.5 |",
+        "In the order of the network's outputs: cat, dog.",
+        "| training | 1,200 |",
+        "| accuracy | 77.78 %, 95 % interval 45.00 to 94.00 % |",
+        "otherwise. The weights are those of epoch 2, with the least loss on the validation split",
+    ):
+        assert line in lines
+    # Three of five dogs, all of four cats.
+    assert lines[lines.index("| class | recognised | test images |") + 2 :][:2] == [
+        "| dog | 60.0 % | 5 |",
+        "| cat | 100.0 % | 4 |",
+    ]
+    assert "Their files: 1,237 JPEG, 2 PNG." in card(["cat", "dog"])
+    assert "which decoding settled: 1 oriented." in card(["cat", "dog"])
+
+
+def test_names_of_classes_are_text() -> None:
+    text = card(["<b>|x", "a\n# b_*"])
+    assert "\\<b\\>\\|x" in text
+    assert "<b>" not in text
+    assert not [line for line in text.splitlines() if line.startswith("# b")]
+    assert escape("plain name, ü") == "plain name, ü"
+
+
+def test_a_thousand_classes_are_not_all_listed() -> None:
+    assert ", class 99, and 900 more, which are in the file." in card([f"class {n}" for n in range(1000)])

@@ -1,0 +1,171 @@
+"""Image files to predictions: the pixels are those of training, bad files are told of in their place."""
+
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
+from resnet.images.decoding import MAX_PIXELS
+from resnet.images.outcomes import Candidate, Rejected
+from resnet.ingestion.raw import write_raw
+from resnet.ingestion.sources.source import Source
+from resnet.network.archive import read_model_facts
+from resnet.network.model import ResNet
+from resnet.network.saving import save_model
+from resnet.prediction.image_files import find_images
+from resnet.prediction.prediction import Decoded, Prediction, decode_files, in_batches, predict, reading_ahead
+from tasks.preprocess import Preprocess, preprocess
+from tests.pictures import picture, write_tree
+
+
+def turned(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture(orientation, size=(200, 90)))).save(buffer, "JPEG", exif=exif)
+    return buffer.getvalue()
+
+
+def in_mode(mode: str, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture(90, size=(70, 50)))).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_the_pixels_are_those_that_preprocess_writes(tmp_path: Path) -> None:
+    encoded = [
+        turned(6),
+        turned(3),
+        in_mode("CMYK", "JPEG"),
+        in_mode("RGBA", "PNG"),
+        in_mode("L", "GIF"),
+        picture(5, size=(9, 31)),
+    ]
+    files = write_tree(tmp_path / "files", {f"{n}.img": one for n, one in enumerate(encoded)})
+    candidates = [Candidate(f"{n}.img", "ab"[n % 2], lambda one=one: one, "test") for n, one in enumerate(encoded)]  # type: ignore[misc]
+    others = [
+        Candidate(f"{split}{n}", "ab"[n], partial(picture, 50 + 2 * k + n), split)
+        for k, split in enumerate(("training", "validation"))
+        for n in range(2)
+    ]
+    write_raw(tmp_path / "raw", Source(["a", "b"], lambda: iter(candidates + others)), max_pixels=10**6)
+    parameters = Preprocess(image_size=40, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore")
+    preprocess(parameters, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
+    expected = Split(tmp_path / "prepared" / "test", 2).gather(np.arange(len(encoded)))
+    found = [one.pixels for one in decode_files(find_images([str(files)]), 40) if isinstance(one, Decoded)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_bad_files_are_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
+    big = f"P6 {MAX_PIXELS} 2 255\n".encode()
+    files = {"a.png": picture(1), "b.png": picture(2)[:90], "c.png": b"", "d.png": picture(3), "e.ppm": big}
+    folder = write_tree(tmp_path, files)
+    found = list(
+        predict(
+            lambda images: np.zeros((len(images), 2), np.float32), in_batches(decode_files(sorted(folder.iterdir()), 32), 2)
+        )
+    )
+    kinds = [one.reason if isinstance(one, Rejected) else one.path.name for one in found]
+    assert kinds == ["a.png", "truncated", "empty", "d.png", "unsupported_format"]
+    assert all(one.probabilities.tolist() == [0.5, 0.5] for one in found if isinstance(one, Prediction))
+
+
+def test_images_are_refused_by_their_header_when_they_are_too_large(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("1", (60_000, 1_200)).save(buffer, "PNG")  # 72 million pixels in a few kB
+    (tmp_path / "bomb.png").write_bytes(buffer.getvalue())
+    (found,) = decode_files([tmp_path / "bomb.png"], 32)
+    assert isinstance(found, Rejected)
+    assert found.reason == "too_large"
+
+
+def test_probabilities_go_to_their_images_in_batches(tmp_path: Path) -> None:
+    items: list[Decoded | Rejected] = [Decoded(Path(str(n)), np.full((1, 1, 3), n, np.uint8)) for n in range(5)]
+    sizes = []
+
+    def network(images: np.ndarray) -> np.ndarray:
+        sizes.append(len(images))
+        level = images[:, 0, 0, 0].astype(np.float32)
+        return np.stack([np.log(level + 1), np.zeros_like(level)], axis=1)
+
+    found = list(predict(network, in_batches(items, 2)))
+    assert sizes == [2, 2, 1]
+    # exp(log(n + 1)) / (exp(log(n + 1)) + 1)
+    expected = [(n + 1) / (n + 2) for n in range(5)]
+    assert [one.probabilities[0] for one in found if isinstance(one, Prediction)] == pytest.approx(expected)
+
+
+def test_files_folders_and_patterns_are_found_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("b/2.png", "b/1.png", "b/.DS_Store", "b/README.md", "b/deep/er.png", "a.png", "c[1].png")
+    write_tree(tmp_path, dict.fromkeys(names, b"x"))
+    found = list(find_images(["b/1.png", "b", "*.png", "c[1].png", "none", "*.tif"]))
+    assert [str(one) if isinstance(one, Path) else f"{one.path}: {one.detail}" for one in found] == [
+        "b/1.png",
+        "b/2.png",
+        "b/deep/er.png",
+        "a.png",
+        "c[1].png",
+        "none: there is no such file or folder",
+        "*.tif: no file matches it",
+    ]
+    assert list(find_images(["b/README.md"])) == [Path("b/README.md")]  # named itself
+
+
+def test_reading_ahead_keeps_the_order_and_a_distance() -> None:
+    made: list[int] = []
+    filled = threading.Event()
+
+    def items() -> Iterator[int]:
+        for n in range(10):
+            made.append(n)
+            if n == 2:
+                filled.set()
+            yield n
+
+    with reading_ahead(items(), 3) as found:
+        assert filled.wait(5)  # before anybody asked for one
+        assert made == [0, 1, 2]
+        assert list(found) == list(range(10))
+
+
+def test_reading_ahead_raises_where_the_items_are_wanted_and_ends_early() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    with reading_ahead(items(), 3) as found:
+        assert next(found) == 1
+        with pytest.raises(ZeroDivisionError):
+            next(found)
+    before = threading.active_count()
+    with reading_ahead(iter(int, 1), 3) as endless:
+        next(endless)
+    assert threading.active_count() == before
+
+
+def test_a_file_says_what_it_knows_or_that_it_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    with pytest.raises(UserError, match=r"model.keras is missing"):
+        read_model_facts(path)
+    save_model(ResNet((40, 40, 3), 2, blocks=(1,), width=4, class_names=["a", "b"]), path)
+    facts = read_model_facts(path)
+    assert (facts.class_names, facts.image_shape, facts.config["width"]) == (["a", "b"], (40, 40, 3), 4)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="is damaged or cut short"):
+        read_model_facts(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "config.json", '{"registered_name": null, "class_name": "Functional", "config": {"class_names": null}}'
+        )
+    with pytest.raises(UserError, match="holds a Functional instead of a ResNet with names of classes"):
+        read_model_facts(path)

@@ -1,0 +1,39 @@
+"""The line that a run ends with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.report.last_run import describe_last_run
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports").mkdir()
+    return tmp_path
+
+
+def entry(seconds: float, **other: Any) -> dict[str, Any]:
+    machine = {"cores": 2, "processor": "Abacus 3"}
+    return {"seconds": seconds, "revision": "0123456789abcdef", "uncommitted": [], "machine": machine, **other}
+
+
+def test_it_says_seconds_revision_and_machine(folder: Path) -> None:
+    stages = {"ingest": entry(1.25), "train": entry(99.0, uncommitted=["M params.yaml"])}
+    (folder / "reports/run.json").write_text(json.dumps({"stages": stages}))
+    assert describe_last_run() == "ingest 1.2 s, train 99.0 s; revision 0123456 with 1 files changed; 2 cores of Abacus 3"
+
+
+def test_without_git_there_is_no_revision(folder: Path) -> None:
+    (folder / "reports/run.json").write_text(json.dumps({"stages": {"train": entry(1.0, revision=None, uncommitted=[])}}))
+    assert describe_last_run() == "train 1.0 s; no revision of Git; 2 cores of Abacus 3"
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"stages": {}}', '{"stages": {"train": 3}}', '{"stages": {"train": {}}}'])
+def test_nothing_depends_on_the_record(folder: Path, text: str | None) -> None:
+    if text is not None:
+        (folder / "reports/run.json").write_text(text)
+    assert describe_last_run() == ""

@@ -1,0 +1,148 @@
+"""`params.yaml`: what is let in, and what is said of the rest."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from resnet.core.errors import UserError
+from tasks.stage.graph import read_graph
+from tasks.stage.params import Params, load_params
+from tests.imports import ROOT
+
+STAGES = read_graph(ROOT / "dvc.yaml")
+FILE = (ROOT / "params.yaml").read_text("utf-8")
+
+
+def with_values(text: str, **values: str) -> str:
+    """A text with other values for parameters, named by their lines."""
+    for name, value in values.items():
+        text, count = re.subn(rf"(?m)^( *{name}:)[^#\n]*", rf"\1 {value} ", text)
+        assert count >= 1, name
+    return text
+
+
+# The project's file, whatever a user has changed in it, with the values that the sentences below speak of.
+TEXT = with_values(
+    FILE,
+    seed="0",
+    source="builtin/digits",
+    validation_share="0.1",
+    test_share="0.2",
+    epochs="10",
+    warmup_epochs="1",
+    flip="false",
+    batch_size="32",
+    weights="builtin/random",
+)
+
+
+def load(folder: Path, text: str) -> Params:
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_params(path, STAGES)
+
+
+def changed(name: str, value: str) -> str:
+    return with_values(TEXT, **{name: value})
+
+
+def test_the_projects_own_file_is_right() -> None:
+    params = load_params(ROOT / "params.yaml", STAGES)
+    assert list(params.sections) == list(STAGES)
+    assert params.seed >= 0
+
+
+def test_it_is_short_and_every_parameter_has_a_comment() -> None:
+    parameters = [line for line in FILE.splitlines() if re.match(r" *\w+: *\S", line)]
+    assert 20 <= len(parameters) <= 50  # each part of the recipe is one
+    uncommented = [line for line in parameters if "#" not in line]
+    assert [line.split(":")[0].strip() for line in uncommented] == []
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1e-03", "0.001", "1.0e-3"])
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None:
+    params = load(tmp_path, changed("learning_rate", number))
+    assert params.sections["train"].model_dump()["learning_rate"] == 0.001
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (changed("epochs", "0"), "train.epochs should be greater than or equal to 1, but it is 0."),
+        (changed("epochs", "ten"), "train.epochs should be a valid integer, but it is 'ten'."),
+        (changed("epochs", "2.5"), "train.epochs should be a valid integer, but it is 2.5."),
+        (changed("learning_rate", "-1"), "train.learning_rate should be greater than 0, but it is -1"),
+        (changed("learning_rate", ".nan"), "train.learning_rate should be a finite number, but it is nan."),
+        (changed("flip", "1"), "train.flip should be a valid boolean, but it is 1."),
+        (changed("image_size", "16"), "preprocess.image_size should be greater than or equal to 32, but it is 16."),
+        (changed("optimizer", "adma"), "train.optimizer should be 'adam', 'adamw' or 'sgd', but it is 'adma'."),
+        (changed("variant", "v2"), "build.variant should be 'v1', 'v1.5' or 'D', but it is 'v2'."),
+        (changed("depth", "20"), "build.depth should be 18, 34, 50, 101 or 152, but it is 20."),
+        (changed("blocks", "[3, 0]"), "build.blocks.1 should be greater than or equal to 1, but it is 0."),
+        (changed("on_bad", "stop"), "ingest.on_bad should be 'quarantine' or 'fail', but it is 'stop'."),
+        (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
+        (changed("seed", "true"), "seed must be a whole number from 0 to 2147483647, but it is True."),
+        (TEXT.replace("\n  epochs:", "\n  epoch:"), "there is no parameter train.epoch; did you mean train.epochs?"),
+        (TEXT.replace("\ntrain:", "\ntrian:"), "there is no parameter trian; did you mean train?"),
+        (TEXT.replace("\nseed:", "\nsed:"), "there is no parameter sed; did you mean seed?"),
+        (TEXT.replace("\n  dpi:", "\n  zzzzzzzz:"), "there is no parameter render.zzzzzzzz; known are dpi."),
+        (re.sub(r"(?m)^  dpi.*\n", "  {}\n", TEXT), "parameter render.dpi is missing; add it."),
+        (re.sub(r"(?m)^seed.*\n", "", TEXT), "parameter seed is missing; add it."),
+        (re.sub(r"(?m)^  dpi.*\n", "", TEXT), "render must be a mapping of dpi, but it is None."),
+        ("", "the file must be a mapping of seed, ingest, preprocess, build, train, evaluate, render, but it is None."),
+        (changed("warmup_epochs", "10"), "train.warmup_epochs is 10 and must be less than train.epochs, which is 10"),
+        (changed("crop", "0"), "train.crop should be greater than 0, but it is 0"),
+        (changed("class_weights", "yes"), "train.class_weights should be 'none' or 'balanced', but it is 'yes'."),
+        (
+            changed("accumulate", "5"),
+            "train.batch_size is 32, which cannot be divided into train.devices x train.accumulate = 1 x 5 equal parts",
+        ),
+        (changed("freeze_epochs", "2"), "is 2, but build.weights is builtin/random: there is nothing learned"),
+        (
+            with_values(TEXT, weights="builtin/imagenet", freeze_epochs="9"),
+            "train.freeze_epochs is 9 and warmup_epochs 1, which together must be less than train.epochs, which is 10",
+        ),
+        (
+            with_values(TEXT, restarts="[5]", budget_minutes="3"),
+            "train.restarts is [5] and train.budget_minutes 3, but a run with restarts has its ends by epochs",
+        ),
+        (changed("flip", "true"), "train.flip is true, but the mirror image of a digit"),
+        (changed("epochs", "2026-13-45"), "not valid YAML (month must be in 1..12); mend the file."),
+        (changed("epochs", "!!int ten"), "not valid YAML (invalid literal for int"),
+        (changed("test_share", "0.9"), "preprocess.validation_share and test_share add up to 1, which leaves nothing"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert sentence in message
+    assert message.startswith(f"{tmp_path / 'params.yaml'}: ")
+    assert "\n" not in message
+
+
+def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    broken = TEXT.splitlines()
+    number = next(index for index, line in enumerate(broken) if "blocks:" in line)
+    broken[number] = "  blocks: [3, 4"
+    with pytest.raises(
+        UserError, match=rf"params\.yaml, line {number + 2}: not valid YAML \(.+ begins in line {number + 1}: .+\)"
+    ):
+        load(tmp_path, "\n".join(broken))
+
+
+def test_a_parameter_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not valid YAML.*duplicate key"):
+        load(tmp_path, TEXT + "seed: 1\n")
+
+
+def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").mkdir()
+    with pytest.raises(UserError, match=r"params\.yaml cannot be read \(Is a directory\)"):
+        load_params(tmp_path / "params.yaml", STAGES)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml is missing"):
+        load_params(tmp_path / "params.yaml", STAGES)
