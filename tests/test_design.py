@@ -48,8 +48,7 @@ def max_pixels() -> int:
         ("docs/operations.md", f"after {LOST_AFTER:.0f} s without a heartbeat"),
         (
             "docs/design.md",
-            f"at most {MAX_FILE_BYTES // 2**20} MiB, {max_pixels():,} pixels (`ingest.max_pixels`) and {MAX_SIDE:,} pixels on a "
-            "side",
+            f"{MAX_FILE_BYTES // 2**20} MiB, {max_pixels():,} pixels (`ingest.max_pixels`) and {MAX_SIDE:,} pixels",
         ),
         ("SECURITY.md", f"(`ingest.max_pixels`, {MAX_FILE_BYTES // 2**20} MiB, {MAX_SIDE:,} pixels on a side)"),
     ],
