@@ -1,14 +1,12 @@
-"""The results in Git: made by the code in Git, and told as they are.
+"""The results in Git belong to the code in Git, and the README states them correctly.
 
-They are checked where CI is set, in a clean clone: whoever changes a parameter, or runs the pipeline on another kind of
-machine, has results of their own in the work tree, and nothing is wrong with that.
+Skipped unless `CI` is set: a work tree may hold other results, after a change of a parameter or on another kind of machine.
 """
 
 import csv
 import hashlib
 import json
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from ruamel.yaml import YAML
 from tasks.stage.graph import is_code
 from tests.imports import ROOT
 
-pytestmark = pytest.mark.skipif(not os.environ.get("CI"), reason="the work tree may hold other results: CI checks the clone")
+pytestmark = pytest.mark.skipif(not os.environ.get("CI"), reason="the work tree may hold other results")
 
 README = (ROOT / "README.md").read_text("utf-8")
 LOCK: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"]
@@ -35,7 +33,8 @@ def dvc_hash(repo: Repo, path: str) -> str:
     """The hash that DVC has of a file or folder of the work tree."""
     if (ROOT / path).is_file():
         return md5(path)
-    _, _, found = build(repo.cache.local, str(ROOT / path), LocalFileSystem(), "md5", dry_run=True, ignore=repo.dvcignore)
+    files = LocalFileSystem()  # type: ignore[no-untyped-call]
+    _, _, found = build(repo.cache.local, str(ROOT / path), files, "md5", dry_run=True, ignore=repo.dvcignore)
     return str(found.hash_info.value)
 
 
@@ -76,22 +75,26 @@ def test_the_readme_tells_what_was_measured() -> None:
         assert f"mean {100 * sum(figures) / 5:.2f} %, least {100 * min(figures):.2f} %" in " ".join(README.split())
 
 
+# Contenders that train or predict as a user of the peer would, as the README names them.
+PEERS = {
+    "keras": "Keras",
+    "keras-bf16": "Keras",
+    "torch": "PyTorch eager",
+    "torch-bf16": "PyTorch eager",
+    "torch-bf16-compiled": "PyTorch compiled",
+    "openvino-bf16": "OpenVINO",
+}
+
+
 @pytest.mark.parametrize(
     "command", ["training --size 224 --batch 32", "training --size 32 --batch 64", "inference --size 224 --batch 32"]
 )
 def test_the_speed_in_the_readme_is_that_of_the_benchmarks(command: str) -> None:
     runs: dict[str, Any] = json.loads((ROOT / "benchmarks/results.json").read_text("utf-8"))["runs"]
     (rows,) = [run["parts"][0]["rows"] for name, run in runs.items() if name.startswith(f"benchmarks.{command} ")]
-    ratios = {row["contender"]: f"{row['ratio']:.2f}" for row in rows if row["figure"] == "images_per_second"}
+    rates = {row["contender"]: row for row in rows if row["figure"] == "images_per_second"}
+    best = min((row["ratio"], PEERS[name]) for name, row in rates.items() if name in PEERS)
     (line,) = [line for line in README.splitlines() if f"benchmarks.{command}`" in line]
-    peers = [name for name in ("keras-bf16", "keras", "torch-bf16-compiled", "openvino-bf16") if name in ratios]
-    assert [cell.strip() for cell in line.split("|")[3:]][: len(peers)] == [ratios[name] for name in peers]
-
-
-def test_the_readme_names_what_is_there() -> None:
-    tree = README.partition("## The tree")[2]
-    for name in ("dvc.yaml", "params.yaml", "tasks/", "resnet/", "data/", "reports/", "tests/", "Makefile"):
-        assert re.search(rf"(?m)^    .*{re.escape(name)}", tree), name
-        assert (ROOT / name).exists()
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / link).exists(), link
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert float(cells[1]) == float(f"{rates['ours']['median']:.3g}")
+    assert cells[2:] == [f"{rates['keras-bf16']['ratio']:.2f}", f"{best[0]:.2f}, {best[1]}"]
