@@ -7,7 +7,6 @@ colour profiles are not applied. Everything here may run in many threads at once
 import ctypes
 import functools
 import hashlib
-import io
 import struct
 import threading
 import warnings

@@ -131,6 +131,7 @@ def _odd_orientations() -> Iterator[OddImage]:
         yield OddImage(f"WebP of orientation {value}", lossless, expected)
     for name, block in {
         "cut": exif(6)[:20],
+        "of two bytes": exif(6)[:8],
         "garbage": b"Exif\0\0garbage",
         "of orientation 9": exif(9),
         "far away": exif(6)[:10] + b"\xff" * 4,

@@ -40,6 +40,7 @@ class UnpackedStream:
         self._position = 0
         self._ahead = b""
         self._file = file
+        self._size = path.stat().st_size
         self._compressed = bool(compression)
         self._unpacked = _unpacking(file, compression) if compression else file
         self._allowance = allowance
@@ -101,7 +102,7 @@ class UnpackedStream:
             while self._position < position and self.read(min(position - self._position, _CHUNK_BYTES)):
                 pass
         else:
-            self._position = self._file.seek(position)
+            self._position = self._file.seek(min(position, self._size))  # a file system has a limit (pax-size.tar)
         return self._position
 
 
