@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -340,9 +340,9 @@ class _QuietWarnings:
 
     here = threading.local()
 
-    def warn(self, *args: Any, **options: Any) -> None:
+    def warn(self, message: str) -> None:
         if not getattr(self.here, "reading", False):
-            warnings.warn(*args, **options, stacklevel=3)
+            warnings.warn(message, stacklevel=3)
 
 
 def _silence_libtiff() -> None:

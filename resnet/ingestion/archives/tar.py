@@ -7,7 +7,7 @@ errors. The tests that fail without a check are named beside it; they are in `te
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import IO, Self, cast
 
 from resnet.images.outcomes import BadFile, Reason, check_size, shown
 from resnet.ingestion.archives.entries import Allowance, Item, Member, Names, damaged, rejected
@@ -33,17 +33,19 @@ class _Header(tarfile.TarInfo):
     """A header that raises `ReadError` where `tarfile` would stop in silence or follow a wrong size."""
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> "_Header":
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         """The next member. Only a block of zeros ends the archive (damaged-header.tar, without-end.tar)."""
-        header = None
-        try:
-            while header is None or header.type == tarfile.XGLTYPE:
-                header = cast(_Header, super().fromtarfile(archive))
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(_found(error, cast(UnpackedStream, archive.fileobj).tell())) from error
-        return header
+        stream = _stream(archive)
+        while True:
+            block = stream.peek(tarfile.BLOCKSIZE)
+            try:
+                header = super().fromtarfile(archive)
+            except tarfile.HeaderError as error:
+                if block == bytes(tarfile.BLOCKSIZE):
+                    raise
+                raise tarfile.ReadError(_found(block, stream.tell(), error)) from error
+            if header.type != tarfile.XGLTYPE:
+                return header
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.size < 0:  # negative.tar
@@ -53,25 +55,29 @@ class _Header(tarfile.TarInfo):
                 f"an extended header declares {self.size:,} bytes; at most {_MAX_EXTENDED_BYTES:,} are read"
             )
         if self.type in _PAX:
-            _check_records(cast(UnpackedStream, archive.fileobj).peek(self.size))
+            _check_records(_stream(archive).peek(self.size))
         if self.type == tarfile.XGLTYPE:  # tarfile reads the header after a global one by recursion (chain.tar)
             self.__dict__["fromtarfile"] = lambda _: self
         return cast(tarfile.TarInfo, super()._proc_member(archive))  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> None:
         """Marks a sparse file, which is left out. tarfile would parse its list of holes, and fail (pax-sparse.tar)."""
-        member.sparse = []  # type: ignore[attr-defined]
+        member.sparse = b""
 
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10
 
 
-def _found(error: tarfile.HeaderError, position: int) -> str:
-    if isinstance(error, tarfile.EmptyHeaderError):
-        return "it is truncated: it ends without the mark of its end" if position else "it is empty"
+def _stream(archive: tarfile.TarFile) -> UnpackedStream:
+    return cast(UnpackedStream, archive.fileobj)
+
+
+def _found(block: bytes, position: int, error: tarfile.HeaderError) -> str:
+    if not position:
+        return "it is empty"
     if position <= tarfile.BLOCKSIZE:
         return "it is no tar archive"
-    if isinstance(error, tarfile.TruncatedHeaderError):
-        return "it is truncated: it ends in the middle of a header, without the mark of its end"
+    if len(block) < tarfile.BLOCKSIZE:
+        return "it is truncated: it ends without the mark of its end"
     return f"the header before byte {position:,} is damaged ({error})"
 
 
@@ -80,12 +86,14 @@ def _check_records(data: bytes) -> None:
 
     Python before 3.11.10 ignores everything from the first bad record on: pax-digits.tar, pax-no-newline.tar.
     """
-    while data.rstrip(b"\0"):
-        digits, space, _ = data[:8].partition(b" ")
+    at = 0
+    while at < len(data) and data[at]:
+        digits, space, _ = data[at : at + 8].partition(b" ")
         length = int(digits) if digits.isdigit() else 0
-        if not (space and length and b"=" in data[:length] and data[length - 1 : length] == b"\n"):
+        record = data[at : at + length]
+        if not space or len(record) < length or b"=" not in record or not record.endswith(b"\n"):
             raise tarfile.ReadError("an extended header is damaged")
-        data = data[length:]
+        at += length
 
 
 def read_tar(path: Path, compression: Compression, *, contents: bool) -> Iterator[Item]:
@@ -110,7 +118,9 @@ def _members(stream: UnpackedStream) -> Iterator[tuple[tarfile.TarFile, tarfile.
     archive: tarfile.TarFile | None = None
     while True:
         try:
-            archive = archive or tarfile.TarFile(fileobj=stream, tarinfo=_Header, encoding="utf-8", errors="surrogateescape")
+            archive = archive or tarfile.TarFile(
+                fileobj=cast(IO[bytes], stream), tarinfo=_Header, encoding="utf-8", errors="surrogateescape"
+            )
             info = archive.next()
             if info and info.size < 0:  # pax-negative.tar
                 raise tarfile.ReadError(f"an extended header declares a size of {info.size:,} bytes for {shown(info.name)!r}")
@@ -120,7 +130,7 @@ def _members(stream: UnpackedStream) -> Iterator[tuple[tarfile.TarFile, tarfile.
             raise damaged(stream.path, f"{found}, after {stream.tell():,} bytes") from error
         if info is None:
             return
-        archive.members.clear()  # tarfile keeps all of them
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all of them
         yield archive, info
 
 

@@ -119,9 +119,7 @@ def test_the_detail_names_what_was_found() -> None:
         png(4, 4, 8, 3, bytes(20)): "its PNG data make no sense",
         png(1, 70_000, 8, 0, b"\0"): "1 x 70000 pixels; the limit is 65,535 a side",
         bmp(4, 4, 24, 4, bytes(99)): "BMP: Unsupported BMP compression (4); convert it to JPEG or PNG",
-        plain_tiff((1, 1), [64], 1, bytes(8), more={339: (3, [3])}): (
-            "TIFF: unknown pixel mode; convert it to JPEG or PNG"
-        ),
+        plain_tiff((1, 1), [64], 1, bytes(8), more={339: (3, [3])}): ("TIFF: unknown pixel mode; convert it to JPEG or PNG"),
     }
     for encoded, detail in expected.items():
         with pytest.raises(BadFile) as caught:
