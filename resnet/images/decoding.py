@@ -7,8 +7,9 @@ colour profiles are not applied. Everything here may run in many threads at once
 import ctypes
 import functools
 import hashlib
-import io
+import struct
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -16,12 +17,11 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError, _imaging
+from PIL import Image, TiffImagePlugin, _imaging
 
 from resnet.images.formats import identify
 from resnet.images.headers import Header, png_has_all_rows, read_header
 from resnet.images.outcomes import BadFile, Reason
-from resnet.images.tiff import describe
 
 BACKGROUND = (255, 255, 255)  # what transparent pixels show: white, as on paper and in browsers
 MAX_PIXELS = 65_000_000  # by default; a camera of 61 megapixels passes
@@ -37,6 +37,8 @@ KEPT_BYTES = 16 << 20  # of memory that is free, in each thread's arena
 RETURNED_BYTES = 8 << 20  # blocks that are given back at once; Pillow's are of 16 MiB
 STRIP_PIXELS = 1 << 20  # how much is converted or hashed at a time, to keep memory low
 TOLD = (OSError, SyntaxError, ValueError, EOFError)  # with these Pillow tells of the file; other texts are of its own code
+CUT = ("truncat", "not large enough", "unexpected end", "end of file")
+UNSUPPORTED = ("unsupported", "unknown pixel mode", "unknown data organization", "cannot handle")
 UNSUPPORTED_PIXELS = {"I": "32-bit or signed integers", "F": "floating-point numbers", "LAB": "L*a*b* colours"}
 
 _UPRIGHT = {
@@ -87,9 +89,9 @@ def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
     Raises:
         BadFile: empty, truncated, not_an_image, unsupported_format, too_large or undecodable.
     """
-    header, kind = _read(encoded, max_pixels)
+    header = _read(encoded, max_pixels)
     with _turn(header):
-        return _pixels(header, kind)[0]
+        return _pixels(header)[0]
 
 
 def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
@@ -107,9 +109,9 @@ def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArra
     Raises:
         BadFile: as `decode`.
     """
-    header, kind = _read(encoded, max_pixels)
+    header = _read(encoded, max_pixels)
     with _turn(header):
-        return resize_and_crop(_pixels(header, kind, least=size)[0], size)
+        return resize_and_crop(_pixels(header, least=size)[0], size)
 
 
 def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[np.uint8], Image.Image]:
@@ -118,12 +120,12 @@ def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[n
     Raises:
         BadFile: as `decode`.
     """
-    header, kind = _read(encoded, None)
+    header = _read(encoded, None)
     with _turn(header):
-        image = _pixels(header, kind, least=size)[0]
+        image = _pixels(header, least=size)[0]
         pixels = resize_and_crop(image, size)
         if max(image.size) < min(side, max(header.width, header.height)):  # a JPEG that was decoded at too small a scale
-            image = _pixels(header, kind, least=side)[0]
+            image = _pixels(header, least=side)[0]
         image.thumbnail((side, side))
         return pixels, image
 
@@ -133,11 +135,11 @@ def inspect(encoded: bytes, max_pixels: int, view: Callable[[Image.Image], T]) -
 
     Of many threads one at a time holds a large image, until its `view` has returned.
     """
-    header, kind = _read(encoded, max_pixels)
+    header = _read(encoded, max_pixels)
     with _turn(header):
-        image, flags = _pixels(header, kind)
+        image, flags = _pixels(header)
         sha256 = hashlib.sha256(encoded).hexdigest()
-        return ImageFacts(*image.size, kind, sha256, _pixel_hash(image), tuple(sorted(flags))), view(image)
+        return ImageFacts(*image.size, header.kind, sha256, _pixel_hash(image), tuple(sorted(flags))), view(image)
 
 
 def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
@@ -173,8 +175,7 @@ def _return_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
-def _read(encoded: bytes, max_pixels: int | None) -> tuple[Header, str]:
-    """The header and the format."""
+def _read(encoded: bytes, max_pixels: int | None) -> Header:
     kind = identify(encoded)
     with _failures_named(kind):
         header = read_header(encoded, kind)
@@ -183,19 +184,21 @@ def _read(encoded: bytes, max_pixels: int | None) -> tuple[Header, str]:
         if header.scarce:
             found = f"fewer data than {header.width} x {header.height} pixels take"
             raise BadFile(Reason.TRUNCATED, f"the {kind} file has {found}")
-    return header, kind
+    return header
 
 
-def _pixels(header: Header, kind: str, least: int | None = None) -> tuple[Image.Image, list[str]]:
+def _pixels(header: Header, least: int | None = None) -> tuple[Image.Image, list[str]]:
     """The image and its flags. A JPEG may come smaller, if `least` says how many pixels a side needs."""
-    with _failures_named(kind):
-        image, flags = _load(header, kind, least)
-        return (image if header.orientation == 1 else image.transpose(_UPRIGHT[header.orientation])), flags
+    with _failures_named(header.kind):
+        image, flags = _load(header, least)
+        turned = header.kind == "TIFF" or header.orientation == 1
+        return (image if turned else image.transpose(_UPRIGHT[header.orientation])), flags
 
 
 @contextmanager
 def _failures_named(kind: str) -> Iterator[None]:
-    """Makes `BadFile` of whatever is raised."""
+    """Turns whatever is raised into `BadFile`, and warnings off."""
+    _QuietWarnings.here.reading = True
     try:
         yield
     except BadFile:
@@ -204,6 +207,8 @@ def _failures_named(kind: str) -> Iterator[None]:
         raise BadFile(Reason.TOO_LARGE, "its pixels do not fit into memory") from error
     except Exception as error:  # Pillow raises nearly everything
         raise _failure(error, kind) from error
+    finally:
+        _QuietWarnings.here.reading = False
 
 
 def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
@@ -225,27 +230,33 @@ def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
 
 def _failure(error: Exception, kind: str) -> BadFile:
     """What Pillow's error says of the file."""
-    text = (str(error).splitlines() or [""])[0]
-    if not text or not isinstance(error, TOLD):
+    cause, text = error.__cause__, (str(error).splitlines() or [""])[0].rstrip(".")
+    if isinstance(error, TOLD) and any(word in text.lower() for word in CUT):
+        return BadFile(Reason.TRUNCATED, text)
+    if isinstance(error, TOLD) and any(word in text.lower() for word in UNSUPPORTED):
+        return BadFile(Reason.UNSUPPORTED_FORMAT, f"{kind}: {text}; convert it to JPEG or PNG")
+    if isinstance(cause, (IndexError, struct.error)):
+        return BadFile(Reason.TRUNCATED, f"the {kind} file ends within its header")
+    if isinstance(cause, KeyError):  # such as the number of a compression
+        return BadFile(Reason.UNSUPPORTED_FORMAT, f"{kind} of a kind that is not decoded; convert it to JPEG or PNG")
+    if not text or cause or not isinstance(error, TOLD):
         return BadFile(Reason.UNDECODABLE, f"its {kind} data make no sense")
-    cut = any(word in text.lower() for word in ("truncat", "not large enough", "unexpected end", "end of file"))
-    return BadFile(Reason.TRUNCATED if cut else Reason.UNDECODABLE, text.rstrip("."))
+    return BadFile(Reason.UNDECODABLE, text)
 
 
-def _load(header: Header, kind: str, least: int | None) -> tuple[Image.Image, list[str]]:
-    """The image as RGB, not yet upright, and its flags. What else was decoded is free again when this returns."""
-    if kind == "TIFF":
-        _silence_libtiff()
-    with _opened(header, kind) as image:
+def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
+    """The image as RGB and its flags. What else was decoded is free again when this returns."""
+    with header.open() as image:
         if image.size != (header.width, header.height):
             raise BadFile(Reason.UNDECODABLE, "it declares two different sizes")
         if image.mode in UNSUPPORTED_PIXELS:
             found = UNSUPPORTED_PIXELS[image.mode]
             raise BadFile(Reason.UNSUPPORTED_FORMAT, f"pixels of {found}; convert them to 8 or 16 bits, grey or RGB")
+        image.info.pop("xmp", None)  # a TIFF is turned as it asks by itself, as images of other formats are
         if least is not None:
             image.draft(None, (least, least))  # does nothing but for JPEG
         image.load()
-        if kind == "PNG":
+        if header.kind == "PNG":
             _check_rows(image, header.essential)
         marks = {
             "16-bit": header.depth == 16,
@@ -258,15 +269,6 @@ def _load(header: Header, kind: str, least: int | None) -> tuple[Image.Image, li
         if image.mode == "RGB" and header.frame is None and not marks["alpha"]:
             return image, flags
         return _converted(image, header), flags
-
-
-def _opened(header: Header, kind: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(header.essential), formats=(kind,))
-    except UnidentifiedImageError as error:  # its text has an address in memory
-        if kind == "TIFF" and (found := describe(header.essential)):
-            raise BadFile(Reason.UNSUPPORTED_FORMAT, f"TIFF of {found}; convert it to 8 or 16 bits, grey or RGB") from error
-        raise BadFile(Reason.UNDECODABLE, f"its {kind} header makes no sense") from error
 
 
 def _check_rows(image: Image.Image, encoded: bytes) -> None:
@@ -330,12 +332,26 @@ def _pixel_hash(image: Image.Image) -> str:
     return digest.hexdigest()
 
 
-@functools.cache
+class _QuietWarnings:
+    """Stands for the module `warnings` in Pillow's TIFF reader, which warns of metadata that do not concern the pixels.
+
+    `warnings.catch_warnings` is not safe with threads. Warnings of what other code reads are passed on.
+    """
+
+    here = threading.local()
+
+    def warn(self, message: str) -> None:
+        if not getattr(self.here, "reading", False):
+            warnings.warn(message, stacklevel=3)
+
+
 def _silence_libtiff() -> None:
     """Of broken files libtiff writes to standard error; Pillow reports them too, as errors."""
-    try:
+    with suppress(OSError, AttributeError):  # linked in another way: it prints, no more
         library = ctypes.CDLL(_imaging.__file__)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)
-    except (OSError, AttributeError):  # linked otherwise: it prints, no more
-        return
+
+
+_silence_libtiff()
+vars(TiffImagePlugin)["warnings"] = _QuietWarnings()

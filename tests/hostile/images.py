@@ -83,11 +83,15 @@ def whole_images() -> dict[str, bytes]:
 def _cut(generator: np.random.Generator) -> Iterator[BadImage]:
     """Files that end too early."""
     for kind, encoded in whole_images().items():
-        for share in (0.05, 0.25, 0.5, 0.75, 0.95):
+        animated = kind == "animated GIF"  # the first frame alone counts, and ends before the middle of the file
+        for share in (0.05, 0.25) if animated else (0.05, 0.25, 0.5, 0.75, 0.95):
             end = int(len(encoded) * share) + int(generator.integers(0, 5))
             yield BadImage(f"cut {kind}", encoded[:end], Reason.TRUNCATED)
         least = 2 if "GIF" in kind else 1  # a GIF may lack its last byte, which says that it ends
-        yield BadImage(f"cut {kind}, at its end", encoded[:-least], Reason.TRUNCATED)
+        if not animated:
+            yield BadImage(f"cut {kind}, at its end", encoded[:-least], Reason.TRUNCATED)
+    # A decoder that appends anything to the file, such as another directory, takes that for the missing pixels.
+    yield BadImage("TIFF whose strip is as short as it says", plain_tiff((4, 4), [8] * 3, 2, bytes(38)), Reason.TRUNCATED)
     image = encode(noise(), "JPEG")
     for end in (2, 3, 4, 10, 20, 100, len(image) - 2):
         yield BadImage("cut JPEG, short", image[:end], Reason.TRUNCATED)
@@ -112,6 +116,8 @@ def _too_large(generator: np.random.Generator) -> Iterator[BadImage]:
             b"," + struct.pack("<HHHH", 0, 0, 1, 1), b"," + struct.pack("<HHHH", 0, 0, width, height)
         )
         yield BadImage("GIF frame larger than its screen", frame, Reason.TOO_LARGE)
+        clearing = frame.replace(b",", b"!\xf9\4\x08\0\0\0\0,", 1)  # to be cleared: Pillow allocates what clears it
+        yield BadImage("GIF that clears a huge frame", clearing, Reason.TOO_LARGE)
         yield BadImage("huge RLE BMP", bmp(width, height, 8, 1, b"\0\1"), Reason.TOO_LARGE)
         yield BadImage("huge WebP canvas", webp_canvas(width, height), Reason.TOO_LARGE)
         entries = {
@@ -302,15 +308,15 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("JPEG without an image", b"\xff\xd8\xff\xe0\0\4JF\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("JPEG without a frame", b"\xff\xd8" + jpeg_segment(0xDA, bytes(10)) + b"\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("GIF without an image", b"GIF89a" + struct.pack("<HHBBB", 5, 5, 0, 0, 0) + b";", Reason.UNDECODABLE)
-    yield BadImage("BMP of an impossible depth", bmp(4, 4, 13, data=bytes(99)), Reason.UNDECODABLE)
-    yield BadImage("BMP of negative width", bmp(-4, 4, 24, data=bytes(99)), Reason.UNDECODABLE)
+    yield BadImage("BMP of an impossible depth", bmp(4, 4, 13, data=bytes(99)), Reason.UNSUPPORTED_FORMAT)
+    yield BadImage("BMP of negative width", bmp(-4, 4, 24, data=bytes(99)), Reason.TOO_LARGE)
     yield BadImage("WebP of garbage", webp_canvas(8, 8), Reason.UNDECODABLE)
     yield BadImage("WebP without an image", riff(b"EXIF" + struct.pack("<I", 4) + b"none"), Reason.UNDECODABLE)
     entries = {256: (4, [8]), 257: (4, [8]), 258: (3, [8]), 262: (3, [1]), 273: (4, [8]), 279: (4, [64])}
     for tag, value in ((258, 0), (258, 99), (277, 2), (262, 9999), (339, 77)):
         wrong = {258: (3, [8, 8, 8])} if tag == 277 else {}
         senseless = tiff(entries | wrong | {259: (3, [1]), tag: (3, [value])}, bytes(64))
-        yield BadImage("TIFF whose pixels make no sense", senseless, Reason.UNDECODABLE)
+        yield BadImage("TIFF whose pixels make no sense", senseless, Reason.UNSUPPORTED_FORMAT)
     yield BadImage("TIFF with two widths", tiff(entries | {256: (4, [8, 9])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF of garbage", tiff(entries | {259: (3, [8])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF without a directory", b"II*\0\x08\0\0\0\0\0\0\0\0\0", Reason.UNDECODABLE)

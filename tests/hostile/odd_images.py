@@ -131,6 +131,7 @@ def _odd_orientations() -> Iterator[OddImage]:
         yield OddImage(f"WebP of orientation {value}", lossless, expected)
     for name, block in {
         "cut": exif(6)[:20],
+        "of two bytes": exif(6)[:8],
         "garbage": b"Exif\0\0garbage",
         "of orientation 9": exif(9),
         "far away": exif(6)[:10] + b"\xff" * 4,
@@ -172,6 +173,12 @@ def _odd_animations() -> Iterator[OddImage]:
     yield OddImage("GIF with a transparent colour", transparent, grey([[0, 255]]))
     many = np.broadcast_to(np.array([0, 0, 200], np.uint8), (2, 2, 3))
     yield OddImage("GIF without its trailer", gif((2, 2), [(0, 0, 2, 2)], colours)[:-1], many)
+    second = gif((2, 2), [(0, 0, 2, 2)] * 2, colours)
+    for length in (1, 4, 12, 17, 18):
+        yield OddImage(f"GIF without its last {length} bytes, of the second frame", second[:-length], many)
+    one = gif((2, 2), [(0, 0, 2, 2)], colours)
+    at = one.index(b",")
+    yield OddImage("GIF with stray bytes before its frame", one[:at] + b"\0\7" + one[at:], many)
     yield OddImage("GIF of many frames", gif((2, 2), [(0, 0, 2, 2)] * 50, colours), many)
 
 
@@ -232,6 +239,8 @@ def _odd_structure() -> Iterator[OddImage]:
             least = encode(Image.new("RGB", size, (128, 128, 128)), "JPEG", optimize=True, **options)  # 2 bits for each block
             shown = grey(np.full((size[1], size[0]), 128))
             yield OddImage(f"JPEG of {size}, as short as it can be, {options}", least, shown, tolerance=1)
+    stray = encoded[:2] + jpeg_segment(0xE1, exif(1)) + b"\0\0" + encoded[2:]
+    yield OddImage("JPEG with stray bytes behind its EXIF", stray, np.asarray(flat), tolerance=1)
     thumbnail = jpeg_segment(0xE1, exif(1) + encode(noise(8, 8), "JPEG"))
     yield OddImage("JPEG with a thumbnail", encoded[:2] + thumbnail + encoded[2:], np.asarray(flat), tolerance=1)
 

@@ -1,16 +1,16 @@
-"""The bytes of a tar archive from its first to its last, whatever it is compressed with, in bounded memory.
+"""The unpacked bytes of a tar archive, whatever it is compressed with, in bounded memory.
 
-Compressed data that are damaged, break off, unpack to too much or need too much memory stop the reading with a sentence. Data
-after the end of the compressed stream are damage too: `gzip` warns of them, and nothing here is silent.
+Compressed data that are damaged, truncated, or need too much space or memory raise a `UserError`. So do data after the end of
+the compressed stream.
 """
 
 import bz2
 import gzip
 import io
 import lzma
+import tarfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
@@ -23,89 +23,94 @@ if TYPE_CHECKING:
 
 Compression = Literal["", "gzip", "bzip2", "xz"]
 
-# `xz -9` needs 65 MiB. The dictionary that a header declares is allocated before a byte is unpacked.
+# `xz -9` needs 65 MiB. liblzma allocates the dictionary that a header declares before it unpacks a byte.
 MAX_XZ_MEMORY_BYTES = 128 << 20
 _CHUNK_BYTES = 256 << 10
 
 
 class UnpackedStream:
-    """The unpacked bytes of a file, front to back.
+    """The unpacked bytes of a file, front to back: as much of a file object as `tarfile` needs.
 
     Attributes:
         path: the file.
-        position: the unpacked bytes that were read or skipped.
     """
 
     def __init__(self, path: Path, file: BinaryIO, compression: Compression, allowance: Allowance) -> None:
         self.path = path
-        self.position = 0
+        self._position = 0
+        self._ahead = b""
         self._file = file
+        self._size = path.stat().st_size
         self._compressed = bool(compression)
         self._unpacked = _unpacking(file, compression) if compression else file
-        self._size = path.stat().st_size
         self._allowance = allowance
+
+    def tell(self) -> int:
+        """How many unpacked bytes are read or skipped."""
+        return self._position
+
+    def peek(self, size: int) -> bytes:
+        """The next `size` bytes, which `read` returns once more."""
+        self._ahead = self.read(size)
+        self._position -= len(self._ahead)
+        return self._ahead
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes; fewer only at the end.
 
         Raises:
-            UserError: the compressed data are damaged, break off, or unpack to too much.
+            UserError: the compressed data are damaged, truncated, or unpack to too much.
         """
-        if size <= _CHUNK_BYTES:
-            return self._read(size)
-        data = io.BytesIO()  # the readers below would hold a large file twice
-        while data.tell() < size and (chunk := self._read(min(size - data.tell(), _CHUNK_BYTES))):
-            data.write(chunk)
-        return data.getvalue()
+        data = self._ahead[:size]
+        self._ahead = self._ahead[size:]
+        self._position += len(data)
+        if size - len(data) <= _CHUNK_BYTES:
+            return data + self._read(size - len(data))
+        parts = io.BytesIO(data)  # the readers below would hold a large file twice
+        parts.seek(len(data))
+        while parts.tell() < size and (chunk := self._read(min(size - parts.tell(), _CHUNK_BYTES))):
+            parts.write(chunk)
+        return parts.getvalue()
 
     def _read(self, size: int) -> bytes:
         try:
             data = self._unpacked.read(size)
         except EOFError as error:
-            raise damaged(
-                self.path, f"it is truncated: its compressed data break off after {self.position:,} unpacked bytes"
-            ) from error
+            found = f"it is truncated: its compressed data break off after {self._position:,} unpacked bytes"
+            raise damaged(self.path, found) from error
         except (OSError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # of the disk; what gzip and bz2 raise has no number
             if "Memory usage limit" in str(error):
                 raise _needs_memory(self.path) from error
             raise damaged(self.path, f"its compressed data are damaged ({error})") from error
-        self.position += len(data)
+        self._position += len(data)
         if self._compressed:
-            self._allowance.check_ratio(self._file.tell(), self.position)
+            self._allowance.check_ratio(self._file.tell(), self._position)
         return data
 
-    def skip(self, size: int) -> bool:
-        """Passes over `size` bytes; false if the end comes before.
+    def seek(self, position: int) -> int:
+        """Skips to a position ahead, or to the end if that comes first.
 
         Raises:
             UserError: as `read`.
+            tarfile.ReadError: the position has passed, so a header lies about a size.
         """
-        if not self._compressed:
-            whole = size <= self._size - self.position
-            self.position = self._file.seek(min(self.position + size, self._size))
-            return whole
-        while size:
-            data = self.read(min(size, _CHUNK_BYTES))
-            if not data:
-                return False
-            size -= len(data)
-        return True
+        if position < self._position:
+            raise tarfile.ReadError(f"a header leads back to byte {position:,}")
+        if self._compressed or self._ahead:
+            while self._position < position and self.read(min(position - self._position, _CHUNK_BYTES)):
+                pass
+        else:
+            self._position = self._file.seek(min(position, self._size))  # a file system has a limit (pax-size.tar)
+        return self._position
 
 
 def _needs_memory(path: Path) -> UserError:
     return UserError(
         f"{path} needs more than {MAX_XZ_MEMORY_BYTES >> 20} MiB of memory to be unpacked, and an archive made by `xz -9` "
-        "needs 65: pack it anew with a smaller dictionary."
+        "needs 65: pack it again with a smaller dictionary."
     )
-
-
-@contextmanager
-def open_unpacked(path: Path, compression: Compression, allowance: Allowance) -> Iterator[UnpackedStream]:
-    """Opens a file for the time of the block."""
-    with path.open("rb") as file:
-        yield UnpackedStream(path, file, compression, allowance)
 
 
 def _unpacking(file: BinaryIO, compression: Compression) -> BinaryIO:
@@ -116,9 +121,10 @@ def _unpacking(file: BinaryIO, compression: Compression) -> BinaryIO:
 
 
 class _Streams(io.RawIOBase):
-    """One or more compressed streams behind each other, with zeros between and after them: what parallel packers write.
+    """One or more compressed streams in a row, with zeros between and after them: what parallel packers write.
 
-    `lzma.LZMAFile` takes no limit on memory, and `bz2.BZ2File` passes over what stands behind the last stream.
+    `bz2.BZ2File` and `lzma.LZMAFile` ignore what follows the last stream (garbage.tar.bz2 and garbage.tar.xz in
+    `tests/hostile/tars.py`), and `LZMAFile` takes no limit on memory (dictionary.tar.xz).
     """
 
     def __init__(self, file: BinaryIO, new: Callable[[], bz2.BZ2Decompressor | lzma.LZMADecompressor]) -> None:

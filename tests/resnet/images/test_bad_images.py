@@ -27,7 +27,7 @@ from resnet.images.perceptual_fingerprint import perceptual_fingerprint
 from resnet.images.outcomes import BadFile
 began = time.process_time()
 try:
-    inspect(pathlib.Path(sys.argv[1]).read_bytes(), MAX_PIXELS, fingerprint)
+    inspect(pathlib.Path(sys.argv[1]).read_bytes(), MAX_PIXELS, perceptual_fingerprint)
 except BadFile as error:
     print(error.reason)
 print(time.process_time() - began)
@@ -118,11 +118,8 @@ def test_the_detail_names_what_was_found() -> None:
         b"\x89PNG\r\r\n\x1a\r\n": "a PNG file damaged by a transfer in text mode: line ends were changed",
         png(4, 4, 8, 3, bytes(20)): "its PNG data make no sense",
         png(1, 70_000, 8, 0, b"\0"): "1 x 70000 pixels; the limit is 65,535 a side",
-        bmp(4, 4, 24, 4, bytes(99)): "BMP with JPEG inside; convert it to JPEG or PNG",
-        plain_tiff((1, 1), [64], 1, bytes(8), more={339: (3, [3])}): (
-            "TIFF of 1 x 64 bits, floating-point numbers, colour space 1, compression 1;"
-            " convert it to 8 or 16 bits, grey or RGB"
-        ),
+        bmp(4, 4, 24, 4, bytes(99)): "BMP: Unsupported BMP compression (4); convert it to JPEG or PNG",
+        plain_tiff((1, 1), [64], 1, bytes(8), more={339: (3, [3])}): ("TIFF: unknown pixel mode; convert it to JPEG or PNG"),
     }
     for encoded, detail in expected.items():
         with pytest.raises(BadFile) as caught:
