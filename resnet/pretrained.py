@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError
-from resnet.network.archive import NotAModel
+from resnet.network.archive import RefusedModelError
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION
 from resnet.network.saving import load_any_model
@@ -71,8 +71,8 @@ def take_published(model: ResNet, weights: str = _PUBLISHED) -> None:
             published = makers[config["depth"]](include_top=False, weights=weights)
     except Exception as error:  # Keras's downloader raises nothing narrower
         raise UserError(
-            f"the ImageNet weights could not be downloaded ({_first_line(error)}): check the network, or start from random weights "
-            f"with build.weights {RANDOM}."
+            f"the ImageNet weights could not be downloaded ({_first_line(error)}): check the network, or start from random "
+            f"weights with build.weights {RANDOM}."
         ) from error
     found = _weights_of(published)
     found[_FIRST][0] = found[_FIRST][0][:, :, ::-1] * np.array(DEVIATION, np.float32)[:, np.newaxis]
@@ -93,7 +93,7 @@ def take_model(model: ResNet, path: Path) -> None:
         raise UserError(f"build.weights is {path}, but there is no such file in {Path.cwd()}: correct the path.")
     try:
         source = load_any_model(path)
-    except NotAModel as error:
+    except RefusedModelError as error:
         raise UserError(
             f"build.weights is {path}, which cannot be read as a model ({error.reason}): it must be a `.keras` file that this "
             "project wrote, such as those in models/."

@@ -1,8 +1,8 @@
 """The `.keras` files of this project as plain data: the settings and weights of one `ResNet`, sealed by their SHA-256.
 
-Keras's safe mode refuses lambdas, but it still imports the modules and builds the layers that a file names, allocates the shapes
-that it asks for, and follows links inside its HDF5. This module instead accepts only what `save_model` writes, so that a file
-from an untrusted source can be read. It needs neither Keras nor TensorFlow, whose imports take seconds.
+Keras's safe mode refuses lambdas, but it still imports the modules and builds the layers that a file names, allocates the
+shapes that it asks for, and follows links inside its HDF5. This module accepts only what `save_model` writes, so a file from
+an untrusted source can be read. It needs neither Keras nor TensorFlow, whose imports take seconds.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ _DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
 
 
-class NotAModel(UserError):
+class RefusedModelError(UserError):
     """A file that is damaged, or that holds something other than one `ResNet` as `save_model` writes it.
 
     Attributes:
@@ -109,7 +109,7 @@ def read_model(path: Path) -> ModelFile:
 
     Raises:
         UserError: the file is missing.
-        NotAModel: the file is damaged, or is something other than what `save_model` writes.
+        RefusedModelError: the file is damaged, or is something other than what `save_model` writes.
     """
     try:
         with path.open("rb") as file:
@@ -123,7 +123,7 @@ def read_model(path: Path) -> ModelFile:
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
-        raise NotAModel(path, _first_line(error), damaged=True) from error
+        raise RefusedModelError(path, _first_line(error), damaged=True) from error
 
 
 def seal(path: Path) -> None:
@@ -164,44 +164,44 @@ def _check_seal(path: Path, file: BinaryIO) -> None:
         digest.update(part)
         left -= len(part)
     if seal != _SEAL + digest.hexdigest().encode():
-        raise NotAModel(path, "it does not end in the SHA-256 of its content", damaged=True)
+        raise RefusedModelError(path, "it does not end in the SHA-256 of its content", damaged=True)
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     if [member.filename for member in members] != MEMBERS:
-        raise NotAModel(path, f"its members are {_some(archive.namelist())} instead of {', '.join(MEMBERS)}")
+        raise RefusedModelError(path, f"its members are {_some(archive.namelist())} instead of {', '.join(MEMBERS)}")
     if members[0].header_offset:
-        raise NotAModel(path, "it has data before its first member")
+        raise RefusedModelError(path, "it has data before its first member")
     size = 0
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size or member.flag_bits & 1:
-            raise NotAModel(path, f"{member.filename} in it is compressed or encrypted")
+            raise RefusedModelError(path, f"{member.filename} in it is compressed or encrypted")
         if member.header_offset < size:
-            raise NotAModel(path, f"{member.filename} in it overlaps another member")
+            raise RefusedModelError(path, f"{member.filename} in it overlaps another member")
         size = member.header_offset + member.file_size
         if member.filename.endswith(".json") and member.file_size > _LARGEST_JSON:
-            raise NotAModel(path, f"{member.filename} in it has {member.file_size:,} bytes")
+            raise RefusedModelError(path, f"{member.filename} in it has {member.file_size:,} bytes")
 
 
 def _arguments(path: Path, content: bytes) -> dict[str, Any]:
     try:
         whole = json.loads(content)
     except RecursionError as error:
-        raise NotAModel(path, "its config.json is nested too deeply") from error
+        raise RefusedModelError(path, "its config.json is nested too deeply") from error
     if not isinstance(whole, dict):
-        raise NotAModel(path, "its config.json is not an object")
+        raise RefusedModelError(path, "its config.json is not an object")
     if (whole.get("module"), whole.get("class_name")) != (_CLASS["module"], _CLASS["class_name"]):
-        raise NotAModel(path, f"it holds a {str(whole.get('class_name'))[:60]!r} instead of a ResNet")
+        raise RefusedModelError(path, f"it holds a {str(whole.get('class_name'))[:60]!r} instead of a ResNet")
     arguments = whole.pop("config", None)
     if whole != _CLASS or not isinstance(arguments, dict):
-        raise NotAModel(path, "its config.json asks for more than a ResNet")
+        raise RefusedModelError(path, "its config.json asks for more than a ResNet")
     _check_arguments(path, arguments)
     return arguments
 
 
 def _check_arguments(path: Path, given: dict[str, Any]) -> None:
-    """Raises `NotAModel` unless the arguments have the right types and are within limits."""
+    """Raises `RefusedModelError` unless the arguments have the right types and are within limits."""
 
     def is_count(value: object, most: int) -> bool:
         return type(value) is int and 1 <= value <= most
@@ -223,17 +223,17 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         "name": given.get("name") == "resnet",
     }
     if given.keys() != right.keys():
-        raise NotAModel(path, f"the arguments in its config.json are {_some(list(given))}")
+        raise RefusedModelError(path, f"the arguments in its config.json are {_some(list(given))}")
     for name, is_right in right.items():
         if not is_right:
-            raise NotAModel(path, f"{name} in its config.json is {str(given[name])[:60]}")
+            raise RefusedModelError(path, f"{name} in its config.json is {str(given[name])[:60]}")
 
 
 def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:
     """Returns the size in bytes of all arrays in the HDF5.
 
     Raises:
-        NotAModel: it has links, unexpected names or arrays that are not plain numbers, or fewer arrays than blocks.
+        RefusedModelError: it has links, unexpected names or arrays that are not plain numbers, or fewer arrays than blocks.
     """
     import h5py
 
@@ -245,19 +245,21 @@ def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:
             for key in group:
                 name = f"{prefix}{key}"
                 if not _HDF5_NAME.fullmatch(name) or not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                    raise NotAModel(path, f"its weights have a link or an unexpected name, {name[:60]!r}")
+                    raise RefusedModelError(path, f"its weights have a link or an unexpected name, {name[:60]!r}")
                 node = group[key]
                 if isinstance(node, h5py.Group):
                     pending.append((f"{name}/", node))
                 elif isinstance(node, h5py.Dataset) and _is_plain(node):
                     arrays, size = arrays + 1, size + node.nbytes
                 else:
-                    raise NotAModel(path, f"{name} in its weights is not stored as plain numbers")
+                    raise RefusedModelError(path, f"{name} in its weights is not stored as plain numbers")
     if size > len(content):  # one array under several names
-        raise NotAModel(path, f"its weights have arrays of {size:,} bytes in a file of {len(content):,}")
+        raise RefusedModelError(path, f"its weights have arrays of {size:,} bytes in a file of {len(content):,}")
     # Each block has weights. Without this limit a small file could name 8,000 blocks, which take minutes to build.
     if sum(config["blocks"]) > arrays:
-        raise NotAModel(path, f"its network has {sum(config['blocks']):,} blocks, and its weights have {arrays:,} arrays")
+        raise RefusedModelError(
+            path, f"its network has {sum(config['blocks']):,} blocks, and its weights have {arrays:,} arrays"
+        )
     return size
 
 

@@ -10,7 +10,7 @@ import keras
 
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
-from resnet.network.archive import ModelFile, NotAModel, read_model, seal
+from resnet.network.archive import ModelFile, RefusedModelError, read_model, seal
 from resnet.network.layers import BatchNormalization, Conv2D
 from resnet.network.model import ResNet
 from resnet.network.precision import PRECISIONS, dtype_policy
@@ -69,7 +69,7 @@ def load_any_model(path: Path) -> ResNet:
 
     Raises:
         UserError: the file is missing.
-        NotAModel: the file is damaged, or holds something other than a `ResNet` as `save_model` writes it.
+        RefusedModelError: the file is damaged, or holds something other than a `ResNet` as `save_model` writes it.
     """
     return _build(path, read_model(path), "float32")
 
@@ -99,13 +99,13 @@ def _build(path: Path, file: ModelFile, precision: str) -> ResNet:
         # Before memory is allocated: a few bytes of settings can ask for terabytes of weights.
         needed = 4 * count_weights(file.config)
         if needed != file.weight_bytes:
-            raise NotAModel(path, f"its weights have {file.weight_bytes:,} bytes where its network has {needed:,}")
+            raise RefusedModelError(path, f"its weights have {file.weight_bytes:,} bytes where its network has {needed:,}")
         # All variables are created at the end of the scope: 0.28 s of processor time for ResNet-50. One by one took 0.42 s.
         with dtype_policy(precision), keras.StatelessScope():
             model = ResNet(**file.config, draw_kernels=False)
         _take_weights(model, file.weights)
     except (KeyError, OSError, EOFError, ValueError, TypeError, RecursionError) as error:
-        raise NotAModel(path, (str(error).splitlines() or [""])[0].rstrip("."), damaged=True) from error
+        raise RefusedModelError(path, (str(error).splitlines() or [""])[0].rstrip("."), damaged=True) from error
     return model
 
 

@@ -187,13 +187,11 @@ def _other_weights(members: Members, touched: Path) -> list[HostileModel]:
     huge = "its weights have|not stored as plain numbers"
     pickled = np.frombuffer(pickle.dumps(_Touch(touched)), np.uint8)
     return [
-        HostileModel(
-            "an external link", replace(linked(h5py.ExternalLink("/etc/passwd", "/x"))), "a link or an unexpected name"
-        ),
-        HostileModel("a soft link", replace(linked(h5py.SoftLink("/layers/dense/vars/0"))), "a link or an unexpected name"),
+        HostileModel("an external link", replace(linked(h5py.ExternalLink("/etc/passwd", "/x"))), "link or an unexpected name"),
+        HostileModel("a soft link", replace(linked(h5py.SoftLink("/layers/dense/vars/0"))), "link or an unexpected name"),
         HostileModel("external storage", replace(external), "not stored as plain numbers"),
         HostileModel("a virtual dataset", replace(virtual), "not stored as plain numbers"),
-        HostileModel("a group within itself", change(cyclic), "a link or an unexpected name"),
+        HostileModel("a group within itself", change(cyclic), "link or an unexpected name"),
         HostileModel("a shape of 4 TB", replace(lambda file, _: file.create_dataset(name, (2**20, 2**20), "<f4")), huge),
         HostileModel(
             "compressed zeros", replace(lambda file, _: file.create_dataset(name, (2**14, 2**14), "<f4", compression=9)), huge
