@@ -42,7 +42,8 @@ class RefusedModelError(UserError):
         reason: what is wrong, without the path and without advice.
     """
 
-    def __init__(self, path: Path, reason: str, *, damaged: bool = False) -> None:
+    def __init__(self, path: Path, why: object, *, damaged: bool = False) -> None:
+        reason = (str(why).splitlines() or [type(why).__name__])[0].rstrip(".")
         if damaged:
             text = f"{path} is damaged or cut short ({reason}); remove it and run `dvc repro`, which writes it again."
         else:
@@ -123,7 +124,7 @@ def read_model(path: Path) -> ModelFile:
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
-        raise RefusedModelError(path, _first_line(error), damaged=True) from error
+        raise RefusedModelError(path, error, damaged=True) from error
 
 
 def seal(path: Path) -> None:
@@ -276,7 +277,3 @@ def _is_plain(dataset: Any) -> bool:
 
 def _some(names: list[str]) -> str:
     return ", ".join(name[:60] for name in names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

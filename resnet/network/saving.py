@@ -105,7 +105,7 @@ def _build(path: Path, file: ModelFile, precision: str) -> ResNet:
             model = ResNet(**file.config, draw_kernels=False)
         _take_weights(model, file.weights)
     except (KeyError, OSError, EOFError, ValueError, TypeError, RecursionError) as error:
-        raise RefusedModelError(path, (str(error).splitlines() or [""])[0].rstrip("."), damaged=True) from error
+        raise RefusedModelError(path, error, damaged=True) from error
     return model
 
 
