@@ -24,6 +24,7 @@ from ruamel.yaml.error import YAMLError
 
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
+from tasks.stage.git import git_bytes
 
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
@@ -105,14 +106,15 @@ def _mend_lock_file(root: Path) -> Iterator[str]:
     with _dvc_lock(root / ".dvc" / "tmp" / "lock"):  # or it may be being written just now
         if _is_whole(path):
             return
-        committed = subprocess.run(["git", "show", f"HEAD:./{DVC_LOCK}"], cwd=root, capture_output=True, check=False)
-        if committed.returncode == 0:
-            with replacing(path) as partial:
-                partial.write_bytes(committed.stdout)
-            yield f"{path} was cut short by a killed process; the last commit's took its place, and the cache has the rest."
-        else:
+        try:
+            committed = git_bytes(root, "show", f"HEAD:./{DVC_LOCK}")
+        except UserError:  # no commit has it
             path.unlink()
             yield f"{path} was cut short by a killed process; it is removed, and DVC's cache has what was in it."
+        else:
+            with replacing(path) as partial:
+                partial.write_bytes(committed)
+            yield f"{path} was cut short by a killed process; the last commit's took its place, and the cache has the rest."
 
 
 def _is_whole(path: Path) -> bool:
