@@ -150,8 +150,7 @@ def _start_quietly() -> None:
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.ERROR)
-    for name in ("tensorflow", "tf2onnx"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ remote sends for what was asked for. The former cannot be set in `.dvc/config` w
 """
 
 import configparser
-import fcntl
 import json
 import os
 import re
@@ -19,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
+from tasks.stage.git import git_bytes
 
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
@@ -47,7 +48,7 @@ def _mend_rwlock(path: Path) -> Iterator[str]:
     """Takes out what no living process can have put in: it is written whole by whoever holds the lock beside it."""
     if not path.exists():
         return
-    with _flock(path.with_name("rwlock.lock")):
+    with _dvc_lock(path.with_name("rwlock.lock")):
         try:
             written = path.stat().st_mtime
             entries = json.loads(path.read_bytes())
@@ -82,40 +83,38 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
 
 
 @contextmanager
-def _flock(path: Path) -> Iterator[None]:
-    """Holds a lock that DVC holds while it writes a file."""
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
-        deadline = time.monotonic() + _SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise UserError(
-                        f"{path} has been held for {_SECONDS:.0f} s by another process of DVC, which `fuser {path}` names: "
-                        "wait for it, or end it."
-                    ) from error
-                time.sleep(0.1)
+def _dvc_lock(path: Path) -> Iterator[None]:
+    """Holds a lock that DVC takes with flock(2) on the same file while it writes."""
+    lock = FileLock(path, timeout=_SECONDS, poll_interval=0.1, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"{path} has been held for {_SECONDS:.0f} s by another process of DVC, which `fuser {path}` names: "
+            "wait for it, or end it."
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _mend_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
     if not path.exists() or _is_whole(path):
         return
-    with _flock(root / ".dvc" / "tmp" / "lock"):  # or it may be being written just now
+    with _dvc_lock(root / ".dvc" / "tmp" / "lock"):  # or it may be being written just now
         if _is_whole(path):
             return
-        committed = subprocess.run(["git", "show", f"HEAD:./{DVC_LOCK}"], cwd=root, capture_output=True, check=False)
-        if committed.returncode == 0:
-            with replacing(path) as partial:
-                partial.write_bytes(committed.stdout)
-            yield f"{path} was cut short by a killed process; the last commit's took its place, and the cache has the rest."
-        else:
+        try:
+            committed = git_bytes(root, "show", f"HEAD:./{DVC_LOCK}")
+        except UserError:  # no commit has it
             path.unlink()
             yield f"{path} was cut short by a killed process; it is removed, and DVC's cache has what was in it."
+        else:
+            with replacing(path) as partial:
+                partial.write_bytes(committed)
+            yield f"{path} was cut short by a killed process; the last commit's took its place, and the cache has the rest."
 
 
 def _is_whole(path: Path) -> bool:

@@ -5,7 +5,6 @@ Decides what a run is known by: `dvc.lock` says which parameters, code, data and
 """
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError
 from tasks.stage.graph import is_code
 
@@ -73,7 +73,7 @@ class Run:
         """
         path = self._output("evaluate", "predictions.csv")
         text = self._read(path)
-        if self.commit is None and _md5(text) != self._md5_of(path):
+        if self.commit is None and md5_of(text.encode()) != self._md5_of(path):
             raise UserError(f"{path} is not the one that dvc.lock knows, so it may be of another run; run `dvc repro`.")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
@@ -189,7 +189,3 @@ def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode("utf-8"), usedforsecurity=False).hexdigest()

@@ -6,7 +6,6 @@ core. `make repro` looks at the cache alone, where nothing ever changes for a re
 """
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from commands.repository import DVC_LOCK
+from resnet.core.checksums import md5
 from resnet.core.errors import UserError
 
 _GIGABYTE = 10**9
@@ -103,8 +103,7 @@ def _object(cache: Path, md5: str) -> Path:
 
 def _md5(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return md5(path)
     except OSError as error:  # a disk may notice, after all
         return error.strerror or "unreadable"
 

@@ -6,10 +6,8 @@ last run cost; and which stages would run before it. Nothing is run or changed.
 
 import argparse
 import difflib
-import hashlib
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from resnet.core.errors import UserError, damaged_input
+from resnet.core.checksums import md5_of
+from resnet.core.errors import UserError, damaged_input, printable
+from tasks.stage.git import git_bytes, git_or_none
 from tasks.stage.graph import DVC_YAML, is_code, read_graph
 from tasks.stage.params import PARAMS_YAML
 from tasks.stage.record import RUN_JSON
@@ -155,14 +155,14 @@ def _input(path: Path, state: str, recorded: str) -> str:
 
 def _since(path: Path, recorded: str) -> str:
     """In which commits a file came away from its recorded content, as far as Git knows."""
-    if not path.is_file() or _git("ls-files", "--error-unmatch", str(path)) is None:
+    if not path.is_file() or git_or_none(Path(), "ls-files", "--error-unmatch", str(path)) is None:
         return ""
-    dirty = bool(_git("status", "--porcelain", "--", str(path)))
+    dirty = bool(git_or_none(Path(), "status", "--porcelain", "--", str(path)))
     commits = []
-    for line in (_git("log", "--format=%h %cs %s", "--", str(path)) or "").splitlines():
+    for line in (git_or_none(Path(), "log", "--format=%h %cs %s", "--", str(path)) or "").splitlines():
         if _hash_at(line.split()[0], path) == recorded:
             break
-        commits.append(line)
+        commits.append(printable(line))
     else:
         commits = commits[:1]  # no commit has what was read: it was not committed, or not in this history
     parts = ["and is not committed"] if dirty else []
@@ -173,8 +173,10 @@ def _since(path: Path, recorded: str) -> str:
 
 
 def _hash_at(commit: str, path: Path) -> str:
-    shown = subprocess.run(["git", "show", f"{commit}:./{path.as_posix()}"], capture_output=True, check=False)
-    return hashlib.md5(shown.stdout, usedforsecurity=False).hexdigest() if shown.returncode == 0 else ""
+    try:
+        return md5_of(git_bytes(Path(), "show", f"{commit}:./{path.as_posix()}"))
+    except UserError:  # the commit does not have it
+        return ""
 
 
 def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> Iterator[str]:
@@ -247,14 +249,6 @@ def _cost(stage: str) -> str:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout
 
 
 if __name__ == "__main__":

@@ -4,56 +4,18 @@ Clones, unlike Git worktrees, have refs and an index of their own, so that runs 
 --temp` they leave the stages to the flow.
 """
 
-import os
 import re
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.locks import held, is_held
 from resnet.core.errors import UserError
+from tasks.stage.git import git
 
-# `git rev-parse --local-env-vars` names them.
-_OF_A_REPOSITORY = {
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_SHALLOW_FILE",
-    "GIT_WORK_TREE",
-}
 _NOBODY = {"NAME": "train-resnet", "EMAIL": "train-resnet@localhost"}
-
-
-def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-    """What a Git command prints.
-
-    Raises:
-        UserError: Git fails; its own words are in it.
-    """
-    result = subprocess.run(
-        ["git", *arguments],
-        cwd=folder,
-        env={**outside_of_git(), **(environment or {})},
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        check=False,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or [f"exit code {result.returncode}"])[-1]
-        raise UserError(f"git {arguments[0]} failed in {folder}: {last}")
-    return result.stdout.rstrip("\n")
-
-
-def outside_of_git() -> dict[str, str]:
-    """The environment without what a Git hook, or an alias, says of another repository."""
-    return {name: value for name, value in os.environ.items() if name not in _OF_A_REPOSITORY}
 
 
 def resolve(folder: Path, rev: str) -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from flows.checkout import outside_of_git
 from flows.dvc_program import GRACE_SECONDS
 from resnet.core.errors import UserError
+from tasks.stage.git import outside_of_git
 
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
 

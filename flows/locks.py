@@ -1,11 +1,10 @@
-"""Who waits for whom on one machine: runs that work on the same thing, and runs that want one of its GPUs.
+"""Locks between runs on one machine: runs with the same work wait for each other, and each run gets a GPU of its own.
 
-Both are file locks. The kernel gives them back when their holder dies, however it dies, and they need no server: Prefect's
-own limits count on leases, which outlive a killed run by minutes, or for good when the server that knew of them was the
-temporary one of another run. And a count does not say which GPU is free.
+The locks are file locks, which the kernel releases when the process that holds them ends, even by SIGKILL, and which need no
+server. Prefect's own concurrency limits use leases. A lease outlives a killed run by minutes, or for ever if it belonged to
+another run's temporary server, and it does not say which GPU is free.
 """
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from resnet.core.errors import UserError
 
 SLOTS_VARIABLE = "TRAIN_RESNET_SLOTS"
@@ -23,40 +24,42 @@ _POLL_SECONDS = 0.5
 
 @contextmanager
 def held(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Holds a lock; calls `on_wait` first if another run holds it."""
-    descriptor = _open(path)
+    """Holds a lock; calls `on_wait` before waiting for another process to release it."""
+    lock = _lock(path)
     try:
-        if not _try(descriptor):
-            on_wait()
-            while not _try(descriptor):  # not in the kernel, where a thread could not be told to stop
-                time.sleep(_POLL_SECONDS)
+        lock.acquire(blocking=False)
+    except Timeout:
+        on_wait()
+        # It polls. A thread that blocks in the kernel could not be stopped.
+        lock.acquire(poll_interval=_POLL_SECONDS)
+    try:
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds a lock."""
-    descriptor = _open(path)
+    """Whether any process holds a lock."""
     try:
-        return not _try(descriptor)
-    finally:
-        os.close(descriptor)
+        with _lock(path).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
 
 
 @contextmanager
 def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, str]]:
-    """Holds one of this machine's slots for training, or one on each of several GPUs; yields the environment that goes with it.
+    """Holds a training slot of this machine, or one on each of several GPUs; yields the environment variables that select them.
 
-    There is a slot for each GPU, or one without a GPU. Another number is a matter of the variable `TRAIN_RESNET_SLOTS`; slots
-    in excess of the GPUs share them.
+    There is one slot for each GPU, or a single one without a GPU. The variable `TRAIN_RESNET_SLOTS` sets another number; more
+    slots than GPUs share the GPUs.
 
     Args:
         on_wait: called before the first wait.
-        devices: how many GPUs are wanted. Where there are fewer, all are held, and the stage says what is wrong.
+        devices: how many GPUs are wanted. If there are fewer, all are held, and the train stage reports the error.
 
     Raises:
-        UserError: the variable is no whole number of at least 1.
+        UserError: the variable is not a whole number of at least 1.
     """
     gpus = find_gpus()
     slots = _count(gpus)
@@ -69,14 +72,15 @@ def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, st
                 name = gpus[number % len(gpus)] if gpus else ""
                 if len(held_gpus) == wanted or name in held_gpus:
                     continue
-                descriptor = _open(_folder() / f"slot-{number}.lock")
-                stack.callback(os.close, descriptor)
-                if _try(descriptor):
-                    held_gpus.append(name)
+                try:
+                    stack.enter_context(_lock(_folder() / f"slot-{number}.lock").acquire(blocking=False))
+                except Timeout:
+                    continue
+                held_gpus.append(name)
             if len(held_gpus) == wanted:
                 yield {"CUDA_VISIBLE_DEVICES": ",".join(held_gpus)} if gpus else {}
                 return
-        # What was held is free again, so that two runs that want two GPUs do not wait for each other with one each.
+        # Everything is released before waiting: otherwise two runs with one GPU each could wait for each other's.
         if not waiting:
             on_wait()
             waiting = True
@@ -84,7 +88,7 @@ def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, st
 
 
 def find_gpus() -> list[str]:
-    """The GPUs that may be used: what `CUDA_VISIBLE_DEVICES` names, otherwise what `nvidia-smi` finds."""
+    """The GPUs that may be used: those in `CUDA_VISIBLE_DEVICES` if it is set, otherwise those that `nvidia-smi` lists."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -98,7 +102,7 @@ def find_gpus() -> list[str]:
 
 
 def slot_count() -> int:
-    """How many runs may train at once on this machine, see `slot`."""
+    """The number of runs that may train at the same time on this machine; see `slot`."""
     return _count(find_gpus())
 
 
@@ -107,23 +111,16 @@ def _count(gpus: list[str]) -> int:
     if given is None:
         return max(1, len(gpus))
     if not (given.isdecimal() and int(given) >= 1):
-        raise UserError(f"{SLOTS_VARIABLE} must be a whole number of at least 1, but it is {given!r}: set it or leave it out.")
+        raise UserError(f"{SLOTS_VARIABLE} must be a whole number of at least 1, but it is {given!r}: correct or unset it.")
     return int(given)
 
 
 def _folder() -> Path:
-    """Of this machine and this user; a home folder may be shared by machines."""
+    """A folder of this machine and this user; a home folder may be shared between machines."""
     return Path(tempfile.gettempdir()) / f"train-resnet-{os.getuid()}"
 
 
-def _open(path: Path) -> int:
+def _lock(path: Path) -> FileLock:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _try(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    # Without its fallback, which is a file that outlives a killed process.
+    return FileLock(path, mode=0o600, fallback_to_soft=False)

@@ -9,11 +9,12 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from commands.repository import mend
-from flows.checkout import changed_files, clone, commit_experiment, experiment_name, git, private_folder, resolve, snapshot
+from flows.checkout import changed_files, clone, commit_experiment, experiment_name, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
 from resnet.core.errors import UserError
+from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML
 

@@ -14,6 +14,7 @@ from typing import Any
 from commands.check import check_source
 from commands.checkup.finding import Finding
 from resnet.core.errors import UserError
+from tasks.stage.git import git_or_none
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
 
@@ -38,14 +39,14 @@ def check_git() -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "not installed", wrong=True, mend="install git")
         return
-    revision = _run("git", "log", "-1", "--format=%h %cs %s")
+    revision = git_or_none(Path(), "log", "-1", "--format=%h %cs %s")
     if revision is None:
         yield Finding("git", "no repository with a commit here", wrong=True, mend="git init && git add . && git commit")
         return
-    changed = (_run("git", "status", "--porcelain") or "").splitlines()
+    changed = (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
     state = f"{len(changed)} files are not committed" if len(changed) != 1 else "1 file is not committed"
     yield Finding("git", f"at {revision.strip()}; {state if changed else 'nothing to commit'}")
-    if _run("git", "var", "GIT_COMMITTER_IDENT") is None:
+    if git_or_none(Path(), "var", "GIT_COMMITTER_IDENT") is None:
         mend = "git config user.name NAME && git config user.email ADDRESS"
         yield Finding("git", "no author is set, so experiments cannot be saved", wrong=True, mend=mend)
 

@@ -24,6 +24,11 @@ def md5(path: Path) -> str:
     return _hash(path, lambda: hashlib.md5(usedforsecurity=False))
 
 
+def md5_of(content: bytes) -> str:
+    """The MD5 of bytes in memory, hexadecimal."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _hash(path: Path, algorithm: Any) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()

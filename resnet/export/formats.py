@@ -1,8 +1,8 @@
-"""The formats that a model is exported to: who writes each, and how its file is run to check it.
+"""The export formats: how each file is written, and how it is run to check it.
 
-Conversion to ONNX is by tf2onnx and to LiteRT by TensorFlow's own converter. The names of the classes go where each format
-has room: a signature of the SavedModel, the metadata of ONNX, and a member `class_names.json` of the zip archive that a
-`.keras` file is and that a `.tflite` file ends in, which is where TensorFlow Lite keeps associated files.
+The class names are stored where each format allows it: in a signature of the SavedModel, in the metadata of ONNX, and in a
+member `class_names.json` of a zip archive. A `.keras` file is such an archive; a `.tflite` file ends in one, which is where
+TensorFlow Lite keeps associated files.
 """
 
 import json
@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.export.classifier import Classifier
+from resnet.export.onnx_graph import onnx_model
 from resnet.export.stock import stock_model
 from resnet.network.model import ResNet
 
@@ -27,18 +28,17 @@ Probabilities = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[np.uint8]], Probabilities]
 
 NAMES = "class_names.json"
-_OPSET = 18  # of ONNX; runtimes from 2023 on
 
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of export.
+    """An export format.
 
     Attributes:
-        suffix: of the name of the file, or of the folder that a SavedModel is.
-        packages: that have to be there, beside TensorFlow; importable names.
+        suffix: of the file's name, or of the folder's name for a SavedModel.
+        packages: importable names of the packages that it needs beside TensorFlow.
         write: writes a model to a path.
-        load: from a path to a function from (batch, height, width, 3) uint8 images to (batch, classes) probabilities.
+        load: returns a function from (batch, height, width, 3) uint8 images to (batch, classes) probabilities.
     """
 
     suffix: str
@@ -54,8 +54,8 @@ def require_packages(name: str) -> None:
     absent = [package for package in FORMATS[name].packages if find_spec(package) is None]
     if absent:
         raise UserError(
-            f"exporting to {name} needs {' and '.join(absent)}, which is not installed: pip install 'train-resnet[export]', in "
-            "this folder pip install -e '.[export]'."
+            f"exporting to {name} needs {' and '.join(absent)}, which is not installed: run pip install "
+            "'train-resnet[export]', or pip install -e '.[export]' in this folder."
         )
 
 
@@ -71,20 +71,13 @@ def _load_savedmodel(path: Path) -> Run:
 
 
 def load_encoded(path: Path) -> Callable[[list[bytes]], Probabilities]:
-    """From a SavedModel to a function from the bytes of image files to (batch, classes) probabilities."""
+    """Loads a SavedModel as a function from the bytes of image files to (batch, classes) probabilities."""
     loaded = tf.saved_model.load(str(path))
     return lambda files: loaded.signatures["serving_default"](tf.constant(files))["probabilities"].numpy()
 
 
 def _write_onnx(model: ResNet, path: Path) -> None:
-    import tf2onnx
-
-    made = Classifier(model)
-    converted, _ = tf2onnx.convert.from_function(made.images, input_signature=made.images.input_signature, opset=_OPSET)
-    converted.doc_string = describe(made)
-    entry = converted.metadata_props.add()
-    entry.key, entry.value = "class_names", json.dumps(made.class_names, ensure_ascii=False)
-    path.write_bytes(converted.SerializeToString())
+    path.write_bytes(onnx_model(model).SerializeToString())
 
 
 def _load_onnx(path: Path) -> Run:
@@ -126,17 +119,9 @@ def _add_names(path: Path, names: list[str]) -> None:
         archive.writestr(zipfile.ZipInfo(NAMES, (1980, 1, 1, 0, 0, 0)), json.dumps(names, ensure_ascii=False))
 
 
-def describe(made: Classifier) -> str:
-    """A sentence for whoever finds the file alone."""
-    return (
-        f"Images, uint8 RGB of shape (batch, height, width, 3) and of any size; the middle is resized to {made.size} pixels. "
-        "Probabilities, one for each of class_names."
-    )
-
-
 FORMATS: dict[str, Format] = {
     "savedmodel": Format("-savedmodel", (), _write_savedmodel, _load_savedmodel),
-    "onnx": Format(".onnx", ("tf2onnx", "onnxruntime"), _write_onnx, _load_onnx),
+    "onnx": Format(".onnx", ("onnx", "onnxruntime"), _write_onnx, _load_onnx),
     "litert": Format(".tflite", ("ai_edge_litert",), _write_litert, _load_litert),
     "keras": Format(".keras", (), _write_keras, _load_keras),
 }

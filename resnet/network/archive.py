@@ -1,8 +1,8 @@
-"""What a `.keras` file must be before a network is made of it: the data of one `ResNet`, sealed by its SHA-256, nothing else.
+"""The `.keras` files of this project as plain data: the settings and weights of one `ResNet`, sealed by their SHA-256.
 
-Keras's safe mode refuses lambdas. It still imports the modules and makes the layers that a file names, allocates the shapes
-that it asks for and follows links within its HDF5. Here a file is compared with what `save_model` writes, so that nothing is
-used that needs to be trusted.
+Keras's safe mode refuses lambdas, but it still imports the modules and builds the layers that a file names, allocates the
+shapes that it asks for, and follows links inside its HDF5. This module accepts only what `save_model` writes, so a file from
+an untrusted source can be read. It needs neither Keras nor TensorFlow, whose imports take seconds.
 """
 
 import hashlib
@@ -14,49 +14,56 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from resnet.core.errors import UserError, damaged_input, missing_input
+from resnet.core.errors import UserError, missing_input
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
 
-_EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip archive can date
-_SEAL = b"sha256:"  # then 64 digits: the archive's comment, so that the file ends in the hash of all before
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
+_SEAL = b"sha256:"  # with 64 digits it is the archive's comment, so the file ends in the hash of everything before them
 _DIGITS = 64
-_LARGEST_JSON = 64 * 2**20  # 65,536 names of classes of 1,000 bytes each
-# What a file calls the class. It stays when the class moves to another module, so that older files can be read.
-MODULE = "resnet.model"
+_LARGEST_JSON = 64 * 2**20  # 65,536 class names of 1,000 bytes each
 _CLASS = {
-    "module": MODULE,
+    # A fixed name, not where the class is defined today: it is part of the file's bytes, and older files must stay readable.
+    "module": "resnet.model",
     "class_name": "ResNet",
     "registered_name": "resnet>ResNet",
     "build_config": {"input_shape": None},
     "compile_config": {},
 }
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
-_BASIC, _DEPTHS = (18, 34), (18, 34, 50, 101, 152)
+_DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
 
 
-def sealed(members: dict[str, bytes]) -> bytes:
-    """The archive of these members, without dates; it ends in the SHA-256 of all that comes before."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name, _EARLIEST), content)
-        archive.comment = _SEAL + bytes(_DIGITS)
-    with buffer.getbuffer() as whole:  # in place: each copy of ResNet-50 takes 50 ms and 94 MB
-        whole[-_DIGITS:] = hashlib.sha256(whole[:-_DIGITS]).hexdigest().encode()
-    return buffer.getvalue()
+class RefusedModelError(UserError):
+    """A file that is damaged, or that holds something other than one `ResNet` as `save_model` writes it.
+
+    Attributes:
+        reason: what is wrong, without the path and without advice.
+    """
+
+    def __init__(self, path: Path, why: object, *, damaged: bool = False) -> None:
+        reason = (str(why).splitlines() or [type(why).__name__])[0].rstrip(".")
+        if damaged:
+            text = f"{path} is damaged or cut short ({reason}); remove it and run `dvc repro`, which writes it again."
+        else:
+            text = (
+                f"{path} is refused, because {reason}: models are read as data, and only in the form that this project writes; "
+                "run `dvc repro`, which writes it again."
+            )
+        super().__init__(text)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a network knows.
+    """What a model file says about its network.
 
     Attributes:
-        class_names: in the order of its logits.
-        image_shape: (height, width, channels) of its images.
+        class_names: in the order of the logits.
+        image_shape: (height, width, channels) of the input images.
         config: all arguments of `resnet.network.model.ResNet`.
-        keras_version: of the Keras that saved it.
+        keras_version: the version of Keras that saved the file.
     """
 
     class_names: list[str]
@@ -67,38 +74,43 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What is in a file that was checked to hold one `ResNet` and nothing else.
+    """The checked content of a model file.
 
     Attributes:
-        config: all arguments of `resnet.network.model.ResNet`.
-        weights: as HDF5: the very bytes that were checked, so that nobody has to read the file again.
-        keras_version: of the Keras that saved it.
+        config: all arguments of `resnet.network.model.ResNet`, of the right types and within limits.
+        weights: an HDF5 file: the very bytes that were checked, so that the file is read only once.
+        weight_bytes: size of all arrays in it, which are plain float32.
+        keras_version: the version of Keras that saved the file.
     """
 
     config: dict[str, Any]
     weights: bytes
+    weight_bytes: int
     keras_version: str
 
 
 def read_model_facts(path: Path) -> ModelFacts:
-    """What the network in a file was made of. Imports neither Keras nor TensorFlow, which take seconds.
+    """Reads what a model file says about its network, without importing Keras or TensorFlow.
 
     Raises:
-        UserError: the file is missing, damaged, or anything else than what `save_model` writes with names of classes.
+        UserError: the file is missing, is refused as in `read_model`, or has no class names.
     """
     file = read_model(path)
     config = file.config
     if not config["class_names"]:
-        raise UserError(f"{path} holds a ResNet without names of classes; name another file.")
+        raise UserError(f"{path} holds a ResNet without class names; name another file.")
     height, width, channels = config["input_shape"]
     return ModelFacts(list(config["class_names"]), (height, width, channels), config, file.keras_version)
 
 
 def read_model(path: Path) -> ModelFile:
-    """Checks that a file holds one `ResNet` and nothing else.
+    """Reads a file and checks everything that can be checked without building the network.
+
+    The caller must still compare `weight_bytes` with what the network needs: `resnet.network.saving` does.
 
     Raises:
-        UserError: the file is missing, damaged, or anything else than what `save_model` writes.
+        UserError: the file is missing.
+        RefusedModelError: the file is damaged, or is something other than what `save_model` writes.
     """
     try:
         with path.open("rb") as file:
@@ -108,20 +120,38 @@ def read_model(path: Path) -> ModelFile:
                 config = _arguments(path, archive.read("config.json"))
                 weights = archive.read("model.weights.h5")
                 keras_version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-                _check_weights(path, weights, config)
+        return ModelFile(config, weights, _check_weights(path, weights, config), keras_version)
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
-        raise damaged_input(path, error) from error
-    return ModelFile(config, weights, keras_version)
+        raise RefusedModelError(path, error, damaged=True) from error
 
 
-def refused(path: Path, why: str) -> UserError:
-    """What to say of a file that holds something else than a model of this project."""
-    return UserError(
-        f"{path} is refused, because {why}: models are read as data, and only as this project writes them; run `dvc repro`, "
-        "which makes it anew."
-    )
+def seal(path: Path) -> None:
+    """Rewrites a `.keras` file that Keras has just written so that equal models have equal bytes.
+
+    Keras puts the time of saving into the metadata and into the entry of each member; both become constant. So does the name of
+    the module that defines `ResNet`. The file then ends in the SHA-256 of its content.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    metadata = json.loads(members["metadata.json"]) | {"date_saved": "1980-01-01@00:00:00"}
+    members["metadata.json"] = json.dumps(metadata).encode()
+    config = json.loads(members["config.json"]) | {"module": _CLASS["module"]}
+    members["config.json"] = json.dumps(config).encode()
+    path.write_bytes(sealed(members))
+
+
+def sealed(members: dict[str, bytes]) -> bytes:
+    """Packs members into an archive without dates that ends in the SHA-256 of everything before it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name, _EARLIEST), content)
+        archive.comment = _SEAL + bytes(_DIGITS)
+    with buffer.getbuffer() as whole:  # in place: each copy of ResNet-50 takes 50 ms and 94 MB
+        whole[-_DIGITS:] = hashlib.sha256(whole[:-_DIGITS]).hexdigest().encode()
+    return buffer.getvalue()
 
 
 def _check_seal(path: Path, file: BinaryIO) -> None:
@@ -135,113 +165,80 @@ def _check_seal(path: Path, file: BinaryIO) -> None:
         digest.update(part)
         left -= len(part)
     if seal != _SEAL + digest.hexdigest().encode():
-        raise damaged_input(path, "it does not end in the SHA-256 of its content")
+        raise RefusedModelError(path, "it does not end in the SHA-256 of its content", damaged=True)
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
     if [member.filename for member in members] != MEMBERS:
-        raise refused(path, f"its members are {_some(archive.namelist())} instead of {', '.join(MEMBERS)}")
+        raise RefusedModelError(path, f"its members are {_some(archive.namelist())} instead of {', '.join(MEMBERS)}")
     if members[0].header_offset:
-        raise refused(path, "there is something before its first member")
+        raise RefusedModelError(path, "it has data before its first member")
     size = 0
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size or member.flag_bits & 1:
-            raise refused(path, f"{member.filename} in it is compressed or encrypted")
+            raise RefusedModelError(path, f"{member.filename} in it is compressed or encrypted")
         if member.header_offset < size:
-            raise refused(path, f"{member.filename} in it overlaps another member")
+            raise RefusedModelError(path, f"{member.filename} in it overlaps another member")
         size = member.header_offset + member.file_size
         if member.filename.endswith(".json") and member.file_size > _LARGEST_JSON:
-            raise refused(path, f"{member.filename} in it has {member.file_size:,} bytes")
+            raise RefusedModelError(path, f"{member.filename} in it has {member.file_size:,} bytes")
 
 
 def _arguments(path: Path, content: bytes) -> dict[str, Any]:
     try:
         whole = json.loads(content)
     except RecursionError as error:
-        raise refused(path, "its config.json is nested without end") from error
+        raise RefusedModelError(path, "its config.json is nested too deeply") from error
     if not isinstance(whole, dict):
-        raise refused(path, "its config.json is no object")
+        raise RefusedModelError(path, "its config.json is not an object")
     if (whole.get("module"), whole.get("class_name")) != (_CLASS["module"], _CLASS["class_name"]):
-        raise refused(path, f"it holds a {str(whole.get('class_name'))[:60]!r} instead of a ResNet")
+        raise RefusedModelError(path, f"it holds a {str(whole.get('class_name'))[:60]!r} instead of a ResNet")
     arguments = whole.pop("config", None)
     if whole != _CLASS or not isinstance(arguments, dict):
-        raise refused(path, "its config.json asks for more than a ResNet")
+        raise RefusedModelError(path, "its config.json asks for more than a ResNet")
     _check_arguments(path, arguments)
     return arguments
 
 
 def _check_arguments(path: Path, given: dict[str, Any]) -> None:
-    """Raises `UserError` unless the arguments are of the right types and not beyond all measure."""
+    """Raises `RefusedModelError` unless the arguments have the right types and are within limits."""
 
-    def whole(value: object, most: int) -> bool:
+    def is_count(value: object, most: int) -> bool:
         return type(value) is int and 1 <= value <= most
 
     names, blocks, shape = given.get("class_names"), given.get("blocks"), given.get("input_shape")
     right = {
-        "input_shape": isinstance(shape, list) and len(shape) == 3 and all(whole(side, 2**16) for side in shape),
-        "classes": whole(given.get("classes"), 2**16),
+        "input_shape": isinstance(shape, list) and len(shape) == 3 and all(is_count(side, 2**16) for side in shape),
+        "classes": is_count(given.get("classes"), 2**16),
         "depth": type(given.get("depth")) is int and given["depth"] in _DEPTHS,
         "variant": given.get("variant") in ("v1", "v1.5", "D"),
         "stem": given.get("stem") in ("large", "small"),
         "blocks": isinstance(blocks, list)
         and 1 <= len(blocks) <= _MOST_STAGES
-        and all(whole(depth, _MOST_BLOCKS) for depth in blocks),
-        "width": whole(given.get("width"), _MOST_WIDTH),
+        and all(is_count(depth, _MOST_BLOCKS) for depth in blocks),
+        "width": is_count(given.get("width"), _MOST_WIDTH),
         "momentum": type(given.get("momentum")) is float and 0 < given["momentum"] < 1,
         "zero_init_last_gamma": type(given.get("zero_init_last_gamma")) is bool,
         "class_names": names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)),
         "name": given.get("name") == "resnet",
     }
     if given.keys() != right.keys():
-        raise refused(path, f"the arguments in its config.json are {_some(list(given))}")
-    for name, well in right.items():
-        if not well:
-            raise refused(path, f"{name} in its config.json is {str(given[name])[:60]}")
+        raise RefusedModelError(path, f"the arguments in its config.json are {_some(list(given))}")
+    for name, is_right in right.items():
+        if not is_right:
+            raise RefusedModelError(path, f"{name} in its config.json is {str(given[name])[:60]}")
 
 
-def count_weights(config: dict[str, Any]) -> int:
-    """Numbers in the weights of a `ResNet`, biases of its convolutions apart; it makes none of them."""
-    width, before, basic = config["width"], config["width"], config["depth"] in _BASIC
-    count = _count_of_stem(config)
-    for stage, blocks in enumerate(config["blocks"]):
-        filters = width * 2**stage
-        after = filters if basic else 4 * filters
-        kernels = ((3, filters), (3, filters)) if basic else ((1, filters), (3, filters), (1, after))
-        for block in range(blocks):
-            count += _count_in_row(before, kernels)
-            # A bottleneck stage begins with a shortcut that convolves; a basic one if it changes something.
-            if block == 0 and (not basic or stage > 0 or before != after):
-                count += _count_in_row(before, ((1, after),))
-            before = after
-    return int(count + before * config["classes"] + config["classes"])
+def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:
+    """Returns the size in bytes of all arrays in the HDF5.
 
-
-def _count_of_stem(config: dict[str, Any]) -> int:
-    width = config["width"]
-    kernels: tuple[tuple[int, int], ...] = ((3 if config["stem"] == "small" else 7, width),)
-    if config["variant"] == "D":
-        kernels = ((3, width // 2), (3, width // 2), (3, width))
-    return _count_in_row(config["input_shape"][2], kernels)
-
-
-def _count_in_row(channels: int, kernels: tuple[tuple[int, int], ...]) -> int:
-    """Of convolutions with (side, filters) one after another, each with its batch normalisation."""
-    count = 0
-    for side, filters in kernels:
-        count += side * side * channels * filters + 4 * filters
-        channels = filters
-    return count
-
-
-def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> None:
-    """Raises `UserError` unless the HDF5 has plain numbers in plain places, enough of them for the network and no more."""
+    Raises:
+        RefusedModelError: it has links, unexpected names or arrays that are not plain numbers, or fewer arrays than blocks.
+    """
     import h5py
 
-    least = 4 * count_weights(config)
-    if least > len(content):
-        raise refused(path, f"its network has weights of {least:,} bytes, and there are {len(content):,} in the file")
-    found = 0
+    arrays, size = 0, 0
     with h5py.File(io.BytesIO(content), "r") as file:
         pending = [("", file)]
         while pending:
@@ -249,20 +246,26 @@ def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> None:
             for key in group:
                 name = f"{prefix}{key}"
                 if not _HDF5_NAME.fullmatch(name) or not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                    raise refused(path, f"its weights have a link or a name that no network has, {name[:60]!r}")
+                    raise RefusedModelError(path, f"its weights have a link or an unexpected name, {name[:60]!r}")
                 node = group[key]
                 if isinstance(node, h5py.Group):
                     pending.append((f"{name}/", node))
                 elif isinstance(node, h5py.Dataset) and _is_plain(node):
-                    found += node.nbytes
+                    arrays, size = arrays + 1, size + node.nbytes
                 else:
-                    raise refused(path, f"{name} of its weights is stored in another way than as plain numbers")
-    if not least <= found <= len(content):
-        raise refused(path, f"its weights have {found:,} bytes where its network has {least:,}")
+                    raise RefusedModelError(path, f"{name} in its weights is not stored as plain numbers")
+    if size > len(content):  # one array under several names
+        raise RefusedModelError(path, f"its weights have arrays of {size:,} bytes in a file of {len(content):,}")
+    # Each block has weights. Without this limit a small file could name 8,000 blocks, which take minutes to build.
+    if sum(config["blocks"]) > arrays:
+        raise RefusedModelError(
+            path, f"its network has {sum(config['blocks']):,} blocks, and its weights have {arrays:,} arrays"
+        )
+    return size
 
 
 def _is_plain(dataset: Any) -> bool:
-    """Whether all numbers are in the file itself, once, as they are: what is chunked may be compressed, or not be there."""
+    """Whether the array is float32 and stored uncompressed in the file itself; chunks may be compressed or missing."""
     return (
         dataset.dtype == "<f4"
         and dataset.chunks is None

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet.core.files import replacing
+from tasks.stage.git import git_or_none
 
 RUN_JSON = Path("reports/run.json")
 _PACKAGES = ("tensorflow", "keras", "dvc", "numpy", "pandas", "pillow", "pyarrow", "scikit-learn", "matplotlib")
@@ -35,8 +35,8 @@ def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
         # Linux counts in KiB, and counts the pages of memory-mapped files that were touched.
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         **facts,
-        "revision": _git("rev-parse", "HEAD"),
-        "uncommitted": (_git("status", "--porcelain") or "").splitlines(),
+        "revision": git_or_none(Path(), "rev-parse", "HEAD"),
+        "uncommitted": (git_or_none(Path(), "status", "--porcelain") or "").splitlines(),
         "machine": machine(),
         "versions": {package: found for package in _PACKAGES if (found := _version(package))},
     }
@@ -51,14 +51,6 @@ def _read() -> dict[str, Any]:
         run = None  # nothing depends on it: it is begun anew
     stages = run.get("stages") if isinstance(run, dict) else None
     return stages if isinstance(stages, dict) else {}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.rstrip("\n")
 
 
 def machine() -> dict[str, Any]:

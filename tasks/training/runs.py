@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from resnet.training.checkpoints import Checkpoint, list_checkpoints
@@ -112,63 +114,46 @@ def begun(folder: Path, facts: Facts) -> Iterator[Run]:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a run's folder. The kernel gives the lock back when its holder dies, however it dies.
+    """Locks a run's folder for this process. The kernel releases the lock when the process ends, even by SIGKILL.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process holds the lock, or the folder cannot be written.
     """
-    descriptor = _open(folder)
+    path = folder / _LOCK
+    # It waits a moment, because `who` may hold its shared lock just now.
+    lock = FileLock(path, timeout=0.2, poll_interval=0.02, mode=0o600, fallback_to_soft=False, on_acquired=_write_holder)
     try:
-        if not _try(descriptor):
-            raise UserError(
-                f"{_holder(descriptor)} is training this very run; wait until it has finished, or end it with SIGTERM "
-                "and what it has done is kept."
-            )
-        if not _is_there(descriptor, folder):
-            raise UserError(f"the checkpoints in {folder} have just been removed by another process; start again.")
-        os.ftruncate(descriptor, 0)
-        with suppress(OSError):  # on a full disk a process that is refused is told no name
-            os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try(descriptor: int) -> bool:
-    for attempt in range(5):  # `who` may be looking
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02 * attempt)
-        else:
-            return True
-    return False
-
-
-def _open(folder: Path) -> int:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"{_read_holder(path)} is training this very run; wait until it has finished, or end it with SIGTERM "
+            "and what it has done is kept."
+        ) from error
+    except FileNotFoundError as error:
+        raise UserError(f"the checkpoints in {folder} have just been removed by another process; start again.") from error
     except OSError as error:
         raise UserError(
             f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space, "
             "or give yourself the right to write there."
         ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _holder(descriptor: int) -> str:
-    for _ in range(20):  # it may have the lock and not yet have said so
-        if holder := os.pread(descriptor, 500, 0).decode(errors="replace"):
+def _write_holder(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    with suppress(OSError):  # on a full disk the file stays empty, and `who` names nobody
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
+
+
+def _read_holder(path: Path) -> str:
+    for _ in range(20):  # the holder writes its name just after it has taken the lock
+        if holder := path.read_bytes()[:500].decode(errors="replace"):
             return holder
         time.sleep(0.05)
     return "another process"
-
-
-def _is_there(descriptor: int, folder: Path) -> bool:
-    try:
-        return (folder / _LOCK).stat().st_ino == os.fstat(descriptor).st_ino
-    except FileNotFoundError:
-        return False
 
 
 def remove_run(run: Run) -> None:
@@ -193,12 +178,17 @@ def prune(folder: Path) -> None:
 
 
 def who(run: Run) -> str | None:
-    """The process that is at a run."""
-    descriptor = _open(run.folder)
+    """The process that holds the lock of a run, if any."""
+    path = run.folder / _LOCK
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder(descriptor)
-    finally:
-        os.close(descriptor)
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    # By a shared lock, which filelock does not have: with exclusive ones two processes that ask at the same time would each
+    # take the other for the holder.
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _read_holder(path)
     return None

@@ -1,6 +1,6 @@
-"""Model files that are no model of this project, and some that would do harm to whoever loads them.
+"""Files that are not models of this project; some would do harm if Keras loaded them.
 
-All but a few end in the right SHA-256 of their content, as an attacker would see to.
+Nearly all end in the correct SHA-256 of their content, as an attacker can compute it.
 """
 
 import base64
@@ -24,10 +24,10 @@ Members = dict[str, bytes]
 
 @dataclass(frozen=True)
 class HostileModel:
-    """A file, and a part of the sentence that it is refused with.
+    """A file, and a part of the message that it is refused with.
 
     Attributes:
-        name: of what is wrong.
+        name: what is wrong with it.
         content: of the file.
         refusal: a regular expression.
     """
@@ -38,7 +38,7 @@ class HostileModel:
 
 
 def hostile_models(model: Path, touched: Path) -> list[HostileModel]:
-    """Variants of a saved `ResNet`; those with code in them would make the file `touched`."""
+    """Changed copies of a saved `ResNet`; code in them would create the file `touched`."""
     with zipfile.ZipFile(model) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -52,7 +52,7 @@ def hostile_models(model: Path, touched: Path) -> list[HostileModel]:
 
 
 def reseal(content: bytes) -> bytes:
-    """The archive with its hash made right again."""
+    """The archive with its hash corrected."""
     return content[:-64] + hashlib.sha256(content[:-64]).hexdigest().encode()
 
 
@@ -85,19 +85,22 @@ def _other_classes(members: Members, config: dict[str, Any], touched: Path) -> l
         HostileModel("an optimizer of a foreign module", _with_config(members, compiled), "asks for more than a ResNet"),
         HostileModel("another registered name", _with_config(members, registered), "asks for more than a ResNet"),
         HostileModel("an unknown key", _with_config(members, extra), "asks for more than a ResNet"),
-        HostileModel("a nested configuration", sealed(members | {"config.json": deep}), "damaged|nested without end"),
-        HostileModel("a list for a configuration", _with_config(members, [config]), "config.json is no object"),
+        HostileModel("a nested configuration", sealed(members | {"config.json": deep}), "damaged|nested too deeply"),
+        HostileModel("a list for a configuration", _with_config(members, [config]), "config.json is not an object"),
         HostileModel("no JSON", sealed(members | {"config.json": b"\x80\x04."}), "damaged"),
     ]
 
 
 def _other_arguments(members: Members, config: dict[str, Any]) -> list[HostileModel]:
     changes: dict[str, tuple[dict[str, Any], str]] = {
-        "a giant width": ({"width": 2**16}, "its network has weights of .* bytes"),
-        "a width beyond all measure": ({"width": 10**12}, "width in its config.json"),
+        "a giant width": ({"width": 2**16}, "its weights have [0-9,]+ bytes where its network has [0-9,]{13,}"),
+        "a width of 10**12": ({"width": 10**12}, "width in its config.json"),
         "a width of text": ({"width": "64"}, "width in its config.json"),
-        "a million blocks": ({"blocks": [1000] * 8}, "its network has weights of"),
-        "stages without end": ({"blocks": [1] * 5000}, "blocks in its config.json"),
+        "8,000 blocks": ({"blocks": [1000] * 8}, "its network has 8,000 blocks, and its weights have 27 arrays"),
+        "more blocks than there are weights for": ({"blocks": [9]}, "its weights have [0-9,]+ bytes where its network has"),
+        "too many names": ({"classes": 2}, "damaged or cut short .class_names must have one name for each of 2 classes"),
+        "no variant that there is": ({"variant": ["v1"]}, "variant in its config.json"),
+        "5,000 stages": ({"blocks": [1] * 5000}, "blocks in its config.json"),
         "a giant image": ({"input_shape": [10**9, 10**9, 3]}, "input_shape in its config.json"),
         "a million classes": ({"classes": 10**6}, "classes in its config.json"),
         "a momentum that is no number": ({"momentum": float("nan")}, "momentum in its config.json"),
@@ -181,14 +184,14 @@ def _other_weights(members: Members, touched: Path) -> list[HostileModel]:
     def cyclic(file: h5py.File) -> None:
         file["layers/conv2d/vars/1"] = file["layers"]
 
-    huge = "its weights|stored in another way"
+    huge = "its weights have|not stored as plain numbers"
     pickled = np.frombuffer(pickle.dumps(_Touch(touched)), np.uint8)
     return [
-        HostileModel("an external link", replace(linked(h5py.ExternalLink("/etc/passwd", "/x"))), "a link or a name"),
-        HostileModel("a soft link", replace(linked(h5py.SoftLink("/layers/dense/vars/0"))), "a link or a name"),
-        HostileModel("external storage", replace(external), "stored in another way"),
-        HostileModel("a virtual dataset", replace(virtual), "stored in another way"),
-        HostileModel("a group within itself", change(cyclic), "a link or a name"),
+        HostileModel("an external link", replace(linked(h5py.ExternalLink("/etc/passwd", "/x"))), "link or an unexpected name"),
+        HostileModel("a soft link", replace(linked(h5py.SoftLink("/layers/dense/vars/0"))), "link or an unexpected name"),
+        HostileModel("external storage", replace(external), "not stored as plain numbers"),
+        HostileModel("a virtual dataset", replace(virtual), "not stored as plain numbers"),
+        HostileModel("a group within itself", change(cyclic), "link or an unexpected name"),
         HostileModel("a shape of 4 TB", replace(lambda file, _: file.create_dataset(name, (2**20, 2**20), "<f4")), huge),
         HostileModel(
             "compressed zeros", replace(lambda file, _: file.create_dataset(name, (2**14, 2**14), "<f4", compression=9)), huge
@@ -217,6 +220,6 @@ def _no_archives(content: bytes, touched: Path) -> list[HostileModel]:
         HostileModel("a model of the older format", hdf5.getvalue(), "damaged"),
         HostileModel("without its hash", content[:-64] + b"0" * 64, "does not end in the SHA-256"),
         HostileModel("with more behind it", content + b"x", "does not end in the SHA-256"),
-        HostileModel("with a program before it", reseal(b"#!/bin/sh\n" + content), "something before its first member"),
+        HostileModel("with a program before it", reseal(b"#!/bin/sh\n" + content), "data before its first member"),
         HostileModel("an empty file", b"", "does not end in the SHA-256"),
     ]

@@ -1,4 +1,4 @@
-"""First weights from elsewhere: the same function as there, and sentences for what does not fit."""
+"""Pretrained weights: the network computes what their source computed, and a message names what does not fit."""
 
 import urllib.error
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_published_weights_give_what_keras_gives_for_the_same_picture(tmp_path: 
     ("failure", "reason"),
     [(urllib.error.URLError("no route"), "URL fetch failure on .+ no route"), (None, "Incomplete or corrupted file detected")],
 )
-def test_a_download_that_fails_is_a_sentence(
+def test_a_failed_download_is_a_user_error(
     failure: Exception | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def download(_: str, target: str, __: object) -> None:
@@ -57,21 +57,21 @@ def test_a_download_that_fails_is_a_sentence(
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
     model = small(variant="v1")
     with pytest.raises(
-        UserError, match=rf"^the weights of ImageNet could not be had \({reason}.*\): check the network"
+        UserError, match=rf"^the ImageNet weights could not be downloaded \({reason}.*\): check the network"
     ) as caught:
         initialise(model, IMAGENET)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("variant", "depth"), [("v1.5", 50), ("v1", 18)])
-def test_networks_that_keras_has_no_weights_for_are_named(variant: str, depth: int) -> None:
+def test_a_network_without_published_weights_is_refused(variant: str, depth: int) -> None:
     with pytest.raises(
         UserError, match=rf"build\.variant v1 and build\.depth 50, 101 or 152, but they are {variant} and {depth}"
     ):
         initialise(small(variant=variant, depth=depth), IMAGENET)
 
 
-def test_another_network_gives_all_but_its_head(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_copied_except_the_head(tmp_path: Path) -> None:
     source, model = small(3, class_names=["a", "b", "c"]), small(5, size=48, class_names=list("vwxyz"))
     randomise(source)
     save_model(source, tmp_path / "source.keras")
@@ -104,7 +104,7 @@ def test_the_head_is_kept_for_the_same_classes_in_the_same_order(names: list[str
         ({"width": 8}, r"layer conv1_conv has weights of \(7, 7, 3, 4\), but here it has weights of \(7, 7, 3, 8\)"),
     ],
 )
-def test_another_architecture_is_named_by_layer_and_shapes(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+def test_another_architecture_is_refused_by_layer_and_shapes(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     save_model(small(), tmp_path / "source.keras")
     model = small(**options)
     before = model.get_weights()
@@ -114,14 +114,14 @@ def test_another_architecture_is_named_by_layer_and_shapes(options: dict[str, An
     assert all(np.array_equal(now, then) for now, then in zip(model.get_weights(), before, strict=True))
 
 
-def test_files_that_are_no_model_of_ours_are_named(tmp_path: Path) -> None:
+def test_a_file_that_this_project_did_not_write_is_refused(tmp_path: Path) -> None:
     inputs = keras.Input((2,))
     keras.Model(inputs, keras.layers.Dense(1)(inputs)).save(tmp_path / "dense.keras")
     (tmp_path / "text.keras").write_text("weights")
     for name, sentence in [
-        ("none.keras", "but there is no such file in .*: mend the path"),
-        ("text.keras", "which cannot be read as a model .*: it must be a `.keras` file of this project"),
-        ("dense.keras", "which holds a Functional: it must be a ResNet"),
+        ("none.keras", "but there is no such file in .*: correct the path"),
+        ("text.keras", "which cannot be read as a model .*: it must be a `.keras` file that this project wrote"),
+        ("dense.keras", r"which cannot be read as a model \(it does not end in the SHA-256 of its content\): it must be"),
     ]:
         with pytest.raises(UserError, match=rf"^build.weights is {tmp_path / name}, {sentence}"):
             initialise(small(), str(tmp_path / name))

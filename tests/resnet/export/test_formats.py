@@ -1,10 +1,8 @@
-"""Exports against the model that they were made of."""
+"""Each export format against the model that was exported."""
 
 import dataclasses
 import io
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +14,6 @@ import tensorflow as tf
 from PIL import Image
 
 from resnet.core.errors import UserError
-from resnet.export.agreement import compare
-from resnet.export.classifier import Classifier
 from resnet.export.formats import FORMATS, load_encoded, require_packages
 from resnet.images.decoding import resize_and_crop
 from resnet.network.model import ResNet
@@ -99,54 +95,7 @@ def test_the_names_are_inside(written: Callable[[str], Path]) -> None:
             assert json.loads(archive.read("class_names.json")) == NAMES
 
 
-def test_the_keras_export_loads_with_keras_alone(model: ResNet, written: Callable[[str], Path], tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", IMAGES)
-    program = (
-        "import sys, numpy, keras\n"
-        f"model = keras.saving.load_model({str(written('keras'))!r})\n"
-        "numpy.save('found.npy', model.predict(numpy.load('images.npy'), verbose=0))\n"
-        "assert not [name for name in sys.modules if name.partition('.')[0] in ('resnet', 'tasks')]\n"
-        "try:\n    import resnet.network.model\nexcept ImportError:\n    print('alone')"
-    )
-    # Isolated, and without site-packages' own paths: the project is installed there as an editable package.
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", BLOCKED + program], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == ["alone"]
-    np.testing.assert_allclose(np.load(tmp_path / "found.npy"), probabilities(model, IMAGES), atol=1e-5)
-
-
-BLOCKED = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("resnet", "tasks"):
-            raise ImportError(name)
-sys.meta_path.insert(0, Blocked())
-"""
-
-
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FORMATS, "onnx", dataclasses.replace(FORMATS["onnx"], packages=("no_such_package",)))
     with pytest.raises(UserError, match=r"exporting to onnx needs no_such_package, .* pip install 'train-resnet\[export\]'"):
         require_packages("onnx")
-
-
-def test_a_model_without_names_is_refused() -> None:
-    with pytest.raises(ValueError, match="has names of classes and takes square images"):
-        Classifier(ResNet((32, 32, 3), 2, blocks=(1,), width=4))
-
-
-def test_agreement_counts_labels_and_measures_probabilities() -> None:
-    expected = np.array([[0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.8, 0.2]], np.float32)
-    found = expected + np.array([[0.0, 0.0], [0.25, -0.25], [0.0, 0.0], [0.0, 0.0]], np.float32)
-    agreement = compare(expected, found)
-    assert (agreement.images, agreement.same_label) == (4, 3)
-    assert agreement.largest == pytest.approx(0.25)
-    with pytest.raises(UserError, match="onnx does not agree with the model: same label on 3 of 4 images"):
-        agreement.check("onnx", largest=1.0)
-    with pytest.raises(UserError, match="at most 1e-01"):
-        agreement.check("onnx", largest=0.1, same_label=0.5)
-    agreement.check("onnx", largest=0.3, same_label=0.75)
-    with pytest.raises(UserError):
-        compare(expected, expected * np.nan).check("onnx")

@@ -1,4 +1,4 @@
-"""Resizing and decoding in TensorFlow against Pillow, which decodes for training."""
+"""Resizing in TensorFlow against Pillow, which resizes for training."""
 
 import io
 
@@ -7,9 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
-from resnet.images.decoding import load
 from resnet.images.decoding import resize_and_crop as with_pillow
 from tests.pictures import picture
 
@@ -38,24 +36,3 @@ def test_it_resizes_as_pillow_does(size: tuple[int, int]) -> None:
 def test_images_of_the_right_size_are_left_as_they_are() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resize_and_crop(tf.constant(images), 32), images)
-
-
-def encoded(image: Image.Image, kind: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def test_files_are_decoded_as_for_training() -> None:
-    clear = photograph(90, 70).convert("RGBA")
-    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    files = [
-        encoded(photograph(100, 61), "JPEG", quality=85),
-        encoded(photograph(300, 220), "JPEG"),  # decoded at a quarter
-        encoded(photograph(61, 100), "PNG"),
-        encoded(photograph(50, 40), "BMP"),
-        encoded(clear, "PNG"),
-    ]
-    found = decode_all(tf.constant(files), 48)
-    for image, file in zip(found, files, strict=True):
-        assert_alike(image, load(file, 48))

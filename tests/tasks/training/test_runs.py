@@ -1,7 +1,9 @@
 """The folders of training runs: who may work in them, how long they stay, and what finds them."""
 
+import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from resnet.training.state import Snapshot
 from tasks.train import Train
 from tasks.training.fingerprint import contents, differences, fingerprint
 from tasks.training.resume import checkpoint_seconds, decisive, sources
-from tasks.training.runs import Run, begun, list_runs, prune, who
+from tasks.training.runs import Run, begun, claimed, list_runs, prune, who
 from tests.imports import ROOT
 from tests.project import Project
 from tests.tasks.test_train import VALUES
@@ -59,6 +61,38 @@ def test_a_run_has_one_process_at_a_time_and_the_kernel_ends_its_claim(tmp_path:
     with begun(tmp_path, {"train.epochs": 3}) as again:
         assert again.folder == run.folder
     assert who(run) is None
+
+
+def test_processes_that_ask_who_holds_a_run_do_not_take_each_other_for_the_holder(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=3, at=2)
+    with (run.folder / "lock").open("rb") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)
+        assert who(run) is None
+    assert who(Run(tmp_path / "gone", {})) is None
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_folder_that_cannot_hold_checkpoints_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UserError, match=r"must be a folder to keep checkpoints in, but it cannot be written \("),
+        claimed(tmp_path / "file"),
+    ):
+        raise AssertionError("not reached")
+
+
+def test_a_folder_that_is_removed_while_its_lock_is_taken_is_a_user_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, real = make(tmp_path, epochs=3, at=2), fcntl.flock
+
+    def remove_first(descriptor: int, operation: int) -> None:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with pytest.raises(UserError, match="have just been removed by another process; start again"), claimed(run.folder):
+        raise AssertionError("not reached")
 
 
 def test_what_a_killed_process_left_half_done_goes(tmp_path: Path) -> None:
