@@ -16,7 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from resnet.core.errors import UserError
-from resnet.export.agreement import compare
+from resnet.export.agreement import measure_agreement
 from resnet.export.classifier import Classifier
 from resnet.export.formats import FORMATS, load_encoded, require_packages
 from resnet.images.decoding import resize_and_crop
@@ -140,7 +140,7 @@ def test_a_model_without_names_is_refused() -> None:
 def test_agreement_counts_labels_and_measures_probabilities() -> None:
     expected = np.array([[0.6, 0.4], [0.3, 0.7], [0.1, 0.9], [0.8, 0.2]], np.float32)
     found = expected + np.array([[0.0, 0.0], [0.25, -0.25], [0.0, 0.0], [0.0, 0.0]], np.float32)
-    agreement = compare(expected, found)
+    agreement = measure_agreement(expected, found)
     assert (agreement.images, agreement.same_label) == (4, 3)
     assert agreement.largest == pytest.approx(0.25)
     with pytest.raises(UserError, match="onnx does not agree with the model: same label on 3 of 4 images"):
