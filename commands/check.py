@@ -1,4 +1,4 @@
-"""Check `params.yaml`, the sources that it names, and DVC's own files, before anything runs.
+"""Check `params.yaml`, the paths in it, and DVC's own files.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them.
@@ -46,7 +46,9 @@ def check_source(source: str) -> None:
                 _check_entry(os.path.join(folder, name))  # noqa: PTH118 (of a million files)
     elif not path.exists():
         advice = f"run `train-resnet fetch {source}`." if source.startswith("tfds:") else _advice(source, ("digits",))
-        raise UserError(f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}")
+        raise UserError(
+            f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}"
+        )
 
 
 def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""List the training runs that have checkpoints, and remove those that you name.
+"""List or remove the training runs that have checkpoints.
 
 The last three finished runs, and those that were worked on in the last two weeks, are kept. The stage `train` removes older
 ones.

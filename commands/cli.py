@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from resnet.core.errors import UserError
 from resnet.network.huge_pages import use_huge_pages
+from tasks.stage.graph import DVC_YAML
 
 NAME = "train-resnet"
 # A command is the function `commands.NAME.NAME`. It returns its exit code, or None for 0.
@@ -22,6 +24,7 @@ PANELS = {
     "Model": ("predict", "export"),
     "Upkeep": ("doctor", "checkpoints", "verify", "repair"),
 }
+_ANYWHERE = ("fetch", "predict", "doctor", "repair")  # the others need a project in the current folder
 _HELP = "Commands around the pipeline in the current folder; `predict --model FILE` works in any folder."
 _EPILOG = """These are commands of their own:
 
@@ -72,6 +75,8 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
     @functools.wraps(work)
     def command(*arguments: Any, **options: Any) -> None:
         try:
+            if name not in _ANYWHERE and not DVC_YAML.exists():
+                raise UserError(f"there is no {DVC_YAML} in {Path.cwd()}: run `{NAME} {name}` in a project's folder.")
             code = work(*arguments, **options) or 0
             sys.stdout.flush()
         except UserError as error:
@@ -89,18 +94,18 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
     return command
 
 
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=lambda on: _version(on))
-    ] = False,
-) -> None:
-    """Options of the program itself."""
-
-
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         print(NAME, version(NAME))
         raise typer.Exit
+
+
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def _unwrapped(docstring: str) -> str:

@@ -1,4 +1,4 @@
-"""Compare two revisions by their results on the same test images.
+"""Compare the results of two revisions on the same test images.
 
 A revision is a revision of Git, the name of an experiment, or `workspace`, which is the work tree. If the test images differ,
 the command fails and says how they differ.
@@ -22,7 +22,7 @@ _MOST_LINES = 10  # of classes and of images in the text; the page has all of th
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A revision, an experiment, or workspace.")],
-    second: Annotated[str, typer.Argument(metavar="[SECOND]", help="The same.")] = WORK_TREE,
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")] = WORK_TREE,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page, too.")] = None,
 ) -> None:
     """Prints the comparison of two revisions, and writes it as a page.

@@ -1,7 +1,8 @@
-"""Examine the machine and the project, and say what is wrong and how to repair it.
+"""Say what is wrong with the machine or the project.
 
-It looks at the machine, Python and its packages, TensorFlow and GPUs, parameters, Git, DVC with its cache, the disk, and
-Prefect's server. It changes nothing. The exit code is 1 if something is wrong.
+Each problem is printed with its remedy. The command examines the machine, Python and its packages, TensorFlow and GPUs,
+parameters, Git, DVC with its cache, the disk, and Prefect's server. It changes nothing. The exit code is 1 if something is
+wrong.
 """
 
 from commands.checkup.findings import Finding, findings

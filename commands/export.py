@@ -1,4 +1,4 @@
-"""Write the trained network in other formats: savedmodel, onnx, litert, keras.
+"""Write the network as savedmodel, onnx, litert or keras.
 
 An export contains the preprocessing and the names of the classes. Before it is kept, it is compared with the Keras model in
 float32 on validation images: the same label on 99.9 % of them, and probabilities within 1e-4. The SavedModel also takes encoded
@@ -47,10 +47,17 @@ def export(
             help=f"One of {', '.join(_KNOWN)}; repeat the option, or separate several by commas.",
         ),
     ],
+    *,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")] = Path("exports"),
     images: Annotated[int, typer.Option(min=1, metavar="N", help="How many validation images to check each export on.")] = 256,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .keras file with the project's classes, instead of the project's model.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="A .keras file of the same classes, instead of the project's model.",
+        ),
     ] = None,
 ) -> None:
     """Writes and checks each of the formats.
@@ -117,7 +124,7 @@ def _check_encoded(path: Path, paths: dict[str, Path], expected: "npt.NDArray[np
 
 
 def _encoded(paths: dict[str, Path], count: int) -> Iterator[tuple[int, bytes]]:
-    """Row in the split and bytes of those among the first `count` validation images that TensorFlow should decode as Pillow does."""
+    """Row and bytes of each of the first `count` validation images that TensorFlow should decode as Pillow does."""
     from resnet.core.tables import read_table
     from resnet.images.shards import read_encoded
 

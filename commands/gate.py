@@ -1,4 +1,4 @@
-"""Fail if the network is not good enough, for CI.
+"""Fail if the network is not good enough; for CI.
 
 The conditions are `evaluate.minimum_accuracy` and `evaluate.baseline`. The stage `evaluate` records the result of the first.
 The second is checked only here: a revision such as `main` names another commit tomorrow, and the output of a stage must not
@@ -26,7 +26,9 @@ def _share(value: float | None) -> float | None:
 
 
 def gate(
-    revision: Annotated[str, typer.Argument(metavar="[REVISION]", help="Whose results: a revision or an experiment.")] = WORK_TREE,
+    revision: Annotated[
+        str, typer.Argument(metavar="REVISION", help="Whose results: a revision or an experiment.")
+    ] = WORK_TREE,
     minimum_accuracy: Annotated[
         float | None, typer.Option(metavar="SHARE", callback=_share, help="Instead of evaluate.minimum_accuracy.")
     ] = None,

@@ -1,6 +1,6 @@
-"""Write `reports/data.html`, a page to look at the data, as soon as `preprocess` has run.
+"""Write `reports/data.html`, a page to look at the data.
 
-The stage `render` writes the same page after the training.
+It needs the results of `preprocess`. The stage `render` writes the same page, after the training.
 """
 
 from dataclasses import fields

@@ -29,10 +29,16 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def predict(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Image files, folders with their subfolders, or patterns.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Image files, folders with their subfolders, or patterns.")
+    ],
+    *,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="How many classes to name.")] = 1,
     model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .keras file of this project, instead of the project's model.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, help="A .keras file that this project wrote, instead of its model."
+        ),
     ] = None,
     precision: Annotated[Precision, typer.Option(help="The number format to compute in.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 32,
@@ -79,8 +85,8 @@ def predict(
 def _project_model() -> Path:
     if not DVC_YAML.exists():
         raise UserError(
-            f"there is no {DVC_YAML} in {Path.cwd()}, so no model of a project: name one with --model FILE, or run this in a "
-            "project's folder."
+            f"there is no {DVC_YAML} in {Path.cwd()}, so there is no project's model: name a model with --model FILE, or run "
+            "this in a project's folder."
         )
     return project_paths()["resnet_keras"]
 

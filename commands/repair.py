@@ -1,4 +1,4 @@
-"""Repair DVC's own files after a kill, and set what DVC needs to work safely.
+"""Repair DVC's own files after a kill, and secure its settings.
 
 DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place. After a kill or on a full disk a part of the file is left, and DVC then
 refuses to work. DVC also keeps pickles in `/var/tmp/dvc`, where every user may write; this command moves them to a private
@@ -91,7 +91,9 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
     except OSError:
         return False
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= written + 2  # proc_pid_stat(5): field 22; the first 2 are cut off
+    return (
+        booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= written + 2
+    )  # proc_pid_stat(5): field 22; the first 2 are cut off
 
 
 @contextmanager
@@ -125,7 +127,7 @@ def _repair_lock_file(root: Path) -> Iterator[str]:
         if committed.returncode == 0:
             with replacing(path) as partial:
                 partial.write_bytes(committed.stdout)
-            yield f"{path} was cut short by a killed process; it is restored from the last commit, and the cache has the later results."
+            yield f"{path} was cut short by a killed process; it is restored from the last commit, and the cache has the rest."
         else:
             path.unlink()
             yield f"{path} was cut short by a killed process; it is removed, and DVC's cache still has the results."

@@ -116,7 +116,9 @@ class RevisionResults:
         try:
             stages: dict[str, Any] = YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"]
         except FileNotFoundError as error:
-            raise UserError(f"{self.name} has no results, because it has no dvc.lock; run `dvc repro` and commit it.") from error
+            raise UserError(
+                f"{self.name} has no results, because it has no dvc.lock; run `dvc repro` and commit it."
+            ) from error
         for stage in ("ingest", "evaluate"):
             if stage not in stages:
                 raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")

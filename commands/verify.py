@@ -1,4 +1,4 @@
-"""Compare data, models and DVC's cache with the hashes in `dvc.lock`.
+"""Compare files and DVC's cache with the hashes in `dvc.lock`.
 
 DVC hashes a file again only when its time or size has changed. It does not notice a flipped bit, neither in the work tree nor
 in its cache, and copies it. This command reads every file that `dvc.lock` names, in both places, at 0.7 GB/s: the speed of MD5

@@ -53,7 +53,9 @@ class Answer:
 
 
 def why(
-    stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE...]", help="Names of stages; without one, all stages.")] = None,
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="STAGE", help="Names of stages; without one, all stages.")
+    ] = None,
 ) -> None:
     """Prints a paragraph for each stage.
 
@@ -169,10 +171,7 @@ def _changes(path: Path, recorded: str) -> str:
     unsaved = _differing("HEAD", name) | set(_split(_git("ls-files", "-z", "--others", "--exclude-standard", "--", name)))
     changed = unsaved | (_differing(origin, name) if origin else set())
     marked = [f"{_below(path, file)}{' (not committed)' * (file in unsaved)}" for file in sorted(changed)]
-    if path.is_file():
-        text = " (not committed)" if unsaved else ""
-    else:
-        text = f": {', '.join(marked)}" if marked else ""
+    text = f": {', '.join(marked)}" if marked and path.is_dir() else " (not committed)" * bool(unsaved)
     more = [f"and {len(commits) - _MOST_COMMITS} more commits"] if len(commits) > _MOST_COMMITS else []
     return text + "".join(f"\n    {line}" for line in [*commits[:_MOST_COMMITS], *more])
 

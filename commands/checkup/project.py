@@ -57,7 +57,9 @@ def check_dvc() -> Iterator[Finding]:
         return
     rwlock = Path(".dvc", "tmp", "rwlock")
     if rwlock.exists() and not rwlock.stat().st_size:
-        yield Finding("dvc", f"{rwlock} was left empty by a killed process and blocks DVC", wrong=True, remedy="train-resnet repair")
+        yield Finding(
+            "dvc", f"{rwlock} was left empty by a killed process and blocks DVC", wrong=True, remedy="train-resnet repair"
+        )
         return
     status = _run(sys.executable, "-m", "dvc", "status", "--json")
     try:

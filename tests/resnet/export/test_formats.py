@@ -149,4 +149,4 @@ def test_agreement_counts_labels_and_measures_probabilities() -> None:
         agreement.check("onnx", largest=0.1, same_label=0.5)
     agreement.check("onnx", largest=0.3, same_label=0.75)
     with pytest.raises(UserError):
-        compare(expected, expected * np.nan).check("onnx")
+        measure_agreement(expected, expected * np.nan).check("onnx")
