@@ -127,9 +127,10 @@ def _encoded(paths: dict[str, Path], count: int) -> Iterator[tuple[int, bytes]]:
     """Row and bytes of each of the first `count` validation images that TensorFlow should decode as Pillow does."""
     from resnet.core.tables import read_table
     from resnet.images.shards import read_encoded
+    from tasks.report.data import RawTables
 
     index = read_table(paths["index_csv"], {"path": "str", "split": "str", "row": "int"})
-    manifest = read_table(paths["manifest_csv"], {"path": "str", "format": "str", "flags": "str"}, rows=len(index))
+    manifest = read_table(RawTables(paths["raw"]).manifest_csv, {"path": "str", "format": "str", "flags": "str"}, rows=len(index))
     alike = (manifest["flags"] == "") & manifest["format"].isin(_DECODED_ALIKE)
     wanted = alike & (index["split"] == "validation") & (index["row"] < count)
     every = zip(index["row"], wanted, read_encoded(paths["raw"], manifest["path"]), strict=True)

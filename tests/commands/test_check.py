@@ -13,10 +13,8 @@ from typer.testing import Result
 from commands.check import check_source, check_weights
 from resnet.core.errors import UserError
 from tasks.stage.graph import read_graph
-from tests.imports import ROOT
+from tests.imports import HEAVY, ROOT
 from tests.pictures import two_classes
-
-HEAVY = ["tensorflow", "keras", "pandas", "matplotlib", "sklearn", "scipy", "pyarrow", "jinja2", "dvc", "prefect"]
 
 
 def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
