@@ -130,7 +130,8 @@ def _encoded(paths: dict[str, Path], count: int) -> Iterator[tuple[int, bytes]]:
     from tasks.report.data import RawTables
 
     index = read_table(paths["index_csv"], {"path": "str", "split": "str", "row": "int"})
-    manifest = read_table(RawTables(paths["raw"]).manifest_csv, {"path": "str", "format": "str", "flags": "str"}, rows=len(index))
+    columns = {"path": "str", "format": "str", "flags": "str"}
+    manifest = read_table(RawTables(paths["raw"]).manifest_csv, columns, rows=len(index))
     alike = (manifest["flags"] == "") & manifest["format"].isin(_DECODED_ALIKE)
     wanted = alike & (index["split"] == "validation") & (index["row"] < count)
     every = zip(index["row"], wanted, read_encoded(paths["raw"], manifest["path"]), strict=True)

@@ -156,7 +156,6 @@ def _input(path: Path, state: str, recorded: str) -> str:
     return f"{what} changed{_changes(path, recorded)}"
 
 
-@cache
 def _changes(path: Path, recorded: str) -> str:
     """Which files differ from the recorded content, and the commits since it, as far as Git knows.
 
@@ -181,16 +180,17 @@ def _commits_since(path: Path, recorded: str) -> tuple[list[str], str | None]:
 
     Without such a commit the content was never committed, or long ago: only the latest commit is given then.
     """
-    log = _git("log", f"--max-count={_MOST_SEARCHED}", "--format=%h %cs %s", "--", path.as_posix()) or ""
+    log = _git("log", f"--max-count={_MOST_SEARCHED}", "--format=%H %h %cs %s", "--", path.as_posix()) or ""
     commits: list[str] = []
     for line in log.splitlines():
-        commit = line.split()[0]
+        commit, _, shown = line.partition(" ")
         if _hash_at(commit, path) == recorded:
             return commits, commit
-        commits.append(line)
+        commits.append(shown)
     return commits[:1], None
 
 
+@cache  # several stages depend on one folder
 def _hash_at(commit: str, path: Path) -> str:
     """The hash that DVC would record for a file or folder of a commit."""
     if not path.is_dir():

@@ -102,6 +102,5 @@ def test_mistakes_are_sentences(folder: Path, arguments: list[str], sentence: st
 
 def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Callable[..., Result]) -> None:
     (folder / "models" / "resnet.keras").unlink()
-    assert train_resnet("predict", "photos/1.png").stderr.startswith(
-        "predict: models/resnet.keras is missing; an earlier stage"
-    )
+    refused = train_resnet("predict", "photos/1.png").stderr
+    assert refused.startswith("predict: models/resnet.keras is missing; an earlier stage")
