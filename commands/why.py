@@ -204,7 +204,7 @@ def _folder_hash(packed: bytes, path: Path) -> str:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    tree = Tree()
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         for member in archive:
             file = archive.extractfile(member)

@@ -104,14 +104,18 @@ def test_outside_of_a_project_it_says_so(
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", expected)
 
 
-@pytest.mark.parametrize("arguments", [["predict", "x.png"], ["fetch", "dtd"]], ids=lambda arguments: arguments[0])
-def test_a_mistake_elsewhere_is_one_line_too(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["predict", "x.png"], "name a model with --model FILE"), (["fetch", "dtd"], "dtd need not be fetched")],
+)
+def test_predict_and_fetch_need_no_project(
+    arguments: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = train_resnet(*arguments)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(f"{arguments[0]}: ")
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize(
