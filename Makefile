@@ -1,32 +1,35 @@
-# Thin on purpose: each target is a command that can be typed after `. .venv/bin/activate`.
+# Each target is a command that you can also type after `. .venv/bin/activate`.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro verify bench test soak lint types check lock clean
 
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv from requirements.lock
 
-.venv/ready: requirements.lock
+.venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d: name another one, as in: make PYTHON=python3.12 repro" % v)'
 	@echo "Making .venv from requirements.lock; this takes a minute or two."
 	@$(PYTHON) -m venv --clear .venv
 	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
-	@# For its entry point alone, which Prefect's commands look up; the code is used where it is.
-	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
-	@.venv/bin/python -m commands.repository
 	@touch $@
 
-repro: setup ## Run the pipeline: data to report, what is up to date left as it is
-	@python -m commands.check
-	@python -m commands.verify --cache --at-most 4
+# An editable install: it makes the program train-resnet, which runs the code of this folder, and Prefect finds its plugin by it.
+.venv/ready: .venv/packages pyproject.toml
+	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
+	@.venv/bin/train-resnet repair
+	@touch $@
+
+repro: setup ## Run the stages that are not up to date, from the data to the report
+	@train-resnet check
+	@train-resnet verify --cache --at-most 4
 	dvc repro
 
-bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment of its own
+bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" "openvino>=2026.4" && touch .venv-bench/ready)
@@ -35,12 +38,12 @@ bench: setup ## Measure against Keras, PyTorch and OpenVINO, in an environment o
 test: setup ## Run all tests
 	pytest
 
-soak: setup ## Run what takes too long for every day: 100,000 mutated images, and the trials of docs/survival.md
+soak: setup ## Run the long tests: 100,000 mutated images, and the trials of docs/survival.md
 	python -m tests.soak.mutated_images
 	python -m tests.soak
 
-verify: setup ## Compare data, models and DVC's cache with what dvc.lock has of them
-	python -m commands.verify
+verify: setup ## Compare data, models and DVC's cache with the hashes in dvc.lock
+	train-resnet verify
 
 lint: setup ## Check style
 	ruff check .
@@ -49,9 +52,9 @@ lint: setup ## Check style
 types: setup ## Check types
 	mypy
 
-check: lint types test ## All of the three, as CI does
+check: lint types test ## Check style and types and run all tests, as CI does
 
-lock: setup ## Renew requirements.lock from pyproject.toml
+lock: setup ## Update requirements.lock from pyproject.toml
 	pip install --quiet uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev --upgrade --output-file requirements.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""How fast `commands.predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
+"""How fast `train-resnet predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
 
     python -m benchmarks.prediction [--images 2000] [--rounds 5] [--json FILE]
 
@@ -75,7 +75,7 @@ def _predict(folder: Path) -> Callable[[], int]:
 
 
 def _command(folder: Path) -> int:
-    command = [sys.executable, "-m", "commands.predict", "--model", str(folder / "model.keras"), str(folder / "photographs")]
+    command = [sys.executable, "-m", "commands", "predict", "--model", str(folder / "model.keras"), str(folder / "photographs")]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("\n")
 
 

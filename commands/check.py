@@ -1,43 +1,43 @@
-"""Checks before anything runs: `params.yaml`, the sources of images and of first weights, DVC's own files.
+"""Check `params.yaml`, the paths in it, and DVC's own files.
 
-DVC reads the sources first, to see whether they changed. What it cannot read it reports in its own words, or waits for without
-end, so that is looked for here.
+DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
+them, it prints a message of its own or blocks forever. This command finds such files and names them.
 """
 
 import os
 import stat
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.repository import mend
+from commands.repair import repair_dvc_files
 from resnet.core.errors import UserError
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
 from tasks.stage.params import PARAMS_YAML, load_params
 
+_BUILTIN = Path("builtin")
 
-def main() -> int:
-    """Checks the project in the current folder; returns the exit code."""
-    try:
-        for sentence in mend():
-            print(sentence)
-        graph = read_graph(DVC_YAML)
-        params = load_params(PARAMS_YAML, graph)
-        check_source(params.sections["ingest"].model_dump()["source"])
-        check_weights(params.sections["build"].model_dump()["weights"], graph)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+
+def check() -> None:
+    """Checks the project in the current folder.
+
+    Raises:
+        UserError: what the user has to correct.
+    """
+    for sentence in repair_dvc_files():
+        print(sentence)
+    graph = read_graph(DVC_YAML)
+    params = load_params(PARAMS_YAML, graph)
+    check_source(params.sections["ingest"].model_dump()["source"])
+    check_weights(params.sections["build"].model_dump()["weights"], graph)
 
 
 def check_source(source: str) -> None:
-    """Whether DVC can watch the path that `ingest.source` names.
+    """Checks that DVC can watch the path that `ingest.source` names.
 
     Raises:
-        UserError: it is not there, or it is a folder with something in it that DVC cannot read.
+        UserError: the path does not exist, or it is a folder that contains something that DVC cannot read.
     """
     path = Path(source)
     if path.is_dir():
@@ -45,25 +45,31 @@ def check_source(source: str) -> None:
             for name in (*folders, *files):
                 _check_entry(os.path.join(folder, name))  # noqa: PTH118 (of a million files)
     elif not path.exists():
-        advice = f"run `train-resnet fetch {source}`" if source.startswith("tfds:") else "mend the path"
+        advice = f"run `train-resnet fetch {source}`." if source.startswith("tfds:") else _advice(source, ("digits",))
         raise UserError(
-            f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}."
+            f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}"
         )
 
 
 def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
-    """Whether DVC can watch the path that `build.weights` names.
+    """Checks that DVC can watch the path that `build.weights` names.
 
     Raises:
-        UserError: it is not there, or a stage makes it, which would have to run before and after `build`.
+        UserError: the path does not exist, or it is an output of a stage, which would have to run before and after `build`.
     """
     outputs = {path.absolute() for entry in graph.values() for path in stage_paths({**entry, "deps": []})}
     if Path(weights).absolute() in outputs:
         raise UserError(
-            f"{PARAMS_YAML}: build.weights is {weights}, which this pipeline makes itself: copy it elsewhere and name that."
+            f"{PARAMS_YAML}: build.weights is {weights}, which this pipeline writes itself: copy it to another path and name "
+            "that path."
         )
     if not Path(weights).exists():
-        raise UserError(f"{PARAMS_YAML}: build.weights is {weights}, but there is no such file in {Path.cwd()}: mend the path.")
+        advice = _advice(weights, ("random", "imagenet"))
+        raise UserError(f"{PARAMS_YAML}: build.weights is {weights}, but there is no such file in {Path.cwd()}: {advice}")
+
+
+def _advice(value: str, builtin: tuple[str, ...]) -> str:
+    return f"did you mean {_BUILTIN / value}?" if value in builtin else "correct the path."
 
 
 def _check_entry(path: str) -> None:
@@ -81,10 +87,6 @@ def _check_entry(path: str) -> None:
 
 def _unreadable(path: str, why: str) -> UserError:
     return UserError(
-        f"{path} cannot be read by DVC, which watches the source ({why}): take it out, or pack the folder into a .tar, in "
-        "which such a file is listed and left out."
+        f"{path} cannot be read by DVC, which watches the source ({why}): remove it, or pack the folder into a .tar, where "
+        "`ingest` lists such a file and skips it."
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,45 +1,49 @@
-"""Lists the training runs that were begun, with their checkpoints, and removes what is not wanted any longer.
+"""List or remove the training runs that have checkpoints.
 
-Kept by themselves are the last three runs that finished and those that were worked on in the last two weeks.
+The last three finished runs, and those that were worked on in the last two weeks, are kept. The stage `train` removes older
+ones.
 """
 
-import argparse
 import importlib
-import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from resnet.core.errors import UserError
-from tasks.stage.command import bind
-from tasks.stage.graph import DVC_YAML, read_graph
-from tasks.stage.params import PARAMS_YAML, load_params
-from tasks.training.fingerprint import Facts, differences, fingerprint
-from tasks.training.resume import decisive, sources
-from tasks.training.runs import Run, home, list_runs, remove_run, who
 
-_SHOWN = 4
-_OF_TENSORFLOW = ("precision", "machine.devices")  # it would take seconds to find out; they are taken as they were
+if TYPE_CHECKING:
+    from tasks.training.fingerprint import Facts
+    from tasks.training.runs import Run
+
+_MOST_DIFFERENCES = 4  # are named
+_FROM_TENSORFLOW = ("precision", "machine.devices")  # they take seconds to find out, so they are assumed to be unchanged
 
 
-def main() -> int:
-    """The command; exit code 1 after a mistake."""
-    parser = argparse.ArgumentParser(prog="train-resnet checkpoints", description=__doc__)
-    parser.add_argument("--remove", metavar="ID", nargs="+", help="remove these runs; the beginning of an ID will do")
-    parser.add_argument("--all", action="store_true", help="remove all that no process is at")
-    arguments = parser.parse_args()
-    try:
-        if arguments.remove or arguments.all:
-            _remove(arguments.remove, everything=arguments.all)
-        else:
-            _list()
-    except UserError as error:
-        print(f"checkpoints: {error}", file=sys.stderr)
-        return 1
-    return 0
+def checkpoints(
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Remove this run; the beginning of its ID is enough. Repeat the option for more runs."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all runs that no process works on.")] = False,
+) -> None:
+    """Lists the runs, or removes some of them.
+
+    Raises:
+        UserError: an ID does not name one run, or a process works on that run.
+    """
+    if remove or everything:
+        _remove(remove or (), everything=everything)
+    else:
+        _list()
 
 
 def _list() -> None:
+    from tasks.training.fingerprint import fingerprint
+    from tasks.training.resume import sources
+    from tasks.training.runs import Run, home, list_runs
+
     runs = list_runs(home())
     if not runs:
         print(f"there are no checkpoints in {home()}")
@@ -53,8 +57,13 @@ def _list() -> None:
         print(f"{run.folder.name}  {when}  {_place(run)}, {run.size / 1e6:.1f} MB; {_relation(run, current, ours)}")
 
 
-def _now() -> tuple[Facts, Any]:
-    """What decides the weights of the run that the next `python -m tasks.train` would do, and its parameters."""
+def _now() -> "tuple[Facts, Any]":
+    """The facts that decide the weights of the next training run, and its parameters."""
+    from tasks.stage.command import bind
+    from tasks.stage.graph import DVC_YAML, read_graph
+    from tasks.stage.params import PARAMS_YAML, load_params
+    from tasks.training.resume import decisive
+
     train = importlib.import_module("tasks.train")
     graph = read_graph(DVC_YAML)
     params = load_params(PARAMS_YAML, graph)
@@ -63,11 +72,11 @@ def _now() -> tuple[Facts, Any]:
     return decisive(params.sections["train"], params.seed, inputs, given["code"]), params.sections["train"]
 
 
-def _with_machine(now: Facts, then: Facts) -> Facts:
-    return now | {name: then[name] for name in _OF_TENSORFLOW if name in then}
+def _with_machine(now: "Facts", then: "Facts") -> "Facts":
+    return now | {name: then[name] for name in _FROM_TENSORFLOW if name in then}
 
 
-def _place(run: Run) -> str:
+def _place(run: "Run") -> str:
     newest = run.newest
     if newest is None:
         return "no checkpoint yet"
@@ -76,29 +85,34 @@ def _place(run: Run) -> str:
     return f"epoch {newest.epoch} of {run.facts.get('train.epochs', '?')}, step {newest.step}"
 
 
-def _relation(run: Run, now: Facts, ours: Sequence[str]) -> str:
-    """Who is at a run, and whether the next one would go on from it."""
+def _relation(run: "Run", now: "Facts", ours: Sequence[str]) -> str:
+    """Which process works on a run, and whether the next training would resume from it."""
+    from tasks.training.fingerprint import differences
+    from tasks.training.runs import who
+
     holder = who(run)
     if holder:
-        return f"{holder} is at it"
+        return f"{holder} works on it"
     differing = differences(now, run.facts)
     if not differing:
-        return "the next run goes on from it"
+        return "the next run resumes from it"
     if run.folder.name in ours:
-        return "the next run takes over from it, unless it has a checkpoint of its own"
-    more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
-    return f"differs in {', '.join(_difference(name, run.facts, now) for name in differing[:_SHOWN])}{more}"
+        return "the next run continues from it, unless it has a checkpoint of its own"
+    more = f" and {len(differing) - _MOST_DIFFERENCES} more" if len(differing) > _MOST_DIFFERENCES else ""
+    return f"differs in {', '.join(_difference(name, run.facts, now) for name in differing[:_MOST_DIFFERENCES])}{more}"
 
 
-def _difference(name: str, then: Facts, now: Facts) -> str:
+def _difference(name: str, then: "Facts", now: "Facts") -> str:
     if name.startswith(("code.", "data.")):
         return name.partition(".")[2]
     return f"{name} ({then.get(name)} then, {now.get(name)} now)"
 
 
-def _remove(wanted: Sequence[str] | None, *, everything: bool) -> None:
+def _remove(wanted: Sequence[str], *, everything: bool) -> None:
+    from tasks.training.runs import home, list_runs, remove_run, who
+
     runs = list_runs(home())
-    for name in wanted or ():
+    for name in wanted:
         found = [run for run in runs if run.folder.name.startswith(name)]
         if len(found) != 1:
             raise UserError(
@@ -110,11 +124,7 @@ def _remove(wanted: Sequence[str] | None, *, everything: bool) -> None:
     for run in runs if everything else ():
         holder = who(run)
         if holder:
-            print(f"left {run.folder.name}: {holder} is at it")
+            print(f"left {run.folder.name}: {holder} works on it")
         else:
             remove_run(run)
             print(f"removed {run.folder.name}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,15 @@
-"""Compares two runs on the same test images: `train-resnet compare REVISION [REVISION]`.
+"""Compare the results of two revisions on the same test images.
 
-A revision is one of Git's, the name of an experiment, or `workspace`, the work tree, which is the second where none is named.
-Refuses where the test images differ, and says in what.
+A revision is a revision of Git, the name of an experiment, or `workspace`, which is the work tree. If the test images differ,
+the command fails and says how they differ.
 """
 
-import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from commands.results import WORK_TREE, Prediction, Run
+import typer
+
+from commands.results import WORK_TREE, Prediction, RevisionResults
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 
@@ -17,14 +17,34 @@ if TYPE_CHECKING:
     from resnet.comparison.page import Comparison
     from resnet.comparison.paired import ClassChange
 
-_MOST_LINES = 10  # of classes and of images, in the text; the page has more
+_MOST_LINES = 10  # of classes and of images in the text; the page has all of them
 
 
-def compare(first: Run, second: Run) -> "Comparison":
-    """What sets two runs apart.
+def compare(
+    first: Annotated[str, typer.Argument(metavar="FIRST", help="A revision, an experiment, or workspace.")],
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")] = WORK_TREE,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page, too.")] = None,
+) -> None:
+    """Prints the comparison of two revisions, and writes it as a page.
 
     Raises:
-        UserError: their test images differ, or a part of their results is not at hand.
+        UserError: see `compare_results`.
+    """
+    found = compare_results(RevisionResults(first), RevisionResults(second))
+    print(as_text(found))
+    if html:
+        from resnet.comparison.page import render_comparison
+
+        with replacing(html) as partial:
+            partial.write_text(render_comparison(found), encoding="utf-8")
+        print(f"\ncompare: {html} shows all of it")
+
+
+def compare_results(first: RevisionResults, second: RevisionResults) -> "Comparison":
+    """The differences between the results of two revisions: figures, parameters, code, classes and images.
+
+    Raises:
+        UserError: their test images differ, or a part of their results is not available.
     """
     import numpy as np
 
@@ -59,20 +79,20 @@ def compare(first: Run, second: Run) -> "Comparison":
     )
 
 
-def require_same_images(first: Run, second: Run) -> None:
-    """Raises `UserError` unless two runs were measured on the same images with the same labels."""
+def require_same_images(first: RevisionResults, second: RevisionResults) -> None:
+    """Raises `UserError` unless both revisions were measured on the same images with the same labels."""
     ours, theirs = first.predictions, second.predictions
     differences = []
     for run, mine, other in ((first, ours, theirs), (second, theirs, ours)):
         alone = sorted(mine.keys() - other.keys())
         if alone:
-            differences.append(f"{len(alone)} of {len(mine)} are in {run.name} alone, such as {alone[0]}")
+            differences.append(f"{len(alone)} of {len(mine)} are only in {run.name}, such as {alone[0]}")
     common = sorted(ours.keys() & theirs.keys())
     relabelled = [path for path in common if ours[path].label != theirs[path].label]
     if relabelled:
         path = relabelled[0]
         differences.append(f"{len(relabelled)} have two labels, such as {path}: {ours[path].label} and {theirs[path].label}")
-    if first.data != second.data:  # the same path may be of another picture
+    if first.data != second.data:  # a path may name another picture than before
         hashes = first.pixel_hashes(), second.pixel_hashes()
         replaced = [path for path in common if hashes[0][path] != hashes[1][path]]
         if replaced:
@@ -80,11 +100,11 @@ def require_same_images(first: Run, second: Run) -> None:
     if differences:
         raise UserError(
             f"the test images of {first.name} and {second.name} differ: {'; '.join(differences)}{_causes(first, second)}. Only "
-            "networks that saw the same images can be compared: run one of the two again with the data of the other."
+            "results on the same images can be compared: run one of the two again with the data of the other."
         )
 
 
-def _causes(first: Run, second: Run) -> str:
+def _causes(first: RevisionResults, second: RevisionResults) -> str:
     deciding = ("ingest.", "preprocess.")
     before, after = first.parameters, second.parameters
     changed = [
@@ -100,7 +120,7 @@ def _right(prediction: Prediction) -> bool:
 
 
 def as_text(found: "Comparison") -> str:
-    """The comparison for a terminal."""
+    """The comparison as text for a terminal."""
     paired = found.paired
     width = max(len(found.first), len(found.second))
     lines = [
@@ -141,29 +161,3 @@ def _section(title: str, lines: list[str]) -> list[str]:
 def _class_line(change: "ClassChange") -> str:
     recall = f"{100 * change.first / change.images:.1f} % -> {100 * change.second / change.images:.1f} %"
     return f"  {change.label}: recall {recall} ({change.gained} gained, {change.lost} lost, of {change.images})"
-
-
-def main() -> int:
-    """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="train-resnet compare", description=__doc__)
-    parser.add_argument("first", help="a revision, an experiment, or workspace")
-    parser.add_argument("second", nargs="?", default=WORK_TREE, help="the same; workspace where none is named")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the comparison as a page, too")
-    arguments = parser.parse_args()
-    try:
-        found = compare(Run(arguments.first), Run(arguments.second))
-        print(as_text(found))
-        if arguments.html:
-            from resnet.comparison.page import render_comparison
-
-            with replacing(arguments.html) as partial:
-                partial.write_text(render_comparison(found), encoding="utf-8")
-            print(f"\ncompare: {arguments.html} shows all of it")
-    except UserError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
-"""A run's results, from the work tree or from any revision of Git, with what DVC's cache or remote has of it.
+"""The results of the work tree or of a revision of Git, read from DVC's cache or a remote.
 
-Decides what a run is known by: `dvc.lock` says which parameters, code, data and outputs belong together. It counts, and not
-`params.yaml`, which may have been edited since.
+`dvc.lock` says which parameters, code, data and outputs belong together. `params.yaml` does not: it may have been edited since
+the run.
 """
 
 import csv
@@ -25,12 +25,12 @@ WORK_TREE = "workspace"  # as DVC calls it
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network made of a test image.
+    """The prediction for a test image.
 
     Attributes:
         label: the true class.
-        predicted: the class that it took the image for.
-        probability: that it gave this class, in [0, 1].
+        predicted: the most probable class.
+        probability: of the predicted class, in [0, 1].
     """
 
     label: str
@@ -38,18 +38,18 @@ class Prediction:
     probability: float
 
 
-class Run:
-    """What one run came to.
+class RevisionResults:
+    """The results of one revision.
 
     Args:
         revision: a revision of Git, the name of an experiment, or `WORK_TREE`.
 
     Attributes:
-        name: the revision as it was asked for.
-        commit: its hash, or None for the work tree.
+        name: the revision as the user named it.
+        commit: the hash of its commit, or None for the work tree.
 
     Raises:
-        UserError: there is no such revision, or it has no results.
+        UserError: the revision does not exist or has no results.
     """
 
     def __init__(self, revision: str) -> None:
@@ -60,27 +60,27 @@ class Run:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The headline figures by name."""
+        """The figures of `metrics.json` by name."""
         figures: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
         return figures
 
     @cached_property
     def predictions(self) -> dict[str, Prediction]:
-        """Of each test image, by its path.
+        """The prediction for each test image, by the path of the image.
 
         Raises:
-            UserError: DVC has them no more, or the work tree's are not those of `dvc.lock`.
+            UserError: DVC no longer has them, or those in the work tree are not those of `dvc.lock`.
         """
         path = self._output("evaluate", "predictions.csv")
         text = self._read(path)
         if self.commit is None and md5_of(text.encode()) != self._md5_of(path):
-            raise UserError(f"{path} is not the one that dvc.lock knows, so it may be of another run; run `dvc repro`.")
+            raise UserError(f"{path} is not the file that dvc.lock records, so it may belong to another run; run `dvc repro`.")
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What decided the results, by dotted names."""
+        """The parameters that decided the results, by dotted names."""
         found: dict[str, Any] = {}
         for stage in self._deciding():
             for section in stage.get("params", {}).values():
@@ -95,14 +95,14 @@ class Run:
 
     @property
     def data(self) -> str:
-        """The MD5 of the images as they were brought in."""
+        """The MD5 of the images as `ingest` wrote them."""
         return self._md5_of(self._images())
 
     def pixel_hashes(self) -> dict[str, str]:
         """The hash of the pixels of each image of the source, by its path.
 
         Raises:
-            UserError: DVC has their list no more.
+            UserError: DVC no longer has the list of the images.
         """
         text = self._read(f"{self._images()}/manifest.csv")
         return {row["path"]: row["pixel_hash"] for row in csv.DictReader(io.StringIO(text, newline=""))}
@@ -116,14 +116,16 @@ class Run:
         try:
             stages: dict[str, Any] = YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"]
         except FileNotFoundError as error:
-            raise UserError(f"{self.name} has no results, for it has no dvc.lock; run `dvc repro` and commit it.") from error
+            raise UserError(
+                f"{self.name} has no results, because it has no dvc.lock; run `dvc repro` and commit it."
+            ) from error
         for stage in ("ingest", "evaluate"):
             if stage not in stages:
                 raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")
         return stages
 
     def _deciding(self) -> list[dict[str, Any]]:
-        """The stages but for those that come after the figures and draw them."""
+        """The stages without those that read the results, which draw them."""
         results = {out["path"] for out in self._stages["evaluate"]["outs"]}
         return [stage for stage in self._stages.values() if not results & {dep["path"] for dep in stage.get("deps", [])}]
 
@@ -134,7 +136,7 @@ class Run:
         for out in self._stages[stage]["outs"]:
             if PurePosixPath(out["path"]).name == name:
                 return str(out["path"])
-        raise UserError(f"{self.name} has no {name}: it is of a time before there was one; compare it with a later revision.")
+        raise UserError(f"{self.name} has no {name}: it is older than this file; compare a later revision.")
 
     def _md5_of(self, path: str) -> str:
         outs = {out["path"]: out["md5"] for stage in self._stages.values() for out in stage["outs"]}
@@ -145,9 +147,9 @@ class Run:
             with self._files.open(path, "rb") as file:
                 return str(file.read().decode("utf-8"))
         except FileNotFoundError as error:
-            cure = "run `dvc repro`" if self.commit is None else f"`git checkout {self.name}` and `dvc repro` make it anew"
+            cure = "run `dvc repro`" if self.commit is None else f"`git checkout {self.name}` and `dvc repro` make it again"
             raise UserError(
-                f"{path} of {self.name} is neither in DVC's cache nor in a remote that can be reached; `dvc pull` may bring "
+                f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote; `dvc pull` may fetch "
                 f"it, or {cure}."
             ) from error
 

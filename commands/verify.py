@@ -1,57 +1,84 @@
-"""Compares files with the hashes that `dvc.lock` has of them, and DVC's cache with its own names: `train-resnet verify`.
+"""Compare files and DVC's cache with the hashes in `dvc.lock`.
 
-DVC hashes a file anew only when its time or size has changed, so that it takes a flipped bit for what it was, in the work tree
-and in its cache, and hands it on. This reads everything that `dvc.lock` names, twice over: at 0.7 GB/s, which is MD5 on one
-core. `make repro` looks at the cache alone, where nothing ever changes for a reason, and keeps within 4 GB.
+DVC hashes a file again only when its time or size has changed. It does not notice a flipped bit, neither in the work tree nor
+in its cache, and copies it. This command reads every file that `dvc.lock` names, in both places, at 0.7 GB/s: the speed of MD5
+on one core. `make repro` verifies only the cache, whose files never change for a good reason, and only up to 4 GB.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from commands.repository import DVC_LOCK
+from commands.repair import DVC_LOCK
 from resnet.core.checksums import md5
 from resnet.core.errors import UserError
 
 _GIGABYTE = 10**9
 
 
+def verify(
+    cache: Annotated[bool, typer.Option("--cache", help="Verify only DVC's cache.")] = False,
+    at_most: Annotated[
+        float | None, typer.Option(metavar="GB", help="Verify nothing if there is more than that to read.")
+    ] = None,
+) -> int:
+    """Verifies the project in the current folder and prints a sentence for each damaged file.
+
+    Returns:
+        1 if a file is damaged, otherwise 0.
+
+    Raises:
+        UserError: `dvc.lock` is missing or damaged, or DVC does not say where its cache is.
+    """
+    if cache and not DVC_LOCK.exists():
+        return 0
+    files = [file for file in recorded_files(Path(), _cache_folder()) if file.cached or not cache]
+    size = sum(file.path.stat().st_size for file in files) / _GIGABYTE
+    if at_most is not None and size > at_most:
+        print(f"{size:.1f} GB were not verified; `train-resnet verify` reads them all.")
+        return 0
+    damaged = find_damaged(files)
+    for sentence in damaged:
+        print(sentence, file=sys.stderr)
+    return 1 if damaged else 0
+
+
 @dataclass(frozen=True)
 class Recorded:
-    """A file, and what is known of it.
+    """A file and its recorded hash.
 
     Attributes:
         path: of the file, in the work tree or in the cache.
         md5: 32 hexadecimal digits.
-        mend: what to do when it is another.
-        cached: whether it is in the cache.
+        remedy: what to do if the file has another hash.
+        cached: whether the file is in the cache.
     """
 
     path: Path
     md5: str
-    mend: str
+    remedy: str
     cached: bool
 
 
 def find_damaged(files: list[Recorded]) -> list[str]:
-    """A sentence for each file that is there and is not what was recorded."""
+    """A sentence for each file whose hash is not the recorded one."""
     return [
-        f"{file.path} is not what was recorded (MD5: {found} instead of {file.md5}): {file.mend}"
+        f"{file.path} is not what was recorded (MD5: {found} instead of {file.md5}): {file.remedy}"
         for file in files
         if (found := _md5(file.path)) != file.md5
     ]
 
 
 def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
-    """What `dvc.lock` names: in the work tree, and in the cache; files that are not there are left out, as DVC brings them.
+    """The files that `dvc.lock` names, in the work tree and in the cache. Missing files are left out: DVC restores them.
 
     Args:
         root: of the project.
@@ -69,11 +96,11 @@ def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
             pairs = [(path, md5), *((path / entry["relpath"], entry["md5"]) for entry in listed)]
         for file, each in pairs:
             if file.is_file():
-                advice = f"if nobody meant to, `rm -rf {out['path']}`, and `dvc repro` brings it back."
+                advice = f"if that is not intended, run `rm -rf {out['path']}`, and `dvc repro` restores it."
                 yield Recorded(file, each, advice, cached=False)
             kept = _object(cache, each)
             if kept.is_file() and each not in seen:
-                advice = f"`rm -f '{kept}'`, then `dvc pull`, or `dvc repro` makes it anew."
+                advice = f"run `rm -f '{kept}'`, then `dvc pull`, or `dvc repro`, which makes it again."
                 yield Recorded(kept, each.removesuffix(".dir"), advice, cached=True)
             seen.add(each)
 
@@ -83,13 +110,13 @@ def _outputs(path: Path) -> list[dict[str, Any]]:
         stages = YAML(typ="safe", pure=True).load(path)["stages"]
         return [out for stage in stages.values() for out in stage.get("outs", []) if "md5" in out]
     except FileNotFoundError as error:
-        raise UserError(f"there is no {path}; `dvc repro` makes it.") from error
+        raise UserError(f"there is no {path}; `dvc repro` writes it.") from error
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{path} is cut short; `train-resnet repository` mends it.") from error
+        raise UserError(f"{path} is cut short; `train-resnet repair` repairs it.") from error
 
 
 def _listed(path: Path) -> list[dict[str, str]]:
-    """The files of a folder, as DVC keeps the list; a damaged list is a matter of its own, and says nothing."""
+    """The files of a folder in DVC's list of them; none if the list is damaged, which is reported for the list itself."""
     try:
         entries = json.loads(path.read_bytes())
         return [entry for entry in entries if {"md5", "relpath"} <= entry.keys()]
@@ -104,7 +131,7 @@ def _object(cache: Path, md5: str) -> Path:
 def _md5(path: Path) -> str:
     try:
         return md5(path)
-    except OSError as error:  # a disk may notice, after all
+    except OSError as error:  # some disks report the damage themselves
         return error.strerror or "unreadable"
 
 
@@ -113,30 +140,3 @@ def _cache_folder() -> Path:
     if result.returncode:
         raise UserError(f"`dvc cache dir` failed: {(result.stderr.strip().splitlines() or ['it printed nothing'])[-1]}")
     return Path(result.stdout.strip())
-
-
-def main() -> int:
-    """Verifies the project in the current folder; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="train-resnet verify", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cache", action="store_true", help="look at DVC's cache alone")
-    parser.add_argument("--at-most", type=float, metavar="GB", help="leave all of it out if there is more than that to read")
-    given = parser.parse_args()
-    if given.cache and not DVC_LOCK.exists():
-        return 0
-    try:
-        files = [file for file in recorded_files(Path(), _cache_folder()) if file.cached or not given.cache]
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    size = sum(file.path.stat().st_size for file in files) / _GIGABYTE
-    if given.at_most is not None and size > given.at_most:
-        print(f"{size:.1f} GB were not verified; `make verify` reads them all.")
-        return 0
-    damaged = find_damaged(files)
-    for sentence in damaged:
-        print(sentence, file=sys.stderr)
-    return 1 if damaged else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,22 +1,26 @@
-"""Says why a stage would run or not: `train-resnet why train`; without a name, of every stage.
+"""Say why a stage would run, or that it is up to date.
 
-Which file, parameter or module changed since the stage ran, in which commits; whether DVC's cache has the result; what the
-last run cost; and which stages would run before it. Nothing is run or changed.
+It names the files, parameters and code that changed since the stage ran, and the commits that changed them. It also says
+whether DVC's cache has the result, what the last run cost, and which stages would run before this one. Nothing is run or
+changed.
 """
 
-import argparse
 import difflib
+import io
 import json
 import logging
-import sys
+import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands.repair import DVC_LOCK
 from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError, damaged_input, printable
 from tasks.stage.git import git_bytes, git_or_none
@@ -27,8 +31,8 @@ from tasks.stage.record import RUN_JSON
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
-DVC_LOCK = Path("dvc.lock")
-_MANY = 5  # commits that are named one by one
+_MOST_COMMITS = 5  # are named one by one
+_MOST_SEARCHED = 100  # commits of a file or folder; reading a folder of one takes 15 ms
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Answer:
     Attributes:
         stage: its name.
         reasons: a line each; none if the stage is up to date by itself.
-        restorable: whether DVC's cache has what the stage would write; None if that cannot be told.
+        restorable: whether DVC's cache has what the stage would write; None if that cannot be determined.
         before: stages that it depends on, directly or not, which would run before it.
     """
 
@@ -48,25 +52,25 @@ class Answer:
     before: list[str]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="train-resnet why", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="all of them if none is named")
-    given = parser.parse_args(arguments)
-    try:
-        for text in explain(given.stages):
-            print(text, flush=True)
-    except UserError as error:
-        print(f"why: {error}", file=sys.stderr)
-        return 1
-    return 0
+def why(
+    stages: Annotated[
+        list[str] | None, typer.Argument(metavar="STAGE", help="Names of stages; without one, all stages.")
+    ] = None,
+) -> None:
+    """Prints a paragraph for each stage.
+
+    Raises:
+        UserError: see `explain`.
+    """
+    for text in explain(stages or []):
+        print(text, flush=True)
 
 
 def explain(stages: list[str]) -> Iterator[str]:
-    """A paragraph for each stage.
+    """Yields a paragraph for each stage; for all stages if none is named.
 
     Raises:
-        UserError: an unknown stage, or DVC cannot read the project.
+        UserError: a stage does not exist, or DVC cannot read the project.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -77,7 +81,7 @@ def explain(stages: list[str]) -> Iterator[str]:
             near = difflib.get_close_matches(stage, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"stages are {', '.join(known)}."
             raise UserError(f"there is no stage {stage}; {hint}")
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # a dry restore says that it restores
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # a dry restore logs that it restores
     try:
         with Repo(".") as repo:
             for stage in stages or known:
@@ -87,7 +91,7 @@ def explain(stages: list[str]) -> Iterator[str]:
 
 
 def answer(repo: "Repo", stage: str, order: list[str]) -> Answer:
-    """Why a stage of a repository would run; `order` is that of all stages."""
+    """Why a stage of a repository would run; `order` names all stages in the order in which they run."""
     changed = repo.status([stage], with_deps=True)
     upstream = [name for name in order if name in changed and name != stage]
     reasons = list(_reasons(stage, changed.get(stage, [])))
@@ -104,21 +108,21 @@ def _is_restorable(repo: "Repo", stage: str) -> bool | None:
         if not entry.changed_stage() and entry.deps_cached():
             return bool(entry.outs_cached())
         entry.save_deps()
-        for out in entry.outs:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+        for out in entry.outs:  # otherwise DVC takes the last run's outputs for those of the present inputs
             out.hash_info = HashInfo()
         repo.stage_cache.restore(entry, dry=True)
     except RunCacheNotFoundError:
         return False
-    except DvcException:  # something that it reads is missing
+    except DvcException:  # an input is missing
         return None
     return True
 
 
 def _reasons(stage: str, status: list[Any]) -> Iterator[str]:
-    """A line for each thing that differs from what `dvc.lock` says of the stage's last run."""
+    """A line for each difference from what `dvc.lock` records of the stage's last run."""
     lock = _locked(stage)
     if lock is None:
-        yield f"it has not run yet: {DVC_LOCK} does not know it"
+        yield f"it has not run yet: it is not in {DVC_LOCK}"
         return
     hashes = {item["path"]: item.get("md5", "") for item in lock.get("deps", [])}
     for entry in status:
@@ -138,49 +142,97 @@ def _reasons(stage: str, status: list[Any]) -> Iterator[str]:
 _STATES = {
     "modified": "not what it wrote",
     "deleted": "missing",
-    "new": "not in its record",
+    "new": "not in dvc.lock",
     "not in cache": "not in DVC's cache",
 }
 
 
 def _input(path: Path, state: str, recorded: str) -> str:
-    module = is_code(path)
-    what = f"code in {path}" if module else f"{path}, which it reads,"
+    what = f"code in {path}" if is_code(path) else f"{path}, which it reads,"
     if state == "deleted":
         return f"{what} is missing"
     if state == "new":
-        return f"{what} is new to it"
-    return f"{what} changed{_since(path, recorded)}"
+        return f"{what} is a new input"
+    return f"{what} changed{_changes(path, recorded)}"
 
 
-def _since(path: Path, recorded: str) -> str:
-    """In which commits a file came away from its recorded content, as far as Git knows."""
-    if not path.is_file() or git_or_none(Path(), "ls-files", "--error-unmatch", str(path)) is None:
+def _changes(path: Path, recorded: str) -> str:
+    """Which files differ from the recorded content, and the commits since it, as far as Git knows.
+
+    Args:
+        path: of a file, or of a folder of code.
+        recorded: its hash in `dvc.lock`.
+    """
+    name = path.as_posix()
+    if (path.is_dir() and not is_code(path)) or not git_or_none(Path(), "ls-files", "--", name):
         return ""
-    dirty = bool(git_or_none(Path(), "status", "--porcelain", "--", str(path)))
-    commits = []
-    for line in (git_or_none(Path(), "log", "--format=%h %cs %s", "--", str(path)) or "").splitlines():
-        if _hash_at(line.split()[0], path) == recorded:
-            break
-        commits.append(printable(line))
-    else:
-        commits = commits[:1]  # no commit has what was read: it was not committed, or not in this history
-    parts = ["and is not committed"] if dirty else []
-    if commits:
-        shown = [*commits[:_MANY], *([f"and {len(commits) - _MANY} more"] if len(commits) > _MANY else [])]
-        parts.append("in " + "".join(f"\n    {commit}" for commit in shown))
-    return f" {', '.join(parts)}" if parts else ""
+    commits, origin = _commits_since(path, recorded)
+    unsaved = _differing("HEAD", name) | set(
+        _split(git_or_none(Path(), "ls-files", "-z", "--others", "--exclude-standard", "--", name))
+    )
+    changed = unsaved | (_differing(origin, name) if origin else set())
+    marked = [f"{_below(path, file)}{' (not committed)' * (file in unsaved)}" for file in sorted(changed)]
+    text = f": {', '.join(marked)}" if marked and path.is_dir() else " (not committed)" * bool(unsaved)
+    more = [f"and {len(commits) - _MOST_COMMITS} more commits"] if len(commits) > _MOST_COMMITS else []
+    return text + "".join(f"\n    {line}" for line in [*commits[:_MOST_COMMITS], *more])
 
 
+def _commits_since(path: Path, recorded: str) -> tuple[list[str], str | None]:
+    """Commits that changed a file or folder after it had the recorded content, and the commit in which it had that.
+
+    Without such a commit the content was never committed, or long ago: only the latest commit is given then.
+    """
+    log = git_or_none(Path(), "log", f"--max-count={_MOST_SEARCHED}", "--format=%H %h %cs %s", "--", path.as_posix()) or ""
+    commits: list[str] = []
+    for line in log.splitlines():
+        commit, _, shown = line.partition(" ")
+        if _hash_at(commit, path) == recorded:
+            return commits, commit
+        commits.append(printable(shown))
+    return commits[:1], None
+
+
+@cache  # several stages depend on one folder
 def _hash_at(commit: str, path: Path) -> str:
+    """The hash that DVC would record for a file or folder of a commit."""
     try:
-        return md5_of(git_bytes(Path(), "show", f"{commit}:./{path.as_posix()}"))
+        if not path.is_dir():
+            return md5_of(git_bytes(Path(), "show", f"{commit}:./{path.as_posix()}"))
+        return _folder_hash(git_bytes(Path(), "archive", "--format=tar", commit, "--", path.as_posix()), path)
     except UserError:  # the commit does not have it
         return ""
 
 
+def _folder_hash(packed: bytes, path: Path) -> str:
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        for member in archive:
+            file = archive.extractfile(member)
+            if file is not None:
+                key = PurePosixPath(member.name).relative_to(path.as_posix()).parts
+                tree.add(key, None, HashInfo("md5", md5_of(file.read())))
+    tree.digest()
+    return str(tree.hash_info.value)
+
+
+def _differing(commit: str, name: str) -> set[str]:
+    """Files below `name` that differ between a commit and the work tree."""
+    return set(_split(git_or_none(Path(), "diff", "--name-only", "--relative", "-z", commit, "--", name)))
+
+
+def _split(names: str | None) -> list[str]:
+    return [name for name in (names or "").split("\0") if name]
+
+
+def _below(folder: Path, file: str) -> str:
+    return PurePosixPath(file).relative_to(folder.as_posix()).as_posix()
+
+
 def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> Iterator[str]:
-    """Every parameter whose value is not the recorded one, below the names that the stage asks for."""
+    """A line for each parameter whose value is not the recorded one, below the names that the stage lists."""
     recorded = lock.get("params", {}).get(str(PARAMS_YAML), {})
     current = _load(PARAMS_YAML)
     for name in changed:
@@ -190,9 +242,9 @@ def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> It
         before, after = _leaves(name, recorded.get(name)), _leaves(name, now)
         for key in sorted(before.keys() | after.keys()):
             if key not in before:
-                yield f"parameter {key} is new to it: {after[key]!r}"
+                yield f"parameter {key} is new: {after[key]!r}"
             elif key not in after:
-                yield f"parameter {key} is gone: it was {before[key]!r}"
+                yield f"parameter {key} was removed: it was {before[key]!r}"
             elif before[key] != after[key]:
                 yield f"parameter {key} is {after[key]!r} and was {before[key]!r}"
 
@@ -220,19 +272,19 @@ def _load(path: Path) -> Any:
 def _paragraph(found: Answer) -> str:
     head = f"{found.stage} would run:" if found.reasons else f"{found.stage} is up to date"
     if not found.reasons and found.before:
-        head += f", but {_and(found.before)} would run before it; if that writes something else, {found.stage} runs too"
+        head += f", but {_and(found.before)} would run before it; if that changes its inputs, {found.stage} runs too"
     lines = [head, *(f"  {reason}" for reason in found.reasons)]
     if found.reasons:
         if found.before:
-            lines.append(f"  before it: {_and(found.before)} would run; what follows is said of the inputs as they are now")
+            lines.append(f"  before it, {_and(found.before)} would run; the next line is about the inputs as they are now")
         lines.append(f"  {_RESTORABLE[found.restorable]}")
     return "\n".join([*lines, f"  {_cost(found.stage)}"])
 
 
 _RESTORABLE = {
-    True: "DVC's cache has what it would write: `dvc repro` restores it in a moment",
+    True: "DVC's cache has what it would write: `dvc repro` restores it without running it",
     False: "DVC's cache does not have what it would write",
-    None: "something that it reads is missing, so nobody can tell whether DVC's cache has what it would write",
+    None: "an input is missing, so it is unknown whether DVC's cache has what it would write",
 }
 
 
@@ -242,14 +294,10 @@ def _cost(stage: str) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         run = {}
     if not {"seconds", "finished"} <= run.keys():
-        return "what it costs is not known: no run in this work tree"
+        return "its cost is unknown: it has not run in this work tree"
     memory = f", with {run['peak_memory_mb']:,} MB of memory" if "peak_memory_mb" in run else ""
-    return f"its last run here took {run['seconds']:,.0f} s{memory}, and ended {run['finished']}"
+    return f"its last run here took {run['seconds']:,.0f} s{memory}, and ended at {run['finished']}"
 
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

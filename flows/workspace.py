@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from commands.repository import mend
+from commands.repair import repair_dvc_files
 from flows.checkout import changed_files, clone, commit_experiment, experiment_name, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
@@ -138,7 +138,7 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
         UserError: what is asked for cannot be.
     """
     commit = request.check(home)
-    for sentence in mend(home):
+    for sentence in repair_dvc_files(home):
         say(sentence)
     with ExitStack() as stack:
         root = home

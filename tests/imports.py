@@ -6,6 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("flows", "commands", "tasks", "resnet")
+# Packages that take a noticeable part of a second to import.
+HEAVY = ["tensorflow", "keras", "pandas", "matplotlib", "sklearn", "scipy", "pyarrow", "jinja2", "dvc", "prefect"]
 
 
 def modules() -> dict[str, Path]:

@@ -40,15 +40,15 @@ def test_experiments_run_beside_the_work_tree(project: Project) -> None:
     assert 0 < rows["beside"]["metrics"]["reports/metrics.json"]["data"]["accuracy"] < 1
     assert rows["queued"]["params"]["params.yaml"]["data"]["render"]["dpi"] == 50
     assert list(rows["beside"]["metrics"]["reports/metrics.json"]["data"]) == METRICS
-    compared = project.run("python", "-m", "commands.compare", "HEAD", "beside", "--html", "reports/compared.html").stdout
+    compared = project.run("python", "-m", "commands", "compare", "HEAD", "beside", "--html", "reports/compared.html").stdout
     assert "second  beside (" in compared
     assert "  train.epochs: 2 -> 1" in compared
     assert "code that differs" not in compared
     assert "train.weight_decay" in project.read("reports/compared.html")
     (project.folder / "reports/compared.html").unlink()
-    passed = project.run("python", "-m", "commands.gate", "--minimum-accuracy", "0.01", "--baseline", "HEAD").stdout
+    passed = project.run("python", "-m", "commands", "gate", "--minimum-accuracy", "0.01", "--baseline", "HEAD").stdout
     assert re.fullmatch(r"gate: passed: accuracy .+ is at least 0.01.\ngate: passed: against HEAD \(.+\n", passed)
-    failed = project.run("python", "-m", "commands.gate", "--minimum-accuracy", "1", code=1)
+    failed = project.run("python", "-m", "commands", "gate", "--minimum-accuracy", "1", code=1)
     assert failed.stdout.startswith("gate: FAILED: accuracy ")
 
 
@@ -99,7 +99,7 @@ def test_dvc_repro_shows_one_sentence_for_a_mistake(
     assert sentence in result.stderr.splitlines()
     assert "Traceback" not in result.stderr + result.stdout
     assert project.run("python", "-m", f"tasks.{stage}", code=1).stderr == f"{sentence}\n"
-    assert project.run("python", "-m", "commands.check", code=1).stderr == f"{sentence.partition(': ')[2]}\n"
+    assert project.run("python", "-m", "commands", "check", code=1).stderr == f"check: {sentence.partition(': ')[2]}\n"
     project.run("git", "checkout", "--quiet", "params.yaml")
     assert project.repro() == []
     assert project.hashes() == before
@@ -134,11 +134,11 @@ def test_a_truncated_input_is_named_and_nothing_is_lost(project: Project, stage:
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(project: Project) -> None:
     # A finished run has nothing left to train, and nothing to show.
-    project.run("python", "-m", "commands.checkpoints", "--all")
+    project.run("python", "-m", "commands", "checkpoints", "--all")
     piped = project.run("python", "-m", "tasks.train")
     assert re.findall(r"(?m)^epoch (\d)/2: loss [\d.]+, accuracy [\d.]+, .* images/s, [\d.]+ s$", piped.stdout) == ["1", "2"]
     assert piped.stderr == ""
-    project.run("python", "-m", "commands.checkpoints", "--all")
+    project.run("python", "-m", "commands", "checkpoints", "--all")
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(

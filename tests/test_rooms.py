@@ -23,17 +23,12 @@ EDITS = {
     "resnet/pictures/report.html": ["render"],
     "tasks/report/data.py": ["render"],
     **{f"tasks/{stage}.py": [stage] for stage in STAGES},
-    **dict.fromkeys(
-        (
-            "commands/predict.py",
-            "flows/serve.py",
-            "resnet/comparison/page.py",
-            "resnet/export/formats.py",
-            "resnet/prediction/prediction.py",
-            "README.md",
-        ),
-        [],
-    ),
+    "commands/predict.py": [],
+    "flows/serve.py": [],
+    "resnet/comparison/page.py": [],
+    "resnet/export/formats.py": [],
+    "resnet/prediction/prediction.py": [],
+    "README.md": [],
 }
 
 

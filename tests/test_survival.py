@@ -70,10 +70,10 @@ def raise_if(found: bool) -> None:
 
 def test_verify_names_what_to_do(survivor: Survivor) -> None:
     page = survivor.folder / "reports/index.html"
-    survivor.run("python", "-m", "commands.verify")
+    survivor.run("python", "-m", "commands", "verify")
 
     def use() -> None:
-        shown = survivor.run("python", "-m", "commands.verify", code=1).stderr
+        shown = survivor.run("python", "-m", "commands", "verify", code=1).stderr
         raise_if("reports/index.html is not what was recorded" in shown and "`rm -rf reports/index.html`" in shown)
 
     assert is_found(page, 77, use)
@@ -81,19 +81,19 @@ def test_verify_names_what_to_do(survivor: Survivor) -> None:
     kept = survivor.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
 
     def restore() -> None:
-        shown = survivor.run("python", "-m", "commands.verify", "--cache", "--at-most", "4", code=1).stderr
+        shown = survivor.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4", code=1).stderr
         raise_if(f"`rm -f '{kept}'`" in shown and shown.count("\n") == 1)
 
     assert is_found(kept, 77, restore)
     page.write_text("of another commit")  # which is no decay
-    survivor.run("python", "-m", "commands.verify", "--cache", "--at-most", "4")
+    survivor.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4")
     page.write_bytes(kept.read_bytes())
-    assert "were not verified" in survivor.run("python", "-m", "commands.verify", "--at-most", "0").stdout
+    assert "were not verified" in survivor.run("python", "-m", "commands", "verify", "--at-most", "0").stdout
 
 
 def test_a_remote_that_sends_something_else_is_found_out(survivor: Survivor, tmp_path: Path) -> None:
     survivor.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
-    assert "verifies what it gets from the remote 'storage'" in survivor.run("python", "-m", "commands.check").stdout
+    assert "DVC now verifies what it gets from the remote 'storage'" in survivor.run("python", "-m", "commands", "check").stdout
     survivor.run("dvc", "push", "--quiet", "reports/index.html")
     digest = survivor.hashes()["reports/index.html"]
     for place in (tmp_path / "remote/files/md5", survivor.folder / ".dvc/cache/files/md5"):

@@ -16,57 +16,57 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from commands.checkup.finding import Finding
+from commands.checkup.findings import Finding
 from tasks.stage.record import machine
 
 PYPROJECT = Path("pyproject.toml")
-_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # that TensorFlow's kernels ask for
-_SECONDS = 300.0  # that TensorFlow may take to start, on a busy machine
-# In a process of its own: TensorFlow that was built for another processor does not raise, it dies.
+_FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16")  # which TensorFlow's kernels can use
+_SECONDS = 300.0  # TensorFlow's start may take minutes on a busy machine
+# In a process of its own, because a TensorFlow that was built for another processor does not raise: it is killed.
 _START = """
 import contextlib, io, json
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 gpus = start_tensorflow()
-said = io.StringIO()
-with contextlib.redirect_stdout(said):
+output = io.StringIO()
+with contextlib.redirect_stdout(output):
     choose_precision("auto")
-print(json.dumps({"gpus": gpus, "precision": said.getvalue().strip().removeprefix("precision: ")}))
+print(json.dumps({"gpus": gpus, "precision": output.getvalue().strip().removeprefix("precision: ")}))
 """
 
 
 def check_processor() -> Iterator[Finding]:
-    """What computes, and whether TensorFlow's binaries, which need AVX, can."""
+    """The processor, and whether it has AVX, which TensorFlow's binaries need."""
     here = machine()
     flags = _cpu_flags()
     kernels = ", ".join(flag.replace("_", "-").upper() for flag in _FLAGS if flag in flags) or "none of AVX2, FMA and AVX-512"
     found = f"{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB of memory; {kernels}"
-    lacks = "avx" not in flags
-    yield Finding("processor", found, lacks, "another machine: TensorFlow needs AVX" if lacks else "")
+    lacking = "avx" not in flags
+    yield Finding("processor", found, lacking, "another machine: TensorFlow needs AVX" if lacking else "")
 
 
 def check_installation() -> Iterator[Finding]:
-    """Python and packages against `pyproject.toml`."""
+    """Whether Python and packages meet `pyproject.toml`."""
     return check_packages(tomllib.loads(PYPROJECT.read_text("utf-8"))["project"], platform.python_version())
 
 
 def check_packages(project: dict[str, Any], python: str) -> Iterator[Finding]:
-    """Whether Python and what is installed are what `pyproject.toml` asks for; extras may be missing.
+    """Whether Python and the installed packages meet the requirements; extras may be missing.
 
     Args:
-        project: the table `project` of the file.
-        python: the version that runs.
+        project: the table `project` of `pyproject.toml`.
+        python: the version of the running Python.
     """
     fits = python in SpecifierSet(project["requires-python"])
-    mend = "" if fits else "make clean && make setup PYTHON=python3.12"
-    yield Finding("python", f"{python} at {sys.executable}; {project['requires-python']} is asked for", not fits, mend)
+    remedy = "" if fits else "make clean && make setup PYTHON=python3.12"
+    yield Finding("python", f"{python} at {sys.executable}; {project['requires-python']} is required", not fits, remedy)
     wrong = list(_unmet(project["dependencies"]))
-    told = ", ".join(f"{name} {_version(name)}" for name in ("tensorflow", "keras", "dvc", "prefect", "numpy", "pillow"))
-    yield Finding("packages", "; ".join([told, *wrong]), bool(wrong), "make setup" if wrong else "")
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("tensorflow", "keras", "dvc", "prefect", "numpy", "pillow"))
+    yield Finding("packages", "; ".join([versions, *wrong]), bool(wrong), "make setup" if wrong else "")
     for extra, requirements in project["optional-dependencies"].items():
         missing = list(_unmet(one for one in requirements if Requirement(one).name != project["name"]))
         if missing:
-            yield Finding(f"extra {extra}", "; ".join(missing), mend=f"pip install -e '.[{extra}]', if it is wanted")
+            yield Finding(f"extra {extra}", "; ".join(missing), remedy=f"pip install -e '.[{extra}]', if you need it")
 
 
 def _unmet(requirements: Iterable[str]) -> Iterator[str]:
@@ -82,20 +82,20 @@ def _unmet(requirements: Iterable[str]) -> Iterator[str]:
 
 
 def check_tensorflow() -> Iterator[Finding]:
-    """Whether TensorFlow starts, what `auto` computes in, and whether it sees the GPUs that the machine has."""
+    """Whether TensorFlow starts, which precision `auto` is, and whether TensorFlow sees the GPUs of the machine."""
     if importlib.util.find_spec("tensorflow") is None:
-        yield Finding("tensorflow", "not installed", wrong=True, mend="make setup")
+        yield Finding("tensorflow", "not installed", wrong=True, remedy="make setup")
         return
     found, why = _started_tensorflow()
     if found is None:
-        yield Finding("tensorflow", f"does not start: {why}", wrong=True, mend="make clean && make setup")
+        yield Finding("tensorflow", f"does not start: {why}", wrong=True, remedy="make clean && make setup")
         return
     yield Finding("precision", f"auto is {found['precision']}")
     yield from check_gpus(nvidia_gpus(), found["gpus"])
 
 
 def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
-    """What TensorFlow says of itself, or why it does not."""
+    """What the program above reports, or why there is no report."""
     try:
         done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
@@ -108,11 +108,11 @@ def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
 
 
 def check_gpus(present: list[str], seen: list[str]) -> Iterator[Finding]:
-    """Compares what the driver lists with what TensorFlow sees."""
+    """Compares the GPUs that the driver lists with those that TensorFlow sees."""
     if present and not seen:
-        need = "the packages of CUDA are missing or do not suit the driver"
-        mend = f"pip install 'tensorflow[and-cuda]=={_version('tensorflow')}'"
-        yield Finding("gpu", f"TensorFlow does not see {', '.join(present)}: {need}", wrong=True, mend=mend)
+        need = "the CUDA packages are missing or do not fit the driver"
+        remedy = f"pip install 'tensorflow[and-cuda]=={_version('tensorflow')}'"
+        yield Finding("gpu", f"TensorFlow does not see {', '.join(present)}: {need}", wrong=True, remedy=remedy)
     elif len(seen) < len(present):
         yield Finding("gpu", f"TensorFlow sees {len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?")
     else:
@@ -120,7 +120,7 @@ def check_gpus(present: list[str], seen: list[str]) -> Iterator[Finding]:
 
 
 def nvidia_gpus() -> list[str]:
-    """Names of the GPUs that NVIDIA's driver lists."""
+    """The names of the GPUs that NVIDIA's driver lists."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

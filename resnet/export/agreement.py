@@ -38,7 +38,7 @@ class Agreement:
             )
 
 
-def compare(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> Agreement:
+def measure_agreement(expected: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> Agreement:
     """Compares probabilities, (images, classes) each.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What is looked at before anything runs."""
+"""What `train-resnet check` checks before anything runs."""
 
 import os
 import socket
@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from commands.check import check_source, check_weights
 from resnet.core.errors import UserError
 from tasks.stage.graph import read_graph
-from tests.imports import ROOT
+from tests.imports import HEAVY, ROOT
 from tests.pictures import two_classes
 
 
@@ -25,9 +26,15 @@ def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "advice"), [("nowhere", "mend the path"), ("tfds:dtd", "run `train-resnet fetch tfds:dtd`")]
+    ("source", "advice"),
+    [
+        ("nowhere", "correct the path"),
+        ("digits", r"did you mean builtin/digits\?"),
+        ("random", "correct the path"),
+        ("tfds:dtd", "run `train-resnet fetch tfds:dtd`"),
+    ],
 )
-def test_a_source_that_is_not_there_is_named(source: str, advice: str) -> None:
+def test_a_missing_source_is_named(source: str, advice: str) -> None:
     with pytest.raises(UserError, match=f"ingest.source is {source}, but there is no such file or folder in .*: {advice}"):
         check_source(source)
 
@@ -43,7 +50,7 @@ def bind(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (os.mkfifo, r"x cannot be read by DVC.*\(a FIFO, a socket or a device\): take it out, or pack the folder into a \.tar"),
+        (os.mkfifo, r"x cannot be read by DVC.*\(a FIFO, a socket or a device\): remove it, or pack the folder into a \.tar"),
         (bind, r"x cannot be read by DVC.*\(a FIFO, a socket or a device\)"),
         (lambda path: path.symlink_to("nowhere"), r"x cannot be read by DVC.*\(No such file or directory\)"),
         (lambda path: path.symlink_to("x"), r"x cannot be read by DVC.*\(Too many levels of symbolic links\)"),
@@ -60,28 +67,40 @@ def test_what_dvc_cannot_read_is_named(tmp_path: Path, make: Callable[[Path], No
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [
-        ("nowhere.keras", r"build\.weights is nowhere\.keras, but there is no such file in .*: mend the path"),
-        ("models/resnet.keras", r"build\.weights is models/resnet\.keras, which this pipeline makes itself: copy it"),
+        ("nowhere.keras", r"build\.weights is nowhere\.keras, but there is no such file in .*: correct the path"),
+        ("random", r"build\.weights is random, .*: did you mean builtin/random\?"),
+        ("imagenet", r"build\.weights is imagenet, .*: did you mean builtin/imagenet\?"),
+        ("digits", "correct the path"),
+        ("models/resnet.keras", r"build\.weights is models/resnet\.keras, which this pipeline writes itself: copy it"),
     ],
 )
 def test_weights_that_dvc_cannot_watch_are_named(weights: str, sentence: str) -> None:
     graph = read_graph(ROOT / "dvc.yaml")
     with pytest.raises(UserError, match=sentence):
         check_weights(weights, graph)
-    for stands_for_itself in ("builtin/random", "builtin/imagenet"):
-        check_weights(str(ROOT / stands_for_itself), graph)
+    for name in ("builtin/random", "builtin/imagenet"):
+        check_weights(str(ROOT / name), graph)
 
 
-def test_the_command_checks_parameters_and_source(tmp_path: Path) -> None:
-    text = (ROOT / "params.yaml").read_text("utf-8")
+def test_the_command_checks_parameters_and_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), encoding="utf-8")
-    command = [sys.executable, "-m", "commands.check"]
-    for source, code in [("builtin/digits", 0), ("nowhere", 1)]:
-        for name in ("builtin/digits", "builtin/random"):
-            (tmp_path / name).touch()
-        (tmp_path / "params.yaml").write_text(text.replace("source: builtin/digits", f"source: {source}"), encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == code
-        assert ("no such file or folder" in result.stderr) == bool(code)
-        assert "Traceback" not in result.stderr
+    (tmp_path / "builtin").mkdir()
+    for name in ("digits", "random"):
+        (tmp_path / "builtin" / name).touch()
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    result = train_resnet("check")
+    assert (result.exit_code, result.output) == (0, "")
+    (tmp_path / "params.yaml").write_text(text.replace("source: builtin/digits", "source: digits"), encoding="utf-8")
+    result = train_resnet("check")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("check: params.yaml: ingest.source is digits, but there is no such file or folder in ")
+
+
+def test_it_imports_nothing_heavy() -> None:
+    program = f"import sys, commands.check; commands.check.check(); print([m for m in {HEAVY} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"  # lines before it say what was repaired

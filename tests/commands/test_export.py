@@ -1,15 +1,16 @@
-"""The command that writes exports: it checks each on real images, and leaves nothing that does not agree."""
+"""Exports: each is checked on real images, and nothing is written that does not agree with the model."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from typer.testing import Result
 
 from commands import export as export_module
-from commands.export import main
 from resnet.export import formats
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.raw import write_raw
@@ -41,9 +42,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_check_is_printed_also_of_encoded_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--to", "savedmodel", "keras", "--out", "out", "--images", "6"]) == 0
-    first, second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("export: ")]
+def test_the_agreement_is_printed_also_for_encoded_images(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("export", "--to", "savedmodel,keras", "--to", "keras", "--out", "out", "--images", "6")
+    assert result.exit_code == 0
+    first, second = [line for line in result.stdout.splitlines() if line.startswith("export: ")]
     assert first.startswith("export: out/resnet-savedmodel: same label on 6 of 6 images, largest difference of a probability ")
     assert "; encoded: same label on 6 of 6 images" in first
     assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
@@ -51,7 +53,7 @@ def test_the_check_is_printed_also_of_encoded_images(folder: Path, capsys: pytes
 
 
 def test_an_export_that_does_not_agree_is_not_written(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
 ) -> None:
     kept = formats.FORMATS["keras"]
 
@@ -61,18 +63,30 @@ def test_an_export_that_does_not_agree_is_not_written(
         kept.write(model, path)
 
     monkeypatch.setitem(formats.FORMATS, "keras", dataclasses.replace(kept, write=write))
-    assert main(["--to", "keras"]) == 1
-    assert "export: keras does not agree with the model: same label on " in capsys.readouterr().err
+    result = train_resnet("export", "--to", "keras")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("export: keras does not agree with the model: same label on ")
     assert list((folder / "exports").iterdir()) == []
 
 
-def test_a_model_of_other_classes_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_of_other_classes_is_refused(folder: Path, train_resnet: Callable[..., Result]) -> None:
     (folder / "data" / "prepared" / "classes.json").write_text('["a", "c"]')
-    assert main(["--to", "keras"]) == 1
-    assert "models/resnet.keras knows 2 classes (a, b), but the data have 2 (a, c)" in capsys.readouterr().err
+    result = train_resnet("export", "--to", "keras")
+    assert result.exit_code == 1
+    assert "models/resnet.keras knows 2 classes (a, b), but the data have 2 (a, c)" in result.stderr
 
 
-def test_without_a_model_it_says_what_makes_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Callable[..., Result]) -> None:
     (folder / "models" / "resnet.keras").unlink()
-    assert main(["--to", "keras"]) == 1
-    assert capsys.readouterr().err == "export: models/resnet.keras is missing; an earlier stage makes it: run `dvc repro`.\n"
+    result = train_resnet("export", "--to", "keras")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("export: models/resnet.keras is missing; an earlier stage")
+
+
+def test_another_model_can_be_exported_but_not_over_itself(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "models" / "resnet.keras").rename(folder / "better.keras")
+    assert train_resnet("export", "--to", "keras", "--model", "better.keras").exit_code == 0
+    assert (folder / "exports" / "better.keras").exists()
+    result = train_resnet("export", "--to", "keras", "--model", "better.keras", "--out", ".")
+    assert result.exit_code == 1
+    assert result.stderr == "export: better.keras is the model itself: name another folder with --out.\n"

@@ -1,16 +1,17 @@
-"""The command that says what the network sees in image files."""
+"""Predictions for image files, on standard output."""
 
 import csv
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from typer.testing import Result
 
-from commands.predict import main
 from resnet.images.decoding import load
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
@@ -33,7 +34,7 @@ def model() -> ResNet:
 def folder(tmp_path: Path, model: ResNet, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: a project with a model, and images."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("resnet.network.backend.start_tensorflow", list)
+    monkeypatch.setattr("resnet.network.startup.start_tensorflow", list)
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
     save_model(model, tmp_path / "models" / "resnet.keras")
     write_tree(tmp_path / "photos", {"1.png": picture(1), "2.png": picture(2)[:80], "3.png": picture(3)})
@@ -45,52 +46,61 @@ def probabilities(model: ResNet, path: Path) -> np.ndarray:
     return np.asarray(tf.nn.softmax(logits))[0]
 
 
-def test_a_line_an_image_and_bad_ones_beside(folder: Path, model: ResNet, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["photos", "--top", "3", "--precision", "float32"]) == 1  # one file could not be used
-    said = capsys.readouterr()
-    lines = said.out.splitlines()
+def test_a_line_for_each_image_and_errors_on_standard_error(
+    folder: Path, model: ResNet, train_resnet: Callable[..., Result]
+) -> None:
+    result = train_resnet("predict", "photos", "--top", "3", "--precision", "float32")
+    assert result.exit_code == 1  # one file could not be used
+    lines = result.stdout.splitlines()
     assert [line.split("\t")[0] for line in lines] == ["photos/1.png", "photos/3.png"]
     expected = probabilities(model, folder / "photos" / "1.png")
     shown = ["cat", "a,b", r"x\ny\x1b"]
     assert lines[0].split("\t")[1:] == [f"{shown[n]} {expected[n]:.4f}" for n in np.argsort(-expected)]
-    assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", said.err, re.MULTILINE)
-    assert "image/s" not in said.err  # no bar where there is no terminal
+    assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", result.stderr, re.MULTILINE)
+    assert "image/s" not in result.stderr  # the bar is only for terminals
 
 
-def test_tables_and_objects(folder: Path, model: ResNet, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_and_json(folder: Path, model: ResNet, train_resnet: Callable[..., Result]) -> None:
     expected = probabilities(model, folder / "photos" / "3.png")
     order = np.argsort(-expected)
-    assert main(["photos/3.png", "--csv", "--top", "2", "--precision", "float32"]) == 0
-    (row,) = csv.DictReader(capsys.readouterr().out.splitlines(keepends=True))
+    table = train_resnet("predict", "photos/3.png", "--csv", "--top", "2", "--precision", "float32")
+    (row,) = csv.DictReader(table.stdout.splitlines(keepends=True))
     assert list(row) == ["path", "label_1", "probability_1", "label_2", "probability_2"]
     assert (row["path"], row["label_1"], row["label_2"]) == ("photos/3.png", NAMES[order[0]], NAMES[order[1]])
     assert float(row["probability_2"]) == pytest.approx(expected[order[1]], abs=1e-5)
-    assert main(["photos/3.png", "--json", "--top", "9", "--precision", "float32"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(train_resnet("predict", "photos/3.png", "--json", "--top", "9", "--precision", "float32").stdout)
     assert found["path"] == "photos/3.png"
     assert [one["label"] for one in found["predictions"]] == [NAMES[n] for n in order]
     assert sum(one["probability"] for one in found["predictions"]) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_model_file_alone_is_enough(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_file_is_enough_outside_of_a_project(folder: Path, train_resnet: Callable[..., Result]) -> None:
     (folder / "models" / "resnet.keras").rename(folder / "other.keras")
     (folder / "dvc.yaml").unlink()
-    assert main(["photos/1.png", "--model", "other.keras"]) == 0
-    assert capsys.readouterr().out.startswith("photos/1.png\t")
+    result = train_resnet("predict", "photos/1.png", "--model", "other.keras")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("photos/1.png\t")
+    refused = train_resnet("predict", "photos/1.png").stderr
+    assert refused.startswith(f"predict: there is no dvc.yaml in {folder}, ")
+    assert "--model FILE" in refused
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["photos", "--model", "no.keras"], "predict: no.keras is missing"),
         (["photos", "--model", "photos/1.png"], "predict: photos/1.png is damaged or cut short"),
         (["photos/none.png"], "predict: photos/none.png: there is no such file or folder (unreadable)"),
         (["photos/*.tif"], "predict: photos/*.tif: no file matches it (unreadable)"),
     ],
 )
-def test_mistakes_are_sentences(folder: Path, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert sentence in said.err
-    assert "Traceback" not in said.err
+def test_mistakes_are_sentences(folder: Path, arguments: list[str], sentence: str, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("predict", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "models" / "resnet.keras").unlink()
+    refused = train_resnet("predict", "photos/1.png").stderr
+    assert refused.startswith("predict: models/resnet.keras is missing; an earlier stage")

@@ -4,19 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
-from commands.why import main
-
-# DVC 3.67, of its own trie.
+# DVC 3.67, about its own trie.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
 
 DVC_YAML = """stages:
   first:
     cmd: cp tasks/first.py one.txt
-    deps: [tasks/first.py]
+    deps: [tasks/first.py, tasks/shared]
     params: [size]
     outs: [one.txt]
   second:
@@ -39,7 +39,9 @@ def run(folder: Path, *command: str) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose stages ran, committed."""
     folder = tmp_path_factory.mktemp("why") / "project"
-    (folder / "tasks").mkdir(parents=True)
+    (folder / "tasks" / "shared" / "deep").mkdir(parents=True)
+    for name in ("a.py", "b.py", "deep/c.py"):
+        (folder / "tasks" / "shared" / name).write_text(name)
     (folder / "tasks" / "first.py").write_text("1\n")
     (folder / "dvc.yaml").write_text(DVC_YAML)
     (folder / "params.yaml").write_text(PARAMS)
@@ -64,64 +66,113 @@ def project(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def said(capsys: pytest.CaptureFixture[str], *stages: str) -> list[str]:
-    assert main(list(stages)) == 0
-    return [line.strip() for line in capsys.readouterr().out.splitlines()]
+Why = Callable[..., list[str]]
 
 
-def test_what_is_up_to_date_says_so_and_what_it_cost(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys) == [
-        *("first is up to date", "what it costs is not known: no run in this work tree"),
-        *("second is up to date", "what it costs is not known: no run in this work tree"),
+@pytest.fixture
+def why(train_resnet: Callable[..., Result]) -> Why:
+    """The lines that the command prints."""
+
+    def lines(*stages: str) -> list[str]:
+        result = train_resnet("why", *stages)
+        assert (result.exit_code, result.stderr) == (0, "")
+        return [line.strip() for line in result.stdout.splitlines()]
+
+    return lines
+
+
+def test_a_stage_that_is_up_to_date_is_printed_with_its_cost(project: Path, why: Why) -> None:
+    assert why() == [
+        *("first is up to date", "its cost is unknown: it has not run in this work tree"),
+        *("second is up to date", "its cost is unknown: it has not run in this work tree"),
     ]
     (project / "reports").mkdir()
     run_json = {"stages": {"first": {"seconds": 112.4, "finished": "2026-11-20T10:00:00+00:00", "peak_memory_mb": 1500}}}
     (project / "reports" / "run.json").write_text(json.dumps(run_json))
-    assert (
-        said(capsys, "first")[1] == "its last run here took 112 s, with 1,500 MB of memory, and ended 2026-11-20T10:00:00+00:00"
-    )
+    assert why("first")[1] == "its last run here took 112 s, with 1,500 MB of memory, and ended at 2026-11-20T10:00:00+00:00"
 
 
-def test_a_parameter_is_named_with_both_values(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_parameter_is_named_with_both_values(project: Path, why: Why) -> None:
     (project / "params.yaml").write_text("size: 3\ntrain:\n  rate: 0.2\n  flip: true\n")
-    assert said(capsys, "second")[:5] == [
+    assert why("second")[:5] == [
         "second would run:",
-        "parameter train.epochs is gone: it was 2",
-        "parameter train.flip is new to it: True",
+        "parameter train.epochs was removed: it was 2",
+        "parameter train.flip is new: True",
         "parameter train.rate is 0.2 and was 0.1",
         "DVC's cache does not have what it would write",
     ]
-    assert said(capsys, "first")[0] == "first is up to date"
+    assert why("first")[0] == "first is up to date"
 
 
-def test_a_module_is_named_with_the_commits_since(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_file_is_named_with_its_commits(project: Path, why: Why) -> None:
     run(project, "git", "checkout", "--quiet", "-B", "other")
     (project / "tasks" / "first.py").write_text("2\n")
     commit(project, "two instead of one")
     (project / "tasks" / "first.py").write_text("3\n")
-    lines = said(capsys, "first", "second")
-    assert lines[1] == "module tasks.first (tasks/first.py) changed and is not committed, in"
+    lines = why("first", "second")
+    assert lines[1] == "code in tasks/first.py changed (not committed)"
     assert lines[2].endswith(" two instead of one")
     assert "all of it" not in " ".join(lines)
-    assert "second is up to date, but first would run before it; if that writes something else, second runs too" in lines
+    assert "second is up to date, but first would run before it; if that changes its inputs, second runs too" in lines
 
 
-def test_what_the_cache_has_is_said(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_folder_is_named_with_its_files_and_commits(project: Path, why: Why) -> None:
+    run(project, "git", "checkout", "--quiet", "-B", "folder")
+    shared = project / "tasks" / "shared"
+    (shared / "a.py").write_text("other")
+    commit(project, "the first file")
+    (shared / "deep" / "c.py").unlink()
+    commit(project, "one file less")
+    (project / "params.yaml").write_text(f"{PARAMS}# nothing\n")
+    commit(project, "nothing that concerns the folder")
+    lines = why("first")
+    assert lines[1] == "code in tasks/shared changed: a.py, deep/c.py"
+    assert [line.split(" ", 2)[2] for line in lines[2:4]] == ["one file less", "the first file"]
+    assert lines[4] == "DVC's cache does not have what it would write"
+    (shared / "b.py").write_text("other")
+    (shared / "new.py").write_text("new")
+    (shared / "__pycache__").mkdir()
+    assert why("first")[1] == ("code in tasks/shared changed: a.py, b.py (not committed), deep/c.py, new.py (not committed)")
+
+
+def test_a_change_that_was_reverted_is_none(project: Path, why: Why) -> None:
+    run(project, "git", "checkout", "--quiet", "-B", "reverted")
+    shared = project / "tasks" / "shared"
+    for text, message in (("other", "there"), ("a.py", "and back"), ("another", "elsewhere")):
+        (shared / "a.py").write_text(text)
+        commit(project, message)
+    lines = why("first")
+    assert lines[1] == "code in tasks/shared changed: a.py"
+    assert lines[2].endswith(" elsewhere")
+    assert lines[3].startswith("DVC's cache ")
+
+
+def test_many_commits_are_counted(project: Path, why: Why) -> None:
+    run(project, "git", "checkout", "--quiet", "-B", "many")
+    for number in range(7):
+        (project / "tasks" / "first.py").write_text(f"number {number}\n")
+        commit(project, f"commit {number}")
+    lines = why("first")
+    assert [line.split()[-1] for line in lines[2:7]] == ["6", "5", "4", "3", "2"]
+    assert lines[7] == "and 2 more commits"
+
+
+def test_a_result_in_the_cache_is_restored(project: Path, why: Why) -> None:
     (project / "two.txt").unlink()
-    assert said(capsys, "second")[:3] == [
+    assert why("second")[:3] == [
         "second would run:",
         "two.txt, which it writes, is missing",
-        "DVC's cache has what it would write: `dvc repro` restores it in a moment",
+        "DVC's cache has what it would write: `dvc repro` restores it without running it",
     ]
 
 
-def test_without_a_record_it_has_not_run(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stage_without_a_record_has_not_run(project: Path, why: Why) -> None:
     (project / "dvc.lock").unlink()
-    assert said(capsys, "first")[1] == "it has not run yet: dvc.lock does not know it"
+    assert why("first")[1] == "it has not run yet: it is not in dvc.lock"
 
 
-def test_an_unknown_stage_is_a_sentence(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["frist"]) == 1
-    assert capsys.readouterr().err == "why: there is no stage frist; did you mean first?\n"
-    assert main(["x"]) == 1
-    assert capsys.readouterr().err == "why: there is no stage x; stages are first, second.\n"
+def test_an_unknown_stage_is_a_sentence(project: Path, train_resnet: Callable[..., Result]) -> None:
+    for stage, sentence in (("frist", "did you mean first?"), ("x", "stages are first, second.")):
+        result = train_resnet("why", stage)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == f"why: there is no stage {stage}; {sentence}\n"

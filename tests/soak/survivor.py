@@ -114,7 +114,7 @@ class Survivor(Project):
 
     def recovers(self, *, check: bool = False) -> str:
         """`dvc repro`, or with `check` what `make repro` does; returns what is not as it was, or nothing."""
-        for command in [["python", "-m", "commands.check"]] * check + [["dvc", "repro"]]:
+        for command in [["python", "-m", "commands", "check"]] * check + [["dvc", "repro"]]:
             result = subprocess.run(
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, errors="replace", check=False
             )

@@ -1,4 +1,4 @@
-"""What the doctor says of packages, TensorFlow and GPUs."""
+"""What the doctor finds about packages, TensorFlow and GPUs."""
 
 import sys
 from pathlib import Path
@@ -16,13 +16,13 @@ PROJECT = {
 }
 
 
-def test_packages_are_held_against_what_is_asked_for() -> None:
+def test_packages_are_compared_with_the_requirements() -> None:
     python, packages, extra = check_packages(PROJECT, "3.10.4")
     assert (python.wrong, packages.wrong, extra.wrong) == (True, True, False)
-    assert python.mend == "make clean && make setup PYTHON=python3.12"
+    assert python.remedy == "make clean && make setup PYTHON=python3.12"
     assert f"pytest is {pytest.__version__} and should be <1; no-such-package is not installed" in packages.found
     assert "numpy is" not in packages.found
-    assert (extra.subject, extra.mend) == ("extra x", "pip install -e '.[x]', if it is wanted")
+    assert (extra.subject, extra.remedy) == ("extra x", "pip install -e '.[x]', if you need it")
     fine, *_ = check_packages(PROJECT, "3.12.1")
     assert not fine.wrong
 
@@ -45,7 +45,7 @@ def test_tensorflow_may_be_broken_in_any_way(program: str, why: str, monkeypatch
 def test_gpus_that_tensorflow_does_not_see_are_wrong() -> None:
     (blind,) = check_gpus(["NVIDIA L4"], [])
     assert blind.wrong
-    assert blind.mend.startswith("pip install 'tensorflow[and-cuda]==2.21.")
+    assert blind.remedy.startswith("pip install 'tensorflow[and-cuda]==2.21.")
     (none,) = check_gpus([], [])
     assert (none.wrong, none.found) == (False, "none; training is on the processor")
     (both,) = check_gpus(["NVIDIA L4"], ["NVIDIA L4"])

@@ -1,4 +1,4 @@
-"""What the doctor says of Git, DVC, disk and Prefect."""
+"""What the doctor finds about Git, DVC, the disk and Prefect."""
 
 import http.server
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.checkup import project
-from commands.checkup.finding import Finding
+from commands.checkup.findings import Finding
 from commands.checkup.project import check_cache, check_dvc, check_git, check_parameters, check_prefect
 
 Usage = namedtuple("Usage", "total used free")
@@ -26,19 +26,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mends(findings: list[Finding]) -> list[str]:
-    return [finding.mend for finding in findings if finding.wrong]
+def remedies(findings: list[Finding]) -> list[str]:
+    return [finding.remedy for finding in findings if finding.wrong]
 
 
-def test_what_is_not_there_has_a_command_that_makes_it() -> None:
-    assert mends(list(check_git())) == ["git init && git add . && git commit"]
-    assert mends(list(check_dvc())) == ["dvc init"]
+def test_what_is_missing_has_a_command_that_makes_it() -> None:
+    assert remedies(list(check_git())) == ["git init && git add . && git commit"]
+    assert remedies(list(check_dvc())) == ["dvc init"]
     (parameters,) = check_parameters()
     assert parameters.found.startswith("there is no dvc.yaml in ")
     assert parameters.wrong
 
 
-def test_git_wants_an_author_because_experiments_are_commits(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+def test_git_needs_an_author_because_experiments_are_commits(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
     subprocess.run(["git", "init", "--quiet"], check=True)
     (folder / "a").write_text("a")
@@ -49,7 +49,7 @@ def test_git_wants_an_author_because_experiments_are_commits(monkeypatch: pytest
         monkeypatch.delenv(name, raising=False)
     state, identity = check_git()
     assert state.found.endswith(" first; nothing to commit")
-    assert identity.mend == "git config user.name NAME && git config user.email ADDRESS"
+    assert identity.remedy == "git config user.name NAME && git config user.email ADDRESS"
     subprocess.run(["git", "config", "user.name", "A"], check=True)
     subprocess.run(["git", "config", "user.email", "a@example.org"], check=True)
     (folder / "b").write_text("b")
@@ -60,7 +60,7 @@ def test_git_wants_an_author_because_experiments_are_commits(monkeypatch: pytest
 def test_a_lock_file_that_a_kill_left_empty_is_named(folder: Path) -> None:
     (folder / ".dvc" / "tmp").mkdir(parents=True)
     (folder / ".dvc" / "tmp" / "rwlock").touch()
-    assert mends(list(check_dvc())) == ["rm .dvc/tmp/rwlock"]
+    assert remedies(list(check_dvc())) == ["train-resnet repair"]
 
 
 def test_the_state_of_stages_cache_and_remotes(folder: Path) -> None:
@@ -69,10 +69,10 @@ def test_the_state_of_stages_cache_and_remotes(folder: Path) -> None:
     (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo 1 > a\n    outs: [a]\n")
     stale, cache, disk, remote = check_dvc()
     assert stale.found == "one would run"
-    assert "commands.why" in stale.mend
+    assert "train-resnet why" in stale.remedy
     assert ".dvc/cache" in cache.found
     assert disk.subject == "disk"
-    assert remote.mend.startswith("dvc remote add --default")
+    assert remote.remedy.startswith("dvc remote add --default")
 
 
 def test_the_cache_is_measured_and_a_full_disk_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,12 +84,12 @@ def test_the_cache_is_measured_and_a_full_disk_is_wrong(folder: Path, monkeypatc
     cache, disk = check_cache(folder / "cache")
     assert cache.found.endswith("cache, 6.0 GB in 3 files")
     assert (disk.wrong, disk.found) == (True, f"1.0 GB are free at {folder}" if "cache" not in disk.found else disk.found)
-    monkeypatch.setattr(project, "_FEW_FILES", 2)
+    monkeypatch.setattr(project, "_MOST_FILES", 2)
     cache, _ = check_cache(folder / "cache")
     assert "more than 4.0 GB" in cache.found
 
 
-def test_a_server_that_is_set_has_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_server_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     class Healthy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/api/health" else 404)
@@ -106,7 +106,7 @@ def test_a_server_that_is_set_has_to_answer(monkeypatch: pytest.MonkeyPatch) -> 
         assert (up.wrong, up.found) == (False, f"a server answers at {api}")
         server.shutdown()
     (down,) = check_prefect()
-    assert (down.wrong, down.mend) == (True, "prefect server start, or prefect config unset PREFECT_API_URL")
+    assert (down.wrong, down.remedy) == (True, "prefect server start, or prefect config unset PREFECT_API_URL")
     monkeypatch.delenv("PREFECT_API_URL")
     monkeypatch.setattr(project, "DEFAULT_API", api)
     monkeypatch.setattr(project, "_configured_api", lambda: None)

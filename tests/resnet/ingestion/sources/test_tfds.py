@@ -121,7 +121,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_fetch_writes_the_file_that_dvc_watches(data_dir: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "commands.fetch", "tfds:animals"]
+    command = [sys.executable, "-m", "commands", "fetch", "tfds:animals"]
     environment = {"PATH": "/usr/bin:/bin", "TFDS_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert "wrote tfds:animals" in result.stdout

@@ -1,16 +1,18 @@
-"""DVC's own files: what a killed process leaves in them, and what is kept private and verified."""
+"""DVC's own files after a kill, its private folder, and the verification of remotes."""
 
 import fcntl
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
-from commands import repository
-from commands.repository import mend
+from commands import repair
+from commands.repair import repair_dvc_files
 from resnet.core.errors import UserError
 
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: 'true'\n    outs:\n    - path: b\n      md5: 0123456789abcdef\n"
@@ -29,56 +31,66 @@ def git(root: Path, *arguments: str) -> str:
     return subprocess.run(["git", *who, *arguments], cwd=root, check=True, capture_output=True, text=True).stdout
 
 
-def test_nothing_is_mended_where_nothing_is_wrong(root: Path) -> None:
+def test_the_command_prints_what_it_repaired(
+    root: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    monkeypatch.chdir(root)
+    (root / ".dvc/tmp/rwlock").touch()
+    assert train_resnet("repair").stdout == ".dvc/tmp/rwlock was cut short by a killed process; it is removed.\n"
+    result = train_resnet("repair")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_nothing_is_changed_if_nothing_is_wrong(root: Path) -> None:
     (root / "dvc.lock").write_text(LOCK)
     (root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {"x": {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}))
     before = (root / ".dvc/tmp/rwlock").read_text()
-    assert mend(root) == []
+    assert repair_dvc_files(root) == []
     assert (root / ".dvc/tmp/rwlock").read_text() == before
-    assert mend(root / ".dvc") == []  # no project
+    assert repair_dvc_files(root / ".dvc") == []  # no project
 
 
 @pytest.mark.parametrize("text", ["", '{"write": {"x": {"pid": 1', "[]", '{"write": [1]}', "\0\0\0\0"])
 def test_a_torn_rwlock_is_removed(root: Path, text: str) -> None:
     path = root / ".dvc/tmp/rwlock"
     path.write_text(text)
-    assert len(mend(root)) == 1
+    assert len(repair_dvc_files(root)) == 1
     assert not path.exists()
 
 
-def test_locks_of_processes_that_are_gone_are_taken_out_and_others_stay(root: Path) -> None:
+def test_locks_of_dead_processes_are_removed_and_others_stay(root: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     ours = {"pid": os.getpid(), "cmd": "dvc repro"}
     theirs = {"pid": gone.pid, "cmd": "dvc repro"}
     path = root / ".dvc/tmp/rwlock"
     path.write_text(json.dumps({"write": {"a": ours, "b": theirs}, "read": {"c": [theirs], "d": [ours]}}))
-    assert len(mend(root)) == 1
+    assert len(repair_dvc_files(root)) == 1
     assert json.loads(path.read_text()) == {"write": {"a": ours}, "read": {"d": [ours]}}
 
 
-def test_a_process_that_began_after_the_lock_was_written_cannot_hold_it(root: Path) -> None:
+def test_a_process_that_started_after_the_lock_was_written_cannot_hold_it(root: Path) -> None:
     path = root / ".dvc/tmp/rwlock"
     path.write_text(json.dumps({"write": {"a": {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}))
-    os.utime(path, (0, 0))  # before this test's process; numbers are given anew after a restart
-    assert len(mend(root)) == 1
+    os.utime(path, (0, 0))  # before this test's process; process IDs are used again after a reboot
+    assert len(repair_dvc_files(root)) == 1
     assert json.loads(path.read_text())["write"] == {}
 
 
 @pytest.mark.parametrize(("torn", "lock"), [(".dvc/tmp/rwlock", "rwlock.lock"), ("dvc.lock", "lock")])
-def test_who_is_writing_just_now_is_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch, torn: str, lock: str) -> None:
-    monkeypatch.setattr(repository, "_SECONDS", 0.3)
+def test_it_waits_for_a_process_that_is_writing(root: Path, monkeypatch: pytest.MonkeyPatch, torn: str, lock: str) -> None:
+    monkeypatch.setattr(repair, "_SECONDS", 0.3)
     (root / torn).write_text("")
     with (root / ".dvc/tmp" / lock).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="another process of DVC"):
-            mend(root)
-    assert len(mend(root)) == 1
+            repair_dvc_files(root)
+    assert len(repair_dvc_files(root)) == 1
 
 
 @pytest.mark.parametrize("text", ["", LOCK[:20], LOCK[:40] + "\n  - [", "stages: 1", LOCK + "  b:\n", "\0" * 40])
 @pytest.mark.parametrize("committed", [True, False])
-def test_a_torn_dvc_lock_gives_way_to_the_committed_one(root: Path, text: str, committed: bool) -> None:
+def test_a_torn_dvc_lock_is_replaced_by_the_committed_one(root: Path, text: str, committed: bool) -> None:
     path = root / "dvc.lock"
     git(root, "init", "--quiet")
     if committed:
@@ -86,21 +98,21 @@ def test_a_torn_dvc_lock_gives_way_to_the_committed_one(root: Path, text: str, c
         git(root, "add", "dvc.lock")
         git(root, "commit", "--quiet", "--message", "results")
     path.write_text(text)
-    assert len(mend(root)) == 1
+    assert len(repair_dvc_files(root)) == 1
     assert (path.read_text() == LOCK) if committed else not path.exists()
 
 
-def test_the_site_cache_is_a_folder_of_this_users_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_site_cache_is_a_private_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_SITE_CACHE_DIR")
     git(root, "init", "--quiet")
-    assert len(mend(root)) == 1
+    assert len(repair_dvc_files(root)) == 1
     folder = root / ".dvc/tmp/site-cache"
     assert folder.stat().st_mode & 0o777 == 0o700
     shown = subprocess.run(
         [sys.executable, "-m", "dvc", "config", "core.site_cache_dir"], cwd=root, capture_output=True, text=True, check=True
     )
     assert shown.stdout.strip() == str(folder)
-    assert mend(root) == []
+    assert repair_dvc_files(root) == []
 
 
 def test_a_project_whose_path_is_not_ascii_has_its_site_cache_at_home(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,21 +122,21 @@ def test_a_project_whose_path_is_not_ascii_has_its_site_cache_at_home(root: Path
     (project / ".dvc" / "tmp").mkdir(parents=True)
     (project / ".dvc" / "config").touch()
     git(project, "init", "--quiet")
-    assert len(mend(project)) == 1
+    assert len(repair_dvc_files(project)) == 1
     assert (root / "home/.cache/train-resnet/site-cache").stat().st_mode & 0o777 == 0o700
-    assert mend(project) == []
+    assert repair_dvc_files(project) == []
 
 
-def test_remotes_are_verified_unless_somebody_chose_otherwise(root: Path) -> None:
+def test_remotes_are_verified_unless_the_user_chose_otherwise(root: Path) -> None:
     git(root, "init", "--quiet")
     dvc = [sys.executable, "-m", "dvc", "remote"]
     for arguments in (["add", "storage", "/nowhere"], ["add", "trusted", "/no"], ["modify", "trusted", "verify", "false"]):
         subprocess.run([*dvc, *arguments], cwd=root, check=True, capture_output=True)
     subprocess.run([*dvc, "add", "--local", "own", "/nowhere"], cwd=root, check=True, capture_output=True)
-    assert len(mend(root)) == 2
+    assert len(repair_dvc_files(root)) == 2
     assert (root / ".dvc/config").read_text().count("verify = true") == 1
     assert (root / ".dvc/config.local").read_text().count("verify = true") == 1
-    assert mend(root) == []
-    for name in (["storage"], ["--local", "own"]):  # nothing is left that would be in the way
+    assert repair_dvc_files(root) == []
+    for name in (["storage"], ["--local", "own"]):  # no setting is left behind that would break DVC
         subprocess.run([*dvc, "remove", *name], cwd=root, check=True, capture_output=True)
     assert subprocess.run([*dvc, "list"], cwd=root, check=True, capture_output=True, text=True).stdout.count("nowhere") == 0

@@ -1,1 +1,0 @@
-"""What `train-resnet doctor` looks at."""

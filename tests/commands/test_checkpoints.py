@@ -1,0 +1,53 @@
+"""The list of training runs, and their removal."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from tasks.training.runs import begun, list_runs
+from tests.project import Project
+from tests.tasks.training.test_runs import make
+
+
+@pytest.fixture(scope="module")
+def project(make_project: Callable[[], Project]) -> Project:
+    return make_project()
+
+
+@pytest.fixture
+def runs(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs of the project in the current folder."""
+    monkeypatch.chdir(project.folder)
+    return project.folder / ".dvc" / "tmp" / "checkpoints"
+
+
+def test_runs_are_listed_and_removed(runs: Path, train_resnet: Callable[..., Result]) -> None:
+    assert train_resnet("checkpoints").stdout == "there are no checkpoints in .dvc/tmp/checkpoints\n"
+    one, two = make(runs, epochs=3, at=4), make(runs, epochs=3, at=2, number=1, days=3)
+    three = make(runs, epochs=5, at=1, number=2, days=4)
+    first, second, _ = train_resnet("checkpoints").stdout.splitlines()
+    assert re.fullmatch(rf"{one.folder.name}  \S+ \S+  finished \(3 epochs\), 0\.0 MB; differs in .* and \d+ more", first)
+    assert re.fullmatch(rf"{two.folder.name}  \S+ \S+  epoch 2 of 3, step 0, 0\.0 MB; differs in .*", second)
+    refused = train_resnet("checkpoints", "--remove", "xyz")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("checkpoints: 0 runs have an ID that begins with 'xyz', but it must be one;")
+    train_resnet("checkpoints", "--remove", two.folder.name[:8], "--remove", three.folder.name)
+    assert [run.folder for run in list_runs(runs)] == [one.folder]
+    assert train_resnet("checkpoints", "--all").stdout == f"removed {one.folder.name}\n"
+    assert list_runs(runs) == []
+
+
+def test_a_run_that_a_process_works_on_stays(runs: Path, train_resnet: Callable[..., Result]) -> None:
+    with begun(runs, {"train.epochs": 3}) as run:
+        name = run.folder.name
+        listed = train_resnet("checkpoints").stdout
+        assert re.fullmatch(
+            rf"{name} .* no checkpoint yet, 0\.0 MB; process \d+ on \S+ \(.*\) works on it\n", listed, re.DOTALL
+        )
+        left = train_resnet("checkpoints", "--all").stdout
+        assert re.fullmatch(rf"left {name}: process \d+ on .* works on it\n", left, re.DOTALL)
+        assert train_resnet("checkpoints", "--remove", name).exit_code == 1
+    assert train_resnet("checkpoints", "--all").stdout == f"removed {name}\n"

@@ -1,0 +1,63 @@
+"""The results of revisions and of the work tree."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from commands.compare import compare_results
+from commands.results import RevisionResults
+from resnet.core.errors import UserError
+from tests.commands.revisions import ANSWERS
+
+pytestmark = pytest.mark.usefixtures("in_revisions")
+
+
+def test_the_work_tree_has_results_too() -> None:
+    assert compare_results(RevisionResults("second"), RevisionResults("workspace")).paired.gained == 0
+    assert compare_results(RevisionResults("first"), RevisionResults("workspace")).paired.lost == 2
+
+
+def test_a_commit_can_be_named_by_its_hash() -> None:
+    commit = RevisionResults("second").commit
+    assert commit is not None
+    assert str(RevisionResults(commit[:8])) == commit[:8]
+    assert compare_results(RevisionResults(commit[:8]), RevisionResults("second")).paired.difference == 0
+
+
+def test_results_that_dvc_no_longer_has_are_named() -> None:
+    text = "path,label,predicted,probability\n" + "".join(f"{path}x,{a},{b},0.75\n" for path, (a, b) in ANSWERS.items())
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    cached = Path(".dvc/cache/files/md5") / digest[:2] / digest[2:]
+    kept = cached.read_bytes()
+    cached.unlink()
+    try:
+        with pytest.raises(UserError, match=r"predictions.csv of other is neither in DVC's cache nor in a reachable remote"):
+            compare_results(RevisionResults("first"), RevisionResults("other"))
+    finally:
+        cached.write_bytes(kept)
+
+
+def test_a_work_tree_of_another_run_is_refused() -> None:
+    before = Path("predictions.csv").read_bytes()
+    Path("predictions.csv").write_bytes(before.replace(b"0.75", b"0.76"))
+    try:
+        with pytest.raises(UserError, match="predictions.csv is not the file that dvc.lock records"):
+            compare_results(RevisionResults("first"), RevisionResults("workspace"))
+    finally:
+        Path("predictions.csv").write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("revision", "sentence"),
+    [
+        ("nonsense", "there is no revision and no experiment 'nonsense' here"),
+        ("nothing", "nothing has no results, because it has no dvc.lock"),
+    ],
+)
+def test_a_revision_without_results_is_named(revision: str, sentence: str, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("compare", "first", revision)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"compare: {sentence}")
