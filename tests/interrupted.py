@@ -16,13 +16,13 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from resnet.training.checkpoints import list_checkpoints, read_checkpoint
+from resnet.training.checkpoint_files import list_checkpoints, read_checkpoint
 from tests.imports import ROOT
 from tests.project import Project
 
 EPOCHS, STEPS, BATCH = 3, 20, 8
-GOES_ON = re.compile(r"train: goes on from epoch (\d+), step (\d+)")
-ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); the same command goes on from there")
+RESUMED = re.compile(r"train: resumes from epoch (\d+), step (\d+)")
+ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); run the same command to resume from there")
 
 
 class TinyRun:

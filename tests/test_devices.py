@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.interrupted import ENDED, GOES_ON, TinyRun
+from tests.interrupted import ENDED, RESUMED, TinyRun
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_what_was_ended_on_two_devices_goes_on_bit_for_bit(run: TinyRun, phases:
     for place in ((1, 7), (2, 11)):
         assert run.join(run.start(stop_at=place, devices=2)) == 143
     assert run.complete(devices=2) == expected
-    assert ENDED.findall(run.log) == GOES_ON.findall(run.log) == [("1", "7"), ("2", "11")]
+    assert ENDED.findall(run.log) == RESUMED.findall(run.log) == [("1", "7"), ("2", "11")]
 
 
 def test_more_devices_than_there_are_is_a_sentence(run: TinyRun) -> None:

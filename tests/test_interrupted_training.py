@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interrupted import ENDED, EPOCHS, GOES_ON, TinyRun, child_of, is_alive, kill
+from tests.interrupted import ENDED, EPOCHS, RESUMED, TinyRun, child_of, is_alive, kill
 
 FINISHED = (EPOCHS + 1, 0)
 
@@ -35,7 +35,7 @@ def test_five_sigkills_leave_no_trace(run: TinyRun, undisturbed: tuple[TinyRun, 
         kill(process, signal.SIGKILL)
         assert run.join(process) == -signal.SIGKILL
     assert run.complete() == undisturbed[1]
-    positions = [(int(epoch), int(step)) for epoch, step in GOES_ON.findall(run.log)]
+    positions = [(int(epoch), int(step)) for epoch, step in RESUMED.findall(run.log)]
     assert len(positions) == 5
     assert positions == sorted(positions)
     assert positions[-1] >= (3, 2)
@@ -52,7 +52,7 @@ def test_signals_put_the_work_away_and_not_a_step_is_lost(run: TinyRun, undistur
     assert "Traceback" not in run.log
     assert run.complete() == undisturbed[1]
     assert len(ENDED.findall(run.log)) == 3
-    assert ENDED.findall(run.log) == GOES_ON.findall(run.log)
+    assert ENDED.findall(run.log) == RESUMED.findall(run.log)
 
 
 def test_a_second_trainer_refuses_and_an_orphan_ends_itself(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
@@ -78,7 +78,7 @@ def test_between_its_end_and_the_commit_nothing_is_trained_twice(run: TinyRun, u
     (run.folder / "models" / "resnet.keras").unlink()
     (run.folder / "reports" / "history.csv").unlink()
     assert run.complete() == undisturbed[1]
-    assert GOES_ON.findall(run.log) == [(str(FINISHED[0]), "0")]
+    assert RESUMED.findall(run.log) == [(str(FINISHED[0]), "0")]
     assert run.log.count("epoch 3/3") == 1
 
 
@@ -92,7 +92,7 @@ def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used(run: TinyRun, 
     assert run.complete() == undisturbed[1]
     assert f"train: the checkpoint {newest.relative_to(run.folder)} is damaged: " in run.log
     epoch, step = before.name.split("-")[:2]
-    assert GOES_ON.findall(run.log) == [(str(int(epoch[1:])), str(int(step[1:])))]
+    assert RESUMED.findall(run.log) == [(str(int(epoch[1:])), str(int(step[1:])))]
 
 
 def flip(path: Path, bit: int) -> None:
@@ -105,13 +105,13 @@ def test_a_longer_run_takes_over_where_the_shorter_ended(run: TinyRun) -> None:
     try:
         run.set(epochs="5", restarts="[3]")
         from_scratch = run.complete()
-        assert GOES_ON.findall(run.log) == []
+        assert RESUMED.findall(run.log) == []
         run.forget()
         run.set(epochs="3", restarts="[]")
         run.complete()
         run.set(epochs="5", restarts="[3]")
         assert run.complete() == from_scratch
-        assert GOES_ON.findall(run.log) == [("4", "0")]
+        assert RESUMED.findall(run.log) == [("4", "0")]
         assert rates(run) == pytest.approx([0.002, 0.001, 0.0, 0.001, 0.0], abs=4e-4)
     finally:
         run.set(epochs="3", restarts="[]")

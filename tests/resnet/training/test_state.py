@@ -12,7 +12,7 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.network.model import ResNet
 from resnet.training.augmentation import Augmentation
-from resnet.training.checkpoints import CheckpointWriter, read_newest, write_checkpoint
+from resnet.training.checkpoint_files import CheckpointWriter, read_newest, write_checkpoint
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer, warmup_cosine
 from resnet.training.state import Snapshot

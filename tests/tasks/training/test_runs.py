@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.training.checkpoints import write_checkpoint
+from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.train import Train
 from tasks.training.fingerprint import contents, differences, fingerprint

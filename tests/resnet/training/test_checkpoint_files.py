@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.training.checkpoints import KEPT, CheckpointWriter, list_checkpoints, read_checkpoint, read_newest, write_checkpoint
+from resnet.training.checkpoint_files import (
+    KEPT,
+    CheckpointWriter,
+    list_checkpoints,
+    read_checkpoint,
+    read_newest,
+    write_checkpoint,
+)
 from resnet.training.state import Snapshot
 
 
