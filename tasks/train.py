@@ -27,9 +27,8 @@ from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Progress
     from resnet.training.recipe import Recipe
-    from resnet.training.state import Epoch, TrainingState
+    from resnet.training.state import Epoch, Progress, TrainingState
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
 
@@ -47,7 +46,9 @@ class Train(Section):
     )
     devices: int = Field(ge=1, description="number of GPUs that share each batch; increase batch_size with it")
     optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd")
-    learning_rate: float = Field(gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine")
+    learning_rate: float = Field(
+        gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine"
+    )
     warmup_epochs: float = Field(
         ge=0, description="epochs in which the learning rate increases from near zero; can be a fraction"
     )

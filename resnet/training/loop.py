@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -19,30 +18,7 @@ from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
-from resnet.training.state import Epoch, TrainingState
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The state of an epoch after a step.
-
-    Attributes:
-        epoch: from 1.
-        step: from 1.
-        steps: of the whole epoch.
-        loss: mean cross-entropy of the epoch so far, in nats.
-        accuracy: mean of the epoch so far, in [0, 1].
-        learning_rate: of this step.
-        images_per_second: mean since the epoch started or was resumed.
-    """
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    learning_rate: float
-    images_per_second: float
+from resnet.training.state import Epoch, Progress, TrainingState
 
 
 class Trainer:
@@ -308,8 +284,8 @@ class Trainer:
         if not math.isfinite(float(self.validation_loss.result())):
             raise UserError(
                 f"the validation loss is {float(self.validation_loss.result())} after epoch {self.state.epoch}, where the "
-                f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower train.learning_rate or "
-                "increase train.warmup_epochs."
+                f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
+                "train.learning_rate or increase train.warmup_epochs."
             )
 
 

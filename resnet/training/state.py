@@ -43,6 +43,29 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """The state of an epoch after a step.
+
+    Attributes:
+        epoch: from 1.
+        step: from 1.
+        steps: of the whole epoch.
+        loss: mean cross-entropy of the epoch so far, in nats.
+        accuracy: mean of the epoch so far, in [0, 1].
+        learning_rate: of this step.
+        images_per_second: mean since the epoch started or was resumed.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """A copy of the state of a run.
 

@@ -57,8 +57,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tasks.stage.signals import EndedError
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Progress
-    from resnet.training.state import Epoch
+    from resnet.training.state import Epoch, Progress
 
 VARIABLE = "TRAIN_RESNET_EVENTS"
 

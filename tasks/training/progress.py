@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Progress
-    from resnet.training.state import Epoch
+    from resnet.training.state import Epoch, Progress
 
 
 def say(line: str) -> None:

@@ -15,9 +15,9 @@ from resnet.dataset.arrays import Split
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
-from resnet.training.loop import Progress, Trainer
+from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
-from resnet.training.state import Epoch
+from resnet.training.state import Epoch, Progress
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(8, dtype=np.uint16) % 3
