@@ -74,7 +74,9 @@ def make_trainer(
             loss_scaling=precision == "float16",
             freeze_steps=recipe.freeze_epochs * steps_per_epoch,
         )
-    balanced = recipe.class_weights == "balanced" and labels is not None
+    class_weights = None
+    if recipe.class_weights == "balanced" and labels is not None:
+        class_weights = balanced_weights(labels, model.classes)
     return Trainer(
         model,
         optimizer,
@@ -87,7 +89,7 @@ def make_trainer(
             cutmix=recipe.cutmix,
         ),
         label_smoothing=recipe.label_smoothing,
-        class_weights=balanced_weights(labels, model.classes) if balanced else None,
+        class_weights=class_weights,
         accumulate=recipe.accumulate,
         ema=recipe.ema,
         freeze_epochs=recipe.freeze_epochs,

@@ -64,7 +64,7 @@ def make(**changes: Any) -> Any:
     ],
 )
 def test_the_optimizer_gets_its_parameters(name: str, kind: type, l2: float, decoupled: float | None, momentum: str) -> None:
-    optimizer = make(optimizer=name).optimizer
+    optimizer: Any = make(optimizer=name).optimizer
     assert type(optimizer) is kind
     assert getattr(optimizer, momentum) == 0.8
     assert (optimizer.l2, optimizer.weight_decay) == (l2, decoupled)
