@@ -23,7 +23,7 @@ def writing(size: int, batch: int, seconds: float) -> None:
     trainer = make_trainer("ours", size)
     import numpy as np
 
-    from resnet.training.checkpoints import CheckpointWriter
+    from resnet.training.checkpoint_files import CheckpointWriter
     from tasks.training.resume import checkpoint_seconds
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)

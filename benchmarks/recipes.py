@@ -62,11 +62,12 @@ def prepare(
     from resnet.network.model import ResNet
     from resnet.network.precision import choose_precision, dtype_policy
     from resnet.pretrained import initialise
+    from resnet.training.recipe import make_trainer
     from tasks.stage.graph import DVC_YAML, read_graph
     from tasks.stage.params import PARAMS_YAML, load_params
-    from tasks.train import Train, make_trainer
+    from tasks.train import Train
 
-    given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"].model_dump()
+    given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train).model_dump()
     params = Train(**(given | {"epochs": epochs} | {name: value for name, value in changes.items() if "." not in name}))
     architecture = {name.removeprefix("build."): value for name, value in changes.items() if "." in name}
     keras.utils.set_random_seed(seed)
@@ -74,7 +75,7 @@ def prepare(
     with dtype_policy(precision):
         model = ResNet(splits[0].image_shape, len(classes), depth=18, width=width, class_names=classes, **architecture)
     initialise(model, weights)
-    trainer = make_trainer(params, model, len(splits[0]) // params.batch_size, precision, splits[0].labels)
+    trainer = make_trainer(params.recipe(), model, len(splits[0]) // params.batch_size, precision, splits[0].labels)
 
     def fit(until: int) -> Any:
         trainer.fit(splits[0], splits[1], epochs=until, batch_size=params.batch_size, seed=seed)

@@ -40,16 +40,17 @@ def make_trainer(name: str, size: int) -> Any:
 
     from resnet.network.model import ResNet
     from resnet.network.precision import dtype_policy
-    from tasks import train
+    from resnet.training import recipe
     from tasks.stage.graph import DVC_YAML, read_graph
     from tasks.stage.params import PARAMS_YAML, load_params
+    from tasks.train import Train
 
     keras.utils.set_random_seed(0)
-    params: Any = load_params(PARAMS_YAML, read_graph(DVC_YAML)).sections["train"]
+    params = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train)
     precision = "float32" if "float32" in name else choose_precision("auto")
     with dtype_policy(precision):
         model = ResNet((size, size, 3), CLASSES)
-    trainer = train.make_trainer(params, model, 1000, precision)
+    trainer = recipe.make_trainer(params.recipe(), model, 1000, precision)
     leave_out(trainer, name)
     return trainer
 
@@ -62,7 +63,7 @@ def leave_out(trainer: Any, name: str) -> None:
     if bare or name == "ours-without-augmentation":
         trainer.augmentation = Augmentation()
     if bare or name == "ours-without-smoothing":
-        trainer.label_smoothing = trainer.l2 = 0.0
+        trainer.label_smoothing = trainer.optimizer.l2 = 0.0
     if bare or name == "ours-without-metrics":
         trainer.train_loss = trainer.train_accuracy = _Nothing()
     if bare or name == "ours-without-update":

@@ -1,6 +1,6 @@
-"""A Prefect task for each stage of `dvc.yaml`: it brings the stage up to date, and says `Cached` if there was nothing to run.
+"""A Prefect task for each stage of `dvc.yaml`. It brings the stage up to date; its state is `Cached` if nothing had to run.
 
-DVC is the only cache: Prefect keeps no results, so that a hit never names a file that is not there.
+DVC is the only cache. Prefect keeps no results, so a cache hit never refers to a file that does not exist.
 """
 
 import logging
@@ -18,22 +18,22 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from flows.artifacts import Progress
 from flows.dvc_process import DvcError, RunEndedError
 from flows.locks import slot
+from flows.training_progress import TrainingProgress
 from flows.workspace import Workspace
 from resnet.core.errors import UserError
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How a stage is run. It decides nothing about what the stage writes, so it is no part of the stage's code.
+    """How a stage is run. It does not affect what the stage writes, so it is not part of the code of the stage.
 
     Attributes:
-        describe: what the UI says of it.
-        tags: in the UI; each costs a call to the server, which asks whether there is a limit on the tag.
-        retries: after anything but a mistake of the user's.
-        slot: whether it wants one of the machine's slots for training.
+        describe: the description in the UI.
+        tags: in the UI; each costs a call to the server, which checks for a limit on the tag.
+        retries: after a failure that is not a `UserError`.
+        slot: whether it needs one of the machine's slots for training.
     """
 
     describe: str
@@ -43,11 +43,11 @@ class Policy:
 
 
 POLICIES = {
-    "ingest": Policy("Bring the images of a source in as they are", tags=("network",), retries=2),
-    "preprocess": Policy("Decode and resize the images; cut the splits"),
-    "build": Policy("Make the network and its first weights"),
-    "train": Policy("Train; keep the best weights by the validation split", tags=("gpu",), retries=1, slot=True),
-    "evaluate": Policy("Measure on the test split"),
+    "ingest": Policy("Copy the images of a source unchanged", tags=("network",), retries=2),
+    "preprocess": Policy("Decode and resize the images; assign them to splits"),
+    "build": Policy("Make the network and its initial weights"),
+    "train": Policy("Train; keep the weights that are best on the validation split", tags=("gpu",), retries=1, slot=True),
+    "evaluate": Policy("Evaluate on the test split"),
     "render": Policy("Draw the curves and the report"),
 }
 _RETRY_SECONDS = 5
@@ -55,15 +55,15 @@ _STATUS = re.compile(r"exited with (-?\d+)$")
 
 
 class StageError(Exception):
-    """A stage ended with something that is nobody's mistake: killed, or a bug."""
+    """A stage was killed, or failed because of a bug."""
 
 
 def stage_task(stage: str) -> Callable[..., State[None]]:
     """The Prefect task of a stage.
 
     Returns:
-        A function of the workspace and of the states of the stages that it depends on. It returns the state, or raises
-        `UserError` for what the user can mend and `StageError` for the rest.
+        A function of the workspace and of the states of the stages that it depends on. It returns the state. It raises
+        `UserError` for what the user can correct and `StageError` for all other failures.
     """
     policy = POLICIES[stage]
 
@@ -82,7 +82,7 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
         try:
             return bring_up_to_date(workspace, stage, policy, run_logger())
         except (UserError, RunEndedError) as error:
-            return Failed(message=str(error))  # a state of our own, since an exception's is its traceback
+            return Failed(message=str(error))  # the state of an exception would be its traceback
 
     def checked(workspace: Workspace, *upstream: State[None]) -> State[None]:
         state = run(workspace, upstream)
@@ -94,25 +94,25 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
 
 
 def _is_worth_a_retry(_task: Any, _run: Any, state: State[Any]) -> bool:
-    """Nobody's mistake: the state was made of an exception, so there is data in it."""
+    """Only a state of an exception has data; the states of `UserError` are made above, without data."""
     return state.data is not None
 
 
 def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: Any) -> State[None]:
-    """Runs a stage, restores it, or leaves it alone.
+    """Runs a stage, restores its outputs from the cache, or does nothing if they are up to date.
 
-    Runs of the same stage on the same inputs wait for each other, and the second finds the outputs of the first.
+    If several runs have the same stage with the same inputs, one runs it, and the others wait and use its outputs.
 
     Raises:
-        UserError: the stage's own sentence.
-        StageError: the stage ended otherwise.
+        UserError: with the sentence that the stage printed.
+        StageError: the stage failed in another way.
     """
     seen = workspace.look(stage)
     waited: list[str] = []
 
     def on_wait() -> None:
         waited.append(stage)
-        logger.info(f"Another run is at {stage} with the same inputs; waiting for it.")
+        logger.info(f"Another run is running {stage} with the same inputs; waiting for it.")
 
     with ExitStack() as stack:
         if seen["key"]:
@@ -121,7 +121,7 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
             seen = workspace.look(stage)
         if seen["unchanged"]:
             return Completed(name="Cached", message="Unchanged: nothing to do.")
-        environment = {"DVC_ROOT": str(workspace.home)}  # as `dvc exp run --temp` does: checkpoints outlive the checkout
+        environment = {"DVC_ROOT": str(workspace.home)}  # as in `dvc exp run --temp`: checkpoints outlive the checkout
         if policy.slot and not seen["restorable"]:
             devices = seen["params"].get("params.yaml", {}).get(stage, {}).get("devices", 1)
             environment |= stack.enter_context(slot(lambda: logger.info("Waiting for a free slot for training."), devices))
@@ -131,15 +131,14 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
 
 def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: Any) -> bool:
     last: deque[str] = deque(maxlen=1)
-    progress = Progress(stage)
 
     def on_line(line: str) -> None:
         logger.info(line)
         last.append(line)
-        progress.see(line)
 
     try:
-        return workspace.reproduce(stage, environment, on_line)
+        with TrainingProgress(workspace.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl", f"{stage}-progress") as progress:
+            return workspace.reproduce(stage, environment | progress.environment, on_line)
     except DvcError as error:
         status = _STATUS.search(str(error))
         if status is None:
@@ -150,7 +149,7 @@ def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: 
 
 
 def run_logger() -> Any:
-    """The logger of the run, or one of Python's outside of runs."""
+    """The logger of the run, or a standard one outside of runs."""
     try:
         return get_run_logger()
     except MissingContextError:

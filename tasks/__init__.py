@@ -1,1 +1,1 @@
-"""The six stages of the pipeline, each a module that runs alone: `python -m tasks.train`."""
+"""The six stages of the pipeline, each a module that can run alone: `python -m tasks.train`."""

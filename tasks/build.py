@@ -1,4 +1,4 @@
-"""Makes the network for the classes at hand, and its first weights."""
+"""Makes the network for the classes of the data, with its initial weights."""
 
 import io
 import os
@@ -25,22 +25,33 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Build(Section):
-    """Parameters of `build`, see `params.yaml`."""
+    """Parameters of the stage `build`."""
 
-    depth: Literal[18, 34, 50, 101, 152]
-    variant: Literal["v1", "v1.5", "D"]
-    stem: Literal["large", "small", "auto"]
-    blocks: Annotated[list[Positive], Field(min_length=1, max_length=6)] | None
-    width: Annotated[int, Field(ge=4, le=1024)]
-    momentum: Annotated[float, Field(gt=0, lt=1)]
-    zero_init_last_gamma: bool
-    weights: Annotated[str, Field(min_length=1)]
+    depth: Literal[18, 34, 50, 101, 152] = Field(description="18 or 34 (basic blocks), 50, 101 or 152 (bottleneck blocks)")
+    variant: Literal["v1", "v1.5", "D"] = Field(
+        description="v1.5: stride in the 3x3 convolution; v1: as keras.applications; D: deep stem, pooled shortcuts"
+    )
+    stem: Literal["large", "small", "auto"] = Field(
+        description="large divides the sides by 4; small keeps them, at 16 times the cost; auto: small to 64 pixels"
+    )
+    blocks: Annotated[list[Positive], Field(min_length=1, max_length=6)] | None = Field(
+        description="blocks in each stage, such as [3, 4, 6, 3]; null: as usual for the depth"
+    )
+    width: int = Field(ge=4, le=1024, description="channels of the stem; the channels of all other layers are multiples of it")
+    momentum: float = Field(
+        gt=0, lt=1, description="momentum of the moving statistics of batch normalisation; closer to 1 for runs with many steps"
+    )
+    zero_init_last_gamma: bool = Field(description="initialise every residual block as the identity")
+    weights: str = Field(
+        min_length=1,
+        description="builtin/random, builtin/imagenet (v1 with 50 layers or more), or a .keras file of this project",
+    )
 
 
 def build(
     params: Build, *, seed: int, image_size: int, classes_json: Path, initial_keras: Path, model_summary_txt: Path
 ) -> None:
-    """Decides the architecture and where the weights begin; the same seed makes the same ones."""
+    """Makes the network and its initial weights; the same seed gives the same weights."""
     classes = read_classes(classes_json)
     with at_once():
         start_tensorflow()
@@ -63,10 +74,10 @@ def build(
 
 
 def summary(model: "ResNet") -> str:
-    """Every layer, as Keras prints it, but as wide on any terminal and in any encoding."""
+    """The table of layers that Keras prints, with the same width and characters on any terminal and in any encoding."""
     text = io.StringIO()
     columns = os.environ.get("COLUMNS")
-    os.environ["COLUMNS"] = str(_SUMMARY_WIDTH)  # Keras prints through rich, which asks here first
+    os.environ["COLUMNS"] = str(_SUMMARY_WIDTH)  # Keras prints through rich, which reads it first
     try:
         with redirect_stdout(text):
             model.summary(line_length=_SUMMARY_WIDTH)

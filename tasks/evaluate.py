@@ -1,4 +1,4 @@
-"""Measures the trained network on the test split, which no other stage reads."""
+"""Evaluates the trained network on the test split, which no other stage reads."""
 
 import csv
 import json
@@ -29,12 +29,18 @@ from tasks.stage.signals import at_once
 
 
 class Evaluate(Section):
-    """Parameters of `evaluate`, see `params.yaml`."""
+    """Parameters of the stage `evaluate`."""
 
-    batch_size: Annotated[int, Field(ge=1)]
-    samples: Annotated[int, Field(ge=1, le=400)]
-    minimum_accuracy: Annotated[float, Field(gt=0, le=1)] | None
-    baseline: Annotated[str, Field(min_length=1)] | None
+    batch_size: int = Field(ge=1, description="images in a batch")
+    samples: int = Field(
+        ge=1, le=400, description="test images in the report: the most confident mistakes, then the least confident hits"
+    )
+    minimum_accuracy: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        description="`train-resnet gate` fails below this share of correct test images; null disables the check"
+    )
+    baseline: Annotated[str, Field(min_length=1)] | None = Field(
+        description="`train-resnet gate` fails if this revision or experiment is significantly better; null: none"
+    )
 
 
 def evaluate(
@@ -50,7 +56,7 @@ def evaluate(
     predictions_csv: Path,
     evaluation: Path,
 ) -> None:
-    """Decides how good the network is, and with what certainty."""
+    """Writes the metrics of the network with their confidence intervals, its predictions, and details for the report."""
     verify(prepared_sha256, [classes_json.name, index_csv.name])
     classes = read_classes(classes_json)
     split = Split(test, len(classes))
@@ -95,7 +101,10 @@ def evaluate(
 
 
 def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
-    """Rows of images to show: the surest mistakes in up to half of the places, then the least sure hits."""
+    """Rows of images to show: the most confident mistakes, at most half of `count`, then the least confident hits.
+
+    There are more mistakes if there are not enough hits, and the other way round.
+    """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong, right = np.flatnonzero(predicted != labels), np.flatnonzero(predicted == labels)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")]
@@ -105,21 +114,21 @@ def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np
 
 
 def _checks(params: Evaluate, accuracy: float) -> list[Check]:
-    """What can be said of the gate without a look at other revisions, which may mean something else tomorrow."""
+    """The checks of the gate that do not depend on other revisions: a name such as `main` can change its meaning later."""
     checks = []
     if params.minimum_accuracy is not None:
         checks.append(check_minimum(accuracy, params.minimum_accuracy))
     if params.baseline is not None:
-        checks.append(Check("baseline", None, f"against {params.baseline}: `train-resnet gate` judges it when asked."))
+        checks.append(Check("baseline", None, f"against {params.baseline}: `train-resnet gate` checks it."))
     return checks
 
 
 def _model_facts(path: Path, precision: str) -> dict[str, Any]:
-    """The arguments of the `ResNet`, and what decided the figures beside data, code and parameters."""
+    """The arguments of the `ResNet`, and what else the figures depend on besides data, code and parameters."""
     model = read_model_facts(path)
     packages = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn")
     return {
-        # The names of the classes are in classes.json.
+        # The class names are in classes.json.
         "network": {name: value for name, value in model.config.items() if name not in ("name", "class_names")},
         "provenance": {
             "model_md5": md5(path),  # as in dvc.lock

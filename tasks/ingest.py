@@ -1,8 +1,8 @@
-"""Brings the images of a source into `data/raw/` as they are, with their labels, and says what was left out and why."""
+"""Copies the images of a source into `data/raw/` unchanged, with their labels; reports what was left out and why."""
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -15,16 +15,20 @@ if TYPE_CHECKING:
 
 
 class Ingest(Section):
-    """Parameters of `ingest`, see `params.yaml`."""
+    """Parameters of the stage `ingest`."""
 
-    source: Annotated[str, Field(min_length=1)]
-    on_bad: Literal["quarantine", "fail"]
-    max_rejected: Annotated[float, Field(ge=0, le=1)]
-    max_pixels: Annotated[int, Field(ge=1)]
+    source: str = Field(
+        min_length=1, description="builtin/digits, a folder, an archive, a .csv, a .parquet, or tfds:NAME; see data/README.md"
+    )
+    on_bad: Literal["quarantine", "fail"] = Field(
+        description="files that are not usable images: quarantine lists and skips them, fail stops the run"
+    )
+    max_rejected: float = Field(ge=0, le=1, description="largest share of rejected files; the run stops above it")
+    max_pixels: int = Field(ge=1, description="images with more pixels are rejected without decoding")
 
 
 def ingest(params: Ingest, *, raw: Path) -> None:
-    """Decides what is an image and what is its label."""
+    """Reads the source and writes its images, their labels, and lists of everything that was left out."""
     from resnet.core.classes import confusable
     from resnet.ingestion.raw import write_raw
     from resnet.ingestion.sources.catalog import open_source
@@ -37,7 +41,7 @@ def ingest(params: Ingest, *, raw: Path) -> None:
 
 
 def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
-    """What is said of files that are not among the images; nothing if there are none."""
+    """A note on the files that are not among the images; empty if there are none."""
     parts = []
     if ledger.rejected:
         parts.append(f"{ledger.rejected.total():,} rejected ({ledger.reasons()}), see {raw / 'rejected.csv'}")
@@ -52,7 +56,7 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
 def _empty(ledger: "Ledger", classes: list[str]) -> list[str]:
     names = [name for name in classes if not ledger.images[name]]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"without an image: {', '.join(map(repr, names[:3]))}{more}; preprocess will not go on with them"] if names else []
+    return [f"without an image: {', '.join(map(repr, names[:3]))}{more}; preprocess will refuse them"] if names else []
 
 
 if __name__ == "__main__":

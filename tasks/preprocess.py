@@ -1,8 +1,8 @@
-"""Decodes and resizes every image once, and decides once which split it is in."""
+"""Decodes and resizes every image, and assigns it to a split."""
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +17,7 @@ from resnet.images.manifest import Manifest, read_manifest
 from resnet.preparation.similar import find_similar, leaks, shortlist, write_similar
 from resnet.preparation.splits import Shares, absent_classes, assign_splits, torn_groups
 from tasks.stage.command import main
-from tasks.stage.params import Section
+from tasks.stage.params import Params, Section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,26 +27,28 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Preprocess(Section):
-    """Parameters of `preprocess`, see `params.yaml`."""
+    """Parameters of the stage `preprocess`."""
 
-    image_size: Annotated[int, Field(ge=32, le=1024)]
-    validation_share: Share
-    test_share: Share
-    split_seed: Annotated[int, Field(ge=0)]
-    near_duplicates: Literal["report", "together", "ignore"]
+    image_size: int = Field(ge=32, le=1024, description="height and width of all images in pixels")
+    validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
+    test_share: Share = Field(description="share of each class that is used for the final evaluation only")
+    split_seed: int = Field(ge=0, description="random seed of the split; another seed puts other images into each split")
+    near_duplicates: Literal["report", "together", "ignore"] = Field(
+        description="report lists images that look alike, together keeps them in one split, ignore skips the search"
+    )
 
-    def check(self, whole: Mapping[str, Section]) -> None:
-        """The splits leave images to train with."""
+    def check(self, whole: Params) -> None:
+        """The other splits leave images for training."""
         held_out = self.validation_share + self.test_share
         if held_out >= 1:
             raise UserError(
-                f"preprocess.validation_share and test_share add up to {held_out:g}, which leaves nothing to train with; "
+                f"preprocess.validation_share and test_share add up to {held_out:g}, which leaves no images for training; "
                 "together they must stay below 1."
             )
 
 
 def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
-    """Writes each split's images as uint8 arrays, which image went where, and which look alike."""
+    """Writes the images of each split as uint8 arrays, the index of all images, and the pairs that look alike."""
     from resnet.preparation.prepared import choose_pictured, write_index, write_prepared
 
     verify(raw / RAW)
@@ -82,7 +84,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
 def _similar(
     similar: "npt.NDArray[np.int64]", listed: "npt.NDArray[np.int64]", splits: "npt.NDArray[np.int8]", prepared: Path
 ) -> Iterator[str]:
-    """What is to be said of images that look alike."""
+    """A note on images that look alike."""
     if len(similar):
         across = int(leaks(similar, splits).sum())
         pairs = "1 pair of images looks" if len(similar) == 1 else f"{len(similar):,} pairs of images look"
@@ -91,7 +93,7 @@ def _similar(
 
 
 def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
-    """What is odd about the splits that the source gives."""
+    """Notes on unusual splits of the source."""
     torn = torn_groups(manifest.groups, splits)
     if torn:
         yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"

@@ -1,9 +1,9 @@
-"""Draws what the other stages found: curves, confusion matrix, samples, and pages with all of it."""
+"""Draws the results of the other stages: curves, confusion matrix and samples, and the pages that show everything."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Render(Section):
-    """Parameters of `render`, see `params.yaml`."""
+    """Parameters of the stage `render`."""
 
-    dpi: Annotated[int, Field(ge=30, le=600)]
+    dpi: int = Field(ge=30, le=600, description="resolution of the pictures in dots per inch")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures as files of their own, which `dvc plots` and Prefect show."""
+    """The pictures as separate files, which `dvc plots` and Prefect show."""
 
     loss_png: Path
     accuracy_png: Path
@@ -40,7 +40,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Pages:
-    """What opens in a browser or an editor."""
+    """The pages for a browser or an editor."""
 
     index_html: Path
     data_html: Path
@@ -57,7 +57,7 @@ def render(
     pictures: Pictures,
     pages: Pages,
 ) -> None:
-    """Decides what a person looks at."""
+    """Writes the pictures and pages."""
     from resnet.pictures.data_report import summarise_data
     from resnet.pictures.report import Results, render_report
 
@@ -80,13 +80,13 @@ def render(
 
 
 def _shown(parameters: Params) -> dict[str, dict[str, object]]:
-    """What decided the results, by section."""
+    """The parameters that decide the results, by section."""
     sections = {name: section.model_dump() for name, section in parameters.sections.items() if name != "render"}
     return {"": {"seed": parameters.seed}} | sections
 
 
 def _draw(results: "Results", dpi: int, pictures: Pictures) -> None:
-    """The pictures as files of their own, which `dvc plots` and Prefect show."""
+    """Writes the pictures as separate files."""
     from resnet.pictures.confusion import count_confusions, draw_confusion
     from resnet.pictures.curves import draw_curves
     from resnet.pictures.grid import draw_grid

@@ -1,8 +1,8 @@
-"""Trains the network on the training split and keeps the best weights by the validation split."""
+"""Trains the network on the training split and keeps the weights that are best on the validation split."""
 
 import csv
 import sys
-from collections.abc import Mapping
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,95 +19,119 @@ from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
-from tasks.stage.params import Section
+from tasks.stage.params import Params, Section
 from tasks.stage.signals import at_once, noted
+from tasks.training.events import Events
 from tasks.training.progress import Display
 from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import tensorflow as tf
-    from keras.optimizers.schedules import LearningRateSchedule
+    from resnet.training.recipe import Recipe
+    from resnet.training.state import Epoch, Progress, TrainingState
 
-    from resnet.training.budget import Budget
-    from resnet.training.loop import Progress, Trainer
-    from resnet.training.state import Epoch
-
-
-INPUTS = ("classes_json", "training", "validation", "initial_keras")  # arguments of `train`
+INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
 
 
 class Train(Section):
-    """Parameters of `train`, see `params.yaml`."""
+    """Parameters of the stage `train`."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    restarts: list[Annotated[int, Field(ge=1)]]
-    batch_size: Annotated[int, Field(ge=2)]
-    precision: Literal["auto", "float32", "bfloat16", "float16"]
-    devices: Annotated[int, Field(ge=1)]
-    optimizer: Literal["adam", "adamw", "sgd"]
-    learning_rate: Annotated[float, Field(gt=0, le=10)]
-    warmup_epochs: Annotated[float, Field(ge=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0, lt=1)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    class_weights: Literal["none", "balanced"]
-    shift: Annotated[float, Field(ge=0, le=0.5)]
-    flip: bool
-    crop: Annotated[float, Field(gt=0, le=1)]
-    trivial_augment: bool
-    mixup: Annotated[float, Field(ge=0, le=10)]
-    cutmix: Annotated[float, Field(ge=0, le=10)]
-    ema: Annotated[float, Field(ge=0, lt=1)]
-    accumulate: Annotated[int, Field(ge=1)]
-    freeze_epochs: Annotated[int, Field(ge=0)]
-    unfrozen_rate: Annotated[float, Field(gt=0, le=1)]
-    patience: Annotated[int, Field(ge=0)]
-    budget_minutes: Annotated[float, Field(ge=0)]
+    epochs: int = Field(ge=1, description="passes over the training images")
+    restarts: list[Annotated[int, Field(ge=1)]] = Field(
+        description="epochs after which the learning rate restarts; [10] continues a run of 10 epochs"
+    )
+    batch_size: int = Field(ge=2, description="images in a step")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        description="bfloat16, float16 or float32; auto takes the fastest one on this machine"
+    )
+    devices: int = Field(ge=1, description="number of GPUs that share each batch; increase batch_size with it")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd")
+    learning_rate: float = Field(
+        gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine"
+    )
+    warmup_epochs: float = Field(
+        ge=0, description="epochs in which the learning rate increases from near zero; can be a fraction"
+    )
+    momentum: float = Field(ge=0, lt=1, description="momentum of sgd, or beta_1 of adam and adamw")
+    weight_decay: float = Field(
+        ge=0, lt=1, description="for kernels: an L2 term for adam and sgd (usually 0.0001), decoupled for adamw (usually 0.05)"
+    )
+    label_smoothing: float = Field(ge=0, lt=1, description="share of the target that is spread evenly over all classes")
+    class_weights: Literal["none", "balanced"] = Field(
+        description="balanced weights each image by the rarity of its class; none weights all images equally"
+    )
+    shift: float = Field(ge=0, le=0.5, description="largest random shift, as a share of the side")
+    flip: bool = Field(description="mirror half of the images; not if that changes their meaning, as with digits")
+    crop: float = Field(
+        gt=0, le=1, description="smallest share of the area that a random crop keeps; 1 disables it, 0.08 is usual for ImageNet"
+    )
+    trivial_augment: bool = Field(description="TrivialAugment: a random change of shape or colour, one of 13, for each image")
+    mixup: float = Field(
+        ge=0, le=10, description="alpha of mixup, a weighted mean of two images and labels; 0 disables it, 0.2 is usual"
+    )
+    cutmix: float = Field(
+        ge=0, le=10, description="alpha of CutMix, which pastes a part of one image into another; 0 disables it, 1 is usual"
+    )
+    ema: float = Field(
+        ge=0, lt=1, description="decay of a moving average of the weights, which is kept; 0 disables it, 0.999 for many steps"
+    )
+    accumulate: int = Field(ge=1, description="number of parts of a batch that are computed one after another, to save memory")
+    freeze_epochs: int = Field(
+        ge=0, description="first epochs, in which only the head is trained; for weights that are not random"
+    )
+    unfrozen_rate: float = Field(gt=0, le=1, description="factor of learning_rate after the first freeze_epochs epochs")
+    patience: int = Field(ge=0, description="epochs without a lower validation loss before early stopping; 0 disables it")
+    budget_minutes: float = Field(
+        ge=0, description="time limit that shortens training, so that the result depends on speed; 0 disables it"
+    )
 
-    def check(self, whole: Mapping[str, Section]) -> None:
-        """The phases follow each other, and what is done to an image leaves its meaning."""
+    def recipe(self) -> "Recipe":
+        """The parameters that the trainer needs."""
+        from resnet.training.recipe import Recipe
+
+        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+
+    def check(self, whole: Params) -> None:
+        """The phases follow each other, batches can be divided, and the augmentation suits the images."""
         self._check_phases()
-        if self.freeze_epochs and getattr(whole["build"], "weights", None) == "builtin/random":
+        if self.freeze_epochs and whole.value("build.weights", str) == "builtin/random":
             raise UserError(
-                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random: there is nothing learned "
-                "to keep while the head learns; set it to 0 or start from other weights."
+                f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random, so the frozen layers would "
+                "not have learned anything: set it to 0 or start from other weights."
             )
         if self.batch_size % (self.devices * self.accumulate):
             raise UserError(
                 f"train.batch_size is {self.batch_size}, which cannot be divided into train.devices x train.accumulate = "
                 f"{self.devices} x {self.accumulate} equal parts: change one of them."
             )
-        if self.flip and getattr(whole["ingest"], "source", None) == "builtin/digits":
+        if self.flip and whole.value("ingest.source", str) == "builtin/digits":
             raise UserError(
-                "train.flip is true, but the mirror image of a digit is no digit or another one: set it to false for "
-                "ingest.source builtin/digits."
+                "train.flip is true, but the mirror image of a digit is not the same digit: set it to false for ingest.source "
+                "builtin/digits."
             )
 
     def _check_phases(self) -> None:
         if any(one >= other for one, other in pairwise((*self.restarts, self.epochs))):
             raise UserError(
-                f"train.restarts is {self.restarts} and must rise to less than train.epochs, which is {self.epochs}: to carry "
-                "a run of 10 epochs on to 20, set train.restarts to [10] and train.epochs to 20."
+                f"train.restarts is {self.restarts}, but it must increase and stay below train.epochs, which is {self.epochs}: "
+                "to continue a run of 10 epochs to 20, set train.restarts to [10] and train.epochs to 20."
             )
         if self.restarts and self.budget_minutes:
             raise UserError(
-                f"train.restarts is {self.restarts} and train.budget_minutes {self.budget_minutes:g}, but a run with restarts "
-                "has its ends by epochs: set one of them to [] or 0."
+                f"train.restarts is {self.restarts} and train.budget_minutes {self.budget_minutes:g}, but the phases of a run "
+                "with restarts have a fixed number of epochs: set one of them to [] or 0."
             )
         name, end = ("the first of train.restarts", self.restarts[0]) if self.restarts else ("train.epochs", self.epochs)
+        longer = "restart later" if self.restarts else "train for more epochs"
         if self.warmup_epochs >= end:
             raise UserError(
                 f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than {name}, which is {end}: "
-                f"shorten the warm-up or {'restart later' if self.restarts else 'train for longer'}."
+                f"shorten the warm-up or {longer}."
             )
         if self.freeze_epochs and self.freeze_epochs + self.warmup_epochs >= end:
             raise UserError(
                 f"train.freeze_epochs is {self.freeze_epochs} and warmup_epochs {self.warmup_epochs:g}, which together must be "
-                f"less than {name}, which is {end}: shorten one of them or "
-                f"{'restart later' if self.restarts else 'train for longer'}."
+                f"less than {name}, which is {end}: shorten one of them or {longer}."
             )
 
 
@@ -123,7 +147,11 @@ def train(
     history_csv: Path,
     code: tuple[Path, ...],
 ) -> dict[str, Any]:
-    """Decides the weights. Goes on from the last checkpoint of the same run, if there is one."""
+    """Trains, and resumes from the last checkpoint of the same run if there is one.
+
+    Returns:
+        Facts for `reports/run.json`.
+    """
     seconds = checkpoint_seconds()
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
@@ -131,27 +159,38 @@ def train(
     with at_once():
         gpus = start_tensorflow()
     from resnet.network.saving import load_model, save_model
+    from resnet.training.recipe import make_trainer
 
     precision = choose_precision(params.precision)
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
+    compute = {"precision": precision, "devices": gpus or ["CPU"]}
     with begun(home(), facts) as run:
         strategy = share_among(params.devices)
         with strategy.scope():
             model = load_model(initial_keras, classes, training_split.image_shape, precision)
         steps = len(training_split) // params.batch_size
-        trainer = make_trainer(params, model, steps, precision, training_split.labels, strategy=strategy)
-        resumed = resume(trainer.state, run, params)
+        trainer = make_trainer(params.recipe(), model, steps, precision, training_split.labels, strategy=strategy)
+        state = trainer.state
+        resumed = resume(state, run, params)
         if resumed:
-            _write_history(history_csv, trainer.state.history)
-        with noted() as received, Display(params.epochs) as display, keeping(run, trainer.state, seconds, received) as keep:
+            _write_history(history_csv, state.history)
+        with (
+            Events.from_environment() as events,
+            noted() as received,
+            Display(params.epochs) as display,
+            keeping(run, state, seconds, received) as keep,
+        ):
+            _record_start(events, state, run=run.folder.name, epochs=params.epochs, steps=steps, **compute)
 
             def on_step(progress: "Progress") -> None:
                 display.step(progress)
+                events.step(progress)
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
-                _write_history(history_csv, trainer.state.history)
+                _write_history(history_csv, state.history)
                 display.epoch(epoch)
+                events.epoch(epoch)
                 keep()
 
             trainer.fit(
@@ -165,95 +204,24 @@ def train(
                 on_epoch=on_epoch,
             )
             save_model(model, resnet_keras)  # while the last checkpoint is written
-        if len(trainer.state.history) < params.epochs:
-            print(f"train: ended after epoch {len(trainer.state.history)} of {params.epochs}, as patience or budget have it")
+        if len(state.history) < params.epochs:
+            print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
     prune(home())
     return {
         "gpus": gpus,
         "precision": precision,
         "resumed": resumed,
         "checkpoints": keep.cost(),
-        "epoch_seconds": [round(epoch.seconds, 2) for epoch in trainer.state.history],
-        "images_per_second": [round(epoch.images_per_second, 1) for epoch in trainer.state.history],
+        "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
+        "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
 
 
-def make_trainer(
-    params: Train,
-    model: Any,
-    steps_per_epoch: int,
-    precision: str = "float32",
-    labels: "npt.NDArray[np.uint16] | None" = None,
-    *,
-    strategy: "tf.distribute.Strategy | None" = None,
-) -> "Trainer":
-    """The trainer that the parameters describe, for a model that computes in `precision`, and labels to balance.
-
-    `strategy` is the one in whose scope the model was made.
-    """
-    import tensorflow as tf
-
-    from resnet.training.augmentation import Augmentation
-    from resnet.training.loop import Trainer
-    from resnet.training.objective import balanced_weights
-    from resnet.training.optimizers import make_optimizer
-
-    schedule, budget = _make_schedule(params, steps_per_epoch)
-    strategy = strategy or tf.distribute.get_strategy()
-    with strategy.scope():
-        optimizer = make_optimizer(
-            params.optimizer,
-            schedule,
-            params.momentum,
-            params.weight_decay,
-            model.trainable_variables,
-            loss_scaling=precision == "float16",
-            head_steps=params.freeze_epochs * steps_per_epoch,
-        )
-    balanced = None
-    if params.class_weights == "balanced" and labels is not None:
-        balanced = balanced_weights(labels, model.classes)
-    return Trainer(
-        model,
-        optimizer,
-        augmentation=Augmentation(
-            flip=params.flip,
-            shift=params.shift,
-            crop=params.crop,
-            trivial=params.trivial_augment,
-            mixup=params.mixup,
-            cutmix=params.cutmix,
-        ),
-        label_smoothing=params.label_smoothing,
-        l2=0.0 if params.optimizer == "adamw" else params.weight_decay,
-        class_weights=balanced,
-        accumulate=params.accumulate,
-        average=params.ema,
-        head_epochs=params.freeze_epochs,
-        patience=params.patience,
-        budget=budget,
-        strategy=strategy,
-    )
-
-
-def _make_schedule(params: Train, steps_per_epoch: int) -> "tuple[LearningRateSchedule, Budget | None]":
-    """The learning rate over the steps, and the limit of time that can shorten it."""
-    from resnet.training.budget import Budget
-    from resnet.training.optimizers import HeadFirst, WarmRestarts, warmup_cosine
-
-    ends = [max(1, epochs * steps_per_epoch) for epochs in (*params.restarts, params.epochs)]
-    head_steps = params.freeze_epochs * steps_per_epoch
-    peak = params.learning_rate * params.unfrozen_rate if head_steps else params.learning_rate
-    steps = ends[0] - head_steps
-    warmup_steps = min(round(params.warmup_epochs * steps_per_epoch), steps - 1)
-    budget = None
-    if params.budget_minutes:
-        budget = Budget(60 * params.budget_minutes, steps_per_epoch, head_steps + warmup_steps, steps - warmup_steps)
-    first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
-    if head_steps:
-        first = HeadFirst(params.learning_rate, head_steps, first)
-    later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]
-    return (WarmRestarts([first, *later], ends[:-1]) if later else first), budget
+def _record_start(events: Events, state: "TrainingState", **facts: Any) -> None:
+    """Records where training starts, and the epochs that a resumed run has already finished."""
+    events.start(epoch=state.epoch, step=state.step, **facts)
+    for epoch in state.history:
+        events.epoch(epoch)
 
 
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:

@@ -1,4 +1,4 @@
-"""Which first-party modules a module imports, read from the source."""
+"""The first-party modules that a module imports, read from its source."""
 
 import ast
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ MODULES = modules()
 
 
 def imported_names(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports anywhere, also within functions, but not those for type checkers alone."""
+    """Dotted names that a file imports, also inside functions, but not those for type checkers only."""
     yield from _names(ast.parse((ROOT / path).read_text("utf-8")).body)
 
 
@@ -44,7 +44,7 @@ def _names(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def direct(module: str) -> set[str]:
-    """First-party modules that a module imports itself, with the packages that they lie in."""
+    """First-party modules that a module imports itself, with their packages."""
     names = set()
     for name in imported_names(MODULES[module]):
         parts = name.split(".")
@@ -53,7 +53,7 @@ def direct(module: str) -> set[str]:
 
 
 def closure(module: str) -> set[str]:
-    """First-party modules that are imported when a module is, itself and its packages included."""
+    """First-party modules that are imported together with a module, including itself and its packages."""
     parts = module.split(".")
     seen: set[str] = set()
     waiting = {".".join(parts[:length]) for length in range(1, len(parts) + 1)}
@@ -65,13 +65,13 @@ def closure(module: str) -> set[str]:
 
 
 def decides_something(module: str) -> bool:
-    """Whether a module has more than a docstring; those of packages often have not."""
+    """Whether a module has more than a docstring; the `__init__.py` of a package often does not."""
     body = ast.parse((ROOT / MODULES[module]).read_text("utf-8")).body
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
 def code_of(module: str) -> set[Path]:
-    """The files whose contents decide what a module does: its import closure, and the templates beside it."""
+    """The files that decide what a module does: all modules that it imports, and the templates beside them."""
     files = {MODULES[name] for name in closure(module) if decides_something(name)}
     for folder in {path.parent for path in files}:
         files |= {path.relative_to(ROOT) for path in (ROOT / folder).glob("*.html")}

@@ -1,6 +1,6 @@
-"""A tiny training run that can be disturbed: `python -m tasks.train` less the seconds in which TensorFlow is imported.
+"""A tiny training run that can be interrupted: `python -m tasks.train` without the seconds that importing TensorFlow takes.
 
-The processes are forks of one that has imported TensorFlow and not used it, and they do what the stage's command does.
+The processes are forks of one that has imported TensorFlow but not used it. They do the same as the command of the stage.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from resnet.training.checkpoints import list_checkpoints, read_checkpoint
+from resnet.training.checkpoint_files import list_checkpoints, read_checkpoint
 from tests.imports import ROOT
 from tests.project import Project
 
 EPOCHS, STEPS, BATCH = 3, 20, 8
-GOES_ON = re.compile(r"train: goes on from epoch (\d+), step (\d+)")
-ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); the same command goes on from there")
+RESUMED = re.compile(r"train: resumes from epoch (\d+), step (\d+)")
+ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); run the same command to resume from there")
 
 
 class TinyRun:
-    """A folder in which to train: 3 epochs of 20 steps, each a few milliseconds."""
+    """A folder to train in: 3 epochs of 20 steps, each a few milliseconds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
@@ -41,16 +41,16 @@ class TinyRun:
 
     @property
     def checkpoints(self) -> Path:
-        """Where the checkpoints of all runs in the folder are."""
+        """The folder with the checkpoints of all runs."""
         return self.folder / ".dvc" / "tmp" / "checkpoints"
 
     @property
     def log(self) -> str:
-        """What the processes since the last `forget` printed."""
+        """The output of all processes since the last `forget`."""
         return self._log.read_text("utf-8") if self._log.exists() else ""
 
     def forget(self) -> None:
-        """Removes what came of training."""
+        """Removes all results of training."""
         for path in (self.checkpoints, self.folder / "models" / "resnet.keras", self.folder / "reports"):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -65,23 +65,26 @@ class TinyRun:
         stop_at: tuple[int, int] | None = None,
         pause: float = 0,
         devices: int = 1,
+        events: str = "",
     ) -> ForkServerProcess:
         """Starts training.
 
         Args:
             seconds: between checkpoints.
-            with_parent: puts a process in between that can be killed.
-            stop_at: the epoch and the step after which the process sends itself a SIGTERM.
-            pause: seconds after each step, so that a signal comes before the end of the run however busy the machine.
-            devices: that TensorFlow is to take the processor for.
+            with_parent: starts it from another process, which can be killed.
+            stop_at: the epoch and step after which the process sends itself SIGTERM.
+            pause: seconds after each step, so that a signal arrives before the end of the run even on a busy machine.
+            devices: number of devices into which TensorFlow divides the processor.
+            events: the file to record events in.
         """
         environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
+        environment["TRAIN_RESNET_EVENTS"] = events
         environment["STOP_AT"] = "{}-{}".format(*stop_at or (0, 0))
         return self._start(_parent if with_parent else _train, environment)
 
     def _start(self, target: Callable[..., None], environment: dict[str, str] | None = None) -> ForkServerProcess:
         context = multiprocessing.get_context("forkserver")
-        os.environ.update(KERAS_BACKEND="tensorflow", PYTHONPATH=str(ROOT))  # of the process that is forked
+        os.environ.update(KERAS_BACKEND="tensorflow", PYTHONPATH=str(ROOT))  # of the fork server
         context.set_forkserver_preload(["resnet.training.loop", "resnet.network.saving", "tasks.train"])
         process = context.Process(target=target, args=(self.folder, self._log, environment or {}))
         process.start()
@@ -94,24 +97,24 @@ class TinyRun:
         return process.exitcode
 
     def complete(self, devices: int = 1) -> str:
-        """Trains to the end; returns the hash of what came of it."""
+        """Trains to the end; returns the hash of the results."""
         assert self.join(self.start(devices=devices)) == 0, self.log
         return self.outcome()
 
     def position(self) -> tuple[int, int]:
-        """The furthest epoch and step of which there is a checkpoint."""
+        """Epoch and step of the latest checkpoint."""
         found = [(one.epoch, one.step) for folder in self.checkpoints.glob("*/") for one in list_checkpoints(folder)]
         return max(found, default=(0, 0))
 
     def wait_for(self, position: tuple[int, int]) -> None:
-        """Waits until there is a checkpoint that far."""
+        """Waits for a checkpoint at a position or later."""
         deadline = time.monotonic() + 120
         while self.position() < position:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.002)
 
     def outcome(self) -> str:
-        """The hash of model, history, and final state (optimizer and metrics in it), but for the times."""
+        """The hash of model, history, and final state (with optimizer and metrics), without the times."""
         digest = hashlib.sha256()
         for name in ("models/resnet.keras", "reports/history.csv"):
             digest.update((self.folder / name).read_bytes())
@@ -163,7 +166,7 @@ def _disturb(environment: dict[str, str]) -> None:
 
     def keep(self: Keeper) -> None:
         if (self._state.epoch, self._state.step) == (epoch, step):
-            self._received()  # from its first call on a signal is noted
+            self._received()  # after its first call a signal is noted
             os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(float(environment["PAUSE"]))
         real(self)
@@ -172,7 +175,7 @@ def _disturb(environment: dict[str, str]) -> None:
 
 
 def _parent(folder: Path, log: Path, environment: dict[str, str]) -> None:
-    """Stands for DVC, which starts the trainer and waits for it."""
+    """Replaces DVC, which starts the trainer and waits for it."""
     child = os.fork()
     if child == 0:
         _train(folder, log, environment | {"DVC_ROOT": str(folder)})
@@ -181,7 +184,7 @@ def _parent(folder: Path, log: Path, environment: dict[str, str]) -> None:
 
 
 def _prepare(folder: Path, log: Path, environment: dict[str, str]) -> None:
-    """What the stages before training make."""
+    """Makes the outputs of the stages before training."""
     import keras
     import numpy as np
 
@@ -205,7 +208,7 @@ def _prepare(folder: Path, log: Path, environment: dict[str, str]) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether there is a process of this number that has not ended."""
+    """Whether the process with this ID exists and has not ended."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -213,7 +216,7 @@ def is_alive(process: int) -> bool:
 
 
 def child_of(run: TinyRun) -> int:
-    """The trainer that was started last with a parent."""
+    """The process ID of the last trainer that was started with a parent."""
     return int((run.folder.parent / "child").read_text())
 
 

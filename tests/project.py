@@ -1,4 +1,4 @@
-"""A project for tests to run: this one, with a tiny network."""
+"""A copy of this project with a tiny network, for tests."""
 
 import os
 import shutil
@@ -44,16 +44,16 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", "tiny")
 
     def set(self, **values: str) -> None:
-        """Changes the values of parameters in params.yaml, as a person with an editor does."""
+        """Changes values in params.yaml, as a person with an editor would."""
         lines = (self.folder / "params.yaml").read_text("utf-8").splitlines()
         for name, value in values.items():
             found = [number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")]
-            assert len(found) == 1, f"{name} stands in {len(found)} lines"
+            assert len(found) == 1, f"{name} is in {len(found)} lines"
             lines[found[0]] = f"{lines[found[0]].partition(':')[0]}: {value}"
         (self.folder / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the project's folder and expects its exit code."""
+        """Runs a command in the folder of the project and checks its exit code."""
         result = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
         )
@@ -61,7 +61,7 @@ class Project:
         return result
 
     def repro(self) -> list[str]:
-        """`dvc repro`; returns the stages that it ran."""
+        """Runs `dvc repro`; returns the stages that ran."""
         output = self.run("dvc", "repro").stdout
         return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
@@ -70,6 +70,6 @@ class Project:
         return (self.folder / path).read_text("utf-8")
 
     def hashes(self, lock_file: Path | None = None) -> dict[str, str]:
-        """The hash of every output, as `dvc.lock` or another file like it has it."""
+        """The hash of every output in `dvc.lock` or another file of that format."""
         lock = YAML(typ="safe").load(lock_file or self.folder / "dvc.lock")
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}

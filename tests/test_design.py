@@ -10,7 +10,7 @@ from flows.dvc_program import GRACE_SECONDS
 from flows.lost_runs import LOST_AFTER
 from resnet.images.decoding import MAX_SIDE
 from resnet.images.outcomes import MAX_FILE_BYTES
-from resnet.training import checkpoints
+from resnet.training import checkpoint_files
 from tasks.stage import signals
 from tasks.stage.graph import read_graph
 from tasks.stage.params import load_params
@@ -37,8 +37,8 @@ def max_pixels() -> int:
         ("CHANGELOG.md", f"`dvc.yaml` lists {sum(len(entry['deps']) for entry in GRAPH.values())} dependencies."),
         ("docs/design.md", f"writes a checkpoint every {checkpoint_seconds():.0f} s"),
         ("docs/operations.md", f"at most the interval between checkpoints, {checkpoint_seconds():.0f} s"),
-        ("docs/design.md", f"The last {checkpoints.KEPT} are kept."),
-        ("docs/operations.md", f"each run keeps its last {checkpoints.KEPT}."),
+        ("docs/design.md", f"The last {checkpoint_files.KEPT} are kept."),
+        ("docs/operations.md", f"each run keeps its last {checkpoint_files.KEPT}."),
         ("docs/design.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days."),
         ("docs/operations.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days"),
         ("docs/design.md", f"polls the parent process every {signals._POLL_SECONDS:g} s"),

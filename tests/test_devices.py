@@ -1,4 +1,4 @@
-"""Training on several devices, for which the processor stands in twice."""
+"""Training on several devices; the processor is divided into two of them."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.interrupted import ENDED, GOES_ON, TinyRun
+from tests.interrupted import ENDED, RESUMED, TinyRun
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,13 @@ def forgotten(run: TinyRun) -> None:
 
 
 def results(run: TinyRun) -> tuple[list[np.ndarray], float]:
-    """The trained weights, and the loss of the epoch in training."""
+    """The trained weights, and the training loss of the first epoch."""
     model = keras.models.load_model(run.folder / "models/resnet.keras")
     rows = list(csv.DictReader((run.folder / "reports/history.csv").read_text("utf-8").splitlines()))
     return [weight.numpy() for weight in model.trainable_variables], float(rows[0]["loss"])
 
 
-def test_two_halves_on_two_devices_are_two_halves_one_after_another(run: TinyRun) -> None:
+def test_two_devices_give_the_same_as_two_parts_one_after_another(run: TinyRun) -> None:
     run.set(devices="2", accumulate="1")
     run.complete(devices=2)
     weights, loss = results(run)
@@ -43,17 +43,17 @@ def test_two_halves_on_two_devices_are_two_halves_one_after_another(run: TinyRun
 
 
 @pytest.mark.parametrize("phases", [{"freeze_epochs": "0"}, {"weights": "old.keras", "freeze_epochs": "1", "ema": "0.9"}])
-def test_what_was_ended_on_two_devices_goes_on_bit_for_bit(run: TinyRun, phases: dict[str, str]) -> None:
+def test_a_run_on_two_devices_resumes_bit_for_bit(run: TinyRun, phases: dict[str, str]) -> None:
     run.set(devices="2", accumulate="2", optimizer="adam", epochs="2", precision="bfloat16", **phases)
     expected = run.complete(devices=2)
     run.forget()
     for place in ((1, 7), (2, 11)):
         assert run.join(run.start(stop_at=place, devices=2)) == 143
     assert run.complete(devices=2) == expected
-    assert ENDED.findall(run.log) == GOES_ON.findall(run.log) == [("1", "7"), ("2", "11")]
+    assert ENDED.findall(run.log) == RESUMED.findall(run.log) == [("1", "7"), ("2", "11")]
 
 
-def test_more_devices_than_there_are_is_a_sentence(run: TinyRun) -> None:
+def test_too_many_devices_are_refused_in_one_sentence(run: TinyRun) -> None:
     run.set(devices="4")
     assert run.join(run.start()) == 1
     assert run.log.splitlines()[-1] == (
@@ -62,7 +62,7 @@ def test_more_devices_than_there_are_is_a_sentence(run: TinyRun) -> None:
     )
 
 
-def test_a_batch_is_divided_evenly(run: TinyRun) -> None:
+def test_a_batch_that_cannot_be_divided_evenly_is_refused(run: TinyRun) -> None:
     run.set(devices="3", accumulate="1")
     assert run.join(run.start()) == 1
     assert "train.batch_size is 8, which cannot be divided into train.devices x train.accumulate = 3 x 1" in run.log

@@ -1,21 +1,24 @@
-"""Training that is killed, stopped, started twice or left alone ends in what an undisturbed run ends in, bit for bit."""
+"""Training that is killed, stopped, started twice or orphaned gives the same result as an undisturbed run, bit for bit."""
 
+import csv
+import json
 import os
 import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.interrupted import ENDED, EPOCHS, GOES_ON, TinyRun, child_of, is_alive, kill
+from tests.interrupted import ENDED, EPOCHS, RESUMED, STEPS, TinyRun, child_of, is_alive, kill
 
 FINISHED = (EPOCHS + 1, 0)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[TinyRun, str]:
-    """A run and what comes of it."""
+    """A run and the hash of its results."""
     run = TinyRun(tmp_path_factory.mktemp("run"))
     return run, run.complete()
 
@@ -26,7 +29,7 @@ def run(undisturbed: tuple[TinyRun, str]) -> TinyRun:
     return undisturbed[0]
 
 
-def test_five_sigkills_leave_no_trace(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+def test_five_sigkills_do_not_change_the_result(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     dice = random.Random(0)
     for aim in ((1, 3), (1, 12), (2, 1), (2, 15), (3, 2)):
         process = run.start(pause=0.02)
@@ -35,13 +38,13 @@ def test_five_sigkills_leave_no_trace(run: TinyRun, undisturbed: tuple[TinyRun, 
         kill(process, signal.SIGKILL)
         assert run.join(process) == -signal.SIGKILL
     assert run.complete() == undisturbed[1]
-    positions = [(int(epoch), int(step)) for epoch, step in GOES_ON.findall(run.log)]
+    positions = [(int(epoch), int(step)) for epoch, step in RESUMED.findall(run.log)]
     assert len(positions) == 5
     assert positions == sorted(positions)
     assert positions[-1] >= (3, 2)
 
 
-def test_signals_put_the_work_away_and_not_a_step_is_lost(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+def test_signals_save_the_work_and_no_step_is_lost(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     for number, code, aim in ((signal.SIGTERM, 143, (1, 5)), (signal.SIGINT, 130, (2, 5)), (signal.SIGHUP, 129, (3, 1))):
         process = run.start(pause=0.02)
         run.wait_for(aim)
@@ -52,14 +55,14 @@ def test_signals_put_the_work_away_and_not_a_step_is_lost(run: TinyRun, undistur
     assert "Traceback" not in run.log
     assert run.complete() == undisturbed[1]
     assert len(ENDED.findall(run.log)) == 3
-    assert ENDED.findall(run.log) == GOES_ON.findall(run.log)
+    assert ENDED.findall(run.log) == RESUMED.findall(run.log)
 
 
-def test_a_second_trainer_refuses_and_an_orphan_ends_itself(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+def test_a_second_trainer_refuses_and_an_orphan_ends(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     parent = run.start(with_parent=True, pause=0.02)
     run.wait_for((1, 1))
     trainer = child_of(run)
-    os.kill(trainer, signal.SIGSTOP)  # so that it does not finish meanwhile
+    os.kill(trainer, signal.SIGSTOP)  # so that it does not finish in the meantime
     assert run.join(run.start()) == 1
     assert f"train: process {trainer} on " in run.log
     assert "is training this very run; wait until it has finished" in run.log
@@ -73,16 +76,16 @@ def test_a_second_trainer_refuses_and_an_orphan_ends_itself(run: TinyRun, undist
     assert run.complete() == undisturbed[1]
 
 
-def test_between_its_end_and_the_commit_nothing_is_trained_twice(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+def test_a_finished_run_is_not_trained_again(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     assert run.complete() == undisturbed[1]
     (run.folder / "models" / "resnet.keras").unlink()
     (run.folder / "reports" / "history.csv").unlink()
     assert run.complete() == undisturbed[1]
-    assert GOES_ON.findall(run.log) == [(str(FINISHED[0]), "0")]
+    assert RESUMED.findall(run.log) == [(str(FINISHED[0]), "0")]
     assert run.log.count("epoch 3/3") == 1
 
 
-def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+def test_a_flipped_bit_is_found_and_the_previous_checkpoint_is_used(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     process = run.start(pause=0.02)
     run.wait_for((2, 10))
     kill(process, signal.SIGTERM)
@@ -92,7 +95,7 @@ def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_used(run: TinyRun, 
     assert run.complete() == undisturbed[1]
     assert f"train: the checkpoint {newest.relative_to(run.folder)} is damaged: " in run.log
     epoch, step = before.name.split("-")[:2]
-    assert GOES_ON.findall(run.log) == [(str(int(epoch[1:])), str(int(step[1:])))]
+    assert RESUMED.findall(run.log) == [(str(int(epoch[1:])), str(int(step[1:])))]
 
 
 def flip(path: Path, bit: int) -> None:
@@ -101,17 +104,17 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
-def test_a_longer_run_takes_over_where_the_shorter_ended(run: TinyRun) -> None:
+def test_a_longer_run_continues_from_the_end_of_a_shorter_one(run: TinyRun) -> None:
     try:
         run.set(epochs="5", restarts="[3]")
         from_scratch = run.complete()
-        assert GOES_ON.findall(run.log) == []
+        assert RESUMED.findall(run.log) == []
         run.forget()
         run.set(epochs="3", restarts="[]")
         run.complete()
         run.set(epochs="5", restarts="[3]")
         assert run.complete() == from_scratch
-        assert GOES_ON.findall(run.log) == [("4", "0")]
+        assert RESUMED.findall(run.log) == [("4", "0")]
         assert rates(run) == pytest.approx([0.002, 0.001, 0.0, 0.001, 0.0], abs=4e-4)
     finally:
         run.set(epochs="3", restarts="[]")
@@ -120,3 +123,35 @@ def test_a_longer_run_takes_over_where_the_shorter_ended(run: TinyRun) -> None:
 def rates(run: TinyRun) -> list[float]:
     rows = (run.folder / "reports" / "history.csv").read_text().splitlines()[1:]
     return [float(row.rpartition(",")[2]) for row in rows]
+
+
+def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:
+    path = run.folder.parent / "events.jsonl"
+    assert run.join(run.start(stop_at=(2, 7), events=str(path))) == 143
+    first = read_events(path)
+    assert [event["event"] for event in first if event["event"] != "step"] == ["start", "epoch", "end"]
+    assert (first[-1]["outcome"], first[-1]["epochs"]) == ("interrupted", 1)
+    assert first[-1]["message"].startswith("ended by SIGTERM at epoch 2, step 7; ")
+    assert run.join(run.start(events=str(path))) == 0
+    start, *others = [event for event in read_events(path) if event["event"] != "step"]
+    assert (start["epochs"], start["steps"], start["epoch"], start["step"]) == (EPOCHS, STEPS, 2, 7)
+    assert start["run"] == next(run.checkpoints.glob("*/")).name
+    assert [(event["event"], event.get("epoch")) for event in others] == [
+        ("epoch", 1),
+        ("epoch", 2),
+        ("epoch", 3),
+        ("end", None),
+    ]
+    assert others[-1]["outcome"] == "finished"
+    rows = list(csv.DictReader((run.folder / "reports" / "history.csv").read_text("utf-8").splitlines()))
+    for row, event in zip(rows, others[:-1], strict=True):
+        assert all(float(text) == pytest.approx(event[name], rel=1e-5) for name, text in row.items())
+
+
+def test_a_full_disk_for_events_does_not_change_the_result(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    assert run.join(run.start(events="/dev/full")) == 0
+    assert run.outcome() == undisturbed[1]
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

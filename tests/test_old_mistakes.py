@@ -54,7 +54,7 @@ def test_weight_decay_changes_what_is_learned() -> None:
         keras.utils.set_random_seed(0)
         model = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
         optimizer = make_optimizer("adam", 0.01, 0.9, decay, model.trainable_variables)
-        trainer = Trainer(model, optimizer, augmentation=Augmentation(), l2=decay)
+        trainer = Trainer(model, optimizer, augmentation=Augmentation())
         trainer.train_step(images, tf.zeros(8, tf.uint16), tf.zeros((8, DRAWS)))
         kernels.append(model.get_layer("conv1_conv").kernel.numpy())
     assert not np.array_equal(kernels[0], kernels[1])

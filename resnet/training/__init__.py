@@ -1,1 +1,1 @@
-"""From initial weights to trained ones."""
+"""Training: the loop, its state and checkpoints, and the parts of the recipe."""

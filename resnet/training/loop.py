@@ -1,9 +1,8 @@
-"""The training loop: one compiled step that learns, one that only looks, and the epochs around them."""
+"""The training loop: compiled steps for training and validation, and the epochs around them."""
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -19,45 +18,33 @@ from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
-from resnet.training.optimizers import is_decayed
-from resnet.training.state import Epoch, TrainingState
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an epoch stands after a step: `loss` and `accuracy` are its means so far."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    images_per_second: float
+from resnet.training.state import Epoch, Progress, TrainingState
 
 
 class Trainer:
-    """Trains a network on one split and watches it on another, from where its `state` is.
+    """Trains a network on one split and validates it on another, starting from its `state`.
 
     Args:
-        model: from normalised images to logits.
-        optimizer: built for the model's trainable variables.
+        model: maps normalised images to logits.
+        optimizer: built for the model's trainable variables; it applies the weight decay.
         augmentation: of training images.
         label_smoothing: see `resnet.training.objective`.
-        l2: coefficient c of a term c / 2 * |w|^2 for each kernel.
         class_weights: (classes,) float32, see `resnet.training.objective`.
-        accumulate: parts of a batch that go through the network one after another, for the gradient of all of it with less
-            memory; each part is normalised by its own statistics. Divides the batch size.
-        average: decay of a moving average of the weights, which then is what is validated and kept; 0 is none.
-        head_epochs: first epochs in which the last layer is trained alone, and the rest is used as it is.
-        patience: epochs without a lower validation loss after which the run ends; 0 is no end. Those with the head alone do not
-            count.
-        budget: of time.
-        strategy: of devices that share each batch, in whose scope `model` and `optimizer` were made; by default one device
-            takes all of it. Each normalises its part by the part's own statistics; the first one's are kept, as PyTorch's
-            `DistributedDataParallel` does. Their number divides the batch size.
+        accumulate: number of parts into which each batch is split. The parts go through the network one after another and
+            their gradients are averaged, which needs less memory. Batch normalisation uses the statistics of each part. Must
+            divide the batch size.
+        ema: decay of an exponential moving average of the weights. The averaged weights are then validated and kept. 0
+            disables it.
+        freeze_epochs: number of first epochs in which only the last layer is trained and all other layers are frozen.
+        patience: epochs without a lower validation loss before early stopping; 0 disables it. Frozen epochs do not count.
+        budget: limit of time.
+        strategy: distributes each batch over devices; `model` and `optimizer` must have been made in its scope. By default
+            one device takes the whole batch. Each device normalises its part by that part's statistics, and the moving
+            statistics of the first device are kept, as in PyTorch's `DistributedDataParallel`. The number of devices must
+            divide the batch size.
 
     Attributes:
-        state: where the run is. Restore it before `fit`, and the run goes on from there, bit for bit.
+        state: where the run is. Restore it before `fit` to resume a run; the result is then the same, bit for bit.
     """
 
     def __init__(
@@ -67,11 +54,10 @@ class Trainer:
         *,
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
-        l2: float = 0.0,
         class_weights: npt.NDArray[np.float32] | None = None,
         accumulate: int = 1,
-        average: float = 0.0,
-        head_epochs: int = 0,
+        ema: float = 0.0,
+        freeze_epochs: int = 0,
         patience: int = 0,
         budget: Budget | None = None,
         strategy: tf.distribute.Strategy | None = None,
@@ -80,11 +66,10 @@ class Trainer:
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
-        self.l2 = l2
         self.class_weights = class_weights
         self.accumulate = accumulate
-        self.average = MovingAverage(model, average) if average else None
-        self.head_epochs = head_epochs
+        self.ema = MovingAverage(model, ema) if ema else None
+        self.freeze_epochs = freeze_epochs
         self.patience = patience
         self.budget = budget
         self.strategy = strategy or tf.distribute.get_strategy()
@@ -92,20 +77,20 @@ class Trainer:
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
         self.train_loss = keras.metrics.Mean(name="train_loss")
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
-        self.test_loss = keras.metrics.Mean(name="test_loss")
-        self.test_accuracy = keras.metrics.SparseCategoricalAccuracy(name="test_accuracy")
-        # The test metrics live no longer than a validation, and that is done again from its beginning.
+        self.validation_loss = keras.metrics.Mean(name="validation_loss")
+        self.validation_accuracy = keras.metrics.SparseCategoricalAccuracy(name="validation_accuracy")
+        # The metrics of validation are not saved: a resumed run repeats an interrupted validation from its start.
         self.state = TrainingState(
             model=model.variables,
             optimizer=optimizer.variables,
             metrics=[*self.train_loss.variables, *self.train_accuracy.variables],
-            average=self.average.variables if self.average else [],
+            ema=self.ema.variables if self.ema else [],
         )
 
-    # Without AutoGraph: there is no Python to convert, and to look for it took a third of the tracing.
+    # No AutoGraph: there is no Python control flow to convert, and searching for it took a third of the tracing time.
     @tf.function(autograph=False)
     def train_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Learns from one batch.
+        """Trains on one batch.
 
         Args:
             images: (batch, height, width, 3) uint8.
@@ -115,54 +100,47 @@ class Trainer:
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        return self._learn(images, labels, draws, self.model.trainable_variables, training=True)
+        return self._train_on(images, labels, draws, self.model.trainable_variables, training=True)
 
     @tf.function(autograph=False)
-    def head_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """As `train_step`, but for the last layer alone. Batch normalisation keeps its statistics and normalises by them."""
-        return self._learn(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
+    def frozen_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
+        return self._train_on(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
 
-    def _learn(
+    def _train_on(
         self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, variables: list[keras.Variable], *, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
 
-        def learn() -> tf.Tensor:
+        def on_device() -> tf.Tensor:
             batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
-            return self._learn_share(self._share(batch), variables, training)
+            return self._update(self._part_of_device(batch), variables, training)
 
-        cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, self.strategy.run(learn), axis=None)
-        if self.average:
-            self.average.update(self.optimizer.iterations)
+        cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, self.strategy.run(on_device), axis=None)
+        if self.ema:
+            self.ema.update(self.optimizer.iterations)
         self.train_loss.update_state(cross_entropy)
         return cross_entropy, learning_rate
 
-    def _share(self, batch: Mixed) -> Mixed:
-        """What this device takes of a batch. Cut off after the augmentation, so that what is drawn does not depend on it."""
+    def _part_of_device(self, batch: Mixed) -> Mixed:
+        """The part of a batch for this device. Cut after augmentation, so that random numbers do not depend on devices."""
         devices = self.strategy.num_replicas_in_sync
         if devices == 1:
             return batch
         return batch.part(tf.distribute.get_replica_context().replica_id_in_sync_group, batch.labels.shape[0] // devices)
 
-    def _learn_share(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tf.Tensor:
-        """Updates the variables by the gradients of all devices, and returns the cross-entropy of this one's share."""
+    def _update(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tf.Tensor:
+        """Updates the variables by the gradients of all devices; returns the cross-entropy of this device's part."""
         cross_entropy, gradients = self._gradients_of_parts(batch, variables, training)
-        if self.l2:
-            # The gradient of the L2 term, added here rather than taken by the tape: one multiply-add a kernel.
-            l2 = self.optimizer.scale_loss(tf.constant(self.l2 / self.strategy.num_replicas_in_sync))
-            gradients = [
-                gradient + l2 * variable if is_decayed(variable) else gradient
-                for gradient, variable in zip(gradients, variables, strict=True)
-            ]
         if self._may_hide_nan:
-            cross_entropy = _unless_lost(cross_entropy, [*gradients, *variables])
-        self.optimizer.apply(gradients, variables)  # which adds up those of all devices
+            cross_entropy = _nan_unless_finite(cross_entropy, [*gradients, *variables])
+        self.optimizer.apply(gradients, variables)  # sums the gradients of all devices
         return cross_entropy
 
     def _gradients_of_parts(
         self, batch: Mixed, variables: list[keras.Variable], training: bool
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The means over the parts that a batch is taken in, one after another."""
+        """Mean cross-entropy and mean gradients over the parts of a batch."""
         if self.accumulate == 1:
             return self._gradients(batch, variables, training)
         size = batch.labels.shape[0] // self.accumulate
@@ -171,7 +149,7 @@ class Trainer:
             part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
             return number + 1, loss + part_loss, [one + other for one, other in zip(sums, gradients, strict=True)]
 
-        # Not a loop of Python, whose parts TensorFlow would run beside each other, with all their memory.
+        # Not a Python loop: TensorFlow would run its parts in parallel and need the memory of all of them.
         zeros = [tf.zeros(variable.shape) for variable in variables]
         start = (tf.constant(0), tf.constant(0.0), zeros)
         _, loss, sums = tf.while_loop(lambda number, *_: number < self.accumulate, add, start, parallel_iterations=1)
@@ -180,21 +158,21 @@ class Trainer:
     def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             logits = self.model(batch.images, training=training)
-            cross_entropy, learned = objective(logits, batch, self.label_smoothing, self.class_weights)
-            learned = self.optimizer.scale_loss(learned)
+            cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
+            loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:
-                learned /= self.strategy.num_replicas_in_sync
+                loss /= self.strategy.num_replicas_in_sync
         self.train_accuracy.update_state(batch.main_labels, logits)
-        return cross_entropy, tape.gradient(learned, variables)
+        return cross_entropy, tape.gradient(loss, variables)
 
-    # One signature for batches of any number of images: the last one, which is smaller, would be traced anew.
+    # One signature for any batch size: otherwise the smaller last batch would be traced again.
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,) * 4, tf.uint8), tf.TensorSpec((None,), tf.uint16)])
-    def test_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Adds a batch of images (batch, height, width, 3) uint8 and labels (batch,) uint16 to the test metrics."""
+    def validation_step(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Adds images (batch, height, width, 3) uint8 and labels (batch,) uint16 to the metrics of validation."""
         images = normalise(tf.ensure_shape(images, self.model.input_shape))
-        logits = self.average(images) if self.average else self.model(images, training=False)
-        self.test_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
-        self.test_accuracy.update_state(labels, logits)
+        logits = self.ema(images) if self.ema else self.model(images, training=False)
+        self.validation_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
+        self.validation_accuracy.update_state(labels, logits)
 
     def fit(
         self,
@@ -208,18 +186,18 @@ class Trainer:
         on_validation_step: Callable[[], None] = lambda: None,
         on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     ) -> None:
-        """Trains on from `state`, and leaves the model with the weights of the epoch whose validation loss was least.
+        """Trains from `state` to the end, then gives the model the weights of the epoch with the lowest validation loss.
 
-        Every epoch takes as many full batches as there are, in a new order; the few images that do not fill a
-        batch are other ones each time.
+        Every epoch takes as many full batches as there are, in a new order. The few images that do not fill a batch are
+        different ones each time.
 
-        At each of the three calls `state` is such that a run that is restored from it goes on as this one does. An exception
-        from one of them ends the run there.
+        During each of the three callbacks `state` can be saved: a run that is restored from it continues exactly as this one.
+        An exception from a callback ends the run.
 
         Args:
-            training: to learn from.
-            validation: to choose the best epoch by.
-            epochs: at least 1; fewer are trained if patience or time run out.
+            training: images to train on.
+            validation: images to choose the best epoch by.
+            epochs: at least 1. Early stopping or the budget can end training sooner.
             batch_size: at most the number of training images.
             seed: of order and augmentation.
             on_step: called after each step.
@@ -227,7 +205,7 @@ class Trainer:
             on_epoch: called after each epoch.
 
         Raises:
-            UserError: fewer images than a batch, or a loss that is not a finite number.
+            UserError: fewer images than one batch, or a loss that is not a finite number.
         """
         if len(training) < batch_size:
             raise UserError(
@@ -238,15 +216,15 @@ class Trainer:
             images_per_second = self._train(training, batch_size, seed, on_step)
             self._validate(validation, batch_size, on_validation_step)
             result = self._result(time.perf_counter() - began, images_per_second)
-            self.state.finish_epoch(result, self.average or self.model)
+            self.state.finish_epoch(result, self.ema or self.model)
             on_epoch(result)
         self.model.set_weights(self.state.best)
 
     def last_epoch(self, epochs: int) -> int:
-        """The epoch after which the run ends, as far as one can say now: `epochs`, or an earlier one."""
+        """The epoch after which the run ends, by what is known now: `epochs`, or an earlier one."""
         history = self.state.history
         best = next((epoch.epoch for epoch in history if epoch.val_loss == self.state.least), 0)
-        if self.patience and len(history) - max(best, self.head_epochs) >= self.patience:
+        if self.patience and len(history) - max(best, self.freeze_epochs) >= self.patience:
             return len(history)
         return self.budget.last_epoch(history, epochs) if self.budget else epochs
 
@@ -255,15 +233,15 @@ class Trainer:
             epoch=self.state.epoch,
             loss=float(self.train_loss.result()),
             accuracy=float(self.train_accuracy.result()),
-            val_loss=float(self.test_loss.result()),
-            val_accuracy=float(self.test_accuracy.result()),
+            val_loss=float(self.validation_loss.result()),
+            val_accuracy=float(self.validation_accuracy.result()),
             learning_rate=self.state.learning_rate,
             seconds=seconds,
             images_per_second=images_per_second,
         )
 
     def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
-        """The rest of a pass over the training images; returns how many a second."""
+        """Trains the rest of an epoch; returns images per second."""
         state = self.state
         if state.step == 0:
             self.train_loss.reset_state()
@@ -273,15 +251,15 @@ class Trainer:
         done, steps = state.step, len(training) // batch_size
         began, rate = time.perf_counter(), 0.0
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
-            learn = self.head_step if state.epoch <= self.head_epochs else self.train_step
-            loss, learning_rate = learn(images, labels, tf.gather(draws, rows))
+            step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
+            loss, learning_rate = step(images, labels, tf.gather(draws, rows))
             state.step += 1
             state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):
                 raise UserError(
                     f"the loss became {float(loss)} at step {state.step} of {steps} in epoch {state.epoch}, where the learning "
-                    f"rate was {state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
-                    "or lengthen train.warmup_epochs."
+                    f"rate was {state.learning_rate:.3g}; running again would give the same: lower train.learning_rate or "
+                    "increase train.warmup_epochs."
                 )
             rate = (state.step - done) * batch_size / (time.perf_counter() - began)
             on_step(
@@ -291,30 +269,31 @@ class Trainer:
                     steps=steps,
                     loss=float(self.train_loss.result()),
                     accuracy=float(self.train_accuracy.result()),
+                    learning_rate=state.learning_rate,
                     images_per_second=rate,
                 )
             )
         return rate
 
     def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
-        self.test_loss.reset_state()
-        self.test_accuracy.reset_state()
+        self.validation_loss.reset_state()
+        self.validation_accuracy.reset_state()
         for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
-            self.test_step(images, labels)
+            self.validation_step(images, labels)
             on_step()
-        if not math.isfinite(float(self.test_loss.result())):
+        if not math.isfinite(float(self.validation_loss.result())):
             raise UserError(
-                f"the validation loss is {float(self.test_loss.result())} after epoch {self.state.epoch}, where the learning "
-                f"rate was {self.state.learning_rate:.3g}; the same command would come to the same: lower train.learning_rate "
-                "or lengthen train.warmup_epochs."
+                f"the validation loss is {float(self.validation_loss.result())} after epoch {self.state.epoch}, where the "
+                f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
+                "train.learning_rate or increase train.warmup_epochs."
             )
 
 
-def _unless_lost(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
-    """The loss, or NaN where an offset, a scale or a bias, or the gradient of one, is no finite number.
+def _nan_unless_finite(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
+    """The loss, or NaN if a one-dimensional tensor (an offset, scale or bias, or a gradient of one) is not finite.
 
-    In bfloat16 a NaN may not come through to the loss (`resnet.network.layers.ReLU`). It does come through to these gradients,
-    each of which is a sum over all pixels of a channel; there are few of them.
+    In bfloat16 a NaN may not reach the loss (see `resnet.network.layers.ReLU`). It does reach these gradients, because each is
+    a sum over all pixels of a channel. There are few of them, so the check is cheap.
     """
     total = tf.reduce_sum(tf.concat([one for one in numbers if len(one.shape) == 1], axis=0))
     return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

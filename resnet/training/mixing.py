@@ -1,10 +1,10 @@
-"""Two training images in one, and how much of each label it has.
+"""Mixup and CutMix: two training images are combined into one, and so are their labels.
 
-Mixup: Zhang et al., "mixup: Beyond Empirical Risk Minimization" (2017), a weighted mean of two images. CutMix: Yun et al.,
-"CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features" (2019), a rectangle of one in the other.
-The share of the first image is drawn from Beta(alpha, alpha), here for each image of its own.
+Mixup is a weighted mean of two images (Zhang et al., "mixup: Beyond Empirical Risk Minimization", 2017). CutMix pastes a
+rectangle of one image into the other (Yun et al., "CutMix: Regularization Strategy to Train Strong Classifiers with
+Localizable Features", 2019). The share of the first image is drawn from Beta(alpha, alpha), for each image separately.
 
-An image's partner is the next one in the batch, which is another one in each epoch, as the order is.
+Each image is mixed with the next one in the batch. The order changes with every epoch, so the pairs do too.
 """
 
 from typing import NamedTuple
@@ -17,9 +17,9 @@ class Mixed(NamedTuple):
 
     Attributes:
         images: (batch, height, width, channels) float32.
-        labels: (batch,) of the images themselves.
-        others: (batch,) of what was mixed in; nothing if nothing was.
-        shares: (batch,) float32 in [0, 1], of `labels`; the rest is of `others`.
+        labels: (batch,) of the first images.
+        others: (batch,) labels of the images that were mixed in; None without mixing.
+        shares: (batch,) float32 in [0, 1], the shares of `labels`; `others` have the rest. None without mixing.
     """
 
     images: tf.Tensor
@@ -29,7 +29,7 @@ class Mixed(NamedTuple):
 
     @property
     def main_labels(self) -> tf.Tensor:
-        """(batch,) of those that have the greater share."""
+        """(batch,): of each image the label with the larger share."""
         return self.labels if self.shares is None else tf.where(self.shares >= 0.5, self.labels, self.others)
 
     def part(self, number: tf.Tensor | int, size: int) -> "Mixed":
@@ -42,11 +42,11 @@ class Mixed(NamedTuple):
 
 
 def draw_shares(images: int, alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """(images, 1) float32 from Beta(alpha, alpha), without state; 1 if alpha is 0."""
+    """(images, 1) float32 from Beta(alpha, alpha), a function of the seed; 1 if alpha is 0."""
     if not alpha:
         return tf.ones((images, 1))
     gammas = tf.random.stateless_gamma((images, 2), seed, alpha=alpha)
-    # Both can round to zero where alpha is small; there the share is near 0 or 1 anyway.
+    # With a small alpha both can round to zero, where the share would be near 0 or 1.
     return tf.math.divide_no_nan(gammas[:, :1], tf.reduce_sum(gammas, axis=1, keepdims=True))
 
 
@@ -56,10 +56,10 @@ def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, *, mixup: bool, 
     Args:
         images: (batch, height, width, channels) float32.
         labels: (batch,).
-        draws: (batch, 5): which of the two, if both are wanted, each with half of the images; the shares of mixup and of
-            CutMix; the middle of the cut, down and across.
-        mixup: whether to take means.
-        cutmix: whether to cut.
+        draws: (batch, 5) random numbers: the choice of mixup or CutMix, the share for mixup, the share for CutMix, the centre
+            of the rectangle (vertical, horizontal).
+        mixup: enables mixup. If both are enabled, each is applied to half of the images.
+        cutmix: enables CutMix.
     """
     others, other_labels = tf.roll(images, -1, axis=0), tf.roll(labels, -1, axis=0)
     cut = draws[:, 0] < 0.5 if mixup and cutmix else tf.fill(tf.shape(draws)[:1], cutmix)
@@ -70,7 +70,7 @@ def mix(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, *, mixup: bool, 
 
 
 def _cut(shape: tf.TensorShape, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """(batch, height, width), 1.0 in the rectangle that is cut out, and (batch,), the share of the image that is left."""
+    """(batch, height, width), 1.0 inside the pasted rectangle, and (batch,), the share of the area outside it."""
 
     def inside(side: int, middle: tf.Tensor) -> tf.Tensor:
         half = tf.floor(side * tf.sqrt(1.0 - draws[:, 0])) // 2

@@ -1,4 +1,4 @@
-"""How the weights follow the gradients: learning rate and update rule."""
+"""The learning rate over the steps, and the optimizers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
 def is_decayed(variable: keras.Variable) -> bool:
-    """Whether weight decay pulls at a variable: at kernels only, not at biases or batch normalisation.
+    """Whether weight decay applies to a variable: to kernels only, not to biases or batch normalisation.
 
     He et al., "Bag of Tricks for Image Classification with Convolutional Neural Networks" (2018), section 3.1.
     """
@@ -19,13 +19,20 @@ def is_decayed(variable: keras.Variable) -> bool:
 def warmup_cosine(
     peak: float, steps: int, warmup_steps: int, *, cosine_steps: keras.Variable | None = None
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear from near zero to `peak` in `warmup_steps`, then half a cosine down to zero at `steps`.
+    """A schedule that rises linearly from near zero to `peak`, then falls to zero along half a cosine.
 
-    Goyal et al. 2017, section 2.2 (warm-up); Loshchilov and Hutter, "SGDR" (2016), section 3 (cosine). The end can be moved
-    while the training runs by `cosine_steps`, () float32, the steps from the peak to zero.
+    Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 2.2 (warm-up); Loshchilov and Hutter, "SGDR" (2016),
+    section 3 (cosine).
+
+    Args:
+        peak: the learning rate after the warm-up.
+        steps: the step at which the rate reaches zero.
+        warmup_steps: the length of the rise.
+        cosine_steps: () float32, the steps from the peak to zero. A variable, so that training can change it while it runs;
+            `steps` is then ignored.
     """
     return keras.optimizers.schedules.CosineDecay(
-        # Not zero, which would waste the first step.
+        # A rate of zero would waste the first step.
         initial_learning_rate=peak / (warmup_steps + 1) if warmup_steps else peak,
         warmup_target=peak if warmup_steps else None,
         warmup_steps=warmup_steps,
@@ -34,13 +41,13 @@ def warmup_cosine(
 
 
 class WarmRestarts(keras.optimizers.schedules.LearningRateSchedule):
-    """One schedule after another, each from its own beginning (Loshchilov and Hutter, "SGDR", 2016).
+    """Several schedules in sequence, each counting steps from its own start (Loshchilov and Hutter, "SGDR", 2016).
 
-    Until a schedule begins, the rate is what it is without it: so a longer run can take over where a shorter one ended.
+    A later schedule does not change the rates before its start, so a longer run can continue from the end of a shorter one.
 
     Args:
         schedules: at least one.
-        starts: the steps at which the second and later ones begin.
+        starts: the steps at which the second and later schedules start.
     """
 
     def __init__(self, schedules: Sequence[keras.optimizers.schedules.LearningRateSchedule], starts: Sequence[int]) -> None:
@@ -56,48 +63,65 @@ class WarmRestarts(keras.optimizers.schedules.LearningRateSchedule):
         return rate
 
 
-class HeadFirst(keras.optimizers.schedules.LearningRateSchedule):
-    """One rate while the head is trained alone, then a schedule from its beginning.
+class FreezeFirst(keras.optimizers.schedules.LearningRateSchedule):
+    """A constant rate while all layers but the head are frozen, then another schedule from its start.
 
     Args:
-        rate: for the head.
-        steps: that it is trained alone.
-        then: for the whole network.
+        rate: while they are frozen.
+        freeze_steps: how long they are frozen.
+        then: the schedule for the whole network.
     """
 
-    def __init__(self, rate: float, steps: int, then: keras.optimizers.schedules.LearningRateSchedule) -> None:
+    def __init__(self, rate: float, freeze_steps: int, then: keras.optimizers.schedules.LearningRateSchedule) -> None:
         self._rate = rate
-        self._steps = steps
+        self._freeze_steps = freeze_steps
         self._then = then
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         """The learning rate at a step, () float32."""
         step = tf.convert_to_tensor(step)
-        return tf.where(step < self._steps, self._rate, self._then(tf.maximum(step - self._steps, 0)))
+        return tf.where(step < self._freeze_steps, self._rate, self._then(tf.maximum(step - self._freeze_steps, 0)))
+
+
+class NesterovSGD(keras.optimizers.SGD):
+    """SGD with Nesterov's momentum and an L2 term.
+
+    Attributes:
+        l2: coefficient c of a term c / 2 * |w|^2 in the loss, for each kernel.
+    """
+
+    l2: float = 0.0
+
+    def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> tf.Tensor:
+        """Updates variables (float32) in place; returns the number of steps."""
+        variables = trainable_variables or self._trainable_variables
+        return super().apply(_with_l2(self.l2, grads, variables), trainable_variables)
 
 
 class FusedAdam(keras.optimizers.Adam):
-    """Adam by TensorFlow's own kernel: one pass over a variable where Keras makes several.
+    """Adam by TensorFlow's own kernel, which makes one pass over a variable where Keras makes several.
 
-    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), with the correction of bias in the learning rate
-    (end of section 2), as Keras's. With small images the update is a large part of a step; measured at
-    32 pixels and batch 32 on 2 cores, a step takes 0.92 of the time that it takes with Keras's Adam.
+    Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2014), with the bias correction in the learning rate
+    (end of section 2), as in Keras. With small images the update is a large part of a step. Measured at 32 pixels and
+    batch 32 on 2 cores, a step takes 0.92 of the time that it takes with Keras's Adam.
 
     Attributes:
-        head_steps: steps in which the head is trained alone. After these the correction of bias begins anew, because that is
-            where the moments of all else begin; the head, whose moments are warm, follows more slowly for some steps.
+        l2: coefficient c of a term c / 2 * |w|^2 in the loss, for each kernel.
+        freeze_steps: steps in which only the head is trained. The bias correction restarts after them, because the moments
+            of all other layers start there. The moments of the head are already warm, so it moves more slowly for some steps.
     """
 
-    head_steps: int = 0
+    l2: float = 0.0
+    freeze_steps: int = 0
 
     def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> tf.Tensor:
         """Updates variables (float32) and their moments in place; returns the number of steps."""
         count = tf.convert_to_tensor(self.iterations)
-        if self.head_steps:
-            count = tf.where(count < self.head_steps, count, count - self.head_steps)
+        if self.freeze_steps:
+            count = tf.where(count < self.freeze_steps, count, count - self.freeze_steps)
         step = tf.cast(count + 1, tf.float32)
         betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
-        # Made here once, not for each of 161 variables.
+        # Computed once here, not once for each of 161 variables.
         self._scalars = {
             "beta1_power": tf.pow(betas[0], step),
             "beta2_power": tf.pow(betas[1], step),
@@ -105,7 +129,8 @@ class FusedAdam(keras.optimizers.Adam):
             "beta2": betas[1],
             "epsilon": tf.constant(self.epsilon),
         }
-        return super().apply(grads, trainable_variables)
+        variables = trainable_variables or self._trainable_variables
+        return super().apply(_with_l2(self.l2, grads, variables), trainable_variables)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable and its moments."""
@@ -120,6 +145,18 @@ class FusedAdam(keras.optimizers.Adam):
         )
 
 
+def _with_l2(l2: float, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]) -> Sequence[tf.Tensor]:
+    """Adds the gradient of the L2 term. Adding it here costs one multiply-add a kernel; the gradient tape would cost more."""
+    if not l2:
+        return gradients
+    # Each device adds its part, because the optimizer then sums the gradients of all devices.
+    part = tf.constant(l2 / tf.distribute.get_strategy().num_replicas_in_sync)
+    return [
+        gradient + part * variable if is_decayed(variable) else gradient
+        for gradient, variable in zip(gradients, variables, strict=True)
+    ]
+
+
 def make_optimizer(
     name: str,
     learning_rate: keras.optimizers.schedules.LearningRateSchedule | float,
@@ -128,7 +165,7 @@ def make_optimizer(
     variables: Sequence[keras.Variable],
     *,
     loss_scaling: bool = False,
-    head_steps: int = 0,
+    freeze_steps: int = 0,
 ) -> keras.optimizers.Optimizer:
     """An optimizer, built for `variables`.
 
@@ -136,29 +173,32 @@ def make_optimizer(
         name: one of `OPTIMIZERS`.
         learning_rate: a number, or a schedule over steps.
         momentum: of SGD (Nesterov's), or beta_1 of Adam and AdamW.
-        weight_decay: of AdamW, which takes weight_decay * learning_rate off each kernel at each step (Loshchilov and Hutter,
-            "Decoupled Weight Decay Regularization", 2017). For SGD and Adam it is an L2 term, which `Trainer` adds.
+        weight_decay: for kernels only, see `is_decayed`. For SGD and Adam it is the coefficient of an L2 term in the loss. For
+            AdamW it is decoupled: weight_decay * learning_rate of each kernel is subtracted at each step (Loshchilov and
+            Hutter, "Decoupled Weight Decay Regularization", 2017).
         variables: that are trained.
-        loss_scaling: for float16, whose least number is 6e-8: gradients are taken of the loss times a factor. It halves when
-            one of them overflows, which skips the step, and doubles after 2,000 steps without an overflow (Micikevicius et
-            al., "Mixed Precision Training", 2017, section 3.2).
-        head_steps: in which the head is trained alone, see `FusedAdam`.
+        loss_scaling: for float16, whose smallest number is 6e-8. The loss is multiplied by a factor before gradients are
+            taken. The factor halves when a gradient overflows, and that step is skipped; it doubles after 2,000 steps without
+            an overflow (Micikevicius et al., "Mixed Precision Training", 2017, section 3.2).
+        freeze_steps: steps in which only the head is trained, see `FusedAdam`.
 
     Raises:
         ValueError: an unknown name.
     """
     optimizer: keras.optimizers.Optimizer
     if name == "sgd":
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum, nesterov=momentum > 0)
+        optimizer = NesterovSGD(learning_rate, momentum=momentum, nesterov=momentum > 0)
+        optimizer.l2 = weight_decay
     elif name == "adam":
         optimizer = FusedAdam(learning_rate, beta_1=momentum)
+        optimizer.l2 = weight_decay
     elif name == "adamw":
         optimizer = FusedAdam(learning_rate, weight_decay=weight_decay, beta_1=momentum)
         optimizer.exclude_from_weight_decay(var_list=[variable for variable in variables if not is_decayed(variable)])
     else:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}. Received: {name!r}.")
     if isinstance(optimizer, FusedAdam):
-        optimizer.head_steps = head_steps
+        optimizer.freeze_steps = freeze_steps
     if loss_scaling:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(variables)

@@ -1,4 +1,4 @@
-"""Where a training run is: all that it needs to go on as if it had never stopped."""
+"""The state of a training run: everything that is needed to resume it with the same result, bit for bit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """The results of one epoch.
 
     Losses are plain cross-entropies in nats, without label smoothing and weight decay, so that training and validation
-    compare. Training figures are means over the epoch's augmented images while the weights were changing.
+    are comparable. The figures of training are means over the augmented images of the epoch, while the weights change.
 
     Attributes:
         epoch: from 1.
         loss: of training.
         accuracy: of training, in [0, 1].
         val_loss: of validation, after the epoch.
-        val_accuracy: likewise.
-        learning_rate: of the epoch's last step.
-        seconds: of training and validation together, since the run began or was resumed.
-        images_per_second: of training alone, likewise.
+        val_accuracy: of validation, after the epoch, in [0, 1].
+        learning_rate: of the last step of the epoch.
+        seconds: of training and validation together; of a resumed epoch, since the resume.
+        images_per_second: of training alone; of a resumed epoch, since the resume.
     """
 
     epoch: int
@@ -43,12 +43,35 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """The state of an epoch after a step.
+
+    Attributes:
+        epoch: from 1.
+        step: from 1.
+        steps: of the whole epoch.
+        loss: mean cross-entropy of the epoch so far, in nats.
+        accuracy: mean of the epoch so far, in [0, 1].
+        learning_rate: of this step.
+        images_per_second: mean since the epoch started or was resumed.
+    """
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A state apart from the run that it was taken of.
+    """A copy of the state of a run.
 
     Attributes:
         arrays: copies in main memory, by name.
-        facts: the rest, which must survive JSON unchanged; a Python float does.
+        facts: everything else. JSON must keep it unchanged, as it does a Python float.
     """
 
     arrays: Mapping[str, npt.NDArray[Any]]
@@ -56,21 +79,21 @@ class Snapshot:
 
 
 class TrainingState:
-    """All that decides how a training run goes on, in one place.
+    """Everything that decides how a training run continues, in one place.
 
-    What is to survive an interruption is one of these: a variable (in `variables`), a list of arrays (in `snapshot` and
-    `restore`, as `best` is), or a number among the facts. Whatever else a run needs, such as the order of the images,
-    follows from `epoch`, `step` and parameters.
+    A value that must survive an interruption is a variable (in `variables`), a list of arrays (in `snapshot` and `restore`, as
+    `best` is) or a number among the facts. Everything else, such as the order of the images, follows from `epoch`, `step`
+    and the parameters.
 
     Args:
         variables: by groups, in an order that is the same in every process.
 
     Attributes:
-        epoch: that is under way, from 1; one more than there are when the run has finished.
-        step: steps done in it; when that is all of them, its validation is still to come.
+        epoch: the current one, from 1; after the end of the run it is one more than the number of epochs.
+        step: steps done in the current epoch; after the last one, validation still follows.
         learning_rate: of the last step.
-        history: of the epochs that have finished.
-        best: the model's weights after the epoch of least validation loss; empty before the first has ended.
+        history: of the finished epochs.
+        best: weights of the model after the epoch with the lowest validation loss; empty before the end of the first epoch.
     """
 
     def __init__(self, **variables: Sequence["keras.Variable"]) -> None:
@@ -83,14 +106,14 @@ class TrainingState:
 
     @property
     def least(self) -> float:
-        """The least validation loss so far."""
+        """The lowest validation loss so far."""
         return min((epoch.val_loss for epoch in self.history), default=math.inf)
 
     def finish_epoch(self, result: Epoch, model: "keras.Model | MovingAverage") -> None:
-        """Notes what an epoch came to, keeps the weights if it was the best, and turns to the next.
+        """Adds the results of an epoch, keeps the weights if it is the best one, and moves to the next epoch.
 
-        Least loss rather than most accuracy: on a small validation split many epochs tie in accuracy, and a lucky early one
-        would win.
+        The best epoch is the one with the lowest loss, not the highest accuracy: on a small validation split many epochs tie in
+        accuracy, and a lucky early one would win.
         """
         if result.val_loss < self.least:
             self.best = model.get_weights()
@@ -101,7 +124,7 @@ class TrainingState:
     def snapshot(self) -> Snapshot:
         """Copies the state to main memory."""
         arrays = {name: np.asarray(variable.value.numpy()) for name, variable in self._variables.items()}
-        # No copies: they are replaced, never changed.
+        # Not copied, because they are only ever replaced, never changed in place.
         arrays |= {f"best/{number:05d}": array for number, array in enumerate(self.best)}
         facts = {
             "epoch": self.epoch,
@@ -112,10 +135,10 @@ class TrainingState:
         return Snapshot(arrays, facts)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Makes the state the one that a snapshot was taken of.
+        """Sets the state to a snapshot.
 
         Raises:
-            ValueError: it was taken of a run with other variables.
+            ValueError: the snapshot is of a run with other variables.
         """
         best = [snapshot.arrays[name] for name in sorted(snapshot.arrays) if name.startswith("best/")]
         expected = {name: tuple(variable.shape) for name, variable in self._variables.items()}

@@ -1,10 +1,10 @@
-"""TrivialAugment: one operation for each image, with a strength, both drawn evenly; nothing to tune.
+"""TrivialAugment: one operation for each image with a random strength, both drawn uniformly. There is nothing to tune.
 
 Müller and Hutter, "TrivialAugment: Tuning-free Yet State-of-the-Art Data Augmentation" (2021), with the operations and ranges
-of its "wide" space (table 7), on whole batches in the graph. It differs from the paper's in that
+of its "wide" space (table 7). It runs on whole batches in the graph. Differences from the paper:
 
-- Equalize, the fourteenth operation, is not there, because a histogram for each image and channel is not cheap in TensorFlow;
-- pixels are interpolated bilinearly, where Pillow's default takes the nearest.
+- Equalize, the fourteenth operation, is missing, because a histogram for each image and channel is slow in TensorFlow.
+- Pixels are interpolated bilinearly; the default of Pillow takes the nearest pixel.
 """
 
 import math
@@ -31,12 +31,12 @@ OPERATIONS = (
 Only = Callable[[str, tf.Tensor], tf.Tensor]
 
 _LEVELS = 31
-_SHEAR = 0.99  # pixels across for each pixel down, or the other way round
+_SHEAR = 0.99  # horizontal pixels for each vertical pixel, or vice versa
 _TRANSLATE = 32.0  # pixels
 _ROTATE = math.radians(135)
-_BLEND = 0.99  # the factor is 1 give or take this
-_BITS = 6  # of eight, that posterize takes away at most
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow
+_BLEND = 0.99  # the factor is between 1 - this and 1 + this
+_BITS = 6  # the most bits, of eight, that posterize removes
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
 
 
 def trivial_augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
@@ -44,24 +44,24 @@ def trivial_augment(images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
 
     Args:
         images: (batch, height, width, 3) uint8.
-        draws: (batch, 3) float32 in [0, 1): which operation, how strong, in which of two directions.
+        draws: (batch, 3) float32 in [0, 1): operation, strength, direction.
 
     Returns:
-        Images of the same shape and type; what comes in from outside is black.
+        Images of the same shape and type. Pixels from outside the image are black.
     """
     number = tf.cast(draws[:, 0] * len(OPERATIONS), tf.int32)
     level = tf.floor(draws[:, 1] * _LEVELS) / (_LEVELS - 1)
     signed = tf.where(draws[:, 2] < 0.5, -level, level)
 
     def only(name: str, value: tf.Tensor) -> tf.Tensor:
-        """(batch,): the value for the images that have this operation, 0 for the others, to which it then does nothing."""
+        """(batch,): the value for images with this operation, 0 for the others, for which the operation then does nothing."""
         return tf.where(number == OPERATIONS.index(name), value, 0.0)
 
     floats = tf.cast(images, tf.float32)
     floats = _warp(floats, _matrices(floats.shape, signed, only))
     floats = _blend(floats, signed, only)
     floats = _posterize(floats, only("posterize", tf.round(level * _BITS)))
-    # The threshold falls from 255 to 0; at 256 there is nothing to invert.
+    # The threshold falls from 255 to 0. At 256 no pixel is inverted.
     floats = _solarize(floats, 256.0 - only("solarize", 1.0 + 255.0 * level))
     floats = _autocontrast(floats, only("autocontrast", tf.ones_like(level)))
     return tf.cast(tf.round(floats), images.dtype)
@@ -72,7 +72,7 @@ def _column(values: tf.Tensor) -> tf.Tensor:
 
 
 def _matrices(shape: tf.TensorShape, signed: tf.Tensor, only: Only) -> tf.Tensor:
-    """(batch, 8): from a pixel of the result (x, y) to where its colour is taken from, (a x + b y + c, d x + e y + f)."""
+    """(batch, 8): maps a pixel (x, y) of the result to the point of the source, (a x + b y + c, d x + e y + f)."""
     middle_y, middle_x = (shape[1] - 1) / 2, (shape[2] - 1) / 2
     angle = only("rotate", signed * _ROTATE)
     cosine, sine = tf.cos(angle), tf.sin(angle)
@@ -102,7 +102,7 @@ def _warp(images: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
 
 
 def _blend(images: tf.Tensor, signed: tf.Tensor, only: Only) -> tf.Tensor:
-    """Moves images away from or towards a plainer version: black, grey, their mean grey, or a smoothed one."""
+    """Moves images away from or towards a simpler version: black, grey, their mean grey, or a smoothed image."""
     grey = tf.reduce_sum(images * tf.constant(_GREY), axis=3, keepdims=True)
     mean = tf.round(tf.reduce_mean(grey, axis=[1, 2], keepdims=True))
     inside = 9.0 / 13.0 * tf.nn.avg_pool2d(images, 3, 1, "VALID") + 4.0 / 13.0 * images[:, 1:-1, 1:-1]
@@ -125,7 +125,7 @@ def _solarize(images: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
 
 
 def _autocontrast(images: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
-    """Stretches each channel to the whole range, unless it is of one value."""
+    """Stretches each channel to the whole range, unless all its pixels are equal."""
     low, high = tf.reduce_min(images, axis=[1, 2], keepdims=True), tf.reduce_max(images, axis=[1, 2], keepdims=True)
     stretched = (images - low) * tf.math.divide_no_nan(255.0, high - low)
     return tf.where((_column(wanted) > 0) & (high > low), stretched, images)

@@ -1,4 +1,4 @@
-"""What `ingest` and `preprocess` found: read for the pages of results and of data."""
+"""Reads the tables that `ingest` and `preprocess` write, for the pages of results and of data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ class RawTables:
     """The tables of `data/raw/`.
 
     Attributes:
-        raw: the folder that `ingest` writes.
+        raw: the output folder of `ingest`.
     """
 
     raw: Path
@@ -33,21 +33,21 @@ class RawTables:
 
     @property
     def rejected_csv(self) -> Path:
-        """Files that are no usable images."""
+        """Files that are not usable images."""
         return self.raw / "rejected.csv"
 
     @property
     def duplicates_csv(self) -> Path:
-        """Images with the pixels of another one."""
+        """Images with the same pixels as another one."""
         return self.raw / "duplicates.csv"
 
     @property
     def ignored_csv(self) -> Path:
-        """Files that are no images by design."""
+        """Files that were not expected to be images."""
         return self.raw / "ignored.csv"
 
     def verify(self) -> None:
-        """Raises `UserError` unless each table is the one that was written."""
+        """Raises `UserError` if a table differs from its checksum."""
         tables = (self.manifest_csv, self.rejected_csv, self.duplicates_csv, self.ignored_csv)
         verify(self.raw / RAW, [path.name for path in tables])
 
@@ -63,16 +63,16 @@ class PreparedTables:
     thumbnails_parquet: Path
 
     def verify(self) -> None:
-        """Raises `UserError` unless each table is the one that was written."""
+        """Raises `UserError` if a table differs from its checksum."""
         tables = (self.classes_json, self.index_csv, self.near_duplicates_csv, self.thumbnails_parquet)
         verify(self.prepared_sha256, [path.name for path in tables])
 
 
 def read_data(raw: RawTables, prepared: PreparedTables) -> "DataSet":
-    """What `ingest` and `preprocess` found.
+    """Reads the tables of `ingest` and `preprocess`.
 
     Raises:
-        UserError: a table is missing, or is not the one that was written.
+        UserError: a table is missing or differs from its checksum.
     """
     raw.verify()
     prepared.verify()
@@ -93,7 +93,7 @@ def read_data(raw: RawTables, prepared: PreparedTables) -> "DataSet":
 
 
 def write_data_page(data: "DataSet", data_html: Path) -> None:
-    """Writes the page of the data."""
+    """Writes the page about the data."""
     from resnet.pictures.data_report import render_data_report
 
     page = render_data_report(data)

@@ -1,4 +1,4 @@
-"""What `reports/run.json` says of the last run of each stage, in a line that the end of a run prints."""
+"""Summarises `reports/run.json` in one line, which `render` prints at the end of a run."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from tasks.stage.record import RUN_JSON
 
 
 def describe_last_run() -> str:
-    """Seconds by stage, revision and machine; empty where there is no record, on which nothing depends."""
+    """Seconds by stage, revision and machine; empty if the record is missing or damaged, since nothing depends on it."""
     try:
         stages: dict[str, dict[str, Any]] = json.loads(RUN_JSON.read_text("utf-8"))["stages"]
         seconds = ", ".join(f"{stage} {entry['seconds']:.1f} s" for stage, entry in stages.items())

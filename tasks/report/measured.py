@@ -1,4 +1,4 @@
-"""What `build`, `train` and `evaluate` wrote, read for the page of results."""
+"""Reads the results of `build`, `train` and `evaluate`, for the page of results."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _PREDICTIONS = {"path": "str", "label": "str", "predicted": "str", "probability"
 
 @dataclass(frozen=True)
 class Measured:
-    """The files of results."""
+    """The files with results."""
 
     model_summary_txt: Path
     history_csv: Path
@@ -35,7 +35,7 @@ class Measured:
     evaluation: Path
 
     def read(self, classes: int) -> dict[str, Any]:
-        """What is in them, by the names that `resnet.pictures.report.Results` has for it.
+        """Their contents, by the fields of `resnet.pictures.report.Results`.
 
         Raises:
             UserError: a file is missing or damaged.

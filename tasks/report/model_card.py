@@ -1,4 +1,4 @@
-"""Writes `reports/model_card.md` for the stage `render`: what whoever gets the model without the project should know."""
+"""Writes `reports/model_card.md`: what people should know who get the model without the project."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_model_card(path: Path, results: "Results", data: "DataSet") -> None:
-    """Fills the card from what the stages wrote."""
+    """Fills the card with the results of the stages."""
     card = render_model_card(
         network=results.details["network"],
         classes=results.classes,

@@ -1,17 +1,17 @@
-"""What makes a command of a stage: `python -m tasks.train`, as DVC runs it.
+"""Turns the function of a stage into a command: `python -m tasks.train`, as DVC runs it.
 
-`dvc.yaml` is the only place where a path stands. The function that does a stage's work names what it wants in its
-signature, and gets what `dvc.yaml` lists for the stage:
+Paths are written only in `dvc.yaml`. The function of a stage names its inputs and outputs in its signature, and `bind` fills
+them with what `dvc.yaml` lists for the stage:
 
-- its first argument is the stage's section of `params.yaml`;
+- the first argument is the section of the stage in `params.yaml`;
 - a keyword of type `Path` is the file or folder of that name, with an underscore for the dot: `history_csv` is
   `reports/history.csv`;
-- a keyword whose type is a dataclass bundles several of these: its fields are bound as keywords are;
-- a keyword of type `tuple[Path, ...]` is the stage's code: files, and folders of files;
+- a keyword whose type is a dataclass groups several keywords: its fields are filled in the same way;
+- a keyword of type `tuple[Path, ...]` is the code of the stage: files, and folders of files;
 - a keyword of type `Params` is all of `params.yaml`, for a stage that depends on all of it;
-- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` the whole section.
+- any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` a whole section.
 
-What it returns is what may differ from run to run, for `reports/run.json`.
+The function returns facts that can differ between runs with the same result; they are written to `reports/run.json`.
 """
 
 import argparse
@@ -36,8 +36,8 @@ def main(stage: str) -> int:
     """Runs a stage in the current folder.
 
     Returns:
-        The exit code: 0; 1 after a mistake that the user can mend; 130, 143 or 129 when it was ended by SIGINT (Ctrl-C),
-        SIGTERM or SIGHUP, and 143 when the DVC that started it died.
+        The exit code: 0; 1 after a `UserError`; 130, 143 or 129 after SIGINT (Ctrl-C), SIGTERM or SIGHUP; 143 when DVC, the
+        parent process, died.
     """
     module = importlib.import_module(f"tasks.{stage}")
     argparse.ArgumentParser(prog=f"python -m tasks.{stage}", description=module.__doc__).parse_args()
@@ -52,7 +52,7 @@ def main(stage: str) -> int:
         print(f"{stage}: {error}", file=sys.stderr)
         return 1
     except EndedError as end:
-        with suppress(OSError):  # whoever listened may be gone
+        with suppress(OSError):  # nobody may read the output any more
             print(f"{stage}: {end}", file=sys.stderr)
         return end.code
     _record(stage, time.perf_counter() - began, facts or {})
@@ -60,23 +60,23 @@ def main(stage: str) -> int:
 
 
 def _record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
-    """What was worked for is not lost because a note about it cannot be written."""
+    """Records the run. A record that cannot be written is reported and does not fail the stage."""
     try:
         record(stage, seconds, facts)
     except (UserError, OSError) as error:
-        print(f"{stage}: done, but not noted in reports/run.json: {error}", file=sys.stderr)
+        print(f"{stage}: done, but not recorded in reports/run.json: {error}", file=sys.stderr)
 
 
 def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dict[str, Any]:
-    """The keyword arguments that a stage's function asks for, see above.
+    """The keyword arguments of a stage's function, see above.
 
     Args:
         work: the function.
-        entry: what `dvc.yaml` says of its stage.
+        entry: the stage in `dvc.yaml`.
         params: all of `params.yaml`.
 
     Raises:
-        LookupError: `dvc.yaml` does not list for the stage what the function asks for, or lists two things by that name.
+        LookupError: `dvc.yaml` does not list a keyword for the stage, or lists two paths or two parameters for it.
     """
     paths = _by_name("path", {str(path): _keyword(path) for path in stage_paths(entry)})
     values = _by_name("parameter", {name: name.rpartition(".")[2] for name in entry.get("params", [])})
@@ -102,11 +102,11 @@ def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dic
 
 
 def _by_name(kind: str, names: Mapping[str, str]) -> dict[str, str]:
-    """What `dvc.yaml` lists, by the keyword that stands for it."""
+    """Maps each keyword to the one entry of `dvc.yaml` that it stands for."""
     found: dict[str, str] = {}
     for listed, keyword in names.items():
         if found.setdefault(keyword, listed) != listed:
-            raise LookupError(f"dvc.yaml lists {found[keyword]} and {listed} for one stage, and each is the {kind} {keyword}")
+            raise LookupError(f"dvc.yaml lists {found[keyword]} and {listed} for one stage, but both are the {kind} {keyword}")
     return found
 
 

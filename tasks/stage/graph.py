@@ -1,4 +1,4 @@
-"""`dvc.yaml` as the stages' commands see it: the only description of the graph, and the only place where a path stands."""
+"""Reads `dvc.yaml`, the only description of the graph and the only place where paths are written."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePath
@@ -10,26 +10,26 @@ from ruamel.yaml.error import YAMLError
 from resnet.core.errors import UserError
 
 DVC_YAML = Path("dvc.yaml")
-CODE = ("resnet", "tasks")  # the packages that stages depend on
+CODE = ("resnet", "tasks")  # packages whose files are dependencies of stages
 
 
 def read_graph(path: Path) -> dict[str, dict[str, Any]]:
-    """The stages of `dvc.yaml` with what it says of each, in its order.
+    """The entries of `dvc.yaml` by stage, in its order.
 
     Raises:
-        UserError: the file is missing or is not what DVC takes.
+        UserError: the file is missing or cannot be read.
     """
     try:
         stages: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(path)["stages"]
     except FileNotFoundError as error:
         raise UserError(f"there is no {path} in {Path.cwd()}; run stages in the project's folder.") from error
     except (YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); `dvc status` says more.") from error
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); `dvc status` gives details.") from error
     return stages
 
 
 def stage_paths(entry: dict[str, Any]) -> Iterator[Path]:
-    """All files and folders that a stage reads and writes, its code left out."""
+    """All files and folders that a stage reads and writes, without its code."""
     for kind in ("deps", "outs", "metrics", "plots"):
         for item in entry.get(kind, []):
             path = Path(item if isinstance(item, str) else next(iter(item)))
@@ -38,7 +38,7 @@ def stage_paths(entry: dict[str, Any]) -> Iterator[Path]:
 
 
 def stage_code(entry: dict[str, Any]) -> list[Path]:
-    """The source files and folders of source files that a stage depends on."""
+    """The files and folders of code that a stage depends on."""
     return [Path(item) for item in entry.get("deps", []) if is_code(Path(item))]
 
 
@@ -48,7 +48,7 @@ def is_code(path: PurePath) -> bool:
 
 
 def project_paths() -> dict[str, Path]:
-    """Every file and folder of the project in the current folder: `resnet_keras` is where `dvc.yaml` puts `resnet.keras`.
+    """All files and folders of the pipeline in the current folder by keyword: `resnet_keras` is the path of `resnet.keras`.
 
     Raises:
         UserError: there is no `dvc.yaml`, or it cannot be read.

@@ -1,8 +1,8 @@
-"""`params.yaml`, checked as a whole before anything heavy is imported.
+"""Reads `params.yaml` and checks all of it before anything heavy is imported.
 
-A stage's parameters are a class in its own module, so that a new parameter of one stage does not make another run again.
-The check of the whole file looks these classes up at run time: it can refuse to run a stage, but nothing that a stage
-writes depends on the other stages' classes. `train-resnet check` checks and does nothing else.
+The parameters of a stage are a class in the module of that stage, so that a new parameter of one stage does not make another
+stage run again. `load_params` imports these classes by name at run time. They can make a stage refuse to run, but nothing that
+a stage writes depends on the classes of other stages.
 """
 
 import difflib
@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -20,15 +20,20 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from resnet.core.errors import UserError
 
 PARAMS_YAML = Path("params.yaml")
+SEEDS = 2**31  # the seed is below this number
+SEED_DESCRIPTION = "random seed of the initial weights, the order of the images and their augmentation"
+
+T = TypeVar("T")
+S = TypeVar("S", bound="Section")
 
 
 class Section(BaseModel):
-    """The parameters of one stage: a section of `params.yaml`."""
+    """The parameters of one stage: a section of `params.yaml`. Each field has the text of its comment there."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    def check(self, whole: Mapping[str, "Section"]) -> None:
-        """Raises `UserError` if a value does not go together with another section's."""
+    def check(self, whole: "Params") -> None:
+        """Checks combinations of values, also with other sections; raises `UserError`."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,43 @@ class Params:
     """All of `params.yaml`.
 
     Attributes:
-        seed: of the first weights, the order of the images and their augmentation.
-        sections: the stages' parameters, by stage.
+        seed: of the initial weights, the order of the images and their augmentation.
+        sections: the parameters of the stages, by stage.
     """
 
     seed: int
     sections: Mapping[str, Section]
+
+    def section(self, kind: type[S]) -> S:
+        """The section with this class, for code that may import the module of the stage.
+
+        Raises:
+            LookupError: there is no such section.
+        """
+        for section in self.sections.values():
+            if isinstance(section, kind):
+                return section
+        raise LookupError(f"there is no section {kind.__name__} in the parameters")
+
+    def value(self, name: str, kind: type[T]) -> T:
+        """One parameter by its name in `params.yaml`, for code that must not import the module of the stage.
+
+        Args:
+            name: such as "build.weights".
+            kind: the expected type.
+
+        Raises:
+            LookupError: there is no such parameter.
+            TypeError: its class declares another type.
+        """
+        stage, _, key = name.partition(".")
+        section = self.sections[stage]
+        if key not in type(section).model_fields:
+            raise LookupError(f"there is no parameter {name}")
+        value = getattr(section, key)
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is a {type(value).__name__}, not a {kind.__name__}")
+        return value
 
 
 def load_params(path: Path, stages: Iterable[str]) -> Params:
@@ -49,51 +85,51 @@ def load_params(path: Path, stages: Iterable[str]) -> Params:
 
     Args:
         path: of `params.yaml`.
-        stages: the names of the stages; stage `train` has its parameters in class `Train` of `tasks/train.py`.
+        stages: names of the stages; the parameters of stage `train` are the class `Train` in `tasks/train.py`.
 
     Raises:
-        UserError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of its range or
-            at odds with another.
+        UserError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of range or
+            in conflict with another one.
     """
     tree = _read_yaml(path)
     classes = {stage: section_class(stage) for stage in stages}
     _check_names(path, "", tree, ["seed", *classes])
     seed = tree["seed"]
-    if type(seed) is not int or not 0 <= seed < 2**31:
-        raise UserError(f"{path}: seed must be a whole number from 0 to 2147483647, but it is {seed!r}.")
-    sections = {stage: _section(path, stage, kind, tree[stage]) for stage, kind in classes.items()}
+    if type(seed) is not int or not 0 <= seed < SEEDS:
+        raise UserError(f"{path}: seed must be a whole number from 0 to {SEEDS - 1}, but it is {seed!r}.")
+    params = Params(seed, {stage: _section(path, stage, kind, tree[stage]) for stage, kind in classes.items()})
     try:
-        for section in sections.values():
-            section.check(sections)
+        for section in params.sections.values():
+            section.check(params)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return Params(seed, sections)
+    return params
 
 
 def section_class(stage: str) -> type[Section]:
-    """The class of a stage's parameters."""
+    """The class of the parameters of a stage."""
     kind: type[Section] = getattr(importlib.import_module(f"tasks.{stage}"), stage.capitalize())
     return kind
 
 
 def _read_yaml(path: Path) -> Any:
     try:
-        # The parser and the YAML version (1.2) of DVC: 1e-5, as `dvc exp run -S` writes it, must be a number to both.
+        # The same parser and YAML version (1.2) as DVC's, so that 1e-5, as `dvc exp run -S` writes it, is a number in both.
         return YAML(typ="safe", pure=True).load(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; `git checkout {path}` brings back the last version.") from error
+        raise UserError(f"{path} is missing; `git checkout {path}` restores the last version.") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}, line {mark.line + 1}" if mark else f"{path}"
         what = error.problem or error.context
-        if error.context and error.context_mark and error.context_mark is not mark:  # a bracket may be open since long before
+        if error.context and error.context_mark and error.context_mark is not mark:  # such as a bracket opened lines before
             what = f"{error.context} that begins in line {error.context_mark.line + 1}: {what}"
-        raise UserError(f"{place}: not valid YAML ({what}); mend the line.") from error
-    except (YAMLError, ValueError) as error:  # the latter for a value that only looks like a date, or a wrong encoding
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); mend the file.") from error
+        raise UserError(f"{place}: not valid YAML ({what}); correct the line.") from error
+    except (YAMLError, ValueError) as error:  # ValueError: an impossible date, or a wrong encoding
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); correct the file.") from error
     except OSError as error:
         raise UserError(
-            f"{path} cannot be read ({error.strerror}); `git checkout {path}` brings back the last version."
+            f"{path} cannot be read ({error.strerror}); `git checkout {path}` restores the last version."
         ) from error
 
 

@@ -1,7 +1,7 @@
-"""`reports/run.json`: what differs from run to run though the result does not.
+"""`reports/run.json`: facts that differ between runs with the same result.
 
-Seconds, memory, machine, package versions, Git revision. It is no output of a stage and not in Git, so that everything
-else has the same bytes for the same commit.
+It has the seconds, memory, machine, package versions and Git revision of each stage. It is not an output of a stage and not in
+Git, so that all other files are byte-reproducible for the same commit.
 """
 
 import json
@@ -22,7 +22,7 @@ _PACKAGES = ("tensorflow", "keras", "dvc", "numpy", "pandas", "pillow", "pyarrow
 
 
 def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
-    """Notes a stage's run, beside what is noted of the other stages' latest runs.
+    """Records the run of a stage, and keeps the records of the latest runs of the other stages.
 
     Raises:
         UserError: the disk is full.
@@ -32,7 +32,7 @@ def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
     stages[stage] = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
-        # Linux counts in KiB, and counts the pages of memory-mapped files that were touched.
+        # Linux counts in KiB, and includes the touched pages of memory-mapped files.
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         **facts,
         "revision": git_or_none(Path(), "rev-parse", "HEAD"),
@@ -48,13 +48,13 @@ def _read() -> dict[str, Any]:
     try:
         run = json.loads(RUN_JSON.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
-        run = None  # nothing depends on it: it is begun anew
+        run = None  # nothing depends on it, so a damaged file is replaced
     stages = run.get("stages") if isinstance(run, dict) else None
     return stages if isinstance(stages, dict) else {}
 
 
 def machine() -> dict[str, Any]:
-    """What the machine is."""
+    """System, Python, processor and memory of this machine."""
     return {
         "system": platform.platform(),
         "python": platform.python_version(),

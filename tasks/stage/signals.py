@@ -1,7 +1,8 @@
-"""How a stage is ended from outside: SIGINT, SIGTERM, SIGHUP, or the death of the DVC that started it.
+"""Ends a stage on SIGINT, SIGTERM or SIGHUP, or when DVC, its parent process, dies.
 
-A signal makes a stage end with 128 and its number (130, 143, 129) and a sentence, without a traceback. A second one ends it at
-once. Where ending has to wait for something, or must not wait for Python, the stage says so: see `noted` and `at_once`.
+A signal ends a stage with exit code 128 plus its number (130, 143, 129) and one sentence, without a traceback. A second signal
+kills it immediately. A stage can delay the end until its work is saved (`noted`), or have it happen without waiting for
+Python (`at_once`).
 """
 
 import os
@@ -15,10 +16,10 @@ _POLL_SECONDS = 0.5
 
 
 class EndedError(BaseException):
-    """The stage is to end. Nothing that catches errors should catch it."""
+    """The stage must end. It is not an `Exception`, so that code which catches errors does not catch it."""
 
     def __init__(self, number: signal.Signals, more: str = "") -> None:
-        """Takes the signal, and what there is to say beside."""
+        """Takes the signal, and the rest of the sentence."""
         super().__init__(f"ended by {number.name}{more}")
         self.code = 128 + number
 
@@ -28,7 +29,7 @@ def _raise(number: signal.Signals) -> None:
 
 
 def _note(number: signal.Signals) -> None:
-    """Leaves it to who asks."""
+    """Does nothing: the stage asks for the signal itself."""
 
 
 _react: Callable[[signal.Signals], None] = _raise
@@ -37,10 +38,10 @@ _received: signal.Signals | None = None
 
 @contextmanager
 def endable() -> Iterator[None]:
-    """While the block lasts, a signal, or the death of DVC, raises `EndedError` in it. In a main thread only."""
+    """Raises `EndedError` in the block on a signal or the death of DVC. For the main thread only."""
     global _received  # noqa: PLW0603 - a process has one set of signal handlers
     _received = None
-    # What is ignored from the start stays so: `nohup` ignores SIGHUP.
+    # A signal that is already ignored stays ignored: `nohup` ignores SIGHUP.
     before = {number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
     over = threading.Event()
     for number in before:
@@ -57,13 +58,13 @@ def endable() -> Iterator[None]:
 
 @contextmanager
 def noted() -> Iterator[Callable[[], signal.Signals | None]]:
-    """While the block lasts, a signal is noted; yields a function that says which has come.
+    """Notes a signal instead of raising in the block; yields a function that returns the received signal, or None.
 
-    Until that is called for the first time there is no work to put away, and a signal ends the process on the spot: the first
-    step of training is compiled for many seconds.
+    Before the first call of that function there is no work to save, and a signal ends the process immediately: compiling the
+    first step of training takes many seconds.
 
     Raises:
-        EndedError: one was noted, and the block came to its end nevertheless.
+        EndedError: at the end of the block, if a signal was noted and the block did not act on it.
     """
 
     def received() -> signal.Signals | None:
@@ -79,11 +80,11 @@ def noted() -> Iterator[Callable[[], signal.Signals | None]]:
 
 @contextmanager
 def at_once() -> Iterator[None]:
-    """While the block lasts, a signal ends the process on the spot.
+    """A signal ends the process immediately in the block.
 
-    For the import of native libraries: an exception in the midst of it is lost, or crashes the process when it ends.
+    For the import of native libraries: an exception during the import is lost, or crashes the process at its end.
     """
-    saved = os.dup(2)  # where a user looks, whatever becomes of standard error
+    saved = os.dup(2)  # the terminal or log, even if standard error is replaced later
 
     def end(number: signal.Signals) -> None:
         os.write(saved, f"ended by {number.name}\n".encode())
@@ -116,9 +117,13 @@ def _on_signal(number: int, _frame: object) -> None:
 
 
 def _watch_parent(parent: int, over: threading.Event) -> None:
-    """A process whose parent dies gets another one. Not PR_SET_PDEATHSIG: it goes by the thread that started the process."""
+    """Polls the parent process and treats its death as SIGTERM.
+
+    A process whose parent dies gets another parent. PR_SET_PDEATHSIG would already send a signal when the thread that started
+    the process ends.
+    """
     while not over.wait(_POLL_SECONDS):
         if os.getppid() != parent:
-            if _received is None:  # a second signal would end it before its work is put away
+            if _received is None:  # a second signal would kill it before its work is saved
                 os.kill(os.getpid(), signal.SIGTERM)
             return

@@ -1,7 +1,7 @@
-"""What decides the weights of a training run, and the fingerprint of it, by which its checkpoints are found.
+"""The facts that decide the weights of a training run, and their fingerprint, which identifies its checkpoints.
 
-Two runs with one fingerprint come to the same weights, bit for bit. In it is what `dvc.yaml` lists (parameters, data, code),
-and what makes "the same kind of machine": libraries, devices, threads, and the variables of the environment that these read.
+Two runs with the same fingerprint give the same weights, bit for bit. The facts are those that `dvc.yaml` lists (parameters,
+data, code) and those of the machine: libraries, devices, threads, and the environment variables that the libraries read.
 """
 
 import hashlib
@@ -35,18 +35,18 @@ Facts = dict[str, Any]
 
 
 def fingerprint(facts: Facts) -> str:
-    """16 hexadecimal digits."""
+    """A hash of the facts, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def differences(one: Facts, other: Facts) -> list[str]:
-    """The names of what is not the same."""
+    """The names of the facts that differ."""
     missing = object()
     return sorted(name for name in one.keys() | other.keys() if one.get(name, missing) != other.get(name, missing))
 
 
 def surroundings() -> Facts:
-    """What the machine and its environment contribute."""
+    """The facts of the machine and its environment."""
     here = machine()
     variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     return {
@@ -63,7 +63,7 @@ def contents(inputs: Iterable[Path], code: Iterable[Path], known: Path) -> Facts
     Args:
         inputs: files and folders.
         code: files, and folders of files.
-        known: remembers the hashes of inputs, by size and times as DVC does, so that a run that is resumed reads no data again.
+        known: file with known hashes of inputs, by size and times as in DVC, so that a resumed run does not read data again.
 
     Raises:
         UserError: an input is missing.
@@ -85,7 +85,7 @@ class _Hashes:
         try:
             self._known: Mapping[str, Any] = dict(json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError):
-            self._known = {}  # nothing depends on it but time
+            self._known = {}  # it only saves time
         self._used: dict[str, Any] = {}
 
     def of(self, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a person sees of training while it goes on."""
+"""The progress of training on a terminal or in a log."""
 
 import sys
 from contextlib import suppress
@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from resnet.training.loop import Progress
-    from resnet.training.state import Epoch
+    from resnet.training.state import Epoch, Progress
 
 
 def say(line: str) -> None:
-    """Prints a line at once, past a progress bar."""
-    with suppress(OSError):  # the terminal was closed, or whoever reads is gone: no reason to lose the work
+    """Prints a line immediately, above a progress bar."""
+    with suppress(OSError):  # a closed terminal or pipe must not end training
         tqdm.write(line)
         sys.stdout.flush()
 
 
 class Display:
-    """A progress bar over the steps of an epoch on a terminal; a line after each epoch there and elsewhere."""
+    """Shows a progress bar over the steps of an epoch on a terminal, and prints a line after each epoch anywhere."""
 
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
@@ -32,7 +31,7 @@ class Display:
         self._bar.close()
 
     def step(self, progress: "Progress") -> None:
-        """Shows where the epoch stands."""
+        """Shows the state of the epoch."""
         with suppress(OSError):  # as above
             self._show(progress)
 
@@ -40,7 +39,7 @@ class Display:
         if self._bar.total is None or progress.step == 1:
             self._bar.reset(total=progress.steps)
             self._bar.set_description(f"epoch {progress.epoch}/{self._epochs}")
-            self._bar.update(progress.step - 1)  # of a run that goes on in the middle
+            self._bar.update(progress.step - 1)  # of a run that was resumed in the middle of an epoch
         self._bar.set_postfix_str(
             f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {progress.images_per_second:.0f} images/s",
             refresh=False,
@@ -48,7 +47,7 @@ class Display:
         self._bar.update()
 
     def epoch(self, epoch: "Epoch") -> None:
-        """Says what the epoch came to."""
+        """Prints the results of the epoch."""
         say(
             f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
             f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "

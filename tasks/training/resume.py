@@ -1,7 +1,7 @@
-"""How a training run is put away and goes on: which checkpoint it begins with, and when it makes one.
+"""Saves and resumes a training run: which checkpoint it starts from, and when it writes one.
 
-`train.restarts` divides a run into phases. The first phases of a longer run are those of the shorter ones: the run of 20 epochs
-with restarts [10] is, up to its tenth epoch, the run of 10 epochs, and begins with that one's last checkpoint if it is there.
+`train.restarts` divides a run into phases. A longer run has the same first phases as a shorter one: a run of 20 epochs with
+restarts [10] is, up to its tenth epoch, the run of 10 epochs, and starts from the last checkpoint of that run if there is one.
 """
 
 import os
@@ -19,24 +19,24 @@ from tasks.training.progress import say
 from tasks.training.runs import Run, home
 
 if TYPE_CHECKING:
-    from resnet.training.checkpoints import CheckpointWriter
+    from resnet.training.checkpoint_files import CheckpointWriter
     from resnet.training.state import TrainingState
 
 SECONDS_VARIABLE = "TRAIN_RESNET_CHECKPOINT_SECONDS"
-# A checkpoint of ResNet-50 with Adam (377 MB) holds training up by 1.5 s in all (224 pixels, batch 32, two cores): 0.8 % of it.
-# No more than this is lost, and only to SIGKILL or a power cut.
+# Work of at most this time is lost, and only to SIGKILL or a power cut. A checkpoint of ResNet-50 with Adam (377 MB) delays
+# training by 1.5 s (224 pixels, batch 32, two cores), 0.8 % of the time.
 _SECONDS = 180.0
 
 
 class Phased(Protocol):
-    """Parameters with phases."""
+    """The parameters that define the phases of a run."""
 
     epochs: int
     restarts: list[int]
 
 
 def decisive(params: Section, seed: int, inputs: Iterable[Path], code: Iterable[Path]) -> Facts:
-    """What decides the weights, but for what only TensorFlow knows: devices, and the precision that is computed in."""
+    """The facts that decide the weights, except those that only TensorFlow knows: devices and the chosen precision."""
     chosen = {f"train.{name}": value for name, value in params.model_dump().items() if name != "precision"}
     return {**chosen, "seed": seed, **surroundings(), **contents(inputs, code, home() / "hashes.json")}
 
@@ -45,7 +45,7 @@ def checkpoint_seconds() -> float:
     """The time between two checkpoints.
 
     Raises:
-        UserError: the variable that sets it is no number of seconds.
+        UserError: the environment variable that sets it is not a valid number of seconds.
     """
     given = os.environ.get(SECONDS_VARIABLE)
     try:
@@ -54,13 +54,13 @@ def checkpoint_seconds() -> float:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise UserError(
-            f"{SECONDS_VARIABLE} must be a number of seconds from 0 on, but it is {given!r}: set it or leave it out."
+            f"{SECONDS_VARIABLE} must be a number of seconds, 0 or more, but it is {given!r}: set it to one or unset it."
         )
     return seconds
 
 
 def sources(run: Run, params: Phased) -> Iterator[Run]:
-    """The run itself, and then the shorter ones that it is a longer one of, the longest of them first."""
+    """The run itself, then the shorter runs that it continues, the longest of them first."""
     yield run
     for number in reversed(range(len(params.restarts))):
         facts = {**run.facts, "train.epochs": params.restarts[number], "train.restarts": params.restarts[:number]}
@@ -68,15 +68,15 @@ def sources(run: Run, params: Phased) -> Iterator[Run]:
 
 
 def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
-    """Restores the newest checkpoint; returns where that was, or nothing if there is none."""
-    from resnet.training.checkpoints import read_newest
+    """Restores the newest checkpoint; returns its position, or None if there is no checkpoint."""
+    from resnet.training.checkpoint_files import read_newest
 
     for source in sources(run, params):
         snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"))
         if snapshot is not None:
             state.restore(snapshot)
             place = _place(state)
-            say(f"train: goes on from {place} (checkpoint of run {source.folder.name})")
+            say(f"train: resumes from {place} (checkpoint of run {source.folder.name})")
             return place
     return None
 
@@ -85,22 +85,22 @@ def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
 def keeping(
     run: Run, state: "TrainingState", seconds: float, received: Callable[[], signal.Signals | None]
 ) -> Iterator["Keeper"]:
-    """Makes the checkpoints of a run while the block lasts.
+    """Writes the checkpoints of a run in the block.
 
     Args:
         run: whose checkpoints they are.
         state: of the run.
-        seconds: between two.
-        received: says which signal has come.
+        seconds: between two checkpoints.
+        received: returns the received signal, or None.
     """
-    from resnet.training.checkpoints import CheckpointWriter
+    from resnet.training.checkpoint_files import CheckpointWriter
 
     with CheckpointWriter(run.folder, state, seconds) as writer:
         yield Keeper(run, state, writer, received)
 
 
 class Keeper:
-    """Is called whenever the state is whole; makes checkpoints by the clock, for a signal, and at the end of the run."""
+    """Is called whenever the state is consistent; writes checkpoints at intervals, on a signal, and at the end of the run."""
 
     def __init__(
         self, run: Run, state: "TrainingState", writer: "CheckpointWriter", received: Callable[[], signal.Signals | None]
@@ -111,23 +111,23 @@ class Keeper:
         self._received = received
 
     def __call__(self) -> None:
-        """Makes a checkpoint if it is time.
+        """Writes a checkpoint if one is due.
 
         Raises:
-            EndedError: after a checkpoint, when a signal has come.
+            EndedError: after a checkpoint, if a signal was received.
             UserError: a checkpoint could not be written.
         """
         number = self._received()
         if number is not None:
             kept = self._writer.write()
-            raise EndedError(number, f" at {_place(self._state)}; the same command goes on from there" if kept else "")
+            raise EndedError(number, f" at {_place(self._state)}; run the same command to resume from there" if kept else "")
         if self._state.epoch > self._run.facts["train.epochs"]:
             self._writer.begin()
         else:
             self._writer.tick()
 
     def cost(self) -> dict[str, float]:
-        """What the checkpoints took."""
+        """The time that the checkpoints took."""
         return {
             "written": self._writer.written,
             "held_up_seconds": round(self._writer.held_up, 2),

@@ -1,11 +1,12 @@
-"""The training runs that were begun on this machine: a folder of checkpoints for each, which one process at a time may work in.
+"""The training runs on this machine. Each has a folder of checkpoints, which one process at a time can use.
 
-They lie in `.dvc/tmp/checkpoints/` of the project, for runs in DVC's and Prefect's own work trees too, so that what one of them
-began another goes on with. Which are kept: the last three that finished, and what was worked on in the last two weeks.
+The folders are in `.dvc/tmp/checkpoints/` of the project, also for runs in work trees of DVC and Prefect, so that a run can be
+resumed from any of them. The last three finished runs are kept, and unfinished runs for two weeks after their last use.
 """
 
 import fcntl
 import json
+import math
 import os
 import platform
 import shlex
@@ -21,28 +22,28 @@ from filelock import FileLock, Timeout
 
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
-from resnet.training.checkpoints import Checkpoint, list_checkpoints
+from resnet.training.checkpoint_files import Checkpoint, list_checkpoints
 from tasks.training.fingerprint import Facts, fingerprint
 
 FINISHED_KEPT = 3
 DAYS_KEPT = 14
 
-_RUN_JSON = "run.json"
+_FACTS_JSON = "facts.json"
 _LOCK = "lock"
 
 
 def home() -> Path:
-    """Where the runs are: DVC says with DVC_ROOT which project a stage belongs to."""
+    """The folder of all runs. DVC names the project of a stage in DVC_ROOT."""
     return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was begun.
+    """A training run with its folder.
 
     Attributes:
         folder: named by the fingerprint.
-        facts: that decide its weights.
+        facts: decide its weights; empty if they cannot be read.
     """
 
     folder: Path
@@ -55,31 +56,31 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to train."""
+        """Whether training is complete."""
         newest = self.newest
-        return newest is not None and newest.epoch > self.facts.get("train.epochs", 0)
+        return newest is not None and newest.epoch > self.facts.get("train.epochs", math.inf)
 
     @property
     def used(self) -> float:
-        """When it was last worked on, in seconds since 1970."""
+        """Time of its last use, in seconds since 1970."""
         return max((status.st_mtime for status in self._files()), default=0.0)
 
     @property
     def size(self) -> int:
-        """Of all its files, in bytes."""
+        """Size of all its files in bytes."""
         return sum(status.st_size for status in self._files())
 
     def _files(self) -> list[os.stat_result]:
         found = []
         for path in self.folder.glob("*"):
-            with suppress(FileNotFoundError):  # another process writes or removes here
+            with suppress(FileNotFoundError):  # another process may remove files here
                 found.append(path.stat())
         return found
 
 
 def list_runs(folder: Path) -> list[Run]:
-    """All runs, the one that was worked on last first."""
-    runs = [Run(path.parent, _read_facts(path)) for path in folder.glob(f"*/{_RUN_JSON}")]
+    """All runs, the last used one first."""
+    runs = [Run(path, _read_facts(path / _FACTS_JSON)) for path in folder.glob("*/")]
     return sorted(runs, key=lambda run: run.used, reverse=True)
 
 
@@ -93,21 +94,21 @@ def _read_facts(path: Path) -> Facts:
 
 @contextmanager
 def begun(folder: Path, facts: Facts) -> Iterator[Run]:
-    """The run of these facts, for this process alone while the block lasts.
+    """The run with these facts, reserved for this process in the block.
 
     Args:
         folder: of all runs.
-        facts: that decide the weights.
+        facts: decide the weights.
 
     Raises:
-        UserError: another process is at this run, or the disk is full.
+        UserError: another process is using this run, or the disk is full.
     """
     run = Run(folder / fingerprint(facts), facts)
     with claimed(run.folder):
-        for path in run.folder.glob(".*"):  # what a killed process had not finished
+        for path in run.folder.glob(".*"):  # incomplete files of a killed process
             remove(path)
-        if _read_facts(run.folder / _RUN_JSON) != facts:
-            with replacing(run.folder / _RUN_JSON) as partial:
+        if _read_facts(run.folder / _FACTS_JSON) != facts:
+            with replacing(run.folder / _FACTS_JSON) as partial:
                 partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         yield run
 
@@ -126,15 +127,17 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise UserError(
-            f"{_read_holder(path)} is training this very run; wait until it has finished, or end it with SIGTERM "
-            "and what it has done is kept."
+            f"{_read_holder(path)} is training this very run; wait until it has finished, or end it with SIGTERM, "
+            "which saves its work."
         ) from error
     except FileNotFoundError as error:
-        raise UserError(f"the checkpoints in {folder} have just been removed by another process; start again.") from error
+        raise UserError(
+            f"the checkpoints in {folder} have just been removed by another process; run the command again."
+        ) from error
     except OSError as error:
         raise UserError(
-            f"{folder} must be a folder to keep checkpoints in, but it cannot be written ({error.strerror}): free some space, "
-            "or give yourself the right to write there."
+            f"{folder} must be a folder for checkpoints, but it cannot be written ({error.strerror}): free some space or "
+            "change its permissions."
         ) from error
     try:
         yield
@@ -160,14 +163,14 @@ def remove_run(run: Run) -> None:
     """Removes a run with its checkpoints.
 
     Raises:
-        UserError: a process is at it.
+        UserError: a process is using it.
     """
     with claimed(run.folder):
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def prune(folder: Path) -> None:
-    """Removes runs that are not kept any longer, see above; leaves those alone that a process is at."""
+    """Removes the runs that are no longer kept, see above, except those that a process is using."""
     finished = [run for run in list_runs(folder) if run.finished]
     old = [run for run in list_runs(folder) if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
@@ -178,7 +181,7 @@ def prune(folder: Path) -> None:
 
 
 def who(run: Run) -> str | None:
-    """The process that holds the lock of a run, if any."""
+    """The process that holds the lock of a run, or None."""
     path = run.folder / _LOCK
     try:
         file = path.open("rb")

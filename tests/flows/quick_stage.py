@@ -44,11 +44,21 @@ def train(params: dict[str, float]) -> int:
         sys.exit("train: the momentum is not to my taste; choose another one.")
     if params["momentum"] == 0.321 or (params["momentum"] == 0.231 and note("dies") == 1):
         os.kill(os.getpid(), signal.SIGKILL)
+    record(event="start", epochs=params["epochs"])
     for epoch in range(1, int(params["epochs"]) + 1):
         print(f"epoch {epoch}/{params['epochs']}: loss {1 / epoch:.4f}")
+        record(event="epoch", epoch=epoch, loss=1 / epoch)
         time.sleep(0.05)
     note("end")
     return 0
+
+
+def record(**event: object) -> None:
+    """Adds an event to the record that the flow reads."""
+    if name := os.environ.get("TRAIN_RESNET_EVENTS"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        with Path(name).open("a", encoding="utf-8") as file:
+            print(json.dumps(event), file=file)
 
 
 def note(*words: str | None) -> int:

@@ -25,7 +25,7 @@ class FakeWorkspace:
     def __init__(self, *seen: tuple[bool, bool], ran: bool = True, lines: tuple[str, ...] = (), error: str = "") -> None:
         self.seen, self.ran, self.lines, self.error = list(seen), ran, lines, error
         self.asked: list[Any] = []
-        self.home = Path("home")
+        self.home = self.root = Path("home")
         self.busy = len(seen) > 1
         self.devices = 1
 
@@ -43,7 +43,8 @@ class FakeWorkspace:
         yield
 
     def reproduce(self, stage: str, environment: Mapping[str, str], on_line: Callable[[str], None]) -> bool:
-        self.asked.append(environment)
+        self.asked.append({name: value for name, value in environment.items() if name != "TRAIN_RESNET_EVENTS"})
+        self.events = Path(environment["TRAIN_RESNET_EVENTS"])
         for line in self.lines:
             on_line(line)
         if self.error:
@@ -84,6 +85,17 @@ def test_training_on_two_devices_takes_two_slots(monkeypatch: pytest.MonkeyPatch
     workspace.devices = 2
     bring(workspace)
     assert workspace.asked[1] == {"DVC_ROOT": "home", "CUDA_VISIBLE_DEVICES": "7,8"}
+
+
+def test_a_stage_is_told_where_to_record_its_events(tmp_path: Path) -> None:
+    workspace = FakeWorkspace((False, False))
+    workspace.root = tmp_path
+    old = tmp_path / ".dvc/tmp/events/train.jsonl"
+    old.parent.mkdir(parents=True)
+    old.write_text("of an earlier run")
+    bring(workspace)
+    assert workspace.events == old
+    assert not old.exists()
 
 
 def test_what_is_restored_takes_no_slot() -> None:

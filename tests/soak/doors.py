@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
-from resnet.training.checkpoints import list_checkpoints
+from resnet.training.checkpoint_files import list_checkpoints
 from tasks.training.resume import SECONDS_VARIABLE
 from tests.soak.survivor import Survivor
 from tests.soak.trials import Trial, main
@@ -154,7 +154,7 @@ def trial(house: House, expected: str, first: str, second: str, dice: random.Ran
         wait(lambda: house.result(second, "second") is not None, "the queue")
     assert process.wait(240) == 0, "the second door ended with an error"
     assert house.result(second, "second") == expected, "it ended in other weights"
-    assert second.endswith("--queue") or "train: goes on from" in house.log, "it began anew"
+    assert second.endswith("--queue") or "train: resumes from" in house.log, "it began anew"
 
 
 def through_doors(trials: int) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from tests.interrupted import ENDED, EPOCHS, GOES_ON, STEPS, TinyRun, child_of, is_alive, kill
+from tests.interrupted import ENDED, EPOCHS, RESUMED, STEPS, TinyRun, child_of, is_alive, kill
 from tests.soak.trials import Trial, main
 
 _SECONDS = 4.0  # from a start to the end of an undisturbed run, about: TensorFlow is imported already
@@ -71,7 +71,7 @@ def stop(run: TinyRun, expected: str, dice: random.Random) -> None:
     assert "Traceback" not in run.log
     ended = ENDED.findall(run.log)
     assert run.complete() == expected, "it ended in something else"
-    assert not ended or GOES_ON.findall(run.log) == ended, "steps were lost"
+    assert not ended or RESUMED.findall(run.log) == ended, "steps were lost"
 
 
 def orphan(run: TinyRun, expected: str, dice: random.Random) -> None:
@@ -121,7 +121,7 @@ def restores(trials: int) -> int:
         epoch, step = number // STEPS + 1, number % STEPS + 1
         assert run.join(run.start(seconds=60, stop_at=(epoch, step))) == 143, run.log
         equal = run.complete() == expected
-        survived += equal and GOES_ON.findall(run.log) == [(str(epoch), str(step))]
+        survived += equal and RESUMED.findall(run.log) == [(str(epoch), str(step))]
     return survived
 
 

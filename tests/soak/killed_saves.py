@@ -22,7 +22,7 @@ SAVES = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from resnet.training.checkpoints import write_checkpoint
+from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
 folder = Path(sys.argv[1])
 os.getppid()
@@ -35,7 +35,7 @@ _BYTES = 8 * 20_000 * 4
 
 def survives(folder: Path) -> bool:
     """Whether the newest whole checkpoint loads, is no older than the one before the last that was begun, and saving works."""
-    from resnet.training.checkpoints import list_checkpoints, read_newest
+    from resnet.training.checkpoint_files import list_checkpoints, read_newest
 
     steps = [one.step for one in list_checkpoints(folder)]
     said: list[str] = []

@@ -1,16 +1,18 @@
-"""What the parameters of `train` come to."""
+"""The parameters of `train`."""
 
+from dataclasses import asdict, fields
 from typing import Any, get_args
 
-import keras
-import numpy as np
 import pytest
 
-from resnet.network.model import ResNet
+from resnet.core.errors import UserError
 from resnet.network.precision import PRECISIONS
-from resnet.training.augmentation import Augmentation
-from resnet.training.optimizers import OPTIMIZERS, FusedAdam
-from tasks.train import Train, make_trainer
+from resnet.training.optimizers import OPTIMIZERS
+from resnet.training.recipe import Recipe
+from tasks.build import Build
+from tasks.ingest import Ingest
+from tasks.stage.params import Params
+from tasks.train import Train
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
@@ -38,94 +40,44 @@ VALUES: dict[str, Any] = {
     "patience": 0,
     "budget_minutes": 0.0,
 }
-MODEL = ResNet((32, 32, 3), 2, blocks=(1,), width=4)
 
 
-def test_every_optimizer_can_be_named() -> None:
+def params(*, source: str = "photos", weights: str = "old.keras", **changes: Any) -> Params:
+    """All parameters with these changes."""
+    ingest = Ingest(source=source, on_bad="fail", max_rejected=0.1, max_pixels=10)
+    network: dict[str, Any] = {"depth": 50, "variant": "v1", "stem": "auto", "blocks": None, "width": 64, "momentum": 0.9}
+    build = Build(**network, zero_init_last_gamma=True, weights=weights)
+    return Params(0, {"ingest": ingest, "build": build, "train": Train(**(VALUES | changes))})
+
+
+def check(whole: Params) -> None:
+    whole.section(Train).check(whole)
+
+
+def test_every_optimizer_can_be_chosen() -> None:
     assert get_args(Train.model_fields["optimizer"].annotation) == OPTIMIZERS
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "l2", "decoupled", "momentum"),
-    [
-        ("adam", FusedAdam, 0.003, None, "beta_1"),
-        ("adamw", FusedAdam, 0.0, 0.003, "beta_1"),
-        ("sgd", keras.optimizers.SGD, 0.003, None, "momentum"),
-    ],
-)
-def test_every_parameter_reaches_its_place(name: str, kind: type, l2: float, decoupled: float | None, momentum: str) -> None:
-    trainer = make_trainer(Train(**(VALUES | {"optimizer": name})), MODEL, steps_per_epoch=10)
-    optimizer: Any = trainer.optimizer
-    assert getattr(optimizer, momentum) == 0.8
-    assert optimizer.weight_decay == decoupled
-    assert type(optimizer) is kind
-    assert trainer.l2 == l2
-    assert trainer.label_smoothing == 0.2
-    assert trainer.augmentation == Augmentation(flip=True, shift=0.15)
-
-
-def test_the_learning_rate_follows_the_epochs() -> None:
-    schedule = make_trainer(Train(**VALUES), MODEL, steps_per_epoch=10).optimizer._learning_rate
-    assert float(schedule(10)) == pytest.approx(0.01)
-    assert float(schedule(25)) == pytest.approx(0.005)
-    assert float(schedule(40)) == pytest.approx(0.0, abs=1e-9)
-
-
-def test_float16_alone_scales_the_loss() -> None:
-    for precision in PRECISIONS:
-        optimizer = make_trainer(Train(**VALUES), MODEL, 10, precision).optimizer
-        assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer) == (precision == "float16")
-
-
-def test_every_precision_can_be_named() -> None:
+def test_every_precision_can_be_chosen() -> None:
     assert get_args(Train.model_fields["precision"].annotation) == ("auto", *PRECISIONS)
 
 
-@pytest.mark.parametrize(("epochs", "warmup", "steps"), [(1, 0.99, 39), (10, 9.99, 39), (1, 0.5, 1), (1, 0.0, 1)])
-def test_a_warm_up_of_almost_all_steps_leaves_one_to_fall(epochs: int, warmup: float, steps: int) -> None:
-    params = Train(**(VALUES | {"epochs": epochs, "warmup_epochs": warmup}))
-    schedule = make_trainer(params, MODEL, steps).optimizer._learning_rate
-    assert 0 < float(schedule(epochs * steps - 1)) <= 0.01
-
-
-def test_every_part_of_the_recipe_reaches_its_place() -> None:
-    changes = {
-        "crop": 0.4,
-        "trivial_augment": True,
-        "mixup": 0.3,
-        "cutmix": 0.7,
-        "ema": 0.95,
-        "accumulate": 2,
-        "freeze_epochs": 1,
-        "unfrozen_rate": 0.5,
-        "patience": 3,
-        "budget_minutes": 2.0,
-        "class_weights": "balanced",
+def test_the_recipe_has_all_parameters_that_the_trainer_needs() -> None:
+    assert asdict(Train(**VALUES).recipe()) == {
+        name: value for name, value in VALUES.items() if name not in ("batch_size", "precision", "devices")
     }
-    labels = np.array([0, 0, 0, 1], np.uint16)
-    trainer = make_trainer(Train(**(VALUES | changes)), MODEL, 10, labels=labels)
-    assert trainer.augmentation == Augmentation(flip=True, shift=0.15, crop=0.4, trivial=True, mixup=0.3, cutmix=0.7)
-    assert (trainer.accumulate, trainer.head_epochs, trainer.patience) == (2, 1, 3)
-    assert trainer.class_weights is not None
-    assert trainer.class_weights.tolist() == pytest.approx([4 / 6, 2])
-    assert trainer.average is not None
-    assert trainer.optimizer.head_steps == 10
-    schedule = trainer.optimizer._learning_rate
-    assert [float(schedule(step)) for step in (0, 9, 20)] == pytest.approx([0.01, 0.01, 0.005])
-    assert float(schedule(30)) == pytest.approx(
-        0.0025
-    )  # half of the cosine, of 20 steps after 10 of the head and 10 of warm-up
-    assert trainer.budget is not None
-    assert float(trainer.budget.cosine_steps) == 20
+    assert len(fields(Recipe)) == len(VALUES) - 3
 
 
-def test_the_default_recipe_has_none_of_it() -> None:
-    trainer = make_trainer(Train(**VALUES), MODEL, 10)
-    assert (trainer.average, trainer.budget, trainer.class_weights) == (None, None, None)
-    assert (trainer.accumulate, trainer.head_epochs, trainer.patience, trainer.augmentation.mixes) == (1, 0, 0, False)
+def test_flips_are_refused_for_the_built_in_digits_only() -> None:
+    check(params(flip=True))
+    check(params(source="builtin/digits", flip=False))
+    with pytest.raises(UserError, match="train.flip is true, but the mirror image of a digit is not the same digit"):
+        check(params(source="builtin/digits", flip=True))
 
 
-def test_a_restart_is_at_the_rate_of_the_whole_network() -> None:
-    changes = {"freeze_epochs": 1, "unfrozen_rate": 0.5, "restarts": [3]}
-    schedule = make_trainer(Train(**(VALUES | changes)), MODEL, 10).optimizer._learning_rate
-    assert [float(schedule(step)) for step in (9, 20, 30, 40)] == pytest.approx([0.01, 0.005, 0.005, 0.0], abs=1e-9)
+def test_random_weights_are_not_frozen() -> None:
+    check(params(freeze_epochs=1))
+    check(params(weights="builtin/random"))
+    with pytest.raises(UserError, match="train.freeze_epochs is 1, but build.weights is builtin/random"):
+        check(params(weights="builtin/random", freeze_epochs=1))

@@ -1,4 +1,4 @@
-"""Augmentation: what it does, and that it is a function of (seed, epoch, image)."""
+"""Augmentation: its operations, and that it is a function of (seed, epoch, image)."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ IMAGES = np.random.default_rng(0).integers(1, 256, (6, 10, 12, 3), dtype=np.uint
 
 
 def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The image moved with NumPy, black where nothing came in."""
+    """The image shifted with NumPy, black outside."""
     height, width, _ = image.shape
     padded = np.pad(image, ((height, height), (width, width), (0, 0)))
     return padded[height - down : 2 * height - down, width - right : 2 * width - right]
@@ -20,18 +20,18 @@ def apply(augmentation: Augmentation, draws: list[list[float]]) -> np.ndarray:
     return np.asarray(augmentation(tf.constant(IMAGES[: len(draws)]), tf.constant(draws, tf.float32)))
 
 
-def test_shifts_go_as_far_as_asked_in_all_directions() -> None:
+def test_shifts_reach_the_requested_distance_in_all_directions() -> None:
     draws = [[0.0, 0.5, 0], [0.999, 0.5, 0], [0.5, 0.0, 0], [0.5, 0.999, 0], [0.5, 0.5, 0]]
     found = apply(Augmentation(shift=0.2), draws)  # 2 pixels of 10 down, 2 of 12 across
     for image, result, (down, right) in zip(IMAGES, found, [(2, 0), (-2, 0), (0, 2), (0, -2), (0, 0)], strict=False):
         np.testing.assert_array_equal(result, moved(image, down, right))
 
 
-def test_every_shift_is_as_likely_as_the_others() -> None:
+def test_all_shifts_are_equally_likely() -> None:
     draws = np.asarray(Augmentation().draw(20_000, 0, 1))[:, :1]
     image = tf.repeat(tf.reshape(tf.cast(tf.range(1, 11), tf.uint8), (1, 10, 1, 1)), 20_000, axis=0)
     shifted = np.asarray(Augmentation(shift=0.2)(image, tf.constant(np.pad(draws, ((0, 0), (0, 2)), constant_values=0.5))))
-    counts = np.bincount(shifted[:, 5, 0, 0])  # the row that came to row 5
+    counts = np.bincount(shifted[:, 5, 0, 0])  # the rows that were moved to row 5
     assert set(np.flatnonzero(counts)) == {4, 5, 6, 7, 8}
     assert np.abs(counts[4:] - 4000).max() < 250
 
@@ -42,7 +42,7 @@ def test_half_of_the_images_are_mirrored() -> None:
     np.testing.assert_array_equal(found[1], IMAGES[1])
 
 
-def test_without_augmentation_images_stay_as_they_are() -> None:
+def test_without_augmentation_images_do_not_change() -> None:
     np.testing.assert_array_equal(apply(Augmentation(), [[0.1, 0.9, 0.1]] * 6), IMAGES)
 
 
@@ -56,7 +56,7 @@ def test_draws_depend_on_seed_and_epoch_and_image_alone() -> None:
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 0, 2, 4], [2]])
-def test_what_happens_to_an_image_does_not_depend_on_its_batch(order: list[int]) -> None:
+def test_the_augmentation_of_an_image_does_not_depend_on_its_batch(order: list[int]) -> None:
     augmentation = Augmentation(flip=True, shift=0.3)
     draws = np.asarray(augmentation.draw(6, 0, 1))
     together = np.asarray(augmentation(tf.constant(IMAGES), tf.constant(draws)))
@@ -64,10 +64,10 @@ def test_what_happens_to_an_image_does_not_depend_on_its_batch(order: list[int])
     np.testing.assert_array_equal(alone, together[order])
 
 
-ALL = Augmentation(flip=True, shift=0.1, crop=0.3, trivial=True, mixup=0.2, cutmix=1.0)
+ALL = Augmentation(flip=True, shift=0.1, crop=0.3, trivial_augment=True, mixup=0.2, cutmix=1.0)
 
 
-def test_further_changes_leave_the_first_draws_as_they_are() -> None:
+def test_the_first_draws_do_not_depend_on_the_other_operations() -> None:
     first, draws = np.asarray(Augmentation().draw(50, 3, 5)), np.asarray(ALL.draw(50, 3, 5))
     np.testing.assert_array_equal(draws[:, :DRAWS], first)
     assert draws.shape == (50, 15)
@@ -78,8 +78,8 @@ def test_further_changes_leave_the_first_draws_as_they_are() -> None:
     assert not np.intersect1d(np.asarray(ALL.draw(50, 3, 6)), uniform).size
 
 
-def test_a_crop_is_what_a_bilinear_sampler_finds_there() -> None:
-    # A ramp: its value says where a pixel came from.
+def test_a_crop_is_sampled_bilinearly() -> None:
+    # A ramp: each value tells where the pixel came from.
     rows, columns = np.meshgrid(np.arange(20) * 12, np.arange(24) * 10, indexing="ij")
     ramp = np.stack([rows, columns, rows], axis=2).astype(np.uint8)[np.newaxis]
     draws = np.zeros((1, 15), np.float32)
@@ -89,7 +89,7 @@ def test_a_crop_is_what_a_bilinear_sampler_finds_there() -> None:
     np.testing.assert_allclose(found[0, :, 1] / 10, np.linspace(0.5 * 23, 23, 24), atol=0.06)
 
 
-def test_crops_have_the_areas_and_ratios_that_were_asked_for() -> None:
+def test_crops_have_the_requested_areas_and_ratios() -> None:
     rows, columns = np.meshgrid(np.arange(40), np.arange(40), indexing="ij")
     ramp = np.stack([rows, columns, rows], axis=2).astype(np.uint8)
     draws = np.asarray(Augmentation(crop=0.1).draw(500, 0, 1))
@@ -99,11 +99,11 @@ def test_crops_have_the_areas_and_ratios_that_were_asked_for() -> None:
     assert (heights * widths).mean() == pytest.approx(0.55, abs=0.05)
     free = (heights < 0.95) & (widths < 0.95)
     ratios = np.log(widths / heights)[free]
-    assert np.abs(ratios).max() < np.log(4 / 3) + 0.12  # a pixel is a share of a small crop
+    assert np.abs(ratios).max() < np.log(4 / 3) + 0.12  # one pixel is a large share of a small crop
     assert np.abs(ratios.mean()) < 0.05
 
 
-def test_together_they_keep_shape_and_type_and_do_not_depend_on_the_batch() -> None:
+def test_all_operations_keep_shape_and_type_and_do_not_depend_on_the_batch() -> None:
     draws = np.asarray(ALL.draw(6, 0, 1))
     together = ALL(tf.constant(IMAGES), tf.constant(draws))
     assert (together.dtype, together.shape) == (tf.uint8, IMAGES.shape)

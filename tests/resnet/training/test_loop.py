@@ -1,8 +1,9 @@
-"""The training loop against sums done another way, and its promises."""
+"""The training loop, compared with independent calculations, and its guarantees."""
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,25 +15,27 @@ from resnet.dataset.arrays import Split
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
-from resnet.training.loop import Progress, Trainer
+from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
-
-if TYPE_CHECKING:
-    from resnet.training.state import Epoch
+from resnet.training.state import Epoch, Progress
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(8, dtype=np.uint16) % 3
 NO_DRAWS = np.full((8, DRAWS), 0.9, np.float32)
+BATCH = tf.constant(IMAGES), tf.constant(LABELS)
+FULL_DRAWS = tf.fill((8, 15), 0.9)
+EPOCH = Epoch(1, 1.0, 0.5, 1.0, 0.5, 0.1, 10.0, 100.0)
 
 
-def network(classes: int = 3) -> ResNet:
+def network(classes: int = 3, blocks: int = 2) -> ResNet:
     keras.utils.set_random_seed(0)
-    return ResNet((32, 32, 3), classes, blocks=(1, 1), width=4, zero_init_last_gamma=False)
+    return ResNet((32, 32, 3), classes, blocks=(1,) * blocks, width=4, zero_init_last_gamma=False)
 
 
-def trainer(model: ResNet, rate: float = 0.1, **options: Any) -> Trainer:
-    optimizer = make_optimizer("sgd", rate, 0.0, 0.0, model.trainable_variables)
-    return Trainer(model, optimizer, augmentation=Augmentation(), **options)
+def trainer(model: ResNet, rate: float = 0.1, *, name: str = "sgd", weight_decay: float = 0.0, **options: Any) -> Trainer:
+    momentum = 0.0 if name == "sgd" else 0.9
+    optimizer = make_optimizer(name, rate, momentum, weight_decay, model.trainable_variables)
+    return Trainer(model, optimizer, **({"augmentation": Augmentation()} | options))
 
 
 def step(one: Trainer) -> tuple[float, float]:
@@ -54,10 +57,10 @@ def test_a_step_follows_the_gradient_of_the_smoothed_loss(smoothing: float) -> N
         np.testing.assert_allclose(ours.numpy(), theirs.numpy() - 0.1 * gradient.numpy(), atol=2e-5)
 
 
-def test_weight_decay_reaches_the_kernels_and_nothing_else() -> None:
+def test_weight_decay_applies_to_kernels_only() -> None:
     plain, decayed, start = network(), network(), network()
     step(trainer(plain))
-    step(trainer(decayed, l2=0.5))
+    step(trainer(decayed, weight_decay=0.5))
     kernels = 0
     for without, with_it, before in zip(
         plain.trainable_variables, decayed.trainable_variables, start.trainable_variables, strict=True
@@ -65,14 +68,14 @@ def test_weight_decay_reaches_the_kernels_and_nothing_else() -> None:
         expected = 0.1 * 0.5 * before.numpy() if before.path.endswith("kernel") else np.zeros(before.shape)
         np.testing.assert_allclose(without.numpy() - with_it.numpy(), expected, atol=1e-6)
         kernels += before.path.endswith("kernel")
-    assert kernels == 10  # the stem's, 3 + 1 in each of two blocks, and the head's
+    assert kernels == 10  # one in the stem, 3 + 1 in each of two blocks, one in the head
 
 
 def test_the_loss_that_is_reported_is_the_plain_cross_entropy() -> None:
     model = network()
     logits = model(normalise(tf.constant(IMAGES)), training=True).numpy().astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    one = trainer(network(), label_smoothing=0.2, l2=0.5)
+    one = trainer(network(), label_smoothing=0.2, weight_decay=0.5)
     loss, rate = step(one)
     assert loss == pytest.approx(-np.log(probabilities[np.arange(8), LABELS]).mean(), rel=1e-4)
     assert float(one.train_loss.result()) == pytest.approx(loss)
@@ -80,30 +83,30 @@ def test_the_loss_that_is_reported_is_the_plain_cross_entropy() -> None:
     assert rate == pytest.approx(0.1)
 
 
-def test_training_moves_the_statistics_and_testing_does_not() -> None:
+def test_training_changes_the_statistics_and_validation_does_not() -> None:
     model = network()
     one = trainer(model)
     before = model.get_layer("conv1_bn").moving_mean.numpy()
     weights = model.get_weights()
-    one.test_step(tf.constant(IMAGES), tf.constant(LABELS))
+    one.validation_step(tf.constant(IMAGES), tf.constant(LABELS))
     for now, then in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(now, then)
     step(one)
     assert np.abs(model.get_layer("conv1_bn").moving_mean.numpy() - before).max() > 0
 
 
-def test_test_metrics_weigh_images_not_batches() -> None:
+def test_metrics_of_validation_weight_images_equally_not_batches() -> None:
     model = network()
     one = trainer(model)
     for start, end in ((0, 6), (6, 8)):
-        one.test_step(tf.constant(IMAGES[start:end]), tf.constant(LABELS[start:end]))
+        one.validation_step(tf.constant(IMAGES[start:end]), tf.constant(LABELS[start:end]))
     logits = model(normalise(tf.constant(IMAGES)), training=False)
     expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(LABELS, logits)
-    assert float(one.test_loss.result()) == pytest.approx(float(expected), rel=1e-5)
-    assert float(one.test_accuracy.result()) == pytest.approx((logits.numpy().argmax(axis=1) == LABELS).mean())
+    assert float(one.validation_loss.result()) == pytest.approx(float(expected), rel=1e-5)
+    assert float(one.validation_accuracy.result()) == pytest.approx((logits.numpy().argmax(axis=1) == LABELS).mean())
 
 
-def test_uint16_labels_count_to_65535() -> None:
+def test_uint16_labels_reach_65535() -> None:
     logits = np.zeros((1, 65536), np.float32)
     logits[0, 65535] = 5.0
     one = trainer(network())
@@ -114,12 +117,12 @@ def test_uint16_labels_count_to_65535() -> None:
 
 
 def fit(model: ResNet, training: Split, validation: Split, *, seed: int = 0, epochs: int = 2, **hooks: object) -> None:
-    optimizer = make_optimizer("adam", 0.003, 0.9, 0.0, model.trainable_variables)
-    one = Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.1), label_smoothing=0.1, l2=1e-4)
+    optimizer = make_optimizer("adam", 0.003, 0.9, 1e-4, model.trainable_variables)
+    one = Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.1), label_smoothing=0.1)
     one.fit(training, validation, epochs=epochs, batch_size=8, seed=seed, **hooks)  # type: ignore[arg-type]
 
 
-def test_it_learns_and_says_how_far_it_is(separable: Callable[[str, int], Split]) -> None:
+def test_it_learns_and_reports_its_progress(separable: Callable[[str, int], Split]) -> None:
     steps: list[Progress] = []
     epochs: list[Epoch] = []
     fit(network(2), separable("t", 68), separable("v", 16), epochs=4, on_step=steps.append, on_epoch=epochs.append)
@@ -129,6 +132,7 @@ def test_it_learns_and_says_how_far_it_is(separable: Callable[[str, int], Split]
     assert epochs[-1].accuracy == 1.0
     assert all(one.seconds > 0 and one.images_per_second > 0 for one in epochs)
     assert epochs[0].loss == pytest.approx(steps[7].loss)
+    assert [one.learning_rate for one in steps] == pytest.approx([0.003] * 32)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(separable: Callable[[str, int], Split]) -> None:
@@ -142,10 +146,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(separable:
     assert not all(np.array_equal(one, two) for one, two in zip(weights[0], weights[2], strict=True))
 
 
-def test_the_epoch_of_least_validation_loss_is_kept(separable: Callable[..., Split]) -> None:
+def test_the_epoch_with_the_lowest_validation_loss_is_kept(separable: Callable[..., Split]) -> None:
     model = network(2)
     seen: list[tuple[float, list[np.ndarray]]] = []
-    validation = separable("v", 16, swapped=True)  # the more the network learns, the worse it is here
+    validation = separable("v", 16, swapped=True)  # here the loss increases while the network learns
     fit(
         model,
         separable("t", 40),
@@ -159,7 +163,7 @@ def test_the_epoch_of_least_validation_loss_is_kept(separable: Callable[..., Spl
     assert all(np.array_equal(kept, one) for kept, one in zip(model.get_weights(), best, strict=True))
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(separable: Callable[[str, int], Split]) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(separable: Callable[[str, int], Split]) -> None:
     model = network(2)
     one = trainer(model, rate=1e30)
     with pytest.raises(UserError) as caught:
@@ -171,7 +175,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(separable: Ca
     assert int(found[2]) > 1
 
 
-def test_weights_that_are_no_numbers_are_noticed_by_validation(separable: Callable[[str, int], Split]) -> None:
+def test_validation_detects_weights_that_are_not_finite(separable: Callable[[str, int], Split]) -> None:
     one = trainer(network(2), rate=1e30)
     with pytest.raises(UserError, match="the validation loss is nan after epoch 1"):
         one.fit(separable("t", 8), separable("v", 8), epochs=2, batch_size=8, seed=0)
@@ -187,4 +191,109 @@ def test_the_step_is_compiled_once(separable: Callable[[str, int], Split]) -> No
     one = trainer(model)
     one.fit(separable("t", 40), separable("v", 11), epochs=3, batch_size=8, seed=0)
     assert one.train_step.experimental_get_tracing_count() == 1
-    assert one.test_step.experimental_get_tracing_count() <= 2  # a full batch, and any smaller one
+    assert one.validation_step.experimental_get_tracing_count() <= 2  # for a full batch and for any smaller one
+
+
+def test_a_mixed_batch_is_trained_with_both_labels() -> None:
+    model, reference = network(blocks=1), network(blocks=1)
+    one = trainer(model, augmentation=Augmentation(mixup=0.3))
+    draws = np.full((8, 15), 0.9, np.float32)
+    draws[:, 11] = shares = np.linspace(0, 1, 8)
+    loss, _ = one.train_step(BATCH[0], BATCH[1], tf.constant(draws))
+    mixed = shares[:, None, None, None] * normalise(BATCH[0]) + (1 - shares[:, None, None, None]) * np.roll(
+        normalise(BATCH[0]), -1, 0
+    )
+    targets = shares[:, None] * np.eye(3)[BATCH[1]] + (1 - shares[:, None]) * np.eye(3)[np.roll(BATCH[1], -1)]
+    logits = reference(tf.cast(mixed, tf.float32), training=True)
+    assert float(loss) == pytest.approx(
+        float(keras.losses.CategoricalCrossentropy(from_logits=True)(targets, logits)), rel=1e-4
+    )
+    assert float(one.train_accuracy.result()) == np.mean(
+        np.argmax(logits, 1) == np.where(shares >= 0.5, BATCH[1], np.roll(BATCH[1], -1))
+    )
+
+
+def test_the_gradient_of_a_batch_in_parts_is_the_mean_of_the_parts() -> None:
+    model, reference = network(blocks=1), network(blocks=1)
+    one = trainer(model, accumulate=4, label_smoothing=0.1)
+    one.train_step(BATCH[0], BATCH[1], FULL_DRAWS)
+    sums = [np.zeros(variable.shape) for variable in reference.trainable_variables]
+    start = [variable.numpy() for variable in reference.trainable_variables]
+    for number in range(0, 8, 2):
+        with tf.GradientTape() as tape:
+            logits = reference(normalise(BATCH[0][number : number + 2]), training=True)
+            targets = tf.one_hot(tf.cast(BATCH[1][number : number + 2], tf.int32), 3)
+            loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)(targets, logits)
+        gradients = tape.gradient(loss, reference.trainable_variables)
+        sums = [total + gradient.numpy() for total, gradient in zip(sums, gradients, strict=True)]
+    for ours, before, total in zip(model.trainable_variables, start, sums, strict=True):
+        np.testing.assert_allclose(ours.numpy(), before - 0.1 * total / 4, atol=2e-5)
+    for ours, theirs in zip(model.non_trainable_variables, reference.non_trainable_variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-4, atol=1e-5)  # one part after another
+    assert int(one.optimizer.iterations) == 1
+
+
+def test_the_moving_average_follows_the_weights_and_is_validated() -> None:
+    model = network(blocks=1)
+    one = trainer(model, ema=0.3)
+    assert one.ema
+    expected = model.get_weights()
+    for step in range(1, 5):
+        one.train_step(BATCH[0], BATCH[1], FULL_DRAWS)
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = [decay * then + (1 - decay) * now for then, now in zip(expected, model.get_weights(), strict=True)]
+    for ours, theirs in zip(one.ema.get_weights(), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    weights = model.get_weights()
+    one.validation_step(BATCH[0], BATCH[1])
+    assert all(np.array_equal(now, then) for now, then in zip(model.get_weights(), weights, strict=True))
+    model.set_weights(expected)
+    logits = model(normalise(BATCH[0]), training=False)
+    reference = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(BATCH[1], logits)
+    assert float(one.validation_loss.result()) == pytest.approx(float(reference), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_frozen_step_changes_only_the_head(name: str) -> None:
+    model = network(blocks=1)
+    one = trainer(model, name=name, weight_decay=0.1)
+    before = {weight.path: weight.numpy() for weight in model.weights}
+    loss, _ = one.frozen_step(BATCH[0], BATCH[1], FULL_DRAWS)
+    reference = network(blocks=1)(normalise(BATCH[0]), training=False)
+    assert float(loss) == pytest.approx(
+        float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(BATCH[1], reference)), rel=1e-5
+    )
+    changed = {weight.path for weight in model.weights if not np.array_equal(weight.numpy(), before[weight.path])}
+    assert changed == {"predictions/kernel", "predictions/bias"}
+    one.train_step(BATCH[0], BATCH[1], FULL_DRAWS)
+    assert all(not np.array_equal(weight.numpy(), before[weight.path]) for weight in model.weights if "kernel" in weight.path)
+
+
+def test_a_frozen_step_works_with_loss_scaling() -> None:
+    model = network(blocks=1)
+    one = trainer(model)
+    one.optimizer = make_optimizer("adam", 0.01, 0.9, 0.0, model.trainable_variables, loss_scaling=True)
+    before = model.get_weights()
+    one.frozen_step(BATCH[0], BATCH[1], FULL_DRAWS)
+    assert sum(not np.array_equal(now, then) for now, then in zip(model.get_weights(), before, strict=True)) == 2
+
+
+def history(losses: list[float]) -> list[Epoch]:
+    return [replace(EPOCH, epoch=number, val_loss=loss) for number, loss in enumerate(losses, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "freeze_epochs", "last"),
+    [
+        ([], 0, 9),
+        ([3, 2, 2.5, 2.6], 0, 9),
+        ([3, 2, 2.5, 2.6, 2.0], 0, 5),
+        ([1, 2, 3, 4], 0, 4),
+        ([1, 2, 3, 4], 2, 9),
+        ([1] * 5, 2, 5),
+    ],
+)
+def test_early_stopping_waits_for_patience_epochs(losses: list[float], freeze_epochs: int, last: int) -> None:
+    one = trainer(network(blocks=1), patience=3, freeze_epochs=freeze_epochs)
+    one.state.history = history(losses)
+    assert one.last_epoch(9) == last

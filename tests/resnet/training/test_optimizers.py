@@ -1,4 +1,4 @@
-"""Learning rate and update rules against sums done by hand."""
+"""Learning rates and update rules, compared with calculations by hand and with Keras."""
 
 import math
 
@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from resnet.network.model import ResNet
-from resnet.training.optimizers import OPTIMIZERS, is_decayed, make_optimizer, warmup_cosine
+from resnet.training.optimizers import OPTIMIZERS, FreezeFirst, is_decayed, make_optimizer, warmup_cosine
 
 
 def test_warm_up_rises_to_the_peak_and_the_cosine_falls_to_zero() -> None:
@@ -46,14 +46,21 @@ def test_adamw_decays_kernels_apart_from_the_gradient() -> None:
     np.testing.assert_array_equal(dense.bias.numpy(), [1, 1])
 
 
-def test_adam_and_sgd_do_not_decay_by_themselves() -> None:
-    for name in ("adam", "sgd"):
-        dense = keras.layers.Dense(2)
-        dense.build((None, 3))
-        before = dense.kernel.numpy()
-        optimizer = make_optimizer(name, 0.1, 0.9, 0.5, dense.trainable_variables)
-        optimizer.apply([np.zeros((3, 2), np.float32), np.zeros(2, np.float32)], dense.trainable_variables)
-        np.testing.assert_array_equal(dense.kernel.numpy(), before)
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_sgd_and_adam_have_an_l2_term(name: str) -> None:
+    dense, reference = keras.layers.Dense(2, bias_initializer="ones"), keras.layers.Dense(2, bias_initializer="ones")
+    for layer in (dense, reference):
+        layer.build((None, 3))
+    reference.set_weights(dense.get_weights())
+    gradients = [np.full((3, 2), 0.1, np.float32), np.full(2, 0.2, np.float32)]
+    # The gradient of 0.5 / 2 * |w|^2 is 0.5 w.
+    with_l2 = [gradients[0] + 0.5 * reference.kernel.numpy(), gradients[1]]
+    decayed = make_optimizer(name, 0.1, 0.9, 0.5, dense.trainable_variables)
+    plain = make_optimizer(name, 0.1, 0.9, 0.0, reference.trainable_variables)
+    decayed.apply(gradients, dense.trainable_variables)
+    plain.apply(with_l2, reference.trainable_variables)
+    for found, expected in zip(dense.get_weights(), reference.get_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_sgd_has_nesterovs_momentum() -> None:
@@ -95,3 +102,25 @@ def test_an_unknown_name_is_refused() -> None:
     assert OPTIMIZERS == ("adam", "adamw", "sgd")
     with pytest.raises(ValueError, match="one of adam, adamw, sgd. Received: 'lion'"):
         make_optimizer("lion", 0.1, 0.9, 0.0, [])
+
+
+def test_the_bias_correction_of_adam_restarts_after_the_frozen_steps() -> None:
+    moved = []
+    for freeze_steps in (3, 0):
+        variable = keras.Variable(np.ones(4, np.float32))
+        optimizer = make_optimizer("adam", 0.01, 0.9, 0.0, [variable], freeze_steps=freeze_steps)
+        optimizer.iterations.assign(freeze_steps)
+        optimizer.apply([np.full(4, 0.3, np.float32)], [variable])
+        moved.append(variable.numpy())
+    np.testing.assert_array_equal(moved[0], moved[1])
+    np.testing.assert_allclose(moved[0], 1 - 0.01, rtol=1e-5)  # the first step of Adam is as long as the learning rate
+
+
+def test_the_schedule_of_the_whole_network_starts_after_the_frozen_steps() -> None:
+    schedule = FreezeFirst(0.1, 5, warmup_cosine(0.02, 20, 4))
+    rates = [float(schedule(step)) for step in range(26)]
+    assert rates[:5] == pytest.approx([0.1] * 5)
+    assert rates[5] == pytest.approx(0.02 / 5)
+    assert rates[9] == pytest.approx(0.02)
+    assert rates[17] == pytest.approx(0.01)
+    assert rates[25] == pytest.approx(0.0, abs=1e-9)

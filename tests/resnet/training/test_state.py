@@ -1,4 +1,4 @@
-"""A run that is restored goes on as the one that was never stopped."""
+"""A resumed run gives the same result as one that was never interrupted."""
 
 from collections.abc import Callable
 from dataclasses import astuple
@@ -12,7 +12,7 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.network.model import ResNet
 from resnet.training.augmentation import Augmentation
-from resnet.training.checkpoints import CheckpointWriter, read_newest, write_checkpoint
+from resnet.training.checkpoint_files import CheckpointWriter, read_newest, write_checkpoint
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer, warmup_cosine
 from resnet.training.state import Snapshot
@@ -24,12 +24,12 @@ def trainer(width: int = 4, rate: float | None = None) -> Trainer:
     keras.utils.set_random_seed(0)
     model = ResNet((32, 32, 3), 2, blocks=(1,), width=width, zero_init_last_gamma=False)
     schedule = rate or warmup_cosine(0.01, EPOCHS * STEPS, 1)
-    optimizer = make_optimizer("adam", schedule, 0.9, 0.0, model.trainable_variables)
-    return Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.2), label_smoothing=0.1, l2=1e-3)
+    optimizer = make_optimizer("adam", schedule, 0.9, 1e-3, model.trainable_variables)
+    return Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.2), label_smoothing=0.1)
 
 
 def fit(one: Trainer, splits: tuple[Split, Split]) -> list[Snapshot]:
-    """Trains to the end; returns the state after each step, after each batch of validation, and after each epoch."""
+    """Trains to the end; returns the state after each step, each batch of validation, and each epoch."""
     taken: list[Snapshot] = []
 
     def take(*_: object) -> None:
@@ -44,7 +44,7 @@ def outcome(one: Trainer) -> list[bytes]:
 
 
 def figures(one: Trainer) -> list[tuple[object, ...]]:
-    """The history but for the two columns of time."""
+    """The history without its two columns of time."""
     return [astuple(epoch)[:6] for epoch in one.state.history]
 
 
@@ -53,11 +53,11 @@ def splits(separable: Callable[[str, int], Split]) -> tuple[Split, Split]:
     return separable("t", STEPS * BATCH + 5), separable("v", 12)
 
 
-def test_wherever_it_is_restored_it_ends_the_same(splits: tuple[Split, Split]) -> None:
+def test_a_run_is_the_same_after_a_resume_from_anywhere(splits: tuple[Split, Split]) -> None:
     undisturbed = trainer()
     taken = fit(undisturbed, splits)
     assert len(taken) == EPOCHS * (STEPS + 2 + 1)
-    resumed = trainer()  # one for all: what is not restored is what another position left
+    resumed = trainer()  # used for all positions, so that anything not restored is left from another position
     for snapshot in taken:
         resumed.state.restore(snapshot)
         fit(resumed, splits)
@@ -65,7 +65,7 @@ def test_wherever_it_is_restored_it_ends_the_same(splits: tuple[Split, Split]) -
         assert outcome(resumed) == outcome(undisturbed)
 
 
-def test_a_snapshot_stays_as_it_is_while_the_run_goes_on(splits: tuple[Split, Split]) -> None:
+def test_a_snapshot_does_not_change_while_training_continues(splits: tuple[Split, Split]) -> None:
     first, *_, last = fit(trainer(), splits)
     again = trainer()
     copies: list[Snapshot] = []
@@ -80,12 +80,15 @@ def stop(one: Trainer, copies: list[Snapshot]) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_run_that_comes_to_infinity_keeps_its_last_good_state(splits: tuple[Split, Split], tmp_path: Path) -> None:
+def test_a_run_that_diverges_keeps_its_last_good_state(splits: tuple[Split, Split], tmp_path: Path) -> None:
     one = trainer(rate=1e30)
     folder = tmp_path / "checkpoints"
     with CheckpointWriter(folder, one.state, seconds=0) as writer:
         write_checkpoint(folder, one.state.snapshot())
-        with pytest.raises(UserError, match=r"at step [23] of 3 in epoch 1, where the learning rate was 1e\+30; the same"):
+        with pytest.raises(
+            UserError,
+            match=r"at step [23] of 3 in epoch 1, where the learning rate was 1e\+30; running again would give the same",
+        ):
             one.fit(*splits, epochs=1, batch_size=BATCH, seed=3, on_step=lambda _: keep(writer))
     kept = read_newest(folder, print)
     assert kept is not None

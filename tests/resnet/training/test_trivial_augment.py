@@ -1,4 +1,4 @@
-"""TrivialAugment against Pillow's own operations."""
+"""TrivialAugment, compared with the operations of Pillow."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from resnet.training.trivial_augment import OPERATIONS, trivial_augment
 
 GENERATOR = np.random.default_rng(0)
-# Smooth, so that interpolation has something to interpolate, and not of full range, so that contrast can be stretched.
+# Smooth, so that interpolation matters, and not of full range, so that contrast can be stretched.
 COARSE = [GENERATOR.integers(30, 226, (5, 6, 3), dtype=np.uint8) for _ in range(4)]
 PICTURES = [Image.fromarray(coarse).resize((24, 20), Image.Resampling.BICUBIC) for coarse in COARSE]
 IMAGES = np.stack([np.asarray(picture) for picture in PICTURES])
@@ -35,11 +35,11 @@ def apply(name: str, level: int, *, up: bool = True) -> np.ndarray:
         ("sharpness", ImageEnhance.Sharpness),
     ],
 )
-def test_blends_are_pillows(name: str, enhance: Callable[..., ImageEnhance._Enhance], level: int, up: bool) -> None:
+def test_blends_equal_those_of_pillow(name: str, enhance: Callable[..., ImageEnhance._Enhance], level: int, up: bool) -> None:
     factor = 1 + (1 if up else -1) * 0.99 * level / 30
     expected = np.stack([np.asarray(enhance(picture).enhance(factor)) for picture in PICTURES])
     found = apply(name, level, up=up)
-    # Pillow rounds the plainer image and cuts the result off after the point.
+    # Pillow rounds the simpler image and truncates the result.
     assert np.abs(found.astype(int) - expected).max() <= 2
     assert (level == 0) == np.array_equal(found, IMAGES)
 
@@ -51,16 +51,16 @@ def test_blends_are_pillows(name: str, enhance: Callable[..., ImageEnhance._Enha
         ("posterize", 10, lambda picture: ImageOps.posterize(picture, 6)),
         ("posterize", 30, lambda picture: ImageOps.posterize(picture, 2)),
         ("solarize", 0, lambda picture: ImageOps.solarize(picture, 255)),
-        ("solarize", 15, lambda picture: ImageOps.solarize(picture, 128)),  # 127.5: from there on
+        ("solarize", 15, lambda picture: ImageOps.solarize(picture, 128)),  # the threshold is 127.5
         ("solarize", 30, ImageOps.invert),
         ("identity", 30, lambda picture: picture),
     ],
 )
-def test_operations_on_single_pixels_are_pillows(name: str, level: int, pillows: Callable[..., Image.Image]) -> None:
+def test_operations_on_single_pixels_equal_those_of_pillow(name: str, level: int, pillows: Callable[..., Image.Image]) -> None:
     np.testing.assert_array_equal(apply(name, level), np.stack([np.asarray(pillows(picture)) for picture in PICTURES]))
 
 
-def test_autocontrast_is_pillows() -> None:
+def test_autocontrast_equals_that_of_pillow() -> None:
     expected = np.stack([np.asarray(ImageOps.autocontrast(picture)) for picture in PICTURES])
     assert np.abs(apply("autocontrast", 0).astype(int) - expected).max() <= 1
     flat = tf.fill((1, 8, 8, 3), tf.constant(7, tf.uint8))
@@ -77,7 +77,9 @@ def test_autocontrast_is_pillows() -> None:
         ("translate_y", lambda share: (1, 0, 0, 0, 1, 32 * share)),
     ],
 )
-def test_shears_and_translations_are_pillows(name: str, matrix: Callable[[float], tuple[float, ...]], level: int) -> None:
+def test_shears_and_translations_equal_those_of_pillow(
+    name: str, matrix: Callable[[float], tuple[float, ...]], level: int
+) -> None:
     found = apply(name, level).astype(int)
     a, b, c, d, e, f = matrix(level / 30)
     x, y = np.meshgrid(np.arange(24), np.arange(20))
@@ -85,14 +87,14 @@ def test_shears_and_translations_are_pillows(name: str, matrix: Callable[[float]
     inside = (across >= 0) & (across <= 23) & (down >= 0) & (down <= 19)
     outside = (across <= -1) | (across >= 24) | (down <= -1) | (down >= 20)
     for picture, result in zip(PICTURES, found, strict=True):
-        # Pillow's origin is the corner of the first pixel, ours its middle, which moves a sheared image by half of its slope.
+        # The origin is the corner of the first pixel in Pillow and its centre here: a sheared image moves by half of its slope.
         centred = (a, b, c - b / 2, d, e, f - d / 2)
         expected = picture.transform(picture.size, Image.Transform.AFFINE, centred, resample=Image.Resampling.BILINEAR)
         assert np.abs(result - np.asarray(expected))[inside].max(initial=0) <= 1
         assert result[outside].max(initial=0) == 0
 
 
-def test_a_rotation_turns_about_the_middle() -> None:
+def test_a_rotation_turns_about_the_centre() -> None:
     level = 20  # of 30: two thirds of 135 degrees
     side = IMAGES[:, :, :20]
     draws = [
@@ -101,23 +103,23 @@ def test_a_rotation_turns_about_the_middle() -> None:
     found = np.asarray(trivial_augment(tf.constant(side[:2]), tf.constant(draws, tf.float32)))
     turned = [np.rot90(side[0], 1), np.rot90(side[1], -1)]
     if not np.array_equal(found[0], turned[0]):
-        turned = [np.rot90(side[0], -1), np.rot90(side[1], 1)]  # either way round, as long as they differ
+        turned = [np.rot90(side[0], -1), np.rot90(side[1], 1)]  # which one is clockwise does not matter
     np.testing.assert_array_equal(found, np.stack(turned))
 
 
-def test_each_operation_and_level_is_as_likely_as_the_others() -> None:
+def test_all_operations_and_levels_are_equally_likely() -> None:
     draws = np.asarray(tf.random.stateless_uniform((26_000, 3), (0, 1)))
     image = tf.fill((26_000, 2, 4, 3), tf.constant(100, tf.uint8))
     only = draws.copy()
     only[:, 0] = (OPERATIONS.index("brightness") + 0.5) / len(OPERATIONS)
     values, counts = np.unique(np.asarray(trivial_augment(image, tf.constant(only)))[:, 0, 0, 0], return_counts=True)
-    assert len(values) == 61  # 30 darker, 30 brighter, and the image itself from both sides
+    assert len(values) == 61  # 30 darker, 30 brighter, and the unchanged image from both directions
     assert counts[values == 100] == pytest.approx(26_000 / 31, abs=100)
     chosen = np.bincount((draws[:, 0] * len(OPERATIONS)).astype(int))
     assert np.abs(chosen - 2000).max() < 200
 
 
-def test_what_happens_to_an_image_does_not_depend_on_its_batch() -> None:
+def test_the_change_of_an_image_does_not_depend_on_its_batch() -> None:
     draws = np.asarray(tf.random.stateless_uniform((4, 3), (3, 1)))
     together = np.asarray(trivial_augment(tf.constant(IMAGES), tf.constant(draws)))
     for number in range(4):

@@ -1,4 +1,4 @@
-"""The command of a stage: what it binds, and how it ends."""
+"""The command of a stage: which arguments it gives to the function, and its exit codes."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from resnet.core.errors import UserError
 from tasks.stage import command as stage_module
 from tasks.stage.command import bind, main
-from tasks.stage.graph import read_graph
 from tasks.stage.params import Params, Section
 from tests.imports import ROOT
 
@@ -30,7 +30,7 @@ ENTRY = {"deps": ["data/raw", "tasks/cook.py"], "params": ["cook", "seed", "othe
 
 
 class Other(Section):
-    """Another stage's."""
+    """Parameters of another stage."""
 
     size: int
 
@@ -38,14 +38,14 @@ class Other(Section):
 PARAMS = Params(7, {"cook": Cook(salt=1.0), "other": Other(size=3)})
 
 
-def test_keywords_are_bound_to_what_dvc_yaml_lists() -> None:
+def test_keywords_get_what_dvc_yaml_lists() -> None:
     def cook(params: Cook, *, seed: int, size: int, raw: Path, meal_csv: Path) -> None: ...
 
     assert bind(cook, ENTRY, PARAMS) == {"seed": 7, "size": 3, "raw": Path("data/raw"), "meal_csv": Path("out/meal.csv")}
 
 
 @pytest.mark.parametrize("kind", [Path, int])
-def test_what_dvc_yaml_does_not_list_cannot_be_had(kind: type) -> None:
+def test_a_keyword_that_dvc_yaml_does_not_list_is_refused(kind: type) -> None:
     def cook(params: Cook, *, secret: Any) -> None: ...
 
     cook.__annotations__["secret"] = kind
@@ -53,16 +53,76 @@ def test_what_dvc_yaml_does_not_list_cannot_be_had(kind: type) -> None:
         bind(cook, ENTRY, PARAMS)
 
 
-def test_a_graph_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no .*; run stages in the project's folder"):
-        read_graph(tmp_path / "dvc.yaml")
-    for text in ("", "stages: [", "vars: []"):
-        (tmp_path / "dvc.yaml").write_text(text)
-        with pytest.raises(UserError, match="dvc.yaml cannot be read"):
-            read_graph(tmp_path / "dvc.yaml")
+@dataclass(frozen=True)
+class Bundle:
+    """A file and a parameter."""
+
+    raw: Path
+    size: int
 
 
-def test_a_users_mistake_is_a_sentence_and_code_1(
+@dataclass(frozen=True)
+class Nested:
+    """A bundle with another one."""
+
+    meal_csv: Path
+    bundle: Bundle
+
+
+def test_a_dataclass_bundles_several_keywords() -> None:
+    def cook(params: Cook, *, all_of_it: Nested) -> None: ...
+
+    assert bind(cook, ENTRY, PARAMS) == {"all_of_it": Nested(Path("out/meal.csv"), Bundle(Path("data/raw"), 3))}
+
+
+def test_what_a_bundle_asks_for_must_be_listed() -> None:
+    def cook(params: Cook, *, bundle: Bundle) -> None: ...
+
+    with pytest.raises(LookupError, match="cook asks for raw, but dvc.yaml does not list it"):
+        bind(cook, {**ENTRY, "deps": []}, PARAMS)
+
+
+def test_the_code_of_a_stage_can_be_bound() -> None:
+    def cook(params: Cook, *, code: tuple[Path, ...]) -> None: ...
+
+    assert bind(cook, ENTRY, PARAMS) == {"code": (Path("tasks/cook.py"),)}
+
+
+def test_two_paths_with_the_same_name_are_refused() -> None:
+    def cook(params: Cook, *, raw: Path) -> None: ...
+
+    entry = {**ENTRY, "deps": ["data/raw", "old/raw"]}
+    with pytest.raises(LookupError, match="dvc.yaml lists data/raw and old/raw for one stage, but both are the path raw"):
+        bind(cook, entry, PARAMS)
+    # An output that another entry of the same stage also lists is one path.
+    assert bind(cook, {**ENTRY, "outs": ["data/raw"]}, PARAMS) == {"raw": Path("data/raw")}
+
+
+def test_two_parameters_with_the_same_name_are_refused() -> None:
+    def cook(params: Cook, *, size: int) -> None: ...
+
+    entry = {**ENTRY, "params": ["other.size", "oven.size"]}
+    with pytest.raises(LookupError, match="lists other.size and oven.size for one stage, but both are the parameter size"):
+        bind(cook, entry, PARAMS)
+
+
+def test_all_parameters_need_all_of_them_listed() -> None:
+    def cook(params: Cook, *, parameters: Params) -> None: ...
+
+    assert bind(cook, {**ENTRY, "params": ["seed", "cook", "other"]}, PARAMS) == {"parameters": PARAMS}
+    with pytest.raises(LookupError, match="asks for all parameters, but dvc.yaml does not list other for it"):
+        bind(cook, ENTRY, PARAMS)
+    with pytest.raises(LookupError, match="does not list cook, seed for it"):
+        bind(cook, {**ENTRY, "params": ["other"]}, PARAMS)
+
+
+def test_a_whole_section_can_be_bound() -> None:
+    def cook(params: Cook, *, other: Other) -> None: ...
+
+    assert bind(cook, {**ENTRY, "params": ["other"]}, PARAMS) == {"other": Other(size=3)}
+
+
+def test_a_user_error_is_one_sentence_and_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -73,7 +133,7 @@ def test_a_users_mistake_is_a_sentence_and_code_1(
     assert captured.err.count("\n") == 1
 
 
-def test_work_is_not_lost_because_it_could_not_be_noted(
+def test_a_record_that_cannot_be_written_does_not_fail_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: Any) -> None:
@@ -85,11 +145,11 @@ def test_work_is_not_lost_because_it_could_not_be_noted(
     monkeypatch.setattr(stage_module, "bind", lambda *_: {"raw": tmp_path / "raw"})
     assert main("ingest") == 0
     assert (tmp_path / "raw" / "manifest.csv").exists()
-    assert capsys.readouterr().err == "ingest: done, but not noted in reports/run.json: the disk is full\n"
+    assert capsys.readouterr().err == "ingest: done, but not recorded in reports/run.json: the disk is full\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_signals_have_codes_of_their_own(
+def test_each_signal_has_its_exit_code(
     number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(path: Path) -> Any:
@@ -123,7 +183,7 @@ def test_a_stage_without_its_inputs_says_which_is_missing(name: str, make_projec
     assert result.stdout == ""
 
 
-def test_a_stage_tells_what_it_does() -> None:
+def test_a_stage_has_a_help_text() -> None:
     result = subprocess.run(
         [sys.executable, "-m", "tasks.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""`params.yaml`: what is let in, and what is said of the rest."""
+"""`params.yaml`: which values are accepted, and the messages about all others."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 
 from resnet.core.errors import UserError
 from tasks.stage.graph import read_graph
-from tasks.stage.params import Params, load_params
+from tasks.stage.params import SEED_DESCRIPTION, Params, load_params
+from tasks.train import Train
 from tests.imports import ROOT
 
 STAGES = read_graph(ROOT / "dvc.yaml")
@@ -15,14 +16,14 @@ FILE = (ROOT / "params.yaml").read_text("utf-8")
 
 
 def with_values(text: str, **values: str) -> str:
-    """A text with other values for parameters, named by their lines."""
+    """A text with other values for these parameters."""
     for name, value in values.items():
         text, count = re.subn(rf"(?m)^( *{name}:)[^#\n]*", rf"\1 {value} ", text)
         assert count >= 1, name
     return text
 
 
-# The project's file, whatever a user has changed in it, with the values that the sentences below speak of.
+# The file of the project with the values that the sentences below mention, in case a user has changed them.
 TEXT = with_values(
     FILE,
     seed="0",
@@ -47,7 +48,7 @@ def changed(name: str, value: str) -> str:
     return with_values(TEXT, **{name: value})
 
 
-def test_the_projects_own_file_is_right() -> None:
+def test_the_file_of_the_project_is_valid() -> None:
     params = load_params(ROOT / "params.yaml", STAGES)
     assert list(params.sections) == list(STAGES)
     assert params.seed >= 0
@@ -58,6 +59,40 @@ def test_it_is_short_and_every_parameter_has_a_comment() -> None:
     assert 20 <= len(parameters) <= 50  # each part of the recipe is one
     uncommented = [line for line in parameters if "#" not in line]
     assert [line.split(":")[0].strip() for line in uncommented] == []
+
+
+def test_comments_and_descriptions_are_the_same_text() -> None:
+    found, section = {}, ""
+    for line in FILE.splitlines():
+        if match := re.fullmatch(r"(\w+):", line):
+            section = f"{match[1]}."
+        elif match := re.fullmatch(r" *(\w+): .*?  # (.+)", line):
+            found[f"{section}{match[1]}"] = match[2]
+    params = load_params(ROOT / "params.yaml", STAGES)
+    expected = {"seed": SEED_DESCRIPTION} | {
+        f"{stage}.{name}": field.description
+        for stage, values in params.sections.items()
+        for name, field in type(values).model_fields.items()
+    }
+    assert found == expected
+
+
+def test_one_parameter_can_be_read_by_name_and_type(tmp_path: Path) -> None:
+    params = load(tmp_path, TEXT)
+    assert params.value("build.weights", str) == "builtin/random"
+    assert params.value("train.epochs", int) == 10
+    with pytest.raises(TypeError, match="train.epochs is a int, not a str"):
+        params.value("train.epochs", str)
+    for name in ("train.epoch", "trian.epochs", "train.model_fields"):
+        with pytest.raises(LookupError):
+            params.value(name, int)
+
+
+def test_a_section_can_be_read_by_class(tmp_path: Path) -> None:
+    params = load(tmp_path, TEXT)
+    assert params.section(Train).epochs == 10
+    with pytest.raises(LookupError, match="no section Train"):
+        Params(0, {}).section(Train)
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1e-03", "0.001", "1.0e-3"])
@@ -98,19 +133,22 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
             changed("accumulate", "5"),
             "train.batch_size is 32, which cannot be divided into train.devices x train.accumulate = 1 x 5 equal parts",
         ),
-        (changed("freeze_epochs", "2"), "is 2, but build.weights is builtin/random: there is nothing learned"),
+        (
+            changed("freeze_epochs", "2"),
+            "is 2, but build.weights is builtin/random, so the frozen layers would not have learned anything",
+        ),
         (
             with_values(TEXT, weights="builtin/imagenet", freeze_epochs="9"),
             "train.freeze_epochs is 9 and warmup_epochs 1, which together must be less than train.epochs, which is 10",
         ),
         (
             with_values(TEXT, restarts="[5]", budget_minutes="3"),
-            "train.restarts is [5] and train.budget_minutes 3, but a run with restarts has its ends by epochs",
+            "train.restarts is [5] and train.budget_minutes 3, but the phases of a run with restarts have a fixed",
         ),
         (changed("flip", "true"), "train.flip is true, but the mirror image of a digit"),
-        (changed("epochs", "2026-13-45"), "not valid YAML (month must be in 1..12); mend the file."),
+        (changed("epochs", "2026-13-45"), "not valid YAML (month must be in 1..12); correct the file."),
         (changed("epochs", "!!int ten"), "not valid YAML (invalid literal for int"),
-        (changed("test_share", "0.9"), "preprocess.validation_share and test_share add up to 1, which leaves nothing"),
+        (changed("test_share", "0.9"), "preprocess.validation_share and test_share add up to 1, which leaves no images"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

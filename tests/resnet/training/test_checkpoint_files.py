@@ -1,4 +1,4 @@
-"""Checkpoints are whole and unchanged, or they are not used."""
+"""Checkpoint files are complete and unchanged, or they are not used."""
 
 import json
 import resource
@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.training.checkpoints import KEPT, CheckpointWriter, list_checkpoints, read_checkpoint, read_newest, write_checkpoint
+from resnet.training.checkpoint_files import (
+    KEPT,
+    CheckpointWriter,
+    list_checkpoints,
+    read_checkpoint,
+    read_newest,
+    write_checkpoint,
+)
 from resnet.training.state import Snapshot
 
 
 def snapshot(epoch: int = 1, step: int = 0, value: float = 0.5) -> Snapshot:
     arrays: dict[str, np.ndarray] = {
         "model/00000": np.full((3, 2), value, np.float32),
-        "model/00001": np.asarray(np.float32(1e-45)),  # no dimensions, and the least number that there is
+        "model/00001": np.asarray(np.float32(1e-45)),  # no dimensions, and the smallest float32
         "optimizer/00000": np.asarray(np.int64(2**40 + step)),
     }
     return Snapshot(arrays, {"epoch": epoch, "step": step, "history": [{"loss": 0.1 + 0.2}]})
@@ -50,14 +57,14 @@ def test_the_file_is_what_safetensors_defines(tmp_path: Path) -> None:
     assert len(content) == 8 + length + 36
 
 
-def test_the_last_ones_are_kept(tmp_path: Path) -> None:
+def test_the_last_two_files_are_kept(tmp_path: Path) -> None:
     for epoch, step in ((1, 9), (1, 10), (2, 0), (10, 0)):
         write_checkpoint(tmp_path, snapshot(epoch, step))
     assert [(one.epoch, one.step) for one in list_checkpoints(tmp_path)] == [(10, 0), (2, 0)]
     assert len(list(tmp_path.iterdir())) == KEPT == 2
 
 
-def test_every_flipped_bit_is_found_and_the_one_before_is_used(tmp_path: Path) -> None:
+def test_every_flipped_bit_is_found_and_the_previous_file_is_used(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, snapshot(1, 1))
     write_checkpoint(tmp_path, snapshot(1, 2))
     newest = list_checkpoints(tmp_path)[0].path
@@ -77,14 +84,14 @@ def test_every_flipped_bit_is_found_and_the_one_before_is_used(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("size", [0, 7, 8, 100])
-def test_what_was_cut_short_is_not_used(tmp_path: Path, size: int) -> None:
+def test_a_truncated_file_is_not_used(tmp_path: Path, size: int) -> None:
     write_checkpoint(tmp_path, snapshot())
     path = list_checkpoints(tmp_path)[0].path
     path.write_bytes(path.read_bytes()[:size])
     assert read_newest(tmp_path, lambda line: None) is None
 
 
-def test_numbers_that_are_not_finite_do_not_take_the_place_of_good_ones(tmp_path: Path) -> None:
+def test_a_state_that_is_not_finite_does_not_replace_a_good_one(tmp_path: Path) -> None:
     assert write_checkpoint(tmp_path, snapshot(1, 1))
     for value in (np.nan, np.inf):
         assert not write_checkpoint(tmp_path, snapshot(1, 2, value))
@@ -102,7 +109,7 @@ def no_file_over(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [0, 5, 200])
-def test_on_a_full_disk_the_one_before_stays(tmp_path: Path, size: int) -> None:
+def test_on_a_full_disk_the_previous_file_stays(tmp_path: Path, size: int) -> None:
     write_checkpoint(tmp_path, snapshot(1, 1))
     before = sorted(tmp_path.iterdir())
     told = rf"E00001-S0000002-\w+\.safetensors could not be written.*needs at least {before[0].stat().st_size:,} bytes"
@@ -113,7 +120,7 @@ def test_on_a_full_disk_the_one_before_stays(tmp_path: Path, size: int) -> None:
 
 
 class State:
-    """Stands for the state of a run."""
+    """Replaces the state of a run."""
 
     step = 0
 
@@ -121,7 +128,7 @@ class State:
         return snapshot(1, self.step)
 
 
-def test_the_writer_goes_by_the_clock_and_tells_what_failed(tmp_path: Path) -> None:
+def test_the_writer_waits_for_the_interval_and_reports_failures(tmp_path: Path) -> None:
     state: Any = State()
     with CheckpointWriter(tmp_path, state, seconds=1000) as writer:
         writer.tick()

@@ -1,10 +1,10 @@
-"""Checkpoints: states of a training run in files that are complete or absent, and verified by hash before they are used.
+"""Checkpoint files: states of a training run. A file is written atomically and its hash is verified before use.
 
-A file is `E00003-S0000012-HASH.safetensors`: the epoch that was under way, the steps done in it, and the SHA-256 of the file's
-bytes. Inside it is what safetensors defines (https://github.com/huggingface/safetensors, "Format"): the length of a header,
-the header in JSON, the arrays' bytes. The facts of the state are in the header's `__metadata__`. Nothing is unpickled.
+A file is named `E00003-S0000012-HASH.safetensors`: the current epoch, the steps done in it, and the SHA-256 of the file. The
+format is safetensors (https://github.com/huggingface/safetensors, "Format"): the length of a header, the header in JSON, the
+bytes of the arrays. The facts of the state are in `__metadata__` of the header. Nothing is unpickled.
 
-A run's folder keeps its last `KEPT`; a damaged one is left out for the one before.
+The folder of a run keeps its last `KEPT` files. If the newest is damaged, the one before is used.
 """
 
 import hashlib
@@ -34,11 +34,11 @@ _TYPE_NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A file of a run's folder.
+    """A file in the folder of a run.
 
     Attributes:
         path: of the file.
-        epoch: that was under way.
+        epoch: the current one.
         step: steps done in it.
     """
 
@@ -48,17 +48,17 @@ class Checkpoint:
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
-    """The checkpoints of a run's folder, newest first."""
+    """The checkpoints in the folder of a run, newest first."""
     found = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("*.safetensors")]
     listed = [Checkpoint(path, int(match[1]), int(match[2])) for path, match in found if match]
     return sorted(listed, key=lambda one: (one.epoch, one.step), reverse=True)
 
 
 def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
-    """Writes a state, and removes all but the last `KEPT`.
+    """Writes a state, and removes all files but the last `KEPT`.
 
     Returns:
-        Whether it was written: one with numbers that are not finite is not, so that the last good one is kept.
+        Whether it was written. A state with numbers that are not finite is not, so that the last good one stays.
 
     Raises:
         UserError: the disk is full.
@@ -78,7 +78,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
 
 
 def read_newest(folder: Path, say: Callable[[str], None]) -> Snapshot | None:
-    """The newest state of a run that is whole, if there is one; removes those that are damaged, and says so."""
+    """The newest undamaged state of a run, or None. Removes damaged files and reports each of them to `say`."""
     for checkpoint in list_checkpoints(folder):
         try:
             return read_checkpoint(checkpoint.path)
@@ -92,7 +92,7 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Reads a state.
 
     Raises:
-        UserError: the file is not what was written, or cannot be read.
+        UserError: the file is damaged or cannot be read.
     """
     match = _NAME.fullmatch(path.name)
     try:
@@ -123,26 +123,26 @@ def _decode(file: Any) -> Snapshot:
     header = json.loads(file.read(length))
     facts = json.loads(header.pop("__metadata__")["facts"])
     arrays = {}
-    for name, entry in header.items():  # in the order of their bytes
+    for name, entry in header.items():  # in the order of their bytes in the file
         count = (entry["data_offsets"][1] - entry["data_offsets"][0]) // np.dtype(_TYPES[entry["dtype"]]).itemsize
         arrays[name] = np.fromfile(file, _TYPES[entry["dtype"]], count).reshape(entry["shape"])
     return Snapshot(arrays, facts)
 
 
 class CheckpointWriter:
-    """Writes a run's checkpoints by the clock, in a thread beside the training; a context that waits for the last.
+    """Writes the checkpoints of a run at regular intervals, in a background thread. On exit it waits for the last one.
 
-    Only the copy of the state costs the training time of its own.
+    Training waits only while the state is copied.
 
     Args:
         folder: of the run.
         state: of the run.
-        seconds: from the end of one to the beginning of the next.
+        seconds: from the end of one checkpoint to the start of the next.
 
     Attributes:
-        written: how many.
-        held_up: seconds that the training waited for them.
-        processor_seconds: that they took in their thread, beside the training.
+        written: number of checkpoints written.
+        held_up: seconds that training waited for checkpoints.
+        processor_seconds: processor time of the background thread.
     """
 
     def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
@@ -167,10 +167,10 @@ class CheckpointWriter:
             self._settle()
 
     def tick(self) -> None:
-        """Begins a checkpoint if it is time for one.
+        """Starts a checkpoint if the interval has passed.
 
         Raises:
-            UserError: the one before could not be written.
+            UserError: the previous one could not be written.
         """
         if self._pending is not None and self._pending.done():
             self._settle()
@@ -178,14 +178,14 @@ class CheckpointWriter:
             self.begin()
 
     def begin(self) -> None:
-        """Begins a checkpoint, after the one that may be under way."""
+        """Starts a checkpoint, after waiting for the previous one."""
         began = time.perf_counter()
         self._settle()
         self._pending = self._thread.submit(self._write, self._state.snapshot())
         self.held_up += time.perf_counter() - began
 
     def write(self) -> bool:
-        """Writes a checkpoint, and waits until it is on the disk; see `write_checkpoint`."""
+        """Writes a checkpoint and waits until it is on the disk. Returns what `write_checkpoint` returns."""
         self.begin()
         return self._settle()
 

@@ -1,0 +1,142 @@
+"""Shows the progress of training in Prefect's UI. It reads the record that the stage `train` writes while it runs.
+
+`tasks/training/events.py` describes the record.
+"""
+
+import contextvars
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
+
+from tasks.training.events import VARIABLE
+
+_POLL_SECONDS = 2.0
+
+
+class EventTail:
+    """Reads a record of events while it grows.
+
+    Args:
+        path: of the file, which may not exist yet. If it is replaced or becomes shorter, it is read from its start again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = 0
+        self._offset = 0
+
+    def read_new(self) -> Iterator[dict[str, Any]]:
+        """The events since the last call. An incomplete last line is left for the next call."""
+        try:
+            with self._path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                if status.st_ino != self._inode or status.st_size < self._offset:
+                    self._inode, self._offset = status.st_ino, 0
+                file.seek(self._offset)
+                complete = file.read().rpartition(b"\n")[0]
+        except OSError:  # the stage has not started, or its folder is gone
+            return
+        if complete:
+            self._offset += len(complete) + 1
+        for line in complete.splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:  # a full disk cut it off
+                continue
+            if isinstance(event, dict):
+                yield event
+
+
+class Position:
+    """Where training is, by the events so far.
+
+    Attributes:
+        percent: completed share of training in percent.
+        words: the position and its figures, for people; empty before the first step.
+    """
+
+    def __init__(self) -> None:
+        self.percent = 0.0
+        self.words = ""
+        self._epochs = 0
+
+    def see(self, event: dict[str, Any]) -> None:
+        """Takes an event into account; ignores one of an unknown kind or form."""
+        try:
+            if event["event"] == "start":
+                self._epochs = event["epochs"]
+            elif event["event"] == "step":
+                done = event["epoch"] - 1 + event["step"] / event["steps"]
+                self._move(done, f"epoch {event['epoch']} of {self._epochs}, step {event['step']} of {event['steps']}", event)
+            elif event["event"] == "epoch":
+                self._move(event["epoch"], f"epoch {event['epoch']} of {self._epochs}", event)
+            elif event["event"] == "end" and event["outcome"] == "finished":
+                self.percent = 100.0
+        except (LookupError, TypeError, ArithmeticError):
+            return
+
+    def _move(self, done: float, position: str, event: dict[str, Any]) -> None:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy")
+        figures = ", ".join(f"{name} {event[name]:.4f}" for name in names if name in event)
+        self.percent, self.words = 100 * done / self._epochs, f"{position}: {figures}"
+
+
+class TrainingProgress:
+    """Updates a progress artifact in a background thread in the block, and once more at its end.
+
+    Args:
+        path: where the stage writes its record; a file of an earlier run is removed.
+        key: of the artifact.
+    """
+
+    def __init__(self, path: Path, key: str) -> None:
+        path.unlink(missing_ok=True)
+        self.environment = {VARIABLE: str(path.absolute())}
+        self._tail = EventTail(path)
+        self._position = Position()
+        self._key = key
+        self._shown = ""
+        self._artifact: Any = None
+        self._ended = threading.Event()
+        # The context says which task run the artifact belongs to.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._follow,), name=key, daemon=True)
+
+    def __enter__(self) -> Self:
+        if TaskRunContext.get() is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        # A run that is being ended does not wait for the server.
+        if self._thread.is_alive() and (kind is None or issubclass(kind, Exception)):
+            self._thread.join()
+
+    def _follow(self) -> None:
+        ended = False
+        while not ended:
+            ended = self._ended.wait(_POLL_SECONDS)
+            for event in self._tail.read_new():
+                self._position.see(event)
+            self._show(self._position.percent, self._position.words)
+
+    def _show(self, percent: float, words: str) -> None:
+        if not words or (shown := f"{percent} {words}") == self._shown:
+            return
+        self._shown = shown
+        try:
+            if self._artifact is None:
+                self._artifact = create_progress_artifact(progress=percent, key=self._key, description=words)
+            else:
+                update_progress_artifact(self._artifact, progress=percent, description=words)
+        except Exception as error:  # a server that cannot be reached must not end training
+            get_run_logger().warning("The progress could not be shown: %s", error)

@@ -1,0 +1,118 @@
+"""The recipe: everything that a user can choose about training, and the trainer, optimizer and schedule made from it."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from resnet.training.augmentation import Augmentation
+from resnet.training.budget import Budget
+from resnet.training.loop import Trainer
+from resnet.training.objective import balanced_weights
+from resnet.training.optimizers import FreezeFirst, WarmRestarts, make_optimizer, warmup_cosine
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parameters of `train` that decide how a trainer works; `params.yaml` says what each one means."""
+
+    epochs: int
+    restarts: list[int]
+    optimizer: str
+    learning_rate: float
+    warmup_epochs: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    class_weights: Literal["none", "balanced"]
+    shift: float
+    flip: bool
+    crop: float
+    trivial_augment: bool
+    mixup: float
+    cutmix: float
+    ema: float
+    accumulate: int
+    freeze_epochs: int
+    unfrozen_rate: float
+    patience: int
+    budget_minutes: float
+
+
+def make_trainer(
+    recipe: Recipe,
+    model: keras.Model,
+    steps_per_epoch: int,
+    precision: str = "float32",
+    labels: npt.NDArray[np.uint16] | None = None,
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+) -> Trainer:
+    """The trainer of a recipe.
+
+    Args:
+        recipe: what to do.
+        model: a `resnet.network.model.ResNet` that computes in `precision`.
+        steps_per_epoch: full batches in the training split.
+        precision: float16 needs loss scaling.
+        labels: (images,) of the training split, for balanced class weights; without them all classes have the same weight.
+        strategy: in whose scope the model was made; by default the current one.
+    """
+    schedule, budget = _make_schedule(recipe, steps_per_epoch)
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        optimizer = make_optimizer(
+            recipe.optimizer,
+            schedule,
+            recipe.momentum,
+            recipe.weight_decay,
+            model.trainable_variables,
+            loss_scaling=precision == "float16",
+            freeze_steps=recipe.freeze_epochs * steps_per_epoch,
+        )
+    class_weights = None
+    if recipe.class_weights == "balanced" and labels is not None:
+        class_weights = balanced_weights(labels, model.classes)
+    return Trainer(
+        model,
+        optimizer,
+        augmentation=Augmentation(
+            flip=recipe.flip,
+            shift=recipe.shift,
+            crop=recipe.crop,
+            trivial_augment=recipe.trivial_augment,
+            mixup=recipe.mixup,
+            cutmix=recipe.cutmix,
+        ),
+        label_smoothing=recipe.label_smoothing,
+        class_weights=class_weights,
+        accumulate=recipe.accumulate,
+        ema=recipe.ema,
+        freeze_epochs=recipe.freeze_epochs,
+        patience=recipe.patience,
+        budget=budget,
+        strategy=strategy,
+    )
+
+
+def _make_schedule(
+    recipe: Recipe, steps_per_epoch: int
+) -> tuple[keras.optimizers.schedules.LearningRateSchedule, Budget | None]:
+    """The learning rate over the steps, and the budget that can shorten it."""
+    ends = [max(1, epochs * steps_per_epoch) for epochs in (*recipe.restarts, recipe.epochs)]
+    freeze_steps = recipe.freeze_epochs * steps_per_epoch
+    peak = recipe.learning_rate * recipe.unfrozen_rate if freeze_steps else recipe.learning_rate
+    steps = ends[0] - freeze_steps
+    warmup_steps = min(round(recipe.warmup_epochs * steps_per_epoch), steps - 1)
+    budget = None
+    if recipe.budget_minutes:
+        budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, freeze_steps + warmup_steps, steps - warmup_steps)
+    first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
+    if freeze_steps:
+        first = FreezeFirst(recipe.learning_rate, freeze_steps, first)
+    later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]
+    return (WarmRestarts([first, *later], ends[:-1]) if later else first), budget

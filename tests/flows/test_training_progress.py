@@ -1,0 +1,151 @@
+"""How the flow follows the record of events that training writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import training_progress
+from flows.training_progress import EventTail, Position, TrainingProgress
+from resnet.training.state import Epoch, Progress
+from tasks.training.events import Events
+
+EPOCH = Epoch(2, 0.5, 0.75, 0.25, 0.875, 0.01, 2.0, 8.0)
+
+
+def add(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_only_complete_lines_are_read_and_each_of_them_once(tmp_path: Path) -> None:
+    path = tmp_path / "e"
+    tail = EventTail(path)
+    assert list(tail.read_new()) == []
+    add(path, '{"n": 1}\n{"n": 2}\n{"n":')
+    assert list(tail.read_new()) == [{"n": 1}, {"n": 2}]
+    assert list(tail.read_new()) == []
+    add(path, " 3}\n")
+    assert list(tail.read_new()) == [{"n": 3}]
+
+
+def test_lines_that_are_not_events_are_skipped(tmp_path: Path) -> None:
+    add(tmp_path / "e", '{"n": 1}\n{"n": \n[2]\n\n{"n": 3}\n')
+    assert list(EventTail(tmp_path / "e").read_new()) == [{"n": 1}, {"n": 3}]
+
+
+def test_a_record_that_starts_again_is_read_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "e"
+    tail = EventTail(path)
+    add(path, '{"n": 1}\n{"n": 2}\n')
+    list(tail.read_new())
+    path.write_text('{"n": 3}\n')  # shorter
+    assert list(tail.read_new()) == [{"n": 3}]
+    add(tmp_path / "other", '{"n": 4}\n{"n": 5}\n')
+    (tmp_path / "other").rename(path)  # another file
+    assert list(tail.read_new()) == [{"n": 4}, {"n": 5}]
+
+
+def seen(events: list[dict[str, Any]]) -> tuple[float, str]:
+    position = Position()
+    for event in events:
+        position.see(event)
+    return position.percent, position.words
+
+
+START = {"event": "start", "epochs": 4}
+STEP = {"event": "step", "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75}
+END_OF_EPOCH = {"event": "epoch", "epoch": 2, "loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875}
+
+
+@pytest.mark.parametrize(
+    ("events", "percent", "words"),
+    [
+        ([], 0.0, ""),
+        ([START], 0.0, ""),
+        ([START, STEP], 37.5, "epoch 2 of 4, step 5 of 10: loss 0.5000, accuracy 0.7500"),
+        ([START, END_OF_EPOCH], 50.0, "epoch 2 of 4: loss 0.5000, accuracy 0.7500, val_loss 0.2500, val_accuracy 0.8750"),
+        (
+            [START, STEP, {"event": "end", "outcome": "finished"}],
+            100.0,
+            "epoch 2 of 4, step 5 of 10: loss 0.5000, accuracy 0.7500",
+        ),
+        (
+            [START, STEP, {"event": "end", "outcome": "failed"}],
+            37.5,
+            "epoch 2 of 4, step 5 of 10: loss 0.5000, accuracy 0.7500",
+        ),
+        ([START, {}, {"event": "new"}, {"event": "step"}, {"event": "start"}, {**STEP, "steps": 0}], 0.0, ""),
+        ([STEP], 0.0, ""),
+    ],
+)
+def test_the_position_follows_the_events(events: list[dict[str, Any]], percent: float, words: str) -> None:
+    assert seen(events) == (percent, words)
+
+
+def test_it_reads_what_training_writes(tmp_path: Path) -> None:
+    with Events(tmp_path / "e") as events:
+        events.start(epochs=4)
+        events.step(Progress(epoch=2, step=5, steps=10, loss=0.5, accuracy=0.75, learning_rate=0.1, images_per_second=8.0))
+        events.epoch(EPOCH)
+    assert seen(list(EventTail(tmp_path / "e").read_new())) == (
+        100.0,
+        "epoch 2 of 4: loss 0.5000, accuracy 0.7500, val_loss 0.2500, val_accuracy 0.8750",
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, str]]:
+    """What the server was asked to show: the artifact (None for a new one), percent, words."""
+    calls: list[tuple[Any, float, str]] = []
+
+    def create(progress: float, key: str, description: str) -> str:
+        calls.append((None, progress, description))
+        return f"artifact {key}"
+
+    monkeypatch.setattr(training_progress, "TaskRunContext", type("Context", (), {"get": staticmethod(lambda: "a run")}))
+    monkeypatch.setattr(training_progress, "create_progress_artifact", create)
+    monkeypatch.setattr(
+        training_progress,
+        "update_progress_artifact",
+        lambda artifact, progress, description: calls.append((artifact, progress, description)),
+    )
+    return calls
+
+
+def test_the_last_state_is_shown_at_the_end(tmp_path: Path, shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_progress, "_POLL_SECONDS", 1000.0)
+    with TrainingProgress(tmp_path / "e", "train-progress") as progress:
+        add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(END_OF_EPOCH) + "\n")
+        assert progress.environment == {"TRAIN_RESNET_EVENTS": str(tmp_path / "e")}
+    assert [(artifact, percent) for artifact, percent, _ in shown] == [(None, 50.0)]
+
+
+def test_the_same_state_is_shown_once_and_an_artifact_is_updated(tmp_path: Path, shown: list[Any]) -> None:
+    progress = TrainingProgress(tmp_path / "e", "train-progress")
+    progress._show(0.0, "")
+    for percent in (10.0, 10.0, 20.0):
+        progress._show(percent, "epoch 1")
+    assert shown == [(None, 10.0, "epoch 1"), ("artifact train-progress", 20.0, "epoch 1")]
+
+
+def test_a_server_that_cannot_be_reached_is_a_warning(
+    tmp_path: Path, shown: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ConnectionError("no server")
+
+    warnings: list[str] = []
+    logger = type("Logger", (), {"warning": lambda _, text, error: warnings.append(text % error)})()
+    monkeypatch.setattr(training_progress, "create_progress_artifact", refuse)
+    monkeypatch.setattr(training_progress, "get_run_logger", lambda: logger)
+    with TrainingProgress(tmp_path / "e", "train-progress"):
+        add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(STEP) + "\n")
+    assert warnings == ["The progress could not be shown: no server"]
+
+
+def test_outside_of_a_task_run_nothing_is_shown(tmp_path: Path) -> None:
+    with TrainingProgress(tmp_path / "e", "train-progress") as progress:
+        add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(STEP) + "\n")
+    assert not progress._thread.is_alive()

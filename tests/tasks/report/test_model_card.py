@@ -1,0 +1,23 @@
+"""The numbers that `render` puts into the model card."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from resnet.pictures.data_report import summarise_data
+from resnet.pictures.report import Results
+from tasks.report.data import PreparedTables, RawTables, read_data
+from tasks.report.measured import Measured
+from tasks.report.model_card import write_model_card
+from tests.tasks.results import bundle, write_results
+
+
+def test_the_card_has_the_numbers_of_the_stages(tmp_path: Path) -> None:
+    write_results(tmp_path)
+    data = read_data(RawTables(tmp_path / "raw"), bundle(PreparedTables, tmp_path))
+    measured = replace(bundle(Measured, tmp_path), evaluation=tmp_path / "evaluation").read(2)
+    results = Results(classes=data.classes, **measured, data=summarise_data(data), parameters={}, hashes={})
+    write_model_card(tmp_path / "card.md", results, data)
+    card = (tmp_path / "card.md").read_text("utf-8")
+    assert "# Model card: a ResNet for 2 classes" in card
+    for fact in ("\n    0b\n", "2 PNG", "1 oriented", "| test | 2 |", "| accuracy | 50.00 %", "| loss | 1.0000 |", "1.1000"):
+        assert fact in card
