@@ -26,7 +26,7 @@ class Ingest(Section):
 def ingest(params: Ingest, *, raw: Path) -> None:
     """Decides what is an image and what is its label."""
     from resnet.core.classes import confusable
-    from resnet.ingestion.raw import write_raw
+    from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
     source = open_source(params.source)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet.comparison.paired import ClassChange, Paired
+from resnet.comparison.paired_comparison import ClassChange, PairedComparison
 from resnet.pictures.pages import environment
 
 _MOST_IMAGES = 1000  # of those gained and of those lost; a row is 0.2 kB
@@ -50,7 +50,7 @@ class Comparison:
 
     first: str
     second: str
-    paired: Paired
+    paired: PairedComparison
     metrics: Mapping[str, tuple[float, float]]
     parameters: Mapping[str, tuple[Any, Any]]
     code: Sequence[str]

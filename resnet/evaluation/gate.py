@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet.comparison.paired import Paired
+    from resnet.comparison.paired_comparison import PairedComparison
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def check_minimum(accuracy: float, minimum: float) -> Check:
     return Check("minimum_accuracy", passed, f"accuracy {accuracy:.4f} is {'at least' if passed else 'below'} {minimum:g}.")
 
 
-def check_baseline(paired: "Paired", baseline: str) -> Check:
+def check_baseline(paired: "PairedComparison", baseline: str) -> Check:
     """Whether a network is not worse than another one beyond chance.
 
     It fails when the 95 % interval of the difference lies below zero as a whole. To fail by any difference would fail half of

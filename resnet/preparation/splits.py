@@ -233,7 +233,7 @@ def absent_classes(
     return absent
 
 
-def torn_groups(groups: Sequence[str | None], splits: npt.NDArray[np.int8]) -> list[str]:
+def groups_across_splits(groups: Sequence[str | None], splits: npt.NDArray[np.int8]) -> list[str]:
     """Names of groups in more than one split, which happens where the source gives splits."""
     found: dict[str, set[int]] = {}
     for group, split in zip(groups, splits.tolist(), strict=True):

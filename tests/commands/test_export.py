@@ -12,7 +12,7 @@ from commands import export as export_module
 from commands.export import main
 from resnet.export import formats
 from resnet.images.outcomes import Candidate
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.model import ResNet
 from resnet.network.saving import save_model
@@ -75,4 +75,4 @@ def test_a_model_of_other_classes_is_refused(folder: Path, capsys: pytest.Captur
 def test_without_a_model_it_says_what_makes_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "models" / "resnet.keras").unlink()
     assert main(["--to", "keras"]) == 1
-    assert capsys.readouterr().err == "export: models/resnet.keras is missing; an earlier stage makes it: run `dvc repro`.\n"
+    assert capsys.readouterr().err == "export: models/resnet.keras is missing; an earlier stage writes it: run `dvc repro`.\n"

@@ -57,7 +57,7 @@ def test_a_file_that_is_missing_or_cut_short_is_named(write_split: Writer, name:
         with pytest.raises(UserError, match=f"{name} is damaged or cut short"):
             Split(folder, 2)
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing; an earlier stage makes it: run `dvc repro`"):
+    with pytest.raises(UserError, match=f"{name} is missing; an earlier stage writes it: run `dvc repro`"):
         Split(folder, 2)
 
 

@@ -15,7 +15,7 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.images.decoding import MAX_PIXELS
 from resnet.images.outcomes import Candidate, Rejected
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.archive import read_model_facts
 from resnet.network.model import ResNet

@@ -13,7 +13,7 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.core.tables import SPLITS
-from resnet.preparation.splits import Shares, absent_classes, assign_splits, torn_groups
+from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
 
 CLASSES = ["a", "b"]
 TRAINING, VALIDATION, TEST = range(3)
@@ -128,7 +128,7 @@ def test_groups_stay_together_wherever_their_images_are() -> None:
         name: {split for split, group in zip(splits, groups, strict=True) if group == name} for name in set(groups) - {None}
     }
     assert {len(found) for found in by_group.values()} == {1}
-    assert torn_groups(groups, np.array(splits)) == []
+    assert groups_across_splits(groups, np.array(splits)) == []
     np.testing.assert_allclose(np.bincount(splits) / 1000, [0.7, 0.1, 0.2], atol=0.1)
 
 
@@ -162,7 +162,7 @@ def test_every_class_is_in_every_split_or_the_error_says_how_many_could_be(seed:
     labels, groups, found = random_case(seed)
     if not isinstance(found, str):
         assert set(zip(labels, found.tolist(), strict=True)) == set(itertools.product(range(3), range(3)))
-        assert torn_groups(groups, found) == []
+        assert groups_across_splits(groups, found) == []
         return
     label = int(found.split("'")[1])
     apart = {group or row for row, group in enumerate(groups) if labels[row] == label}
@@ -282,4 +282,4 @@ def test_a_class_that_is_not_in_the_given_training_split_is_named() -> None:
 
 
 def test_groups_that_the_source_tears_are_named() -> None:
-    assert torn_groups(["a", "b", None, "a", "b"], np.array([0, 1, 2, 0, 2])) == ["b"]
+    assert groups_across_splits(["a", "b", None, "a", "b"], np.array([0, 1, 2, 0, 2])) == ["b"]

@@ -44,7 +44,10 @@ def test_classes_that_are_called_like_splits_stay_classes(names: tuple[str, ...]
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("train", "test", "extra"), "the folders 'test', 'train', which are named as splits, beside 'extra': take either out"),
+        (
+            ("train", "test", "extra"),
+            "the folders 'test', 'train', which have names of splits, beside 'extra': remove one or the other",
+        ),
         (("test", "val"), "the splits 'test', 'val', but no train"),
     ],
 )

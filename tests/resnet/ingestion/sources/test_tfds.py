@@ -108,7 +108,7 @@ def test_the_network_is_tried_again_and_nothing_else(monkeypatch: pytest.MonkeyP
         raise error
 
     monkeypatch.setattr("tensorflow_datasets.builder", builder)
-    monkeypatch.setattr("resnet.ingestion.sources.tfds._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("resnet.ingestion.sources.tfds._RETRY_DELAYS", (0.0, 0.0, 0.0))
     with pytest.raises(UserError, match=f"tfds:animals could not be fetched \\({type(error).__name__}"):
         tfds_source("animals")
     assert len(tried) == tries

@@ -16,7 +16,7 @@ from resnet.evaluation.metrics import wilson_interval
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """The accuracy of a second network against that of a first.
 
     Attributes:
@@ -42,7 +42,7 @@ class Paired:
     p_value: float
 
 
-def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Paired:
+def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> PairedComparison:
     """Compares two networks by their hits.
 
     Args:
@@ -56,7 +56,7 @@ def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
         raise ValueError(f"both networks must have seen the same images. Received: {len(first)} and {len(second)}.")
     gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
     low, high = paired_interval(int((first & second).sum()), gained, lost, int((~first & ~second).sum()))
-    return Paired(
+    return PairedComparison(
         images=len(first),
         first=int(first.sum()),
         second=int(second.sum()),

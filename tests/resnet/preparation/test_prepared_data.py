@@ -17,10 +17,10 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.images.outcomes import Candidate
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
-from resnet.preparation.prepared import choose_pictured, write_index, write_prepared
-from resnet.preparation.similar import find_similar, leaks, shortlist, write_similar
+from resnet.preparation.prepared_data import choose_pictured, write_index, write_prepared
+from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
 from tests.pictures import picture
 
 CLASSES = ["cat", "dog"]
@@ -95,23 +95,23 @@ def all_pairs(rows: Sequence[int]) -> list[tuple[int, int]]:
 def test_the_nearest_of_many_pairs_are_listed() -> None:
     bits = np.tri(30, 64, -1, dtype=np.uint8)  # image n has n bits, so n and m are |n - m| apart
     pairs = np.array(all_pairs(range(30)))
-    listed = shortlist(alike(np.packbits(bits, axis=1)), pairs, np.zeros(30, np.int8))
+    listed = limit_pairs(alike(np.packbits(bits, axis=1)), pairs, np.zeros(30, np.int8))
     # An image in the middle has its ten nearest within 5; towards the ends these are no longer mutual.
     assert listed.tolist() == [[one, other] for one, other in pairs.tolist() if other - one <= 5]
 
 
 def test_few_pairs_are_all_listed() -> None:
     pairs = np.array(all_pairs(range(11)))
-    assert shortlist(alike(np.zeros((11, 8), np.uint8)), pairs, np.zeros(11, np.int8)).tolist() == pairs.tolist()
-    assert shortlist(alike(np.zeros((2, 8), np.uint8)), pairs[:0], np.zeros(2, np.int8)).tolist() == []
+    assert limit_pairs(alike(np.zeros((11, 8), np.uint8)), pairs, np.zeros(11, np.int8)).tolist() == pairs.tolist()
+    assert limit_pairs(alike(np.zeros((2, 8), np.uint8)), pairs[:0], np.zeros(2, np.int8)).tolist() == []
 
 
 def test_of_a_crowd_ten_pairs_of_an_image_and_one_of_each_other_are_listed() -> None:
     pairs = np.array(all_pairs(range(60)))
-    listed = shortlist(alike(np.zeros((60, 8), np.uint8)), pairs, np.zeros(60, np.int8))
+    listed = limit_pairs(alike(np.zeros((60, 8), np.uint8)), pairs, np.zeros(60, np.int8))
     assert len(listed) == 104  # all 55 of images 0 to 10, and 0 with each of the other 49
     star = pairs[pairs[:, 0] == 0]
-    assert shortlist(alike(np.zeros((60, 8), np.uint8)), star, np.zeros(60, np.int8)).tolist() == star.tolist()
+    assert limit_pairs(alike(np.zeros((60, 8), np.uint8)), star, np.zeros(60, np.int8)).tolist() == star.tolist()
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -120,7 +120,7 @@ def test_every_image_of_a_leak_keeps_one(seed: int) -> None:
     splits = generator.choice(np.arange(3, dtype=np.int8), 200, p=[0.9, 0.05, 0.05])
     pairs = np.array([pair for first in range(0, 200, 50) for pair in all_pairs(range(first, first + 50))])
     pairs = pairs[generator.random(len(pairs)) < 0.8]
-    listed = shortlist(alike(generator.integers(0, 256, (200, 8), dtype=np.uint8)), pairs, splits)
+    listed = limit_pairs(alike(generator.integers(0, 256, (200, 8), dtype=np.uint8)), pairs, splits)
     assert len(listed) <= 6 * 200
     assert set(map(tuple, listed.tolist())) < set(map(tuple, pairs.tolist()))
     assert set(listed.ravel().tolist()) == set(pairs.ravel().tolist())
@@ -157,7 +157,7 @@ def test_some_of_each_class_and_all_leaks_are_pictured(tmp_path: Path) -> None:
 def test_an_image_that_does_not_decode_any_more_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = make_raw(tmp_path / "raw", [(picture(n), None) for n in range(4)])
     damaged = [picture(0), picture(1)[:50], picture(2), picture(3)]
-    monkeypatch.setattr("resnet.preparation.prepared.read_encoded", lambda *_: iter(damaged))
+    monkeypatch.setattr("resnet.preparation.prepared_data.read_encoded", lambda *_: iter(damaged))
     (tmp_path / "prepared").mkdir()
     with pytest.raises(UserError, match=r"raw is damaged or cut short \(001 does not decode any more"):
         write_prepared(

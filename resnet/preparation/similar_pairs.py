@@ -1,7 +1,7 @@
 """`near_duplicates.csv` of `data/prepared/`: pairs of images that look alike, and in which splits they are.
 
 A pair in two splits is a leak: what is measured on the one was seen in the other. The frames of a film make more pairs than
-anyone reads (1,000 clips of 60 make 1.77 million), so the file holds a part of them that leaves out no image, see `shortlist`.
+anyone reads (1,000 clips of 60 make 1.77 million), so the file holds a part of them that leaves out no image, see `limit_pairs`.
 """
 
 import csv
@@ -36,7 +36,7 @@ def find_similar(manifest: Manifest, *, near: bool) -> npt.NDArray[np.int64]:
     return np.column_stack(np.divmod(np.unique(pairs @ [len(manifest), 1]), len(manifest)))
 
 
-def shortlist(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+def limit_pairs(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     """The pairs to write, at most `MOST_PAIRS` / 2 + 1 times as many as images.
 
     An image's pairs have an order: leaks first, then the least distance. Kept is a pair that is among the first `MOST_PAIRS` of

@@ -18,7 +18,7 @@ from resnet.images.decoding import load, load_and_shrink
 from resnet.images.manifest import Manifest
 from resnet.images.outcomes import BadFile
 from resnet.images.shards import read_encoded
-from resnet.preparation.similar import leaks
+from resnet.preparation.similar_pairs import leaks
 
 _OF_A_CLASS = 24  # thumbnails at most
 _OF_CLASSES = 1200  # thumbnails in all, but at least one of each class

@@ -5,7 +5,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from resnet.comparison.paired import ClassChange, Paired, class_changes, compare_hits, mcnemar, paired_interval
+from resnet.comparison.paired_comparison import (
+    ClassChange,
+    PairedComparison,
+    class_changes,
+    compare_hits,
+    mcnemar,
+    paired_interval,
+)
 from resnet.evaluation.gate import Check, check_baseline, check_minimum, verdict
 
 
@@ -89,8 +96,8 @@ def test_classes_that_changed_most_come_first() -> None:
     ]
 
 
-def paired(low: float, high: float) -> Paired:
-    return Paired(100, 90, 88, 1, 3, -0.02, low, high, 0.5)
+def paired(low: float, high: float) -> PairedComparison:
+    return PairedComparison(100, 90, 88, 1, 3, -0.02, low, high, 0.5)
 
 
 @pytest.mark.parametrize(("low", "high", "passed"), [(-0.05, 0.01, True), (-0.05, -0.01, False), (0.01, 0.02, True)])
