@@ -1,8 +1,8 @@
 """Writes `data/raw/` from a source: which files are images, their labels, what is left out and why.
 
 Every file of the source is accepted, rejected with a reason, left out as a duplicate, or ignored because it is not meant to be
-an image. Of images with equal pixels one is accepted; if their labels differ, none is. Images that the source assigns to a split
-are all kept, including duplicates.
+an image. Of images with equal pixels one is accepted; if their labels differ, none is. Images that the source assigns to a
+split are all kept, including duplicates.
 """
 
 import csv
@@ -146,8 +146,8 @@ def _row(image: _Image) -> list[object]:
 def _rewrite(folder: Path, classes: list[str], duplicates: dict[int, Duplicate], ledger: Ledger, shard_bytes: int) -> None:
     """Writes the shards and the manifest again, without duplicates.
 
-    A label conflict can come to light with the last file. The images are copied from the first shards, because the source may be
-    slow to read again.
+    A label conflict can come to light with the last file. The images are copied from the first shards, because the source may
+    be slow to read again.
     """
     readable = folder / "readable"
     readable.mkdir()

@@ -23,7 +23,7 @@ def archive_source(path: Path) -> Source:
 
 
 def _names(path: Path) -> Iterator[tuple[str, bool]]:
-    """Names, and whether each is a folder. Rejected members count too: a class whose files are all encrypted is still a class."""
+    """Names, and whether each is a folder. Rejected members count: a class whose files are all encrypted is still a class."""
     for entry in read_archive(path, contents=False):
         if not isinstance(entry, Rejected):
             yield entry.name, isinstance(entry, Folder)

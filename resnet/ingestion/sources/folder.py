@@ -25,8 +25,8 @@ class Entry:
 def folder_source(folder: Path) -> Source:
     """The images of a folder, with classes and splits as in `resnet.ingestion.sources.layout`.
 
-    Links to files, and to folders outside the source, are followed. A link to a folder of the source itself is rejected, because
-    its files are already counted in that folder.
+    Links to files, and to folders outside the source, are followed. A link to a folder of the source itself is rejected,
+    because its files are already counted in that folder.
     """
     layout = find_layout((entry.path, entry.is_folder) for entry in walk(folder) if isinstance(entry, Entry))
     return Source(layout.classes, partial(_files, folder, layout), layout.notes())
@@ -41,7 +41,7 @@ def _files(folder: Path, layout: Layout) -> Iterator[Outcome]:
 
 
 def walk(root: Path) -> Iterator[Entry | Rejected]:
-    """All files and folders below a folder, each folder sorted by the bytes of the names. Loops of links end the walk of a branch.
+    """All files and folders below a folder, each folder sorted by the bytes of the names. Loops of links are not followed.
 
     Yields:
         An `Entry` for each file and folder, or a `Rejected` for what cannot be used, with paths relative to `root`.

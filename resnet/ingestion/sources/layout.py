@@ -111,9 +111,7 @@ def _are_splits(names: list[str]) -> bool:
             "remove one or the other, or rename the folders that are classes."
         )
     if "training" not in {SPLIT_NAMES[name.casefold()] for name in splits}:
-        raise UserError(
-            f"the source has the splits {', '.join(map(repr, splits))}, but no train; add it, or rename the folders if they are classes."
-        )
+        raise UserError(f"the source has the splits {', '.join(map(repr, splits))}, but no train; add it, or rename classes.")
     return True
 
 

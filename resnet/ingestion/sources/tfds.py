@@ -77,7 +77,7 @@ def _with_retries(fetch: Callable[[], T]) -> T:
 
 
 def _is_network_error(error: BaseException) -> bool:
-    """Whether a host could not be reached, by the type names that various packages use. A full disk, for example, is not one."""
+    """Whether a host could not be reached, by the names of exception types of various packages."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return bool(
         kinds & {"ConnectionError", "TimeoutError", "URLError", "RequestException", "DownloadError", "UnavailableError"}

@@ -84,5 +84,5 @@ def test_images_that_are_whole_can_be_used_beside_one_that_is_not(write_split: o
     flip(folder / "images-00000.npy", 8 * (128 + 192 + 5))  # in the second image
     split = Split(folder, 3)
     assert len(split.gather(np.array([0, 2, 3]))) == 3
-    with pytest.raises(UserError, match="image 1 or its label is not the one that was written"):
+    with pytest.raises(UserError, match="image 1 or its label does not match its checksum"):
         split.gather(np.array([0, 1]))

@@ -43,8 +43,8 @@ def test_labels_reach_to_65535(write_split: Writer) -> None:
     assert Split(write_split("split", [0, 65535]), classes=65536).labels.tolist() == [0, 65535]
 
 
-def test_fewer_images_than_announced_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="2 images were announced. Received: 1"), SplitWriter(tmp_path / "s", 2, 32) as writer:
+def test_fewer_images_than_expected_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Expected 2 images. Received: 1"), SplitWriter(tmp_path / "s", 2, 32) as writer:
         writer.add(expected(1)[0], 0)
 
 
