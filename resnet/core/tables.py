@@ -1,6 +1,7 @@
 """CSV tables that one stage writes and another reads: their names, and a reader that checks them."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +31,26 @@ def read_table(path: Path, columns: Mapping[str, str], rows: int | None = None) 
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-        if table.isna().any(axis=None) or not {*columns} <= {*table}:
-            raise ValueError(f"its columns are not {', '.join(columns)}, or one of its lines is incomplete")
-        typed = table[list(columns)].astype(dict(columns))
+        # Not `pd.read_csv`, which fills up incomplete lines with empty text.
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            if not {*columns} <= {*header}:
+                raise ValueError(f"its columns are not {', '.join(columns)}")
+            wanted = [header.index(name) for name in columns]
+            table = pd.DataFrame(_cells(lines, len(header), wanted), columns=list(columns), dtype="str")
+        typed = table.astype(dict(columns))
     except FileNotFoundError as error:
         raise missing_input(path) from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise damaged_input(path, error) from error
     if rows is not None and len(typed) != rows:
         raise damaged_input(path, f"it has {len(typed)} rows instead of {rows}")
     return typed
+
+
+def _cells(lines: Iterable[list[str]], length: int, wanted: list[int]) -> Iterator[list[str]]:
+    for line in lines:
+        if len(line) != length:
+            raise ValueError("one of its lines is incomplete")
+        yield [line[place] for place in wanted]

@@ -1,19 +1,10 @@
 """Figures against sums done by hand."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-import keras
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.dataset.arrays import Split
-from resnet.evaluation.folding import folded_network
-from resnet.evaluation.inference import predict_logits
 from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
-from resnet.network.model import ResNet
-from resnet.network.normalisation import normalise
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -97,15 +88,3 @@ def test_figures_of_each_class() -> None:
 def test_a_class_that_is_never_predicted_counts_as_zero() -> None:
     figures = summarise(np.array([0, 1], np.uint16), np.array([[1, 0], [1, 0]], np.float32))
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 0) / 2, abs=1e-6)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
-def test_every_image_is_predicted_once_and_in_order(write_split: Callable[..., Path], batch_size: int) -> None:
-    split = Split(write_split("split", [0] * 7), classes=2)
-    keras.utils.set_random_seed(0)
-    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, zero_init_last_gamma=False)
-    done: list[int] = []
-    logits = predict_logits(folded_network(model), split, batch_size, on_batch=done.append)
-    expected = np.asarray(model(normalise(split.gather(np.arange(7))), training=False))
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
-    assert sum(done) == 7
