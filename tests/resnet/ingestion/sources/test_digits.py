@@ -6,11 +6,12 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from resnet.images.outcomes import Candidate
 from resnet.ingestion.sources.digits import digits
 
 
 def test_digits_are_those_of_scikit_learn() -> None:
-    found = list(digits().files())
+    found = [file for file in digits().files() if isinstance(file, Candidate)]
     expected = load_digits()
     assert [int(file.label) for file in found] == expected.target.tolist()
     assert len({file.path for file in found}) == 1797
