@@ -43,7 +43,7 @@ def verify(sums: Path, names: Iterable[str] | None = None) -> None:
 
     Args:
         sums: a file written by `write_sums`.
-        names: names of the files to check, which lie beside `sums`; by default all listed files.
+        names: names of the files to check, in the folder of `sums`; by default all listed files.
 
     Raises:
         UserError: a file is missing, is not listed, or has another hash.

@@ -38,7 +38,7 @@ def read_table(path: Path, columns: Mapping[str, str], rows: int | None = None) 
             if not {*columns} <= {*header}:
                 raise ValueError(f"its columns are not {', '.join(columns)}")
             wanted = [header.index(name) for name in columns]
-            table = pd.DataFrame(_cells(lines, len(header), wanted), columns=list(columns), dtype="str")
+            table = pd.DataFrame(_cells(lines, len(header), wanted), columns=list(columns))
         typed = table.astype(dict(columns))
     except FileNotFoundError as error:
         raise missing_input(path) from error

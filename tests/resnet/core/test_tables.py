@@ -1,4 +1,4 @@
-"""CSV tables of other stages: what is read, and what is refused."""
+"""CSV tables: what is read, and what is refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Splits as memory-mapped arrays, and their batches."""
+"""Splits as memory-mapped arrays, and the detection of flipped bits in them."""
 
 from collections.abc import Callable
 from pathlib import Path

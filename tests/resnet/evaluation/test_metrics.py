@@ -1,4 +1,4 @@
-"""Figures against sums done by hand."""
+"""Metrics against definitions written out by hand, and against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from resnet.evaluation.metrics import detail, per_class, summarise, wilson_inter
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson 1927, written out."""
+    """The formula of Wilson (1927)."""
     z, p = 1.959963984540054, hits / trials
     middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (p * (1 - p) / trials + z**2 / (4 * trials**2)) ** 0.5
@@ -34,7 +34,7 @@ def test_figures_of_a_small_case() -> None:
     assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
 
 
-def test_top5_is_there_when_there_are_more_than_five_classes() -> None:
+def test_with_more_than_five_classes_there_is_a_top5_accuracy() -> None:
     labels = np.array([0, 1, 2], np.uint16)
     logits = np.tile(np.arange(6, dtype=np.float32), (3, 1))  # the top five are 5, 4, 3, 2, 1
     assert detail(labels, logits)["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
@@ -69,7 +69,7 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
     assert [details["macro_f1_low"], details["macro_f1_high"]] == pytest.approx(expected.tolist(), abs=0.015)
 
 
-def test_without_a_mistake_there_is_nothing_to_draw_an_interval_from() -> None:
+def test_without_errors_there_are_no_bootstrap_intervals() -> None:
     labels = np.array([0, 1], np.uint16)
     assert set(detail(labels, np.eye(2, dtype=np.float32))) == {"images", "classes", "calibration_error_by_chance"}
 

@@ -1,4 +1,4 @@
-"""The account of a source: counts, lists, and when a run stops."""
+"""The ledger of a source: counts, tables, and when a run stops."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From a source to `data/raw/`: what is kept, what is left out, and that the account adds up."""
+"""`data/raw/` from a source: what is kept, what is left out, and that every file is accounted for."""
 
 import csv
 import hashlib
@@ -157,7 +157,7 @@ def test_too_many_bad_files_end_the_run(tmp_path: Path) -> None:
     ):
         ingest(tmp_path / "raw", of, max_rejected=0.19)
     assert [row["path"] for row in lines(tmp_path, "rejected")] == ["cat/x", "cat/y"]
-    assert (tmp_path / "raw" / "marker").exists()  # the old one stays
+    assert (tmp_path / "raw" / "marker").exists()  # the old folder is kept
     ingest(tmp_path / "raw", of, max_rejected=0.2)
     assert not (tmp_path / "rejected.csv").exists()
 
@@ -168,7 +168,7 @@ def test_names_that_no_table_could_hold_are_rejected(tmp_path: Path) -> None:
     assert kept(tmp_path / "raw") == {"cat/1": picture(1)}
 
 
-def test_classes_must_be_told_apart(tmp_path: Path) -> None:
+def test_class_names_must_be_unique_and_valid_unicode(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="names the class 'a' twice"):
         ingest(tmp_path / "raw", Source(["a", "a", "b"], lambda: iter(())))
     with pytest.raises(UserError, match=r"a class name is not valid Unicode \('\\ud800'\)"):
@@ -237,7 +237,7 @@ def test_a_thousand_planted_copies_are_found_a_thousand_times(tmp_path: Path) ->
 
 MAKERS: list[Callable[[random.Random, Path], object]] = [
     lambda r, p: p.write_bytes(picture(r.randrange(10**6))),
-    lambda r, p: p.write_bytes(picture(r.randrange(6), kind=r.choice(["PNG", "BMP"]))),  # copies and conflicts
+    lambda r, p: p.write_bytes(picture(r.randrange(6), kind=r.choice(["PNG", "BMP"]))),  # duplicates and conflicts
     lambda r, p: p.write_bytes(b""),
     lambda r, p: p.write_bytes(r.randbytes(50)),
     lambda r, p: p.write_bytes(picture(r.randrange(10**6))[:40]),

@@ -1,4 +1,4 @@
-"""Folders as sources, hostile ones among them."""
+"""Folders as sources, including hostile ones."""
 
 import os
 import socket
@@ -56,7 +56,7 @@ def fifo(path: Path) -> None:
 
 
 def bound_socket(path: Path) -> None:
-    # The name of a socket may have about 100 bytes only.
+    # The path of a socket is limited to about 100 bytes.
     here = Path.cwd()
     os.chdir(path.parent)
     with socket.socket(socket.AF_UNIX) as server:
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: p
     write_tree(tmp_path, {"cat/1.jpg": b"1", "dog/1.jpg": b"1"})
     scandir = os.scandir
 
-    def refuse(path: Path) -> object:  # root may read all folders, so permissions would not do
+    def refuse(path: Path) -> object:  # root can read all folders, whatever their permissions
         if path.name == "dog":
             raise PermissionError(13, "Permission denied")
         return scandir(path)

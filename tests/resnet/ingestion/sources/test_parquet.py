@@ -1,4 +1,4 @@
-"""Parquet files in the image layout of Hugging Face as sources."""
+"""Parquet files in the Hugging Face image layout as sources."""
 
 import json
 from pathlib import Path

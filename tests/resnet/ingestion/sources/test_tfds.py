@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets as sources; one is built here, nothing is downloaded."""
+"""Data sets of TensorFlow Datasets as sources; they are built here, and nothing is downloaded."""
 
 import importlib.util
 import io
@@ -94,7 +94,7 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 class DownloadError(Exception):
-    """As the package has one."""
+    """Has the name of an error of the package."""
 
 
 @pytest.mark.parametrize(
