@@ -15,7 +15,7 @@ from resnet.core.files import replacing
 
 if TYPE_CHECKING:
     from resnet.comparison.page import Comparison
-    from resnet.comparison.paired import ClassChange
+    from resnet.comparison.paired_comparison import ClassChange
 
 _MOST_LINES = 10  # of classes and of images in the text; the page has all of them
 
@@ -49,7 +49,7 @@ def compare_results(first: RevisionResults, second: RevisionResults) -> "Compari
     import numpy as np
 
     from resnet.comparison.page import Comparison, Image
-    from resnet.comparison.paired import class_changes, compare_hits
+    from resnet.comparison.paired_comparison import class_changes, compare_hits
 
     require_same_images(first, second)
     paths = sorted(first.predictions)

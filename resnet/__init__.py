@@ -1,7 +1,7 @@
 """A TensorFlow library around ResNet-50: data, network, training, evaluation and pictures.
 
-It imports nothing of the pipeline in `tasks/`, and each module can be used alone, in a notebook for example. Only its errors
-speak of the pipeline: they name the parameter and the command by which its user can mend things.
+It imports nothing from the pipeline in `tasks/`. Each module can be used alone, for example in a notebook. Only its error
+messages mention the pipeline: they name the parameter to change or the command to run.
 """
 
 import importlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ResNet", "convolution_block", "identity_block"]
 
-_HOMES = {
+_MODULES = {
     "ResNet": "resnet.network.model",
     "convolution_block": "resnet.network.blocks",
     "identity_block": "resnet.network.blocks",
@@ -21,7 +21,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # On first use, because importing TensorFlow takes seconds that code which only reads data or draws should not pay.
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    # Imported on first use: TensorFlow takes seconds to import, and code that only reads data or draws does not need it.
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'resnet' has no attribute {name!r}")

@@ -30,7 +30,7 @@ class Ingest(Section):
 def ingest(params: Ingest, *, raw: Path) -> None:
     """Reads the source and writes its images, their labels, and lists of everything that was left out."""
     from resnet.core.classes import confusable
-    from resnet.ingestion.raw import write_raw
+    from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
     source = open_source(params.source)

@@ -14,8 +14,8 @@ from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.tables import SPLITS
 from resnet.images.manifest import Manifest, read_manifest
-from resnet.preparation.similar import find_similar, leaks, shortlist, write_similar
-from resnet.preparation.splits import Shares, absent_classes, assign_splits, torn_groups
+from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
+from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
 from tasks.stage.command import main
 from tasks.stage.params import Params, Section
 
@@ -49,7 +49,7 @@ class Preprocess(Section):
 
 def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     """Writes the images of each split as uint8 arrays, the index of all images, and the pairs that look alike."""
-    from resnet.preparation.prepared import choose_pictured, write_index, write_prepared
+    from resnet.preparation.prepared_data import choose_pictured, write_index, write_prepared
 
     verify(raw / RAW)
     classes = read_classes(raw / "classes.json")
@@ -65,7 +65,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
         groups=manifest.groups,
         together=similar if params.near_duplicates == "together" else None,
     )
-    listed = shortlist(manifest, similar, splits)
+    listed = limit_pairs(manifest, similar, splits)
     with replacing(prepared, least=len(manifest) * 3 * params.image_size**2) as partial:
         partial.mkdir()
         write_classes(partial / "classes.json", classes)
@@ -94,7 +94,7 @@ def _similar(
 
 def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
     """Notes on unusual splits of the source."""
-    torn = torn_groups(manifest.groups, splits)
+    torn = groups_across_splits(manifest.groups, splits)
     if torn:
         yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"
     for split, absent in absent_classes(manifest.labels, splits, classes).items():

@@ -75,7 +75,7 @@ def test_dvc_yaml_names_folders() -> None:
         ("tasks/report/data.py", ["render"]),
         ("resnet/export/formats.py", []),
         ("resnet/prediction/prediction.py", []),
-        ("resnet/comparison/paired.py", []),
+        ("resnet/comparison/paired_comparison.py", []),
         ("commands/predict.py", []),
         ("flows/serve.py", []),
     ],

@@ -1,1 +1,1 @@
-"""The page that sets two runs side by side; in a folder of its own, so that `render` does not depend on it."""
+"""Compares two runs on the same test images. Not part of `pictures`, so that the stage `render` does not depend on it."""

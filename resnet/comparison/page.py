@@ -1,27 +1,27 @@
-"""One page that sets two runs side by side, and opens from disk without a network."""
+"""An HTML page that compares two runs. It is a single file that loads nothing from the network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet.comparison.paired import ClassChange, Paired
+from resnet.comparison.paired_comparison import ClassChange, PairedComparison
 from resnet.pictures.pages import environment
 
-_MOST_IMAGES = 1000  # of those gained and of those lost; a row is 0.2 kB
+_MAX_IMAGES = 1000  # gained, and as many lost; a row is 0.2 kB
 
 
 @dataclass(frozen=True)
 class Image:
-    """A test image on which one of two networks is right.
+    """A test image that only one of two networks predicts correctly.
 
     Attributes:
-        path: of the file.
+        path: the file.
         label: its class.
-        before: the first network's answer.
-        before_probability: that it gave it.
-        after: the second network's answer.
-        after_probability: that it gave it.
+        before: the prediction of the first network.
+        before_probability: its probability.
+        after: the prediction of the second network.
+        after_probability: its probability.
     """
 
     path: str
@@ -34,23 +34,23 @@ class Image:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What sets two runs apart.
+    """The differences between two runs.
 
     Attributes:
-        first: name of the first run.
-        second: name of the second run.
-        paired: their hits on the same images.
-        metrics: by name, of both.
-        parameters: that differ, by name, of both; None where a run has none of that name.
-        code: source files that differ.
-        classes: that changed.
-        gained: images on which only the second is right.
-        lost: images on which only the first is right.
+        first: the name of the first run.
+        second: the name of the second run.
+        paired: the comparison of their accuracies.
+        metrics: by name, the values of both runs.
+        parameters: by name, the values of both runs where they differ; None if a run does not have the parameter.
+        code: the source files that differ.
+        classes: the classes that gained or lost images.
+        gained: the images that only the second network predicts correctly.
+        lost: the images that only the first network predicts correctly.
     """
 
     first: str
     second: str
-    paired: Paired
+    paired: PairedComparison
     metrics: Mapping[str, tuple[float, float]]
     parameters: Mapping[str, tuple[Any, Any]]
     code: Sequence[str]
@@ -60,15 +60,15 @@ class Comparison:
 
     @property
     def conclusion(self) -> str:
-        """What the interval says, in a sentence."""
+        """The meaning of the interval, in a sentence."""
         if self.paired.low > 0:
-            return "The second is better, by more than chance explains."
+            return "The second network is significantly better."
         if self.paired.high < 0:
-            return "The second is worse, by more than chance explains."
-        return f"These {self.paired.images:,} images do not tell the two apart: the interval contains zero."
+            return "The second network is significantly worse."
+        return f"There is no significant difference on these {self.paired.images:,} images: the interval contains zero."
 
 
 def render_comparison(found: Comparison) -> str:
     """The page as HTML."""
     template = environment(Path(__file__).parent).get_template("comparison.html")
-    return template.render(found=found, paired=found.paired, most=_MOST_IMAGES)
+    return template.render(found=found, paired=found.paired, max_images=_MAX_IMAGES)

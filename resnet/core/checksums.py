@@ -1,6 +1,6 @@
-"""SHA-256 of the files of a folder, as `sha256sum` writes and checks them, so that a flipped bit is found before it counts.
+"""SHA-256 sums of the files of a folder, in the format of `sha256sum`. They detect silent corruption before data are used.
 
-Neither disks nor DVC tell: DVC hashes a file anew only when its time or size has changed.
+DVC does not detect it: DVC hashes a file again only when its modification time or size has changed.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ def sha256(path: Path) -> str:
 
 
 def md5(path: Path) -> str:
-    """The MD5 of a file, hexadecimal: what DVC knows files by."""
+    """The MD5 of a file, hexadecimal; DVC identifies files by it."""
     return _hash(path, lambda: hashlib.md5(usedforsecurity=False))
 
 
@@ -35,23 +35,23 @@ def _hash(path: Path, algorithm: Any) -> str:
 
 
 def write_sums(path: Path) -> None:
-    """Lists all files beside `path`, which is created, with the hash of each; those in folders are left out."""
+    """Creates `path`, which lists the files beside it with their hashes; files in subfolders are not listed."""
     files = sorted(file for file in path.parent.iterdir() if file.is_file())
     lines = [f"{digest}  {file.name}\n" for file, digest in zip(files, in_order(sha256, files), strict=True)]
     path.write_text("".join(lines), encoding="utf-8")
 
 
 def verify(sums: Path, names: Iterable[str] | None = None) -> None:
-    """Reads files and compares their hashes with those that were written with them.
+    """Compares the hashes of files with those in a list of sums.
 
-    Two cores read 3 GB/s where SHA-256 is an instruction of the processor, if the disk is as fast.
+    Two cores hash 3 GB/s on a processor with SHA-256 instructions, if the disk is as fast.
 
     Args:
-        sums: what `write_sums` wrote.
-        names: of the files beside it that are to be used; all that are listed unless given.
+        sums: a file written by `write_sums`.
+        names: names of the files to check, in the folder of `sums`; by default all listed files.
 
     Raises:
-        UserError: a file is missing or another one than was written.
+        UserError: a file is missing, is not listed, or has another hash.
     """
     listed = _read(sums)
     wanted = [*listed] if names is None else [*names]
@@ -65,7 +65,7 @@ def verify(sums: Path, names: Iterable[str] | None = None) -> None:
                 raise damaged_input(sums.with_name(name), f"its SHA-256 is not the one in {sums.name}")
     except FileNotFoundError as error:
         raise missing_input(Path(error.filename)) from error
-    except OSError as error:  # a disk may notice, after all
+    except OSError as error:  # some disks do report corruption
         raise damaged_input(Path(error.filename or sums), error) from error
 
 
@@ -73,7 +73,7 @@ def _read(sums: Path) -> dict[str, str]:
     try:
         text = sums.read_text("utf-8")
         if not text.endswith("\n"):
-            raise ValueError("its last line is not whole")
+            raise ValueError("its last line is incomplete")
         pairs = [line.split("  ", 1) for line in text.splitlines()]
         return {name: digest for digest, name in pairs}
     except FileNotFoundError as error:

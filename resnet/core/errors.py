@@ -1,14 +1,14 @@
-"""Errors that are meant for the person at the keyboard."""
+"""Errors that are shown to the user as one sentence."""
 
 from pathlib import Path
 
 
 class UserError(Exception):
-    """Something that the user can mend.
+    """An error that the user can fix.
 
     Its text is one sentence: what was received, what was expected, what to do. Programs print it without a traceback and
-    exit with code 1. Names in it that come from files may hold anything; what would move a cursor, end a line or turn the
-    direction of writing is shown as an escape.
+    exit with code 1. The text may contain names from files. Non-printable characters, such as terminal control sequences, line
+    ends and marks that change the writing direction, are replaced with escapes.
     """
 
     def __init__(self, text: str) -> None:
@@ -16,18 +16,18 @@ class UserError(Exception):
 
 
 def printable(text: str) -> str:
-    r"""Text of one line that does nothing to a terminal: `\x1b` for an escape, `\n` for the end of a line."""
+    r"""The text on one line that is safe to print to a terminal: non-printable characters become `\x1b`, `\n` and so on."""
     if text.isprintable():
         return text
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def missing_input(path: Path) -> UserError:
-    """What to say of an input that is not there."""
-    return UserError(f"{path} is missing; an earlier stage makes it: run `dvc repro`.")
+    """The error for an input that does not exist."""
+    return UserError(f"{path} is missing; an earlier stage writes it: run `dvc repro`.")
 
 
 def damaged_input(path: Path, why: object) -> UserError:
-    """What to say of an input that is there and cannot be read."""
+    """The error for an input that exists but cannot be read."""
     reason = (str(why).splitlines() or [""])[0].rstrip(".")
-    return UserError(f"{path} is damaged or cut short ({reason}); remove it and run `dvc repro`, which makes it anew.")
+    return UserError(f"{path} is damaged or cut short ({reason}); remove it and run `dvc repro` to write it again.")

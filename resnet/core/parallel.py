@@ -1,4 +1,4 @@
-"""Work on many small things at once, in the order in which they came."""
+"""A parallel `map` over many small items that keeps their order."""
 
 import os
 from collections import deque
@@ -11,9 +11,11 @@ R = TypeVar("R")
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`map` in threads, a few items ahead of the reader.
+    """`map` in threads, which work at most a few items ahead of the consumer.
 
-    Threads and not processes: decoding, resizing and hashing run in C without Python's lock, and nothing has to be sent.
+    Results come in the order of the items. An exception of `function` is raised where its result would have come.
+
+    Threads are used instead of processes because decoding, resizing and hashing release the GIL, and nothing has to be pickled.
     """
     threads = len(os.sched_getaffinity(0))
     waiting: deque[Future[R]] = deque()
@@ -21,7 +23,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     try:
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 3 * threads:  # enough that no thread waits for a slow neighbour; few are in memory
+            if len(waiting) > 3 * threads:  # so that no thread idles behind a slow item, with few results in memory
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

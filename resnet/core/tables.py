@@ -1,6 +1,7 @@
-"""The tables that stages hand on: names in them, and a reader that says which one is not what it should be."""
+"""CSV tables that one stage writes and another reads: their names, and a reader that checks them."""
 
-from collections.abc import Mapping
+import csv
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,28 +17,40 @@ HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "lea
 def read_table(path: Path, columns: Mapping[str, str], rows: int | None = None) -> "pd.DataFrame":
     """The columns of a CSV file.
 
-    Names of classes and files are text, also where they look like numbers or like a missing value ("7", "nan").
+    Columns of type "str" stay text, also where a class or file name looks like a number or a missing value ("7", "nan").
 
     Args:
-        path: of the file.
-        columns: types by name; the file may have others.
-        rows: how many there must be, if that is known.
+        path: the file.
+        columns: pandas types by column name; the file may have more columns.
+        rows: the expected number of rows, if known.
 
     Raises:
-        UserError: the file is missing, lacks a column, has a line that is not whole or a value of another type, or not as many
+        UserError: the file is missing, lacks a column, has an incomplete line, a value of another type, or another number of
             rows.
     """
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-        if table.isna().any(axis=None) or not {*columns} <= {*table}:
-            raise ValueError(f"its columns are not {', '.join(columns)}, or a line of it is not whole")
-        typed = table[list(columns)].astype(dict(columns))
+        # Not `pd.read_csv`, which fills up incomplete lines with empty text.
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            if not {*columns} <= {*header}:
+                raise ValueError(f"its columns are not {', '.join(columns)}")
+            wanted = [header.index(name) for name in columns]
+            table = pd.DataFrame(_cells(lines, len(header), wanted), columns=list(columns))
+        typed = table.astype(dict(columns))
     except FileNotFoundError as error:
         raise missing_input(path) from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise damaged_input(path, error) from error
     if rows is not None and len(typed) != rows:
-        raise damaged_input(path, f"it has {len(typed)} lines where {rows} should be")
+        raise damaged_input(path, f"it has {len(typed)} rows instead of {rows}")
     return typed
+
+
+def _cells(lines: Iterable[list[str]], length: int, wanted: list[int]) -> Iterator[list[str]]:
+    for line in lines:
+        if len(line) != length:
+            raise ValueError("one of its lines is incomplete")
+        yield [line[place] for place in wanted]

@@ -1,11 +1,11 @@
-"""`data/prepared/`: a split's images as memory-mapped uint8 arrays, and its labels as uint16.
+"""The arrays of `data/prepared/`: the images of a split as memory-mapped uint8 arrays, and its labels as uint16.
 
-A split is a folder with `images-00000.npy`, `images-00001.npy`, ... of shape (images, size, size, 3), and of shape
-(images,) `labels.npy` and `checksums.npy`. Reading an image costs a page fault, whatever the size of the split, and the
-system takes the pages back when memory is short.
+A split is a folder with `images-00000.npy`, `images-00001.npy` and so on, each of shape (images, size, size, 3), and with
+`labels.npy` and `checksums.npy`, both of shape (images,). Reading an image costs a page fault, whatever the size of the split.
+The operating system drops pages when memory is short.
 
-A checksum is the CRC-32 of an image and its label, and is compared when the image is used: every flipped bit is found, nothing
-has to be read at the start, and it costs 0.8 us for an image of 32 pixels and 32 us for one of 224.
+A checksum is the CRC-32 of an image and its label. It is compared when the image is used. So every flipped bit is detected
+without reading all files at the start. It takes 0.8 us for an image of 32 x 32 pixels and 32 us for one of 224 x 224.
 """
 
 import io
@@ -22,13 +22,13 @@ SHARD_BYTES = 256 * 2**20
 
 
 class SplitWriter:
-    """Writes a split image by image, as a context manager; the split is complete when the block has ended.
+    """A context manager that writes a split image by image. The split is complete when the block ends without an exception.
 
     Args:
-        folder: to be created.
-        images: how many will be added.
-        size: height and width of each, in pixels.
-        shard_bytes: size that a shard does not exceed, unless a single image does.
+        folder: is created for the split.
+        images: the number of images that will be added.
+        size: height and width of each image, in pixels.
+        shard_bytes: the largest size of a shard; a shard has at least one image.
     """
 
     def __init__(self, folder: Path, images: int, size: int, shard_bytes: int = SHARD_BYTES) -> None:
@@ -42,12 +42,12 @@ class SplitWriter:
         self._file: BinaryIO | None = None
 
     def add(self, image: npt.NDArray[np.uint8], label: int) -> None:
-        """Appends one image, (size, size, 3) uint8, and its label."""
+        """Appends an image, (size, size, 3) uint8, and its label, 0 to 65,535."""
         row = len(self._labels)
         if row % self._per_shard == 0:
             self._open(row)
         assert self._file is not None
-        # A plain write, not a memory map: on a full disk a map ends the process by SIGBUS instead of raising an error.
+        # Not a memory map: on a full disk, writing to a map kills the process with SIGBUS instead of raising an exception.
         content = np.ascontiguousarray(image).tobytes()
         self._file.write(content)
         self._labels.append(label)
@@ -61,7 +61,7 @@ class SplitWriter:
             self._file.close()
         if kind is None:
             if len(self._labels) != self._images:
-                raise ValueError(f"{self._images} images were announced. Received: {len(self._labels)}.")
+                raise ValueError(f"Expected {self._images} images. Received: {len(self._labels)}.")
             _save(self._folder / "labels.npy", np.asarray(self._labels, dtype=np.uint16))
             _save(self._folder / "checksums.npy", np.asarray(self._checksums, dtype=np.uint32))
 
@@ -75,11 +75,11 @@ class SplitWriter:
 
 
 class Split:
-    """A split that was written by `SplitWriter`.
+    """A split written by `SplitWriter`.
 
     Args:
-        folder: of the split.
-        classes: number of classes that labels may name.
+        folder: the folder of the split.
+        classes: the number of classes; labels must be smaller.
 
     Attributes:
         labels: (images,) uint16.
@@ -107,16 +107,16 @@ class Split:
         return len(self.labels)
 
     def gather(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """Images by their rows, in the order asked for: (rows, height, width, 3) uint8, a copy.
+        """A copy of the images in some rows, in their order: (rows, height, width, 3) uint8.
 
         Raises:
-            UserError: an image, or its label, is not what was written.
+            UserError: an image or its label does not match its checksum.
         """
         images = np.take(self._shards[0], rows, axis=0) if len(self._shards) == 1 else self._from_shards(rows)
         found = [zlib.crc32(image, label) for image, label in zip(images, self.labels[rows].tolist(), strict=True)]
         wrong = np.flatnonzero(self._checksums[rows] != np.array(found, np.uint32))
         if len(wrong):
-            raise damaged_input(self._folder, f"image {rows[wrong[0]]} or its label is not the one that was written")
+            raise damaged_input(self._folder, f"image {rows[wrong[0]]} or its label does not match its checksum")
         return images
 
     def _from_shards(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
@@ -139,12 +139,12 @@ class Split:
         if self.labels.max(initial=0) >= classes:
             raise UserError(
                 f"{folder / 'labels.npy'} has the label {self.labels.max()}, but with {classes} classes labels are 0 to "
-                f"{classes - 1}; remove it and run `dvc repro`, which makes it anew."
+                f"{classes - 1}; remove it and run `dvc repro` to write it again."
             )
 
 
 def _save(path: Path, array: npt.NDArray[np.generic]) -> None:
-    """`np.save` would say of a full disk no more than that so many items were not written."""
+    """Like `np.save`, whose error on a full disk says only how many items were not written, not why."""
     with path.open("wb") as file:
         file.write(_header(array))
         file.write(array.tobytes())
@@ -161,9 +161,9 @@ def _map(path: Path) -> np.memmap:
         array = np.lib.format.open_memmap(path, mode="r")
         with path.open("rb") as file:
             if file.read(array.offset) != _header(array) or path.stat().st_size != array.offset + array.nbytes:
-                raise ValueError("its header is not the one that was written")
+                raise ValueError("its header or its size is not as written")
         return array
     except FileNotFoundError as error:
         raise missing_input(path) from error
-    except Exception as error:  # NumPy reads the header with Python's own parser, which raises what it likes
+    except Exception as error:  # NumPy parses the header as Python code, which can raise exceptions of many types
         raise damaged_input(path, error) from error

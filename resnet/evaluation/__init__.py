@@ -1,1 +1,1 @@
-"""How good a trained network is, and with what certainty."""
+"""Measures trained networks: predictions, metrics with confidence intervals, calibration and heat maps."""

@@ -1,7 +1,7 @@
-"""Whether probabilities mean what they say: the reliability diagram and the expected calibration error.
+"""Calibration of probabilities: the reliability diagram and the expected calibration error.
 
-Decides the binning: 15 bins of equal width over the probability of the predicted class, each without its lower bound and with
-its upper one, as in Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
+The probability of the predicted class is divided into 15 bins of equal width. A bin includes its upper bound but not its lower
+bound, as in Guo et al., "On Calibration of Modern Neural Networks" (2017), section 2.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ _SIMULATIONS = 1000
 
 @dataclass(frozen=True)
 class Reliability:
-    """What is in each of the `BINS` bins, from the least sure to the surest.
+    """The content of the bins, in order of rising confidence.
 
     Attributes:
-        images: how many.
-        confidence: the mean probability of the predicted class; 0 in an empty bin.
-        hits: how many of them were predicted rightly.
+        images: (BINS,) the number of images.
+        confidence: (BINS,) the mean probability of the predicted class; 0 for an empty bin.
+        hits: (BINS,) the number of images that were predicted correctly.
     """
 
     images: npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the gap between hits and confidence, averaged over images. In [0, 1]."""
+        """The expected calibration error, in [0, 1]: the gap between accuracy and confidence of a bin, averaged over images."""
         return float(np.abs(self.hits - self.images * self.confidence).sum() / self.images.sum())
 
 
@@ -38,7 +38,7 @@ def reliability(confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.boo
 
     Args:
         confidence: (images,) the probability of the predicted class.
-        correct: (images,) whether it is the right class.
+        correct: (images,) whether the predicted class is correct.
     """
     bins = _bins(confidence)
     images = np.bincount(bins, minlength=BINS)
@@ -47,15 +47,15 @@ def reliability(confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.boo
 
 
 def error_by_chance(confidence: npt.NDArray[np.float64], level: float = 0.95) -> float:
-    """The calibration error that a calibrated network stays under in a share of `level` of test sets like this one.
+    """A quantile of the calibration error of a perfectly calibrated network on test sets like this one.
 
-    The error of a calibrated network is not zero, because hits are counted in bins of few images. Here images are hits with
-    just the probabilities given, 1,000 times (Vaicenavicius et al., "Evaluating model calibration in classification", 2019,
-    section 5, calls it consistency resampling).
+    The measured error of a calibrated network is above zero, because the number of images is finite. To estimate its
+    distribution, hits are drawn 1,000 times with exactly the given probabilities. Vaicenavicius et al., "Evaluating model
+    calibration in classification" (2019), section 5, call this consistency resampling.
 
     Args:
         confidence: (images,) the probability of the predicted class.
-        level: of the quantile.
+        level: the quantile, in (0, 1).
     """
     generator = np.random.default_rng(0)
     bins = _bins(confidence)

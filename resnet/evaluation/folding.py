@@ -1,8 +1,8 @@
-"""A trained network made ready to be used: batch normalisation folded into the convolutions, computing in bfloat16 if asked.
+"""Prepares a trained network for inference: folds batch normalisation into the convolutions, optionally in 16 bits.
 
-While a network is used, batch normalisation multiplies and adds constants, and so does the convolution before it: the two
-are one convolution with a bias (Jacob et al., "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", 2017, section 3.2).
+At inference, batch normalisation multiplies by constants and adds constants. Together with the convolution before it, it is one
+convolution with a bias (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+Inference", 2017, section 3.2).
 """
 
 from collections.abc import Callable
@@ -18,9 +18,9 @@ from resnet.network.normalisation import normalise
 Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Network = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
-# TensorFlow's passes over a graph that change nothing in this one. Most copy it, and the weights with it. Those that are left
-# join offsets, additions and clipping to the convolutions, and make a product of the division in `normalise`.
-_IDLE_PASSES = (
+# Optimisation passes of TensorFlow that do not change this graph. Most of them copy it, including the weights. The remaining
+# passes fuse bias, addition and ReLU into the convolutions, and turn the division in `normalise` into a multiplication.
+_UNUSED_PASSES = (
     "debug_stripper",
     "dependency_optimization",
     "function_optimization",
@@ -34,10 +34,10 @@ _IDLE_PASSES = (
 
 
 def folded_network(model: ResNet, precision: str = "float32") -> Network:
-    """What `fold` gives, as a function of arrays; on processors it is ready earlier and gives the same bits.
+    """The network of `fold` as a function of arrays. On CPUs it starts faster and gives the same bits.
 
-    A `tf.function` goes through all of TensorFlow's passes, twice. For ResNet-50 that takes 1.5 s of the 2 s to the first
-    logits, and page faults for a gigabyte of copies; a session can be told which passes to leave out, and takes 0.5 s.
+    A `tf.function` runs all optimisation passes of TensorFlow twice. For ResNet-50 they take 1.5 s of the 2 s until the first
+    logits, and copy a gigabyte. A session allows passes to be switched off, and then needs 0.5 s.
 
     Args:
         model: as for `fold`.
@@ -49,7 +49,7 @@ def folded_network(model: ResNet, precision: str = "float32") -> Network:
     forward, shape, graph = _unrolled(model, precision), (None, *model.input_shape[1:]), tf.Graph()
     with graph.as_default():
         images = tf.compat.v1.placeholder(tf.uint8, shape, name="images")
-        # The passes do not trust the shape of what is fed, and join additions only where they know the size.
+        # The passes do not rely on the shape of a placeholder, and fuse additions only where shapes are known.
         tf.identity(forward(tf.ensure_shape(images, shape)), name="logits")
     session = tf.compat.v1.Session(graph=graph, config=_session_config())
 
@@ -62,11 +62,11 @@ def folded_network(model: ResNet, precision: str = "float32") -> Network:
 
 def _session_config() -> tf.compat.v1.ConfigProto:
     config = tf.compat.v1.ConfigProto(allow_soft_placement=True)
-    config.gpu_options.allow_growth = True  # as `start_tensorflow` settles it
+    config.gpu_options.allow_growth = True  # as in `start_tensorflow`
     if tf.config.list_physical_devices("GPU"):
-        return config  # there the order of channels matters, which is one of the passes
+        return config  # on GPUs the layout pass is needed: it chooses the order of channels
     rewrites = config.graph_options.rewrite_options
-    for name in _IDLE_PASSES:
+    for name in _UNUSED_PASSES:
         setattr(rewrites, name, rewrites.OFF)
     rewrites.memory_optimization = rewrites.NO_MEM_OPT
     rewrites.meta_optimizer_iterations = rewrites.ONE
@@ -75,17 +75,17 @@ def _session_config() -> tf.compat.v1.ConfigProto:
 
 
 def fold(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tf.Tensor]:
-    """The network as one `tf.function` with constant weights; what becomes of `model` later does not change it.
+    """The network as one `tf.function` with constant weights. Later changes to `model` do not affect it.
 
     Args:
         model: computing in float32.
-        precision: of everything but the head: "float32", "bfloat16" or "float16".
+        precision: the dtype of everything but the head: "float32", "bfloat16" or "float16".
 
     Returns:
         A function from (batch, height, width, 3) uint8 images to (batch, classes) float32 logits.
     """
-    # One signature for batches of any number of images: the last one, which is smaller, would be compiled anew.
-    # There is no Python to convert here, and AutoGraph would write what it converts to files.
+    # One signature for batches of any size; otherwise the smaller last batch would cause another compilation.
+    # AutoGraph has nothing to convert here, and it would write files.
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
     return tf.function(_unrolled(model, precision), autograph=False, input_signature=signature)
 
@@ -100,17 +100,17 @@ def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tf.Tensor]
             kernel, bias = (tf.constant(weight) for weight in folded[layer.name])
             return tf.matmul(inputs[0], kernel) + bias
         if isinstance(layer, keras.layers.Conv2D):
-            # Constants, not variables: oneDNN then brings a kernel into its own order once, not at every call.
+            # Constants, not variables: then oneDNN reorders a kernel once and not in every call.
             kernel, bias = (tf.constant(weight, dtype) for weight in folded[layer.name])
             outputs = tf.nn.conv2d(inputs[0], kernel, layer.strides, layer.padding.upper())
             return tf.nn.bias_add(outputs, bias)
         if isinstance(layer, keras.layers.BatchNormalization):
             return inputs[0]
         if isinstance(layer, keras.layers.ReLU):
-            return tf.nn.relu(inputs[0])  # not by way of the bits: oneDNN clips in the convolution itself
+            return tf.nn.relu(inputs[0])  # not the bitwise one of the layer: oneDNN fuses this one into the convolution
         if isinstance(layer, keras.layers.GlobalAveragePooling2D):
             return layer(tf.cast(inputs[0], tf.float32))
-        # Not through __call__, which would bring the inputs into the type of the layer.
+        # Not __call__, which would cast the inputs to the dtype of the layer.
         return layer.call(inputs if len(inputs) > 1 else inputs[0])
 
     def forward(images: tf.Tensor) -> tf.Tensor:
@@ -123,9 +123,9 @@ def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tf.Tensor]
 
 
 def folded_weights(model: ResNet) -> dict[str, Weights]:
-    """Kernel and bias, float32, of each convolution with the batch normalisation behind it, and of the head; by layers' names.
+    """Kernel and bias, float32, by layer name: of the head, and of each convolution with its batch normalisation folded in.
 
-    With scale s = gamma / sqrt(variance + epsilon): kernel * s and beta + (bias - mean) * s.
+    With the scale s = gamma / sqrt(variance + epsilon), these are kernel * s and beta + (bias - mean) * s.
     """
     followers = {id(layer.input): layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     weights = {}
@@ -135,7 +135,7 @@ def folded_weights(model: ResNet) -> dict[str, Weights]:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
         norm = followers[id(layer.output)]
-        # In float64, so that folding rounds once.
+        # In float64, so that values are rounded only once.
         gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in norm.get_weights())
         scale = gamma / np.sqrt(variance + norm.epsilon)
         bias = np.asarray(layer.bias, np.float64) if layer.use_bias else 0.0

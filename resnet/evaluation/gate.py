@@ -1,22 +1,22 @@
-"""Whether a network is good enough: by a limit, and against another network on the same images.
+"""The quality gate: a minimum accuracy, and a comparison with a baseline on the same images.
 
-Decides what "worse" means: below the limit, or worse than the other beyond what chance explains.
+A network fails if its accuracy is below the minimum, or if it is significantly worse than the baseline.
 """
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet.comparison.paired import Paired
+    from resnet.comparison.paired_comparison import PairedComparison
 
 
 @dataclass(frozen=True)
 class Check:
-    """One condition.
+    """The result of one condition.
 
     Attributes:
-        name: of the parameter that asks for it.
-        passed: whether it holds; None where that has not been judged.
+        name: the parameter that sets the condition.
+        passed: whether the condition holds; None if it has not been checked yet.
         why: a sentence with the figures.
     """
 
@@ -26,27 +26,27 @@ class Check:
 
 
 def verdict(*checks: Check) -> dict[str, Any]:
-    """All checks as they are recorded: passed, whether none has failed, and each with its reason."""
+    """The record for `gate.json`: `passed`, whether no check has failed, and `checks`, each with its reason."""
     return {"passed": all(check.passed is not False for check in checks), "checks": [asdict(check) for check in checks]}
 
 
 def check_minimum(accuracy: float, minimum: float) -> Check:
-    """Whether the accuracy on the test split, a share, is at least `minimum`."""
+    """Checks that the accuracy on the test split, in [0, 1], is at least `minimum`."""
     passed = accuracy >= minimum
     return Check("minimum_accuracy", passed, f"accuracy {accuracy:.4f} is {'at least' if passed else 'below'} {minimum:g}.")
 
 
-def check_baseline(paired: "Paired", baseline: str) -> Check:
-    """Whether a network is not worse than another one beyond chance.
+def check_baseline(paired: "PairedComparison", baseline: str) -> Check:
+    """Checks that a network is not significantly worse than a baseline.
 
-    It fails when the 95 % interval of the difference lies below zero as a whole. To fail by any difference would fail half of
-    all trainings that change nothing.
+    The check fails if the whole 95 % interval of the difference is below zero. If any negative difference failed, half of the
+    trainings without any relevant change would fail.
 
     Args:
-        paired: the network against the baseline.
-        baseline: its name.
+        paired: the comparison of the network with the baseline.
+        baseline: the name of the baseline.
     """
     passed = paired.high >= 0
     figures = f"{100 * paired.difference:+.2f} points, 95 % interval {100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
-    judged = "not worse beyond chance" if passed else "worse beyond chance"
-    return Check("baseline", passed, f"against {baseline}: {figures}: {judged}.")
+    result = "not significantly worse" if passed else "significantly worse"
+    return Check("baseline", passed, f"against {baseline}: {figures}: {result}.")

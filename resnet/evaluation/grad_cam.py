@@ -1,8 +1,8 @@
-"""Where a network looked: Grad-CAM.
+"""Heat maps of the image regions that support a prediction: Grad-CAM.
 
-Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017), section 3. Decides
-which layer is asked: the last block whose map is at least four cells high and wide, because a map of one cell says nothing, and
-that is what ResNet-50 ends in for images of 32 pixels.
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization" (2017), section 3. The maps
+are taken at the last block whose output is at least four cells high and wide. Later blocks can be too coarse: for images of
+32 x 32 pixels, the last block of ResNet-50 has a single cell.
 """
 
 import keras
@@ -13,23 +13,23 @@ import tensorflow as tf
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 
-_LEAST_CELLS = 4
-_PIXELS_AT_A_TIME = 8 * 224 * 224  # what the gradient needs is kept for all of them; each turn costs 0.25 s of Python
+_MIN_CELLS = 4
+_PIXELS_AT_A_TIME = 8 * 224 * 224  # limits the memory for activations; each iteration takes 0.25 s of Python
 
 
 def grad_cam(
     model: ResNet, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], str]:
-    """How much each part of an image spoke for a class.
+    """How much each region of an image supports a class.
 
     Args:
         model: computing in float32.
         images: (images, height, width, 3) RGB.
-        targets: (images,) the class to explain of each.
+        targets: (images,) the class to explain for each image.
 
     Returns:
-        Maps, (images, rows, columns) in [0, 1], with 1 the most telling cell of the image, and all 0 where nothing spoke for
-        the class; and the name of the layer that they were taken at.
+        The maps, (images, rows, columns) in [0, 1]. The maximum of a map is 1; a map is all 0 if no region supports the class.
+        And the name of the layer at which the maps were taken.
     """
     layer = explained_layer(model)
     front = keras.Model(model.inputs, layer.output)
@@ -45,13 +45,13 @@ def grad_cam(
             score = tf.reduce_sum(tf.gather(logits, targets[chosen], batch_dims=1))
         weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
         maps.append(tf.nn.relu(tf.reduce_sum(weights * features, axis=3)).numpy())
-    telling = np.concatenate(maps)
-    most = telling.max(axis=(1, 2), keepdims=True)
-    return (telling / np.where(most > 0, most, 1)).astype(np.float32), str(layer.name)
+    support = np.concatenate(maps)
+    largest = support.max(axis=(1, 2), keepdims=True)
+    return (support / np.where(largest > 0, largest, 1)).astype(np.float32), str(layer.name)
 
 
 def explained_layer(model: ResNet) -> keras.Layer:
-    """The layer that `grad_cam` asks, see above; the first block where no map is large enough."""
+    """The layer at which `grad_cam` takes its maps: the last block with a large enough output, or else the first block."""
     blocks = [layer for layer in model.layers if layer.name.endswith("_out")]
-    large = [layer for layer in blocks if min(layer.output.shape[1:3]) >= _LEAST_CELLS]
+    large = [layer for layer in blocks if min(layer.output.shape[1:3]) >= _MIN_CELLS]
     return (large or blocks[:1])[-1]

@@ -1,4 +1,4 @@
-"""Running a trained network over a split."""
+"""Runs a trained network on a split."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,13 @@ def predict_logits(
     batch_size: int,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> npt.NDArray[np.float32]:
-    """The network's logits for every image of a split, in its order: (images, classes) float32.
+    """The logits for every image of a split, in its order: (images, classes) float32.
 
     Args:
-        network: from uint8 images to logits, as `resnet.evaluation.folding.folded_network` makes it.
-        split: of images.
+        network: maps uint8 images to logits, see `resnet.evaluation.folding.folded_network`.
+        split: the images.
         batch_size: images at a time.
-        on_batch: called with the number of images of each batch that is done.
+        on_batch: is called after each batch with its number of images.
     """
     results = []
     for images, _, _ in batches(split, np.arange(len(split)), batch_size):

@@ -1,7 +1,4 @@
-"""How good predictions are, with what certainty.
-
-Decides what is measured: six headline figures, and the details behind them.
-"""
+"""Metrics of predictions with confidence intervals: six headline figures, details, and a table of classes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +13,7 @@ _RESAMPLES = 1000
 
 
 def wilson_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval for a proportion; unlike the normal approximation it keeps its promise near 0 and 1.
+    """The score interval of a proportion. Unlike the normal approximation, its coverage is also correct near 0 and 1.
 
     Wilson, "Probable inference, the law of succession, and statistical inference" (1927).
     """
@@ -48,18 +45,18 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
         "calibration_error": reliability(confidence, correct).error,
         "loss": float(_losses(labels, logits).mean()),
     }
-    # Rounded to what float32 carries, so that the file can be read.
+    # Six decimals are about the precision of float32, and keep the file readable.
     return {name: round(value, 6) for name, value in figures.items()}
 
 
 def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> dict[str, float | int]:
-    """What stands behind the headline figures of `summarise`, for the same arguments.
+    """Details behind the headline figures of `summarise`, for the same arguments.
 
     Returns:
         images and classes, their numbers; top5_accuracy if there are more than five classes; macro_f1_low, macro_f1_high,
-        loss_low and loss_high, the bounds of 95 % intervals by the bootstrap (Efron 1979), for which images are drawn within
-        their classes, so that every class keeps its support; no bounds where no image was mistaken, because then there is
-        nothing to draw them from; calibration_error_by_chance, see `resnet.evaluation.calibration.error_by_chance`.
+        loss_low and loss_high, the bounds of 95 % bootstrap intervals (Efron 1979); and calibration_error_by_chance, see
+        `resnet.evaluation.calibration.error_by_chance`. The bootstrap draws images within each class, so that every class keeps
+        its support. There are no bounds if every prediction is correct, because the interval of macro F1 would have no width.
     """
     images, classes = logits.shape
     predicted, confidence = _decide(logits)
@@ -77,17 +74,17 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
 def per_class(
     labels: npt.NDArray[np.uint16], predicted: npt.NDArray[np.int64], classes: list[str]
 ) -> dict[str, list[str] | list[int] | list[float]]:
-    """Columns of a table with a row a class, in the order of `classes`.
+    """The columns of a table with one row for each class, in the order of `classes`.
 
     Args:
         labels: (images,) true classes.
         predicted: (images,) predicted classes.
-        classes: the names.
+        classes: the class names.
 
     Returns:
-        label; support, the images of the class; predicted, the images taken for it; precision, recall with the bounds
-        recall_low and recall_high of its 95 % Wilson interval, and f1, all in [0, 1]. What would divide by zero is 0, and the
-        interval of a class without images is all of [0, 1].
+        label; support, the number of images of the class; predicted, the number of images that were assigned to it; precision,
+        recall with the bounds recall_low and recall_high of its 95 % Wilson interval, and f1, all in [0, 1]. Ratios with a
+        zero denominator are 0. The interval of a class without images is [0, 1].
     """
     order = np.arange(len(classes))
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=order, zero_division=0.0)
@@ -120,7 +117,7 @@ def _losses(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> 
 def _bootstrap(
     labels: npt.NDArray[np.uint16], predicted: npt.NDArray[np.int64], losses: npt.NDArray[np.float64], classes: int
 ) -> npt.NDArray[np.float64]:
-    """(resamples, 2): macro F1 and loss of test sets drawn from this one, class by class."""
+    """(resamples, 2): macro F1 and loss of test sets drawn with replacement within each class."""
     generator = np.random.default_rng(0)
     order = np.argsort(labels, kind="stable")
     truth, guess, losses = labels[order], predicted[order], losses[order]
@@ -131,7 +128,7 @@ def _bootstrap(
         rows = start[truth] + (generator.random(len(truth)) * support[truth]).astype(np.int64)
         guesses = guess[rows]
         hits = np.bincount(truth[guesses == truth], minlength=classes)
-        # F1 = 2 TP / (2 TP + FP + FN), and FP + FN + 2 TP is the images of the class and those taken for it.
+        # F1 = 2 TP / (2 TP + FP + FN). The denominator is the number of images of the class plus that of images assigned to it.
         f1 = 2 * hits / np.maximum(support + np.bincount(guesses, minlength=classes), 1)
         drawn[number] = f1.mean(), losses[rows].mean()
     return drawn

@@ -1,4 +1,4 @@
-"""The account of a source: every file ends as one of accepted, rejected, duplicate and ignored, and is listed."""
+"""Accounts for every file of a source: each is listed as accepted, rejected, duplicate or ignored."""
 
 import csv
 from collections import Counter
@@ -13,17 +13,17 @@ _EXAMPLES = 3
 
 
 class Ledger:
-    """Writes `rejected.csv`, `duplicates.csv` and `ignored.csv`, as a context manager, and counts.
+    """A context manager that writes `rejected.csv`, `duplicates.csv` and `ignored.csv` and counts files.
 
     Attributes:
-        images: numbers of accepted ones by class.
-        rejected: numbers by reason.
-        duplicates: number of copies that were left out.
-        ignored: number of files that are no images by design.
+        images: number of accepted images by class.
+        rejected: number of rejected files by reason.
+        duplicates: number of duplicates left out.
+        ignored: number of files that are not meant to be images.
 
     Args:
-        folder: to be created.
-        on_bad: whether a rejected file is listed, or ends the run.
+        folder: is created for the tables.
+        on_bad: "quarantine" to list rejected files, "fail" to stop at the first one.
     """
 
     def __init__(self, folder: Path, on_bad: Literal["quarantine", "fail"]) -> None:
@@ -46,61 +46,69 @@ class Ledger:
 
     @property
     def accepted(self) -> int:
-        """Number of images in `manifest.csv`."""
+        """The number of images in `manifest.csv`."""
         return self.images.total()
 
     @property
     def files(self) -> int:
-        """All files of the source."""
+        """The number of files of the source."""
         return self.accepted + self.rejected.total() + self.duplicates + self.ignored
 
-    def accept(self, label: str, number: int = 1) -> None:
-        """Counts an image of a class; -1 for one that has to be left out after all."""
-        self.images[label] += number
+    def accept(self, label: str) -> None:
+        """Counts an image of a class."""
+        self.images[label] += 1
+
+    def withdraw(self, label: str) -> None:
+        """Takes back an image that was accepted; the caller then lists it as rejected or as a duplicate."""
+        self.images[label] -= 1
 
     def reject(self, file: Rejected) -> None:
-        """Lists a file that is left out.
+        """Lists a rejected file.
 
         Raises:
-            UserError: such files end the run.
+            UserError: `on_bad` is "fail".
         """
         if self._fail:
             raise UserError(
-                f"{file.path!r} is rejected as {file.reason} ({file.detail}); mend it or take it out, or set ingest.on_bad to "
-                "quarantine to go on without it."
+                f"{file.path!r} is rejected as {file.reason} ({file.detail}); fix or remove it, or set ingest.on_bad to "
+                "quarantine to continue without it."
             )
         self.rejected[file.reason] += 1
         if len(self._examples) < _EXAMPLES:
             self._examples.append(file)
-        self._rejected_csv.writerow([_line(file.path), file.reason, _line(file.detail)])
+        self._rejected_csv.writerow([_cell(file.path), file.reason, _cell(file.detail)])
 
     def leave_out(self, path: str, duplicate_of: str) -> None:
-        """Lists a copy of an image that is accepted."""
+        """Lists a duplicate of an accepted image."""
         self.duplicates += 1
         self._duplicates_csv.writerow([path, duplicate_of])
 
     def ignore(self, path: str) -> None:
-        """Lists a file that is no image by design."""
+        """Lists a file that is not meant to be an image."""
         self.ignored += 1
-        self._ignored_csv.writerow([_line(path)])
+        self._ignored_csv.writerow([_cell(path)])
 
     def check(self, max_rejected: float) -> None:
-        """Raises `UserError` if nothing is left, or if more than a share of the files, ignored ones apart, was rejected."""
-        judged = self.files - self.ignored
+        """Raises `UserError` if no image is left or too many files were rejected.
+
+        Args:
+            max_rejected: the largest allowed share of rejected files among all files that are not ignored.
+        """
+        considered = self.files - self.ignored
         rejected = self.rejected.total()
-        if rejected > max_rejected * judged:
+        if rejected > max_rejected * considered:
             raise UserError(
-                f"{rejected:,} of {judged:,} files were rejected ({self.reasons()}), more than ingest.max_rejected allows "
-                f"({max_rejected:g} of all); the first are {self._first()}: mend them, take them out, or allow more."
+                f"{rejected:,} of {considered:,} files were rejected ({self.reasons()}), more than ingest.max_rejected allows "
+                f"(a share of {max_rejected:g}); the first are {self._first()}: fix or remove them, or raise the limit."
             )
         if not self.accepted:
             first = f"; the first are {self._first()}" if rejected else ""
             raise UserError(f"the source has no usable image ({self.reasons() or 'no files'}){first}: choose another source.")
 
     def reasons(self) -> str:
-        """Numbers of rejects by reason, the most frequent first."""
-        falling = sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{count:,} {reason}" for reason, count in falling)
+        """The number of rejected files by reason, the most frequent reason first."""
+        ranked = sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count:,} {reason}" for reason, count in ranked)
 
     def _first(self) -> str:
         return ", ".join(f"{file.path!r} ({file.reason}: {file.detail})" for file in self._examples)
@@ -112,6 +120,6 @@ class Ledger:
         self._stack.__exit__(*error)
 
 
-def _line(text: str) -> str:
-    r"""A cell that every reader of CSV understands: Python quotes `\n`, but not `\r`."""
+def _cell(text: str) -> str:
+    r"""A cell that every CSV reader understands: Python's writer quotes cells with `\n`, but not those with a lone `\r`."""
     return text.replace("\r", "\\r")

@@ -1,1 +1,1 @@
-"""What a person looks at: curves, matrices, grids and the report page."""
+"""Figures and HTML pages: curves, confusion matrix, samples, the report, the data report and the model card."""

@@ -1,7 +1,7 @@
-"""Which classes are taken for which.
+"""The confusion matrix as counts, as a list of the most frequent confusions, and as a figure.
 
-Decides in what order classes stand. Few keep the order that they have, which may mean something; many are put beside those
-that they are confused with, so that what is confused makes blocks along the diagonal.
+Up to 20 classes keep their order, which may be meaningful. More classes are reordered: classes that are confused with each
+other become neighbours, so that confusions form blocks along the diagonal.
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ import numpy.typing as npt
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
 from matplotlib.figure import Figure
 
-MOST_IN_ORDER = 20  # classes up to which their order is kept; as many numbers fit into the cells
-_MOST_NAMES = 60  # and names beside the axes
-_MOST_CELLS = 250  # a side; of more, a single confusion would be too small to see
-_MOST_LEAVES = 300  # that are put into their best order: 1 s; 1,000 would take a minute
+MAX_IN_ORDER = 20  # classes that keep their order; with more, numbers do not fit into the cells
+_MAX_NAMES = 60  # classes whose names fit beside the axes
+_MAX_CELLS = 250  # on a side; smaller cells would be invisible
+_MAX_OPTIMAL = 300  # classes for which an optimal leaf ordering is computed: 1 s; for 1,000 it takes a minute
 _BLUES = LinearSegmentedColormap.from_list("blues", [(0.18, 0.44, 0.75, 0.0), (0.18, 0.44, 0.75, 1.0)])
 
 
 def count_confusions(labels: list[str], predicted: list[str], classes: list[str]) -> npt.NDArray[np.int64]:
-    """(classes, classes): images by true class (row) and predicted class (column)."""
+    """(classes, classes): the number of images by true class (row) and predicted class (column)."""
     place = {name: number for number, name in enumerate(classes)}
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, ([place[name] for name in labels], [place[name] for name in predicted]), 1)
@@ -27,7 +27,7 @@ def count_confusions(labels: list[str], predicted: list[str], classes: list[str]
 
 
 def most_confused(counts: npt.NDArray[np.int64], classes: list[str], most: int) -> list[dict[str, Any]]:
-    """The commonest confusions: label, predicted, images, and their share of the images of the class."""
+    """The `most` most frequent confusions: label, predicted, images, and share, of the images of the class."""
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
     places = np.argsort(-wrong, axis=None, kind="stable")[:most]
     rows, columns = np.unravel_index(places, counts.shape)
@@ -44,44 +44,44 @@ def most_confused(counts: npt.NDArray[np.int64], classes: list[str], most: int) 
 
 
 def order_classes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The order in which many classes are drawn: the leaves of a tree that joins what is confused (average linkage)."""
+    """The order in which to draw classes: the leaves of a hierarchical clustering by confusions, with average linkage."""
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
     shares = _shares(counts)
     alike = shares + shares.T
     np.fill_diagonal(alike, 0)
-    if len(counts) <= MOST_IN_ORDER or not alike.any():
+    if len(counts) <= MAX_IN_ORDER or not alike.any():
         return np.arange(len(counts))
     distance = 1 - alike / alike.max()
     np.fill_diagonal(distance, 0)
-    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=len(counts) <= _MOST_LEAVES)
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=len(counts) <= _MAX_OPTIMAL)
     return leaves_list(tree).astype(np.int64)
 
 
 def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
-    """The confusion matrix: row the true class, column the predicted one, colour the share of the row.
+    """Draws the confusion matrix: a row for each true class, a column for each predicted class, coloured by share of the row.
 
-    With more than 250 classes a cell stands for several neighbours each way and shows the largest of their shares.
+    With more than 250 classes, a cell combines neighbouring rows and columns and shows the largest of their shares.
 
     Args:
-        counts: images by true and predicted class.
-        classes: their names.
+        counts: (classes, classes) images by true and predicted class.
+        classes: the class names.
     """
     order = order_classes(counts)
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
     shares = _pool(_shares(counts))
-    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 12.0)) if len(classes) <= _MOST_NAMES else 8.0
+    side = float(np.clip(2.5 + 0.42 * len(classes), 4.8, 12.0)) if len(classes) <= _MAX_NAMES else 8.0
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
-    few = len(classes) <= MOST_IN_ORDER
-    # Where there are many, the square root brings out the few images that are what one looks for.
+    few = len(classes) <= MAX_IN_ORDER
+    # With many classes, confusions are small shares; the square root makes them visible.
     norm = PowerNorm(1 if few else 0.5, vmin=0, vmax=1)
     image = axes.imshow(shares, cmap=_BLUES, norm=norm, interpolation="none" if few else "nearest")
     axes.set_title("Confusion matrix (test images)")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if len(classes) <= _MOST_NAMES:
+    if len(classes) <= _MAX_NAMES:
         shown = [_short(name) for name in names]
         axes.set_xticks(range(len(names)), shown, rotation=90 if max(map(len, names)) > 2 else 0, parse_math=False)
         axes.set_yticks(range(len(names)), shown, parse_math=False)
@@ -101,8 +101,8 @@ def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _pool(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The largest share in each square of neighbours, as few as bring the matrix down to 250 cells a side."""
-    step = -(-len(shares) // _MOST_CELLS)
+    """The largest share in each square block; the blocks are as small as possible for at most 250 on a side."""
+    step = -(-len(shares) // _MAX_CELLS)
     starts = np.arange(0, len(shares), step)
     return np.maximum.reduceat(np.maximum.reduceat(shares, starts, axis=0), starts, axis=1)
 

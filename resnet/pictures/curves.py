@@ -1,4 +1,4 @@
-"""Curves over the epochs: training and validation, and the learning rate."""
+"""Learning curves: loss or accuracy of training and validation, and the learning rate, by epoch."""
 
 from typing import TYPE_CHECKING
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-SIZE = (6.4, 4.0)
+SIZE = (6.4, 4.0)  # inches
 
 
 def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: tuple[float, float] = SIZE) -> Figure:
-    """Training and validation in one picture, and the epoch whose weights were kept.
+    """Draws the curves of training and validation, and marks the epoch whose weights are kept.
 
     Args:
-        history: with the columns epoch, `figure_of_merit`, val_`figure_of_merit` and val_loss.
+        history: one row for each epoch, with the columns epoch, `figure_of_merit`, val_`figure_of_merit` and val_loss.
         figure_of_merit: "loss" or "accuracy".
-        unit: for the label of the axis.
+        unit: the unit for the label of the axis.
         size: width and height in inches.
     """
     figure, axes = _over_epochs(figure_of_merit.capitalize(), f"{figure_of_merit} ({unit})", size)
@@ -31,10 +31,10 @@ def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: 
 
 
 def draw_learning_rate(history: "pd.DataFrame", size: tuple[float, float] = SIZE) -> Figure:
-    """The learning rate at the end of each epoch.
+    """Draws the learning rate at the end of each epoch.
 
     Args:
-        history: with the columns epoch and learning_rate.
+        history: one row for each epoch, with the columns epoch and learning_rate.
         size: width and height in inches.
     """
     figure, axes = _over_epochs("Learning rate", "learning rate", size)
@@ -55,5 +55,5 @@ def _over_epochs(title: str, label: str, size: tuple[float, float]) -> tuple[Fig
 
 
 def _marker(history: "pd.DataFrame", marker: str) -> str:
-    """A marker for each epoch, as long as they do not run together."""
+    """The marker for epochs; none with so many epochs that markers would overlap."""
     return marker if len(history) <= 40 else "None"

@@ -1,7 +1,7 @@
-"""One page that shows what the data are: every file accounted for, classes, sizes, samples, duplicates and leaks.
+"""The HTML report of the data: counts of files, classes, splits, sizes, samples, rejected files, duplicates and leaks.
 
-It decides what is counted and how many rows of a long table are shown. The page is a function of the data alone, so the same
-data give the same bytes, and it loads nothing: pictures are inside, and there is no script.
+The page depends only on the data, so the same data give the same bytes. It is a single file: images are embedded, there are no
+scripts, and nothing is loaded from the network.
 """
 
 from collections.abc import Mapping
@@ -15,31 +15,31 @@ from resnet.pictures.pages import environment
 if TYPE_CHECKING:
     import pandas as pd
 
-_SMALL = 48  # pixels; thumbnails of such images are enlarged, and blurred unless the page says otherwise
-_MOST_CLASSES = 3000  # a row of the table is 0.4 kB
-_MOST_NAMES = 8  # in a warning
-_MOST_ROWS = 50  # of duplicates and of pairs
-_MOST_ROWS_OF_A_REASON = 20
-_MOST_SAMPLES = 240  # thumbnails of 3 kB: about 1 MB of page
-_MOST_SAMPLES_OF_A_CLASS = 60
+_SMALL = 48  # pixels; thumbnails of images up to this size are enlarged without smoothing
+_MAX_CLASSES = 3000  # a row of the table is 0.4 kB
+_MAX_NAMES = 8  # in a warning
+_MAX_ROWS = 50  # of duplicates, of leaks and of other pairs
+_MAX_ROWS_OF_A_REASON = 20
+_MAX_SAMPLES = 240  # thumbnails of 3 kB: about 1 MB
+_MAX_SAMPLES_OF_A_CLASS = 60
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What `ingest` and `preprocess` found.
+    """The tables that `ingest` and `preprocess` write.
 
-    Every frame may be empty; it has its columns all the same. Sizes and distances are integers, everything else is text.
+    Frames may be empty, but have all columns. Sizes and distances are integers, everything else is text.
 
     Attributes:
-        classes: the names, in the order of the labels; also of a class without images.
-        manifest: a row an image: path, label, split (as the source gave it, or empty), group, width, height (pixels), format,
-            sha256, pixel_hash, fingerprint, flags (joined with ";").
-        rejected: a row a file: path, reason, detail.
-        duplicates: a row a file that was left out: path, duplicate_of.
-        ignored: a row a file that is no image by design: path.
-        index: a row an image: path, label, split, row.
-        near_duplicates: a row a pair: path, split, other, other_split, distance; at distance 0 the pixels are the same.
-        thumbnails: JPEG files by path, at most 96 pixels on the long side, of some images.
+        classes: the class names in the order of the labels, including classes without images.
+        manifest: one row for each image: path, label, split (of the source, or empty), group, width, height (pixels), format,
+            flags (joined with ";").
+        rejected: one row for each rejected file: path, reason, detail.
+        duplicates: one row for each duplicate that was left out: path, duplicate_of.
+        ignored: one row for each file that is not meant to be an image: path.
+        index: one row for each image: path, label, split, row.
+        near_duplicates: one row for each pair: path, split, other, other_split, distance; distance 0 means equal pixels.
+        thumbnails: JPEG files of some images by path, at most 96 pixels on the long side.
     """
 
     classes: list[str]
@@ -53,12 +53,12 @@ class DataSet:
 
 
 def samples_per_class(classes: int) -> int:
-    """How many thumbnails of a class the contact sheet shows: 60 of two classes, 24 of ten, 2 of a thousand."""
-    return min(max(_MOST_SAMPLES // max(classes, 1), 2), _MOST_SAMPLES_OF_A_CLASS)
+    """The number of thumbnails for each class: 60 with two classes, 24 with ten, 2 with a thousand."""
+    return min(max(_MAX_SAMPLES // max(classes, 1), 2), _MAX_SAMPLES_OF_A_CLASS)
 
 
 def render_data_report(data: DataSet) -> str:
-    """The page as HTML, with the pictures inside. Of 60,000 images in 1,000 classes it takes about a second."""
+    """The page as HTML, with embedded images. For 60,000 images in 1,000 classes it takes about a second."""
     table = _count_classes(data)
     return (
         environment()
@@ -67,7 +67,7 @@ def render_data_report(data: DataSet) -> str:
             **summarise_data(data),
             reasons=_tally(data.rejected["reason"]),
             ignored_names=_tally(data.ignored["path"].astype("str").str.rsplit("/", n=1).str[-1]),
-            classes=table.head(_MOST_CLASSES).reset_index(names="name").to_dict("records"),
+            classes=table.head(_MAX_CLASSES).reset_index(names="name").to_dict("records"),
             profile=_profile(table),
             balance=_balance(table),
             given=_given_splits(data),
@@ -77,20 +77,20 @@ def render_data_report(data: DataSet) -> str:
             flags=_flags(data.manifest["flags"]),
             samples=_samples(data),
             rejects=_rejects(data.rejected),
-            duplicates=data.duplicates.head(_MOST_ROWS).to_dict("records"),
+            duplicates=data.duplicates.head(_MAX_ROWS).to_dict("records"),
             pairs=_pairs(data),
             thumbnails=data.thumbnails,
-            most_names=_MOST_NAMES,
+            max_names=_MAX_NAMES,
         )
     )
 
 
 def summarise_data(data: DataSet) -> dict[str, Any]:
-    """What is worth saying of the data in a few lines.
+    """A summary of the data.
 
     Returns:
-        files, how many are accepted, rejected, duplicate and ignored; splits, how many images are in each; classes_in_all,
-        how many there are; and warnings.
+        files, the number of accepted, rejected, duplicate and ignored files; splits, the number of images in each;
+        classes_in_all, the number of classes; and warnings.
     """
     table = _count_classes(data)
     files = {
@@ -108,7 +108,7 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
 
 
 def _tally(values: "pd.Series[Any]") -> dict[str, int]:
-    """How often each value is there, the commonest first, then by name."""
+    """The number of occurrences of each value, the most frequent first, then by name."""
     counts = values.value_counts().rename_axis("value").reset_index(name="count")
     counts = counts.sort_values(["count", "value"], ascending=[False, True])
     return dict(zip(counts["value"].tolist(), counts["count"].tolist(), strict=True))
@@ -120,7 +120,7 @@ def _flags(flags: "pd.Series[Any]") -> dict[str, int]:
 
 
 def _count_classes(data: DataSet) -> "pd.DataFrame":
-    """By class: the images in each split and in all, the largest class first."""
+    """One row for each class: its number of images in each split and in total, the largest class first."""
     import pandas as pd
 
     splits = pd.crosstab(data.index["label"], data.index["split"]).reindex(index=data.classes, columns=SPLITS, fill_value=0)
@@ -129,7 +129,7 @@ def _count_classes(data: DataSet) -> "pd.DataFrame":
 
 
 def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:
-    """The largest and the smallest class that has images, and how often an answer that is always the largest one is right."""
+    """The largest and the smallest class with images, and the accuracy of always predicting the largest class."""
     table = table[table["images"] > 0]
     if table.empty:
         return None
@@ -148,7 +148,7 @@ def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:
 
 
 def _profile(table: "pd.DataFrame") -> dict[str, Any] | None:
-    """The sizes of many classes as a chart: one closed path a split, in a box of 1,000 by 100."""
+    """The sizes of many classes as a stacked chart: one closed SVG path for each split, in a box of 1,000 by 100."""
     import numpy as np
 
     most = int(table["images"].max()) if len(table) else 0
@@ -173,7 +173,7 @@ def _profile(table: "pd.DataFrame") -> dict[str, Any] | None:
 
 
 def _given_splits(data: DataSet) -> list[dict[str, Any]]:
-    """For each split that the source gave: how many of its images are in each split now."""
+    """For each split of the source, the number of its images in each split of the prepared data."""
     import pandas as pd
 
     given = data.manifest["split"].astype("str")
@@ -185,7 +185,7 @@ def _given_splits(data: DataSet) -> list[dict[str, Any]]:
 
 
 def _groups(data: DataSet) -> dict[str, Any]:
-    """How many groups there are, and those that are in more than one split."""
+    """The number of groups, and the names of groups in more than one split."""
     grouped = data.manifest.loc[data.manifest["group"].astype("str") != "", ["path", "group"]]
     split = grouped["path"].map(dict(zip(data.index["path"], data.index["split"], strict=True)))
     splits = split.groupby(grouped["group"].astype("str")).nunique()
@@ -193,7 +193,7 @@ def _groups(data: DataSet) -> dict[str, Any]:
 
 
 def _sizes(manifest: "pd.DataFrame") -> dict[str, Any] | None:
-    """Widths and heights in words and as a chart: a square of side 300, logarithmic, cut into cells that count images."""
+    """Widths and heights in numbers and as a two-dimensional histogram: a square of side 300 with logarithmic axes."""
     import numpy as np
 
     if manifest.empty:
@@ -203,7 +203,7 @@ def _sizes(manifest: "pd.DataFrame") -> dict[str, Any] | None:
     low, high = int(min(width.min(), height.min())), int(max(width.max(), height.max()))
     bins = min(24, high - low + 1)
     edges = np.geomspace(low, high + 1, bins + 1)
-    edges[0], edges[-1] = low, high + 1  # geomspace may miss them by a rounding error
+    edges[0], edges[-1] = low, high + 1  # geomspace has rounding errors at the ends
     counts = np.histogram2d(width, height, [edges, edges])[0].astype(int)
     ticks = np.unique(np.geomspace(low, high, 4).round().astype(int))
     first, last = np.ceil(edges[:-1]).astype(int), np.ceil(edges[1:]).astype(int) - 1
@@ -226,7 +226,7 @@ def _sizes(manifest: "pd.DataFrame") -> dict[str, Any] | None:
 
 
 def _bars(counts: Any) -> list[tuple[int, float]]:
-    """The place of each bin that holds images, and its count as a share of the largest."""
+    """The place of each bin with images, and its count relative to the largest."""
     return [(place, count / max(counts)) for place, count in enumerate(counts.tolist()) if count]
 
 
@@ -237,7 +237,7 @@ def _spread(values: Any) -> dict[str, Any]:
 
 
 def _samples(data: DataSet) -> list[dict[str, Any]]:
-    """Thumbnails by class, in the order of the classes. One that stands under near-duplicates comes only where others lack."""
+    """Thumbnails by class, in the order of the classes. Those of near-duplicates come last."""
     shown = data.manifest.loc[data.manifest["path"].isin(list(data.thumbnails)), ["path", "label"]]
     paired = shown["path"].isin(data.near_duplicates["path"]) | shown["path"].isin(data.near_duplicates["other"])
     shown = shown.assign(paired=paired).sort_values("paired", kind="stable")
@@ -245,12 +245,12 @@ def _samples(data: DataSet) -> list[dict[str, Any]]:
     paths = chosen.groupby("label")["path"].agg(list).to_dict()
     images = data.manifest["label"].value_counts().to_dict()
     rows = [{"name": name, "images": images[name], "paths": paths[name]} for name in data.classes if name in paths]
-    return rows[:_MOST_CLASSES]
+    return rows[:_MAX_CLASSES]
 
 
 def _rejects(rejected: "pd.DataFrame") -> list[dict[str, Any]]:
-    """By reason, the commonest first: how many, and the first of them."""
-    first = rejected.groupby("reason", sort=False).head(_MOST_ROWS_OF_A_REASON)
+    """By reason, the most frequent first: the number of rejected files, and the first of them."""
+    first = rejected.groupby("reason", sort=False).head(_MAX_ROWS_OF_A_REASON)
     return [
         {"reason": reason, "files": files, "rows": first[first["reason"] == reason].to_dict("records")}
         for reason, files in _tally(rejected["reason"]).items()
@@ -258,7 +258,7 @@ def _rejects(rejected: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _pairs(data: DataSet) -> dict[str, Any]:
-    """Near-duplicates: those across splits, the leaks, and those within one; the nearest first."""
+    """Pairs of near-duplicates, by rising distance: those across splits, which are leaks, and those within a split."""
     label = data.manifest.set_index("path")["label"]
     pairs = data.near_duplicates.sort_values(["distance", "path", "other"])
     pairs = pairs.assign(
@@ -271,8 +271,8 @@ def _pairs(data: DataSet) -> dict[str, Any]:
     return {
         "leaks": len(leaks),
         "within": len(within),
-        "first_leaks": leaks.head(_MOST_ROWS).to_dict("records"),
-        "first_within": within.head(_MOST_ROWS).to_dict("records"),
+        "first_leaks": leaks.head(_MAX_ROWS).to_dict("records"),
+        "first_within": within.head(_MAX_ROWS).to_dict("records"),
         "between": _between(leaks),
         "leaked_test_images": len(set().union(*tested)),
         "other_labels": int((pairs["label"] != pairs["other_label"]).sum()),
@@ -280,7 +280,7 @@ def _pairs(data: DataSet) -> dict[str, Any]:
 
 
 def _between(leaks: "pd.DataFrame") -> list[dict[str, Any]]:
-    """For each two splits: how many pairs of the same pixels, and of nearly the same, they share."""
+    """For each two splits, the number of pairs between them with equal pixels, and of near-duplicates."""
     rows = []
     for place, one in enumerate(SPLITS):
         for other in SPLITS[place + 1 :]:

@@ -1,4 +1,4 @@
-"""Images with what they are and what they were taken for."""
+"""A grid of images with their labels and predictions."""
 
 import math
 
@@ -10,13 +10,13 @@ RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
 def draw_grid(images: npt.NDArray[np.uint8], labels: list[str], predicted: list[str], title: str) -> Figure:
-    """A grid of images, right ones titled in green, wrong ones in red with the truth beside.
+    """Draws a grid of images. Titles are green for correct predictions, and red with the label for wrong ones.
 
     Args:
-        images: (images, height, width, 3) RGB.
-        labels: of each image.
-        predicted: for each image.
-        title: of the whole.
+        images: (images, height, width, 3) uint8 RGB, at least one.
+        labels: the class of each image.
+        predicted: the prediction for each image.
+        title: the title of the figure.
     """
     columns = min(8, len(images))
     rows = math.ceil(len(images) / columns)

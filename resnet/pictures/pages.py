@@ -1,4 +1,4 @@
-"""What all pages share: templates with escaping, and how numbers and other people's names are written."""
+"""What all HTML pages share: templates with escaping, and the formatting of numbers and names."""
 
 import base64
 import re
@@ -6,41 +6,54 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet.pictures.data_warnings import count, percent
-
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-# Control characters, separators of lines and paragraphs, and marks that turn the direction of the text around them.
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# Control characters, line and paragraph separators, and marks that change the writing direction of the text around them.
+_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 @cache
 def environment(*folders: Path) -> "Environment":
-    """The templates beside this file and in `folders`."""
+    """The template environment for the templates of this folder and of `folders`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    # Names of classes and files are other people's text: escaped, it stays text.
-    made = Environment(
+    # Names of classes and files are untrusted text.
+    environment = Environment(
         loader=FileSystemLoader([Path(__file__).parent, *folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": "{:,}".format, "percent": percent, "count": count, "plain": plain, "name": _name}
-    made.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
-    return made
+    environment.filters |= {"number": "{:,}".format, "percent": percent, "count": count, "plain": plain, "name": _name}
+    environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
+    return environment
+
+
+def percent(share: float) -> str:
+    """A share in percent, with one decimal. Shares other than 0 and 1 are never rounded to 0.0 % or 100.0 %."""
+    figure = f"{100 * share:.1f}"
+    if 0 < share < 0.0005:
+        figure = "<\u00a00.1"
+    elif 0.9995 <= share < 1:
+        figure = ">\u00a099.9"
+    return f"{figure}\u00a0%"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """A number with its noun; the plural is `many`, by default `one` with an "s"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(text: str) -> str:
-    """The name with an escape for each character that cannot be seen, or that turns the text around it."""
-    return _UNSEEN.sub(lambda match: match.group().encode("unicode_escape").decode(), str(text))
+    """The text with escapes for invisible characters and for those that change the writing direction."""
+    return _INVISIBLE.sub(lambda match: match.group().encode("unicode_escape").decode(), str(text))
 
 
 def _name(text: str) -> "Markup":
-    """A name inside a sentence; its writing direction ends where it ends."""
+    """A name as an HTML element that isolates its writing direction from the text around it."""
     from markupsafe import Markup
 
     return Markup("<bdi>{}</bdi>").format(plain(text))

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, as a picture."""
+"""The reliability diagram: the accuracy of predictions by their confidence."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def draw_reliability(bins: "pd.DataFrame") -> Figure:
-    """The reliability diagram: above, the accuracy in each bin of confidence; below, how many images are in it.
+    """Draws the accuracy in each bin of confidence, and below it the number of images in each bin.
 
     Args:
-        bins: a row a bin: above, up_to, images, confidence, accuracy, and its interval accuracy_low, accuracy_high.
+        bins: one row for each bin: its bounds above and up_to, images, confidence, accuracy, and the bounds of the interval of
+            accuracy, accuracy_low and accuracy_high.
     """
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])

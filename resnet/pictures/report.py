@@ -1,7 +1,7 @@
-"""One page that shows a run's results, and opens from disk without a network.
+"""The HTML report of the results of a run.
 
-It decides what is shown and how much of it. The page is a function of what it is given alone, so the same results give the same
-bytes, and it loads nothing: pictures are inside, and there is no script.
+The page depends only on its input, so the same results give the same bytes. It is a single file: images are embedded, there are
+no scripts, and nothing is loaded from the network.
 """
 
 from collections.abc import Mapping
@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from resnet.pictures.confusion import MOST_IN_ORDER, count_confusions, draw_confusion, most_confused
+from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.data_warnings import percent
-from resnet.pictures.pages import environment, plain
+from resnet.pictures.pages import environment, percent, plain
 from resnet.pictures.reliability import draw_reliability
-from resnet.pictures.samples import SMALL, as_picture, lay_over
+from resnet.pictures.samples import SMALL, encode_image, overlay_heat_map
 from resnet.pictures.svg import inline_svg
 
 if TYPE_CHECKING:
     import pandas as pd
     from markupsafe import Markup
 
-_MOST_CLASSES = 3000  # a row of the table is 0.3 kB
-_MOST_MISTAKES = 50
-_MOST_PAIRS = 20
-_SMALL_FIGURE = (4.4, 3.2)  # inches; three stand side by side, and their text must be read
+_MAX_CLASSES = 3000  # a row of the table is 0.3 kB
+_MAX_ERRORS = 50
+_MAX_CONFUSIONS = 20
+_SMALL_FIGURE = (4.4, 3.2)  # inches; small enough for three side by side, large enough to read their text
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,9 @@ class Samples:
     """Some of the test images.
 
     Attributes:
-        rows: (samples,) their places among the predictions.
+        rows: (samples,) their row numbers in the predictions.
         images: (samples, height, width, 3) uint8 RGB.
-        heat_maps: (samples, rows, columns) uint8, where the network looked, 255 where it found most.
+        heat_maps: (samples, rows, columns) uint8 Grad-CAM maps, 255 where the support for the prediction is largest.
     """
 
     rows: npt.NDArray[np.int64]
@@ -46,23 +45,23 @@ class Samples:
 
 @dataclass(frozen=True)
 class Results:
-    """What a run came to.
+    """The results of a run.
 
     Attributes:
-        classes: the names, in the order of the labels.
-        metrics: the headline figures by name, see `resnet.evaluation.metrics.summarise`.
-        details: what stands behind them, see `resnet.evaluation.metrics.detail`; with heat_maps_of_layer, and provenance:
-            model_md5, saved_by_keras, precision, versions.
+        classes: the class names in the order of the labels.
+        metrics: the headline figures, see `resnet.evaluation.metrics.summarise`.
+        details: the figures of `resnet.evaluation.metrics.detail`; heat_maps_of_layer; and provenance, with model_md5,
+            saved_by_keras, precision and versions.
         gate: passed, and checks, each with name, passed and why; see `resnet.evaluation.gate`.
-        history: a row an epoch.
-        per_class: a row a class, see `resnet.evaluation.metrics.per_class`.
-        calibration: a row a bin, see `resnet.pictures.reliability`.
-        predictions: a row a test image, with the columns path, label, predicted, probability.
-        samples: of the test images.
-        model_summary: as Keras prints it.
+        history: one row for each epoch, with the columns `resnet.core.tables.HISTORY_COLUMNS`.
+        per_class: one row for each class, see `resnet.evaluation.metrics.per_class`.
+        calibration: one row for each bin, see `resnet.pictures.reliability`.
+        predictions: one row for each test image, with the columns path, label, predicted, probability.
+        samples: some of the test images.
+        model_summary: the summary that Keras prints.
         data: see `resnet.pictures.data_report.summarise_data`.
-        parameters: by section; values of any kind.
-        hashes: MD5 by file, of what the data are known by.
+        parameters: values by section and name.
+        hashes: the MD5 of the files that identify the data.
     """
 
     classes: list[str]
@@ -81,7 +80,7 @@ class Results:
 
 
 def render_report(results: Results) -> str:
-    """The page as HTML, with the pictures inside."""
+    """The page as HTML, with embedded images."""
     counts = count_confusions(results.predictions["label"].tolist(), results.predictions["predicted"].tolist(), results.classes)
     wrong = results.predictions[results.predictions["label"] != results.predictions["predicted"]]
     cards = _cards(results)
@@ -97,14 +96,14 @@ def render_report(results: Results) -> str:
             per_class=_weakest_first(results.per_class),
             calibration=results.calibration[results.calibration["images"] > 0].to_dict("records"),
             drawings=_drawings(results, counts),
-            pairs=most_confused(counts, results.classes, _MOST_PAIRS),
-            clustered=len(results.classes) > MOST_IN_ORDER,
-            cautious=results.predictions["probability"].mean() < results.metrics["accuracy"],
-            mistakes=[card for card in cards if card["label"] != card["predicted"]],
+            pairs=most_confused(counts, results.classes, _MAX_CONFUSIONS),
+            clustered=len(results.classes) > MAX_IN_ORDER,
+            underconfident=results.predictions["probability"].mean() < results.metrics["accuracy"],
+            errors=[card for card in cards if card["label"] != card["predicted"]],
             hits=[card for card in cards if card["label"] == card["predicted"]],
             small=max(results.samples.images.shape[1:3]) <= SMALL,
-            others=wrong.sort_values(["probability", "path"], ascending=[False, True]).head(_MOST_MISTAKES).to_dict("records"),
-            mistakes_in_all=len(wrong),
+            others=wrong.sort_values(["probability", "path"], ascending=[False, True]).head(_MAX_ERRORS).to_dict("records"),
+            total_errors=len(wrong),
             model_summary=results.model_summary,
             data=results.data,
             parameters=results.parameters,
@@ -116,7 +115,7 @@ def render_report(results: Results) -> str:
 def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
     history, metrics = results.history, results.metrics
     last = history.iloc[-1]
-    ends = f"{len(history)} epochs; at the end training {{:.4g}}, validation {{:.4g}}."
+    ends = f"{len(history)} epochs; in the last one {{:.4g}} in training, {{:.4g}} in validation."
     return {
         "loss": inline_svg(
             draw_curves(history, "loss", "cross-entropy, nats", _SMALL_FIGURE),
@@ -147,24 +146,24 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
 
 
 def _cards(results: Results) -> list[dict[str, Any]]:
-    """The samples with what they are, what they were taken for, and where the network looked."""
+    """The samples with their labels, predictions, images and heat maps."""
     samples = results.samples
     rows = results.predictions.iloc[samples.rows].to_dict("records")
     return [
         {str(key): value for key, value in row.items()}
         | {
-            "picture": as_picture(image),
-            "looked": lay_over(image, heat),
-            "alt": f"{plain(row['path'])}: {plain(row['label'])}, taken for {plain(row['predicted'])}",
+            "picture": encode_image(image),
+            "heat_map": overlay_heat_map(image, heat),
+            "alt": f"{plain(row['path'])}: {plain(row['label'])}, predicted as {plain(row['predicted'])}",
         }
         for row, image, heat in zip(rows, samples.images, samples.heat_maps, strict=True)
     ]
 
 
 def _weakest_first(per_class: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The classes with test images, from the least F1 to the greatest; few classes keep their order."""
+    """The classes with test images, by rising F1; up to 20 classes keep their order."""
     tested = per_class[per_class["support"] > 0]
-    if len(tested) > MOST_IN_ORDER:
+    if len(tested) > MAX_IN_ORDER:
         tested = tested.sort_values(["f1", "label"])
-    rows: list[Any] = tested.head(_MOST_CLASSES).to_dict("records")
+    rows: list[Any] = tested.head(_MAX_CLASSES).to_dict("records")
     return rows

@@ -1,4 +1,4 @@
-"""Test images for a page: as they are, and with where the network looked laid over them."""
+"""Encodes test images for a page, with and without heat maps."""
 
 import io
 
@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-SMALL = 48  # pixels; images up to that are kept as they are, and the page enlarges them with sharp pixels
-_SIDE = 144  # pixels, of larger ones
+SMALL = 48  # pixels; images up to this size are not resized, and the page enlarges them without smoothing
+_SIDE = 144  # pixels; larger images are reduced to this size
 
 
-def as_picture(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
-    """An image (height, width, 3) for a page: its MIME type and a file of at most 144 pixels a side."""
+def encode_image(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Encodes an image, (height, width, 3) RGB, as a file of at most 144 pixels a side; returns its MIME type and its bytes."""
     picture = Image.fromarray(image)
     if max(picture.size) <= SMALL:
         return "image/png", _encoded(picture, "PNG", optimize=True)
@@ -19,12 +19,12 @@ def as_picture(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
     return "image/jpeg", _encoded(picture, "JPEG", quality=85)
 
 
-def lay_over(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
-    """An image in grey under a heat map in colours, where the map is bright.
+def overlay_heat_map(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
+    """Encodes an image in grey with a heat map in colour over it; returns the MIME type and the bytes.
 
     Args:
         image: (height, width, 3) RGB.
-        heat: (rows, columns), 255 where the network found most.
+        heat: (rows, columns), 255 where the support for the prediction is largest.
     """
     from matplotlib import colormaps
 

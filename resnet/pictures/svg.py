@@ -1,4 +1,4 @@
-"""A figure as part of a page: in the page's colours, light or dark, sharp at any size, and of equal bytes for equal data."""
+"""Matplotlib figures as SVG elements of a page."""
 
 import io
 import re
@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
-    """The figure as an SVG element.
+    """The figure as an SVG element. The same figure always gives the same bytes.
 
-    What is black is drawn in the colour of the page's text; the background is the page's own.
+    Black becomes the text colour of the page and the background is transparent, so the figure fits light and dark themes.
 
     Args:
-        figure: of Matplotlib.
-        name: a word that no other figure of the page has; it keeps their ids apart.
-        description: for who cannot see it.
+        figure: the figure.
+        name: a word that is unique on the page; it becomes the CSS class and makes the ids in the figure unique.
+        description: the text alternative for screen readers.
     """
     text = io.StringIO()
     unset: dict[str, None] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -25,9 +25,9 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     drawing = text.getvalue()
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-    # Groups are numbered alike in each figure, and nothing refers to them.
+    # The ids of groups are the same in all figures, and nothing refers to them.
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing).replace("#000000", "currentColor")
-    # Its size is the page's matter.
+    # The style sheet of the page sets the size.
     head, rest = drawing.split(">", 1)
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     return Markup(f'{head} class="{name}" role="img" aria-label="{escape(description)}">{rest}')

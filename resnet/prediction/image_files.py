@@ -1,4 +1,4 @@
-"""Image files by what a person types: files, folders with all that is below them, and patterns such as `photos/**/*.jpg`."""
+"""Finds image files on the command line: files, folders with everything below them, and patterns such as `photos/**/*.jpg`."""
 
 import glob
 from collections.abc import Iterable, Iterator
@@ -10,10 +10,13 @@ from resnet.ingestion.sources.layout import is_ignored
 
 
 def find_images(names: Iterable[str]) -> Iterator[Path | Rejected]:
-    """The files that are meant, each once, in the order in which they are named; a folder's by their names.
+    """The files for some names, each once, in the order of the names. Files of a folder are sorted by name.
 
-    In folders, and among what a pattern finds, files that are no images by design are left out, as `ingest` does
-    (`.DS_Store`, a README). A file that is named itself is always taken.
+    Files in folders and matches of patterns are left out if they are not meant to be images (`.DS_Store`, a README).
+    Files that are named directly are always included.
+
+    Yields:
+        The path of each file, or a `Rejected` for a name that matches nothing or cannot be read.
     """
     seen: set[Path] = set()
     for name in names:

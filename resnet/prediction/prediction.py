@@ -1,4 +1,4 @@
-"""What a trained network says of image files, which are decoded as for its training, by the same code."""
+"""Predictions of a trained network for image files. The same code decodes them as for training."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image as the network takes it: (size, size, 3) uint8."""
+    """A decoded image.
+
+    Attributes:
+        path: the file.
+        pixels: (size, size, 3) uint8 RGB, the input of the network.
+    """
 
     path: Path
     pixels: Pixels
@@ -31,11 +36,11 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of an image.
+    """The prediction for an image.
 
     Attributes:
-        path: of the file.
-        probabilities: (classes,) float64, of sum 1.
+        path: the file.
+        probabilities: (classes,) float64, with sum 1.
     """
 
     path: Path
@@ -43,7 +48,7 @@ class Prediction:
 
 
 def decode_files(files: Iterable[Path | Rejected], size: int) -> Iterator[Decoded | Rejected]:
-    """Reads and decodes files in threads, in their order; one that is no usable image is told of in its place."""
+    """Reads and decodes files in threads, in their order. A file that is not a usable image gives a `Rejected` in its place."""
     return in_order(lambda file: file if isinstance(file, Rejected) else _decode(file, size), files)
 
 
@@ -55,7 +60,7 @@ def _decode(path: Path, size: int) -> Decoded | Rejected:
 
 
 def in_batches(images: Iterable[Decoded | Rejected], batch_size: int) -> Iterator[list[Decoded | Rejected]]:
-    """Groups of `batch_size` images, with what was rejected among them; the last group is smaller."""
+    """Groups with `batch_size` images each, and the rejected files among them. The last group may be smaller."""
     group: list[Decoded | Rejected] = []
     count = 0
     for image in images:
@@ -69,11 +74,11 @@ def in_batches(images: Iterable[Decoded | Rejected], batch_size: int) -> Iterato
 
 
 def predict(network: Network, batches: Iterable[list[Decoded | Rejected]]) -> Iterator[Prediction | Rejected]:
-    """What the network says of each image, in their order.
+    """The prediction for each image, in their order; rejected files are passed through.
 
     Args:
-        network: from (batch, size, size, 3) uint8 images to (batch, classes) logits.
-        batches: as `in_batches` gives them.
+        network: maps (batch, size, size, 3) uint8 images to (batch, classes) logits.
+        batches: groups from `in_batches`.
     """
     from scipy.special import softmax
 
@@ -86,17 +91,17 @@ def predict(network: Network, batches: Iterable[list[Decoded | Rejected]]) -> It
 
 @contextmanager
 def reading_ahead(items: Iterable[T], depth: int) -> Iterator[Iterator[T]]:
-    """Gives the same items, fetched by a thread of their own that begins at once and is at most `depth` items ahead."""
+    """Iterates over items in a background thread, which starts at once and is at most `depth` items ahead of the consumer."""
     source, end = iter(items), object()
     thread = ThreadPoolExecutor(1)
     waiting = deque(thread.submit(next, source, end) for _ in range(depth))
 
-    def taken() -> Iterator[T]:
+    def results() -> Iterator[T]:
         while (item := waiting.popleft().result()) is not end:
             waiting.append(thread.submit(next, source, end))
             yield cast(T, item)
 
     try:
-        yield taken()
+        yield results()
     finally:
         thread.shutdown(cancel_futures=True)

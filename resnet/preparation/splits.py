@@ -1,12 +1,13 @@
-"""Which split an image is in: training, validation or test.
+"""Assigns each image to a split: training, validation or test.
 
-Each image has a position between 0 and 1, which is a hash of its content and a seed, and the splits are intervals: test from 0,
-then validation, then training. Adding or removing images moves no other.
+A hash of its content and a seed gives each image a position between 0 and 1. The splits are intervals: test from 0, then
+validation, then training. So adding or removing images does not move others.
 
-What must not be torn apart is a component, which has one position: images of equal pixels, of one group and, on request,
-near-duplicates. The position is that of one member, the spokesman, which another part of the hash chooses. (The least position
-would put most components into test.) A group has one hash, so a new image of a group goes with the group. A new near-duplicate,
-or an image that joins two groups, may become the spokesman and move what it joins.
+Images that must stay together form a component, which has one position: images with equal pixels, images of one group and, on
+request, near-duplicates. The position is that of one member, the representative: the member whose rank, another part of the
+hash, is lowest. (If it were the member with the lowest position, most components would be in test.) All images of a group have
+one hash, so a new image of a group joins it. A new near-duplicate, or an image that joins two groups, may become the
+representative and move the component.
 """
 
 import hashlib
@@ -26,13 +27,13 @@ _UNASSIGNED = -1
 
 @dataclass(frozen=True)
 class Shares:
-    """How much of the images is held out, each in (0, 1); the two leave something for training."""
+    """The shares of images for validation and test, each in (0, 1); their sum is below 1."""
 
     validation: float
     test: float
 
     def interval(self, split: int) -> tuple[float, float]:
-        """The positions that belong to a split."""
+        """The interval of positions of a split."""
         held_out = self.test + self.validation
         return {TEST: (0.0, self.test), VALIDATION: (self.test, held_out), TRAINING: (held_out, 1.0)}[split]
 
@@ -48,50 +49,51 @@ def assign_splits(
     groups: Sequence[str | None] = (),
     together: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.int8]:
-    """Splits by content, in each class in about the given shares.
+    """Splits images by content; in each class the splits have about the given shares.
 
-    A validation or test split that the source gives is kept: nothing is cut for it, and only images without a split that must
-    stay with some of its images join them (test before validation). One that it does not give is cut from all other images,
-    those that it gives to training and those without a split; the rest of these is for training.
+    If the source has a validation or test split, it is kept. Only images without a split that must stay with images of such a
+    split join it (test before validation). A validation or test split that the source does not have is taken from all other
+    images: those in its training split and those without a split. The rest of these images is for training.
 
-    A class that would miss a split, because it is small, gets there the component that is nearest by position of those that
-    can be spared, which leave no class without one in the split that they are in. Only such a component may move back when
-    images are added. A validation or test split that the source gives is not filled, see `absent_classes`.
+    A small class may have no component in a split. Then the component of the class with the nearest position is moved there. A
+    component is moved only if each of its classes has another component in the split that it leaves. Moved components may move
+    back when images are added. Classes are not moved into validation and test splits of the source; see `absent_classes`.
 
     Args:
         labels: (images,) uint16, indices into `classes`.
         pixel_hashes: (images, 32) uint8, equal for equal pixels.
-        classes: the names of the labels.
-        shares: of validation and test.
-        seed: another one makes other splits.
-        given: names of splits, or None; empty if there are none.
-        groups: names of what must stay together, or None; empty if there are none.
-        together: (pairs, 2), pairs of rows that must stay together as well.
+        classes: the class names.
+        shares: the shares of validation and test.
+        seed: different seeds give different splits.
+        given: for each image the name of its split in the source, or None; empty if the source has no splits.
+        groups: for each image the name of its group, or None; empty if the source has no groups.
+        together: (pairs, 2) row numbers of images that must stay together.
 
     Returns:
         (images,) int8, indices into `SPLITS`.
 
     Raises:
-        UserError: a class cannot be in all splits, or the source leaves no images for training.
+        UserError: a class cannot be in all splits, or no images are left for training.
     """
     component = _components(pixel_hashes, groups, together)
     fixed = _given(given, component)
     free = fixed <= TRAINING
     if not free.any():
-        raise UserError("the source gives splits, but none for training: call one train, or give none.")
+        raise UserError("the source has splits, but none for training: name one train, or remove the splits.")
     position = _positions(pixel_hashes, groups, component, seed)
     wanted = [TRAINING, *(split for split in (VALIDATION, TEST) if split not in fixed)]
-    cut = _Cut(labels[free], component[free], position, classes=len(classes), shares=shares, wanted=wanted)
-    cut.fill()
-    for label, split in cut.lacking():
-        raise _missing(classes[label], SPLITS[split], cut.components(label), is_given=bool((fixed != _UNASSIGNED).any()))
-    return np.where(free, cut.split[component], fixed)
+    assignment = _Assignment(labels[free], component[free], position, classes=len(classes), shares=shares, wanted=wanted)
+    assignment.fill()
+    for label, split in assignment.missing():
+        source_has_splits = bool((fixed != _UNASSIGNED).any())
+        raise _missing_error(classes[label], SPLITS[split], assignment.components(label), source_has_splits=source_has_splits)
+    return np.where(free, assignment.split[component], fixed)
 
 
 def _components(
     pixel_hashes: npt.NDArray[np.uint8], groups: Sequence[str | None], together: npt.NDArray[np.int64] | None
 ) -> npt.NDArray[np.int32]:
-    """(images,) int32 from 0: equal for what must stay together."""
+    """The number of the component of each image, (images,) int32."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -104,14 +106,14 @@ def _components(
 
 
 def pairs_of_equal(keys: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Each row that has the key of another, with the one before it: (pairs, 2) row numbers, the smaller first."""
+    """Pairs of each row and the previous row with an equal key: (pairs, 2) row numbers, the smaller first."""
     order = np.argsort(keys, kind="stable")
     equal = keys[order][1:] == keys[order][:-1]
     return np.stack([order[:-1][equal], order[1:][equal]], axis=1).astype(np.int64)
 
 
 def _pairs_of_groups(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """Each row of a group with the first of the group, (rows, 2)."""
+    """Pairs of the first row of each group and every row of the group, (pairs, 2)."""
     first: dict[str, int] = {}
     pairs = [(first.setdefault(group, row), row) for row, group in enumerate(groups) if group is not None]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
@@ -120,30 +122,30 @@ def _pairs_of_groups(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
 def _positions(
     pixel_hashes: npt.NDArray[np.uint8], groups: Sequence[str | None], component: npt.NDArray[np.int32], seed: int
 ) -> npt.NDArray[np.float64]:
-    """(components,) float64 in [0, 1): that of the member of least rank."""
+    """(components,) float64 in [0, 1): the position of the member with the lowest rank."""
     named = zip(groups or [None] * len(pixel_hashes), pixel_hashes, strict=True)
     keys = (pixels.tobytes() if group is None else b"group " + group.encode() for group, pixels in named)
     digests = b"".join(hashlib.sha256(b"%d " % seed + key).digest()[:12] for key in keys)
-    # Numbers of 48 bits, which float64 holds exactly.
+    # Position and rank have 48 bits each, which float64 represents exactly.
     own, rank = (np.frombuffer(digests, ">u2").reshape(-1, 2, 3) @ np.array([2.0**-16, 2.0**-32, 2.0**-48])).T
     order = np.lexsort((rank, component))
-    spokesmen = order[np.searchsorted(component[order], np.arange(component.max() + 1))]
-    return own[spokesmen]
+    representatives = order[np.searchsorted(component[order], np.arange(component.max() + 1))]
+    return own[representatives]
 
 
 def _given(given: Sequence[str | None], component: npt.NDArray[np.int32]) -> npt.NDArray[np.int8]:
-    """(images,) int8: the split of the source, or of those that an image must stay with; -1 where there is neither."""
+    """(images,) int8: the split in the source of an image, or else of its component; -1 if neither has one."""
     fixed = np.full(len(component), _UNASSIGNED, dtype=np.int8)
     for row, name in enumerate(given):
         if name is not None:
             fixed[row] = SPLITS.index(name)
     of_component = np.full(component.max() + 1, _UNASSIGNED, dtype=np.int8)
-    np.maximum.at(of_component, component, fixed)  # TEST is the greatest
+    np.maximum.at(of_component, component, fixed)  # TEST is the largest number, so test comes before validation
     return np.where(fixed == _UNASSIGNED, of_component[component], fixed)
 
 
-class _Cut:
-    """Splits by position, and how many components each class has in them.
+class _Assignment:
+    """The split of each component, and the number of components of each class in each split.
 
     Attributes:
         split: (components,) int8.
@@ -165,7 +167,7 @@ class _Cut:
             low, high = shares.interval(split)
             self.split[(low <= position) & (position < high)] = split
         pairs = np.unique(labels.astype(np.int64) * len(position) + component)
-        label, self._component = np.divmod(pairs, len(position))  # each class with each of its components, once
+        label, self._component = np.divmod(pairs, len(position))  # each pair of a class and one of its components, once
         self._of_class = np.searchsorted(label, np.arange(classes + 1))
         by_component = np.argsort(self._component, kind="stable")
         self._label = label[by_component]
@@ -174,26 +176,26 @@ class _Cut:
         np.add.at(self._count, (label, self.split[self._component]), 1)
 
     def components(self, label: int) -> int:
-        """How many components of a class there are."""
+        """The number of components of a class."""
         return int(self._count[label].sum())
 
-    def lacking(self) -> list[tuple[int, int]]:
-        """Classes, and wanted splits where they have nothing."""
+    def missing(self) -> list[tuple[int, int]]:
+        """Pairs of a class and a wanted split in which it has no component."""
         return [(label, self._wanted[place]) for label, place in np.argwhere(self._count[:, self._wanted] == 0).tolist()]
 
     def fill(self) -> None:
-        """Moves components to where a class lacks one, until none can be spared: one move may make another possible."""
-        while sum(self._move_one(label, split) for label, split in self.lacking()):
+        """Moves components to splits in which a class has none, until no move is possible; one move can enable another."""
+        while sum(self._move_one(label, split) for label, split in self.missing()):
             pass
 
     def _move_one(self, label: int, split: int) -> bool:
-        """Moves what is nearest to the split and can be spared; says whether there was need and something to move."""
-        if self._count[label, split]:  # it came along with that of another class
+        """Moves the nearest component of a class that can be moved to a split; returns whether one was moved."""
+        if self._count[label, split]:  # a component that was moved for another class
             return False
-        mine = self._component[self._of_class[label] : self._of_class[label + 1]]
+        candidates = self._component[self._of_class[label] : self._of_class[label + 1]]
         low, high = self._shares.interval(split)
-        distance = np.maximum(low - self._position[mine], self._position[mine] - high).clip(0)
-        for nearest in mine[np.argsort(distance, kind="stable")]:
+        distance = np.maximum(low - self._position[candidates], self._position[candidates] - high).clip(0)
+        for nearest in candidates[np.argsort(distance, kind="stable")]:
             labels = self._label[self._of_component[nearest] : self._of_component[nearest + 1]]
             if (self._count[labels, self.split[nearest]] > 1).all():
                 self._count[labels, self.split[nearest]] -= 1
@@ -203,28 +205,28 @@ class _Cut:
         return False
 
 
-def _missing(name: str, split: str, movable: int, *, is_given: bool) -> UserError:
+def _missing_error(name: str, split: str, movable: int, *, source_has_splits: bool) -> UserError:
     noun = "image" if movable == 1 else "images"
-    if not is_given and movable < len(SPLITS):
+    if not source_has_splits and movable < len(SPLITS):
         return UserError(
             f"class {name!r} has {movable} {noun} that can be in different splits, but at least 3 are needed, one for each of "
-            "training, validation and test: add images to the class or leave it out."
+            "training, validation and test: add images to the class or remove it."
         )
     if not movable:
         return UserError(
-            f"class {name!r} is not in the training split of the source, and has no image without a split that could go there; "
-            "add images of it there."
+            f"class {name!r} is not in the training split of the source, and has no images without a split that could be used; "
+            "add images of it to the training split."
         )
     return UserError(
-        f"class {name!r} has nothing in the {split} split: {movable} {noun}, or groups of images, could go there, but that "
-        "would leave a class with nothing in another split; add images to the class or leave it out."
+        f"class {name!r} has no images in the {split} split: {movable} {noun} or groups of images could be moved there, but "
+        "then a class would have none in another split; add images to the class or remove it."
     )
 
 
 def absent_classes(
     labels: npt.NDArray[np.uint16], splits: npt.NDArray[np.int8], classes: Sequence[str]
 ) -> dict[str, list[str]]:
-    """For each split where classes have no image the names of these, which happens where the source gives splits."""
+    """By split, the names of classes without images in it. This is possible only for splits of the source."""
     absent: dict[str, list[str]] = {}
     for split, split_name in enumerate(SPLITS):
         images = np.bincount(labels[splits == split], minlength=len(classes))
@@ -233,8 +235,8 @@ def absent_classes(
     return absent
 
 
-def torn_groups(groups: Sequence[str | None], splits: npt.NDArray[np.int8]) -> list[str]:
-    """Names of groups in more than one split, which happens where the source gives splits."""
+def groups_across_splits(groups: Sequence[str | None], splits: npt.NDArray[np.int8]) -> list[str]:
+    """The names of groups in more than one split. This is possible only for splits of the source."""
     found: dict[str, set[int]] = {}
     for group, split in zip(groups, splits.tolist(), strict=True):
         if group is not None:

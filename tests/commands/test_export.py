@@ -13,7 +13,7 @@ from typer.testing import Result
 from commands import export as export_module
 from resnet.export import formats
 from resnet.images.outcomes import Candidate
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.model import ResNet
 from resnet.network.saving import save_model

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import Result
 
 from resnet.images.outcomes import Candidate
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from tasks.preprocess import Preprocess, preprocess
 from tests.imports import ROOT

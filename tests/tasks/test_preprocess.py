@@ -7,9 +7,9 @@ import pytest
 
 from resnet.images.manifest import read_manifest
 from resnet.images.outcomes import Candidate
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
-from resnet.preparation.similar import find_similar
+from resnet.preparation.similar_pairs import find_similar
 from tasks.preprocess import Preprocess, preprocess
 from tests.pictures import picture
 

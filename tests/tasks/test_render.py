@@ -48,7 +48,7 @@ def test_all_is_drawn(folder: Path) -> None:
     run(folder)
     assert all((folder / name).stat().st_size > 1000 for name in OUTPUTS)
     page = (folder / "index.html").read_text("utf-8")
-    assert 'alt="b: nan, taken for 7"' in page
+    assert 'alt="b: nan, predicted as 7"' in page
     assert hashlib.md5((folder / "raw/manifest.csv").read_bytes()).hexdigest() in page
     assert "no bytes" in (folder / "data.html").read_text("utf-8")
     assert "# Model card: a ResNet for 2 classes" in (folder / "model_card.md").read_text("utf-8")

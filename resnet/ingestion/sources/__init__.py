@@ -1,1 +1,1 @@
-"""Where images come from: a module for each kind of source, and `catalog.open_source` that chooses."""
+"""Sources of images: a module for each kind, and `catalog.open_source`, which chooses one by name or path."""

@@ -1,4 +1,4 @@
-"""A zip or tar archive of class folders as a source. It is read where it lies; nothing is extracted."""
+"""Zip and tar archives of class folders as sources. They are read in place; nothing is extracted to disk."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -11,17 +11,19 @@ from resnet.ingestion.sources.source import Source
 
 
 def archive_source(path: Path) -> Source:
-    """The images of an archive, see `resnet.ingestion.sources.layout`; it is read twice, for the names and for the files.
+    """The images of an archive, with classes and splits as in `resnet.ingestion.sources.layout`.
+
+    The archive is read twice: first for the names, then for the files.
 
     Raises:
-        UserError: the file is no whole archive of the kind that its name says, or a bomb.
+        UserError: the file is damaged, not of the kind that its name says, or a decompression bomb.
     """
     layout = find_layout(_names(path))
     return Source(layout.classes, partial(_files, path, layout), layout.notes())
 
 
 def _names(path: Path) -> Iterator[tuple[str, bool]]:
-    """Names, and whether each is a folder's. A class is one also if all that is in it is encrypted."""
+    """Names, and whether each is a folder. Rejected members count: a class whose files are all encrypted is still a class."""
     for entry in read_archive(path, contents=False):
         if not isinstance(entry, Rejected):
             yield entry.name, isinstance(entry, Folder)

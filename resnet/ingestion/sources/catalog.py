@@ -1,4 +1,4 @@
-"""Which source a name means."""
+"""Chooses the kind of source by name or path."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ KINDS = (
 
 
 def open_source(name: str) -> Source:
-    """The source of a name or path.
+    """Opens the source with a name or path.
 
-    A folder with a `labels.csv` is a table whose images DVC can watch; one with Parquet files and no folders of images is
-    read as those.
+    A folder with a `labels.csv` is read as that table. A folder with Parquet files in it or in its `data/` is read as those.
+    Every other folder is read as a folder of class folders.
 
     Raises:
-        UserError: there is no such source, or it is not what it should be.
+        UserError: there is no such source, its kind is unknown, or its content is not as expected.
     """
     if name == "builtin/digits":
         from resnet.ingestion.sources.digits import digits

@@ -12,16 +12,16 @@ from resnet.ingestion.sources.source import Source
 
 
 def digits() -> Source:
-    """The handwritten digits that scikit-learn carries, as PNG files.
+    """The handwritten digits that come with scikit-learn, as PNG files.
 
-    Source: Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository (1998),
-    its test part. A pixel counts the dark dots, 0 to 16, in a square of 4 x 4; it is scaled to 0 to 255.
+    They are the test part of Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
+    (1998). A pixel is the number of dark dots, 0 to 16, in a square of 4 x 4 dots; here it is scaled to 0 to 255.
     """
     return Source([str(digit) for digit in range(10)], _files)
 
 
 def _files() -> Iterator[Candidate]:
-    from sklearn.datasets import load_digits  # takes a second
+    from sklearn.datasets import load_digits  # importing it takes a second
 
     data = load_digits()
     for number, (dots, label) in enumerate(zip(data.images, data.target, strict=True)):

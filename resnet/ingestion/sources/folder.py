@@ -1,4 +1,4 @@
-"""A folder of class folders as a source. Nothing in it is changed, whatever it holds."""
+"""Folders of class folders as sources. The source is never changed."""
 
 import os
 import stat
@@ -16,17 +16,17 @@ _KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a de
 
 @dataclass(frozen=True)
 class Entry:
-    """A regular file or a folder, by its path below the source with `/`."""
+    """A regular file or a folder, with its path relative to the source, separated by `/`."""
 
     path: str
     is_folder: bool
 
 
 def folder_source(folder: Path) -> Source:
-    """The images of a folder, see `resnet.ingestion.sources.layout`.
+    """The images of a folder, with classes and splits as in `resnet.ingestion.sources.layout`.
 
-    Links to files, and to folders elsewhere, are followed. A link to a folder of the source itself is rejected: what is in
-    there counts at its own place.
+    Links to files, and to folders outside the source, are followed. A link to a folder of the source itself is rejected,
+    because its files are already counted in that folder.
     """
     layout = find_layout((entry.path, entry.is_folder) for entry in walk(folder) if isinstance(entry, Entry))
     return Source(layout.classes, partial(_files, folder, layout), layout.notes())
@@ -41,9 +41,13 @@ def _files(folder: Path, layout: Layout) -> Iterator[Outcome]:
 
 
 def walk(root: Path) -> Iterator[Entry | Rejected]:
-    """All files and folders below a folder, each folder's in the order of their names' bytes; no loop without end."""
+    """All files and folders below a folder, each folder sorted by the bytes of the names. Loops of links are not followed.
+
+    Yields:
+        An `Entry` for each file and folder, or a `Rejected` for what cannot be used, with paths relative to `root`.
+    """
     waiting = [""]
-    inside = os.path.realpath(root)
+    source = os.path.realpath(root)
     linked: set[tuple[int, int]] = set()
     while waiting:
         path = waiting.pop()
@@ -55,16 +59,16 @@ def walk(root: Path) -> Iterator[Entry | Rejected]:
             continue
         folders = []
         for child in children:
-            entry = _look(f"{path}/{child.name}" if path else child.name, child, inside, linked)
+            entry = _examine(f"{path}/{child.name}" if path else child.name, child, source, linked)
             if isinstance(entry, Entry) and entry.is_folder:
                 folders.append(entry.path)
                 if not is_text(entry.path):
-                    continue  # each of its files is rejected by itself
+                    continue  # its files are rejected one by one
             yield entry
         waiting.extend(reversed(folders))
 
 
-def _look(path: str, child: os.DirEntry[str], inside: str, linked: set[tuple[int, int]]) -> Entry | Rejected:
+def _examine(path: str, child: os.DirEntry[str], source: str, linked: set[tuple[int, int]]) -> Entry | Rejected:
     try:
         status = child.stat()
     except OSError as error:
@@ -74,20 +78,20 @@ def _look(path: str, child: os.DirEntry[str], inside: str, linked: set[tuple[int
     if kind not in (stat.S_IFREG, stat.S_IFDIR):
         return Rejected(shown(path), Reason.UNREADABLE, f"{_KINDS.get(kind, 'a special file')}, not a regular file")
     if kind == stat.S_IFDIR and child.is_symlink():
-        why = _not_followed(os.path.realpath(child.path), status, inside, linked)
-        if why:
-            return Rejected(shown(path), Reason.UNREADABLE, why)
+        reason = _reason_not_to_follow(os.path.realpath(child.path), status, source, linked)
+        if reason:
+            return Rejected(shown(path), Reason.UNREADABLE, reason)
     if kind == stat.S_IFREG and not is_text(path):
         return Rejected(shown(path), Reason.NAME_NOT_USABLE, "a name that is not UTF-8")
     return Entry(path, is_folder=kind == stat.S_IFDIR)
 
 
-def _not_followed(target: str, status: os.stat_result, inside: str, linked: set[tuple[int, int]]) -> str | None:
-    """Why a link to a folder is not followed: it would never end, or its files would count twice."""
-    if os.path.commonpath([inside, target]) in (inside, target):
-        return "a link to a folder of the source itself or around it"
+def _reason_not_to_follow(target: str, status: os.stat_result, source: str, linked: set[tuple[int, int]]) -> str | None:
+    """Why a link to a folder is not followed: it is part of a loop, or its files would count twice."""
+    if os.path.commonpath([source, target]) in (source, target):
+        return "a link to a folder of the source itself or to a parent of it"
     if (status.st_dev, status.st_ino) in linked:
-        return f"a link to {shown(target)}, as another link before it"
+        return f"a link to {shown(target)}, which another link also points to"
     linked.add((status.st_dev, status.st_ino))
     return None
 
@@ -96,17 +100,17 @@ def read_file(path: Path) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        BadFile: it cannot be read, is not a regular file (a FIFO would wait for ever), or is larger than `MAX_FILE_BYTES`.
+        BadFile: it cannot be read, is not a regular file, or is larger than `MAX_FILE_BYTES`.
     """
     try:
-        # Without O_NONBLOCK a FIFO would be waited for.
+        # Without O_NONBLOCK, opening a FIFO blocks until a process writes to it.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise BadFile(Reason.UNREADABLE, "not a regular file")
             check_size(status.st_size)
             content = file.read(MAX_FILE_BYTES + 1)
-        check_size(len(content))  # it may have grown
+        check_size(len(content))  # the file may have grown since fstat
         return content
     except OSError as error:
         raise BadFile(Reason.UNREADABLE, f"it cannot be read ({error.strerror})") from error

@@ -1,4 +1,4 @@
-"""Parquet files in the image layout of Hugging Face as a source: a struct of bytes and path, and a label."""
+"""Parquet files in the Hugging Face image layout as sources: a column of structs of bytes and path, and a label column."""
 
 import json
 from collections.abc import Iterator
@@ -12,39 +12,38 @@ import pyarrow.parquet as pq
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import BadFile, Candidate, Outcome, Reason, Rejected, check_size
-from resnet.ingestion.sources.layout import SPLIT_NAMES
-from resnet.ingestion.sources.source import Source
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source
 
-_ROWS = 64  # in memory at a time
+_BATCH_ROWS = 64  # rows in memory at a time
 
 
 @dataclass(frozen=True)
 class _Columns:
     image: str
     label: str
-    names: list[str] | None  # of whole numbers in the label column
-    others: list[str]  # split and group, where they are there
+    names: list[str] | None  # class names if the label column holds numbers
+    others: list[str]  # split and group, if the file has them
 
 
 def parquet_source(path: Path) -> Source:
-    """The images of a Parquet file, or of all in a folder or in its `data/`.
+    """The images of a Parquet file, or of all Parquet files in a folder and in its `data/`.
 
-    Labels are numbers with their names in the schema, as `datasets` writes them, or text. A file called
-    `test-00000-of-00001.parquet` is of that split, as on the Hugging Face hub; a column `split` or `group` counts too.
+    Labels are text, or numbers with their names in the schema, as `datasets` writes them. A file called
+    `test-00000-of-00001.parquet` belongs to that split, as on the Hugging Face hub. Columns `split` and `group` are read too.
 
     Raises:
-        UserError: a file is damaged or of another schema.
+        UserError: a file is damaged or has another schema.
     """
     shards = sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")]) if path.is_dir() else [path]
     columns = [_columns(shard) for shard in shards]
     if any(found.names != columns[0].names for found in columns):
-        raise UserError(f"the Parquet files in {path} name their classes differently; expected one data set.")
+        raise UserError(f"the Parquet files in {path} name their classes differently; expected the files of one data set.")
     data = list(zip(shards, columns, strict=True))
     classes = columns[0].names
     if classes is None:
         classes = sorted({label for shard, found in data for label in _texts(shard, found)})
     others = sorted({name for shard in shards for name in _class_labels(pq.read_schema(shard))} - {columns[0].label})
-    notes = (f"labels are of the column {columns[0].label}, not of {', '.join(others)}",) if others else ()
+    notes = (f"labels are from the column {columns[0].label}, not from {', '.join(others)}",) if others else ()
     return Source(classes, partial(_files, path, data), notes)
 
 
@@ -52,18 +51,18 @@ def _columns(shard: Path) -> _Columns:
     try:
         schema = pq.read_schema(shard)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{shard} is damaged or no Parquet file ({str(error).splitlines()[0]}); fetch it again.") from error
+        raise UserError(f"{shard} is damaged or not a Parquet file ({str(error).splitlines()[0]}); fetch it again.") from error
     images = [field.name for field in schema if _is_image(field.type)]
     if not images:
         columns = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
         raise UserError(
-            f"{shard} has no column of images, which is a struct of bytes and path; its columns are {columns}: expected the "
-            "image layout of Hugging Face, as datasets.Dataset.to_parquet writes it."
+            f"{shard} has no column of images, that is of structs of bytes and path; its columns are {columns}: expected the "
+            "Hugging Face image layout, as datasets.Dataset.to_parquet writes it."
         )
     label, names = _label(shard, schema)
     others = [name for name in ("split", "group") if name in schema.names]
     if "split" in others and not _is_text(schema.field("split").type):
-        others.remove("split")  # the number of a fold, say
+        others.remove("split")  # for example the number of a fold
     return _Columns(images[0], label, names, others)
 
 
@@ -75,7 +74,7 @@ def _is_image(kind: pa.DataType) -> bool:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    """Also as pandas writes categories."""
+    """Whether values are text, also dictionary-encoded, as pandas writes categories."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
@@ -124,12 +123,12 @@ def _texts(shard: Path, columns: _Columns) -> set[str]:
 def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
     seen: set[str] = set()
     splits = [_split_of(shard) for shard, _ in shards]
-    has_splits = "training" in splits  # a lone test.parquet is just a file
+    has_splits = "training" in splits  # otherwise a single test.parquet is the whole data set
     for (shard, columns), split in zip(shards, splits, strict=True):
         names = [columns.image, columns.label, *columns.others]
         try:
-            # Without pre_buffer=False all of the file is read into memory at once.
-            batches = pq.ParquetFile(shard, pre_buffer=False).iter_batches(_ROWS, columns=names)
+            # With the default, pre_buffer=True, the whole file is read into memory at once.
+            batches = pq.ParquetFile(shard, pre_buffer=False).iter_batches(_BATCH_ROWS, columns=names)
             for number, row in enumerate(row for batch in batches for row in batch.to_pylist()):
                 own = (row[columns.image] or {}).get("path")
                 path = _name(own, f"{shard.relative_to(source.parent)}/{number:07d}", seen)
@@ -139,12 +138,12 @@ def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcom
 
 
 def _split_of(shard: Path) -> str | None:
-    """`train` of `train-00000-of-00002.parquet`, in our words."""
+    """The split by file name: "training" for `train-00000-of-00002.parquet`."""
     return SPLIT_NAMES.get(shard.stem.partition("-")[0].casefold())
 
 
 def _name(own: object, row: str, seen: set[str]) -> str:
-    """The image's own path; where it has none or one that was there before, its file and row."""
+    """The path stored with the image, or its file and row if there is no path or it has occurred before."""
     name = own if isinstance(own, str) and own and own not in seen else row
     while name in seen:
         name += "'"

@@ -1,9 +1,21 @@
-"""What every kind of source gives: its classes, and what becomes of each of its files."""
+"""What every kind of source provides: its classes, and an outcome for each of its files."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from resnet.images.outcomes import Outcome
+
+# The names under which data sets store splits, compared without case, and the splits that they mean here.
+SPLIT_NAMES = {
+    "train": "training",
+    "training": "training",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -11,9 +23,9 @@ class Source:
     """A set of labelled images.
 
     Attributes:
-        classes: the names of the classes, in the order of their labels; also of those without an image.
-        files: starts a pass over all files, always in the same order; each is there once.
-        notes: how the source was understood, where that may surprise: a sentence each.
+        classes: the class names in the order of their labels, including classes without images.
+        files: starts an iteration over all files; the order is always the same, and each file occurs once.
+        notes: sentences about how the source was interpreted, where that may be unexpected.
     """
 
     classes: list[str]

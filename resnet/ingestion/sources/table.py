@@ -1,4 +1,4 @@
-"""A CSV file with the columns `path` and `label`, and `split` and `group` if there are any, as a source."""
+"""CSV files as sources: columns `path` and `label`, and optionally `split` and `group`."""
 
 import csv
 import os
@@ -10,8 +10,7 @@ from pathlib import Path
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Rejected
 from resnet.ingestion.sources.folder import read_file, walk
-from resnet.ingestion.sources.layout import SPLIT_NAMES
-from resnet.ingestion.sources.source import Source
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source
 
 
 @dataclass(frozen=True)
@@ -24,38 +23,38 @@ class _Row:
 
 
 def table_source(path: Path, *, whole_folder: bool = False) -> Source:
-    """The images that a table lists; paths are relative to its folder, or absolute.
+    """The images that a table lists. Paths are absolute or relative to the folder of the table.
 
-    The table is checked as a whole first: a line that is wrong would otherwise come to light after hours.
+    All lines are checked first; an invalid one could otherwise come to light after hours.
 
     Args:
-        path: of the table.
-        whole_folder: whether files beside the table that it does not list are to be accounted for, as ignored.
+        path: the table.
+        whole_folder: whether to list files below its folder that are not in the table as ignored.
 
     Raises:
-        UserError: a column is missing, a path is not there or stands in two lines, a label is empty, a split is unknown, or
-            the file is not CSV in UTF-8.
+        UserError: a column is missing, a path does not exist or is on two lines, a label is empty, a split is unknown, or the
+            file is not CSV in UTF-8.
     """
     labels: set[str] = set()
     seen: dict[str, int] = {}
     for row in _rows(path):
         labels.add(row.label)
         if row.path in seen:
-            raise _wrong(path, row.line, f"{row.path} stands in line {seen[row.path]} already, but an image has one line")
+            raise _wrong(path, row.line, f"{row.path} is already on line {seen[row.path]}; list each image once")
         seen[row.path] = row.line
         if not _is_there(path.parent / row.path):
             raise _wrong(
                 path, row.line, f"there is no {row.path}; paths are relative to the folder of the table, {path.parent}"
             )
-    alone = f"DVC watches {path} and not the images that it lists; a folder with a labels.csv it watches as a whole"
-    return Source(sorted(labels), partial(_files, path, whole_folder), () if whole_folder else (alone,))
+    note = f"DVC watches {path}, but not the images that it lists; it would watch all of a folder with a labels.csv"
+    return Source(sorted(labels), partial(_files, path, whole_folder), () if whole_folder else (note,))
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is something other than a folder."""
+    """Whether a path exists and is not a folder."""
     try:
         return path.exists() and not path.is_dir()
-    except OSError:  # a name that is too long for any file
+    except OSError:  # the name is too long
         return False
 
 
@@ -91,18 +90,18 @@ def _rows(path: Path) -> Iterator[_Row]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
     except csv.Error as error:
-        raise UserError(f"{path} cannot be read as CSV ({error}); mend it.") from error
+        raise UserError(f"{path} cannot be read as CSV ({error}); fix it.") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the path and its permissions.") from error
 
 
 def _row(path: Path, line: int, cells: dict[str, str]) -> _Row:
     values = {name: (cells.get(name) or "").strip() for name in ("label", "split", "group")}
     name = cells.get("path") or ""
     if not name or "\0" in name:
-        raise _wrong(path, line, "the path is empty or has a NUL in it")
+        raise _wrong(path, line, "the path is empty or contains a NUL; correct it")
     if not values["label"]:
-        raise _wrong(path, line, f"the label of {name} is empty; give it one, or take the line out")
+        raise _wrong(path, line, f"the label of {name} is empty; add one, or remove the line")
     split = values["split"].casefold()
     if split and split not in SPLIT_NAMES:
         raise _wrong(path, line, f"the split {values['split']!r} is unknown; use train, validation or test, or leave it empty")

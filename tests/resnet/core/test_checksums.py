@@ -1,4 +1,4 @@
-"""Hashes of files beside them: what `sha256sum` says of them, and every bit that is flipped."""
+"""Lists of SHA-256 sums against `sha256sum`, and flipped bits."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 
 from resnet.core.checksums import verify, write_sums
 from resnet.core.errors import UserError
-from resnet.dataset.arrays import Split
 
 
 @pytest.fixture
@@ -63,26 +62,3 @@ def test_what_is_missing_or_not_listed_is_named(sums: Path) -> None:
     sums.unlink()
     with pytest.raises(UserError, match="all.sha256 is missing"):
         verify(sums)
-
-
-def test_a_flipped_bit_in_a_split_is_found_before_the_image_is_used(tmp_path: Path, write_split: object) -> None:
-    folder: Path = write_split("split", [0, 1, 2, 1, 0], size=8, shard_bytes=400)  # type: ignore[operator]  # a fixture
-    contents = {path: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(path.name for path in contents) == ["checksums.npy", *(f"images-0000{n}.npy" for n in range(3)), "labels.npy"]
-    generator = np.random.default_rng(0)
-    for path, content in contents.items():
-        for bit in [*range(0, 128 * 8, 41), *generator.integers(0, 8 * len(content), 60).tolist()]:
-            flip(path, bit)
-            with pytest.raises(UserError, match="run `dvc repro`"):
-                Split(folder, 3).gather(np.arange(5))
-            path.write_bytes(content)
-    Split(folder, 3).gather(np.arange(5))
-
-
-def test_images_that_are_whole_can_be_used_beside_one_that_is_not(write_split: object) -> None:
-    folder: Path = write_split("split", [0, 1, 2, 1], size=8)  # type: ignore[operator]  # a fixture
-    flip(folder / "images-00000.npy", 8 * (128 + 192 + 5))  # in the second image
-    split = Split(folder, 3)
-    assert len(split.gather(np.array([0, 2, 3]))) == 3
-    with pytest.raises(UserError, match="image 1 or its label is not the one that was written"):
-        split.gather(np.array([0, 1]))

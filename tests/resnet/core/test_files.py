@@ -130,7 +130,7 @@ except UserError as error:
         "with replacing(path) as partial:\n"
         "  with SplitWriter(partial, 99, 64) as writer:\n"
         "    for _ in range(99): writer.add(np.zeros((64, 64, 3), np.uint8), 0)",
-        "import io, random\nfrom PIL import Image\nfrom resnet.ingestion.raw import write_raw\n"
+        "import io, random\nfrom PIL import Image\nfrom resnet.ingestion.raw_data import write_raw\n"
         "from resnet.images.outcomes import Candidate\nfrom resnet.ingestion.sources.source import Source\n"
         "buffer = io.BytesIO(); Image.frombytes('RGB', (256, 256), random.Random(0).randbytes(196608)).save(buffer, 'PNG')\n"
         "files = [Candidate('a/1.png', 'a', buffer.getvalue)]\n"

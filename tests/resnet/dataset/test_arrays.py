@@ -1,4 +1,4 @@
-"""Splits as memory-mapped arrays, and their batches."""
+"""Splits as memory-mapped arrays, and the detection of flipped bits in them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split, SplitWriter
-from resnet.dataset.batches import batches, epoch_order
 
 Writer = Callable[..., Path]
 IMAGE_BYTES = 32 * 32 * 3
@@ -43,8 +42,8 @@ def test_labels_reach_to_65535(write_split: Writer) -> None:
     assert Split(write_split("split", [0, 65535]), classes=65536).labels.tolist() == [0, 65535]
 
 
-def test_fewer_images_than_announced_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="2 images were announced. Received: 1"), SplitWriter(tmp_path / "s", 2, 32) as writer:
+def test_fewer_images_than_expected_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Expected 2 images. Received: 1"), SplitWriter(tmp_path / "s", 2, 32) as writer:
         writer.add(expected(1)[0], 0)
 
 
@@ -57,7 +56,7 @@ def test_a_file_that_is_missing_or_cut_short_is_named(write_split: Writer, name:
         with pytest.raises(UserError, match=f"{name} is damaged or cut short"):
             Split(folder, 2)
     (folder / name).unlink()
-    with pytest.raises(UserError, match=f"{name} is missing; an earlier stage makes it: run `dvc repro`"):
+    with pytest.raises(UserError, match=f"{name} is missing; an earlier stage writes it: run `dvc repro`"):
         Split(folder, 2)
 
 
@@ -81,23 +80,30 @@ def test_arrays_of_another_kind_are_refused(write_split: Writer) -> None:
         Split(folder, 2)
 
 
-def test_the_order_of_an_epoch_is_a_permutation_of_its_own() -> None:
-    orders = [epoch_order(1000, seed, epoch) for seed in (0, 1) for epoch in (1, 2)]
-    for order in orders:
-        assert sorted(order) == list(range(1000))
-    for one in range(4):
-        for two in range(one):
-            assert (orders[one] == orders[two]).mean() < 0.02
-    np.testing.assert_array_equal(epoch_order(1000, 0, 2), orders[1])
+def flip(path: Path, bit: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
 
 
-@pytest.mark.parametrize(("drop", "sizes"), [(False, [4, 4, 2]), (True, [4, 4])])
-def test_batches_cover_the_rows_in_their_order(write_split: Writer, drop: bool, sizes: list[int]) -> None:
-    split = Split(write_split("split", list(range(10)), shard_bytes=3 * IMAGE_BYTES), classes=10)
-    order = epoch_order(10, 0, 1)
-    found = list(batches(split, order, 4, drop_remainder=drop))
-    assert [len(images) for images, _, _ in found] == sizes
-    rows = np.concatenate([rows for _, _, rows in found])
-    np.testing.assert_array_equal(rows, order[: sum(sizes)])
-    np.testing.assert_array_equal(np.concatenate([labels for _, labels, _ in found]), rows)
-    np.testing.assert_array_equal(np.concatenate([images for images, _, _ in found]), expected(10)[rows])
+def test_a_flipped_bit_in_a_split_is_found_before_the_image_is_used(tmp_path: Path, write_split: Writer) -> None:
+    folder = write_split("split", [0, 1, 2, 1, 0], size=8, shard_bytes=400)
+    contents = {path: path.read_bytes() for path in folder.iterdir()}
+    assert sorted(path.name for path in contents) == ["checksums.npy", *(f"images-0000{n}.npy" for n in range(3)), "labels.npy"]
+    generator = np.random.default_rng(0)
+    for path, content in contents.items():
+        for bit in [*range(0, 128 * 8, 41), *generator.integers(0, 8 * len(content), 60).tolist()]:
+            flip(path, bit)
+            with pytest.raises(UserError, match="run `dvc repro`"):
+                Split(folder, 3).gather(np.arange(5))
+            path.write_bytes(content)
+    Split(folder, 3).gather(np.arange(5))
+
+
+def test_intact_images_can_be_used_beside_a_damaged_one(write_split: Writer) -> None:
+    folder = write_split("split", [0, 1, 2, 1], size=8)
+    flip(folder / "images-00000.npy", 8 * (128 + 192 + 5))  # in the second image
+    split = Split(folder, 3)
+    assert len(split.gather(np.array([0, 2, 3]))) == 3
+    with pytest.raises(UserError, match="image 1 or its label does not match its checksum"):
+        split.gather(np.array([0, 1]))

@@ -1,4 +1,4 @@
-"""Calibration against the definition, one image at a time, and against networks of known calibration."""
+"""The calibration error against its definition, and against networks of known calibration."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The folded network against the one that it was made of."""
+"""The folded network against the original one."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 40, 32, 3), dtype=np.uint
 
 
 def network(variant: str = "v1.5") -> ResNet:
-    """With weights under which batch normalisation does something."""
+    """A network whose batch normalisation is not the identity."""
     keras.utils.set_random_seed(0)
     model = ResNet((40, 32, 3), 6, variant=variant, blocks=(1, 2), width=8, zero_init_last_gamma=False)
     generator = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def test_in_float32_it_gives_the_same_logits(variant: str) -> None:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_in_half_the_bits_it_gives_nearly_the_same_logits(precision: str) -> None:
+def test_in_16_bits_it_gives_nearly_the_same_logits(precision: str) -> None:
     model = network()
     expected = logits(model)
     found = fold(model, precision)(tf.constant(IMAGES))
@@ -47,7 +47,7 @@ def test_in_half_the_bits_it_gives_nearly_the_same_logits(precision: str) -> Non
 
 @pytest.mark.parametrize("variant", ["v1", "v1.5", "D"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_ready_earlier_it_gives_the_same_bits(variant: str, precision: str) -> None:
+def test_the_session_gives_the_same_bits(variant: str, precision: str) -> None:
     model = network(variant)
     expected, ready = fold(model, precision), folded_network(model, precision)
     for images in (IMAGES, IMAGES[:1]):
@@ -67,7 +67,7 @@ def test_scale_and_offset_go_into_kernel_and_bias() -> None:
     assert len(folded_weights(model)) == 6  # the stem's, 3 in the block, its shortcut's, and the head's
 
 
-def test_what_becomes_of_the_model_later_does_not_change_it() -> None:
+def test_later_changes_of_the_model_do_not_affect_it() -> None:
     model = network()
     folded = fold(model)
     before = folded(tf.constant(IMAGES[:2])).numpy()

@@ -28,7 +28,7 @@ def test_before_pooling_and_a_dense_layer_it_is_the_class_activation_map(monkeyp
     """Zhou et al., "Learning Deep Features for Discriminative Localization" (2016), equation 2: the sum of w_k^c f_k(x, y)."""
     monkeypatch.setattr("resnet.evaluation.grad_cam._PIXELS_AT_A_TIME", 8 * 64 * 64)
     model = network(64, (1, 1))
-    images, targets = pictures(11, 64), np.arange(11) % 4  # more than are worked on at a time
+    images, targets = pictures(11, 64), np.arange(11) % 4  # more than fit into one iteration
     maps, layer = grad_cam(model, images, targets)
     features = keras.Model(model.inputs, model.get_layer("avg_pool").input)(normalise(tf.constant(images)), training=False)
     kernel = np.asarray(model.get_layer("predictions").kernel, np.float64)
@@ -57,7 +57,7 @@ def test_further_back_the_weights_are_what_finite_differences_give() -> None:
 
 
 @pytest.mark.parametrize(("size", "layer"), [(128, "conv5_block1_out"), (64, "conv4_block1_out"), (32, "conv3_block1_out")])
-def test_the_last_map_of_four_cells_a_side_is_asked(size: int, layer: str) -> None:
+def test_the_last_block_of_at_least_four_cells_a_side_is_explained(size: int, layer: str) -> None:
     assert explained_layer(network(size, (1, 1, 1, 1))).name == layer
 
 

@@ -1,23 +1,14 @@
-"""Figures against sums done by hand."""
+"""Metrics against definitions written out by hand, and against scikit-learn."""
 
-from collections.abc import Callable
-from pathlib import Path
-
-import keras
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.dataset.arrays import Split
-from resnet.evaluation.folding import folded_network
-from resnet.evaluation.inference import predict_logits
 from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
-from resnet.network.model import ResNet
-from resnet.network.normalisation import normalise
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """Wilson 1927, written out."""
+    """The formula of Wilson (1927)."""
     z, p = 1.959963984540054, hits / trials
     middle = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * (p * (1 - p) / trials + z**2 / (4 * trials**2)) ** 0.5
@@ -43,7 +34,7 @@ def test_figures_of_a_small_case() -> None:
     assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
 
 
-def test_top5_is_there_when_there_are_more_than_five_classes() -> None:
+def test_with_more_than_five_classes_there_is_a_top5_accuracy() -> None:
     labels = np.array([0, 1, 2], np.uint16)
     logits = np.tile(np.arange(6, dtype=np.float32), (3, 1))  # the top five are 5, 4, 3, 2, 1
     assert detail(labels, logits)["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
@@ -78,7 +69,7 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
     assert [details["macro_f1_low"], details["macro_f1_high"]] == pytest.approx(expected.tolist(), abs=0.015)
 
 
-def test_without_a_mistake_there_is_nothing_to_draw_an_interval_from() -> None:
+def test_without_errors_there_are_no_bootstrap_intervals() -> None:
     labels = np.array([0, 1], np.uint16)
     assert set(detail(labels, np.eye(2, dtype=np.float32))) == {"images", "classes", "calibration_error_by_chance"}
 
@@ -97,15 +88,3 @@ def test_figures_of_each_class() -> None:
 def test_a_class_that_is_never_predicted_counts_as_zero() -> None:
     figures = summarise(np.array([0, 1], np.uint16), np.array([[1, 0], [1, 0]], np.float32))
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 0) / 2, abs=1e-6)
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 7, 100])
-def test_every_image_is_predicted_once_and_in_order(write_split: Callable[..., Path], batch_size: int) -> None:
-    split = Split(write_split("split", [0] * 7), classes=2)
-    keras.utils.set_random_seed(0)
-    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, zero_init_last_gamma=False)
-    done: list[int] = []
-    logits = predict_logits(folded_network(model), split, batch_size, on_batch=done.append)
-    expected = np.asarray(model(normalise(split.gather(np.arange(7))), training=False))
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
-    assert sum(done) == 7

@@ -1,4 +1,4 @@
-"""The model card: what it says, and that names cannot break it."""
+"""The model card: its content, and the escaping of names."""
 
 import pandas as pd
 
@@ -18,7 +18,7 @@ def card(names: list[str]) -> str:
     )
 
 
-def test_it_says_what_the_run_came_to() -> None:
+def test_it_has_the_facts_of_the_run() -> None:
     lines = card(["cat", "dog"]).splitlines()
     for line in (
         "# Model card: a ResNet for 2 classes",
@@ -26,16 +26,16 @@ def test_it_says_what_the_run_came_to() -> None:
         "In the order of the network's outputs: cat, dog.",
         "| training | 1,200 |",
         "| accuracy | 77.78 %, 95 % interval 45.00 to 94.00 % |",
-        "otherwise. The weights are those of epoch 2, with the least loss on the validation split",
+        "weights are those of epoch 2, which has the lowest loss on the validation split",
     ):
         assert line in lines
     # Three of five dogs, all of four cats.
-    assert lines[lines.index("| class | recognised | test images |") + 2 :][:2] == [
+    assert lines[lines.index("| class | recall | test images |") + 2 :][:2] == [
         "| dog | 60.0 % | 5 |",
         "| cat | 100.0 % | 4 |",
     ]
-    assert "Their files: 1,237 JPEG, 2 PNG." in card(["cat", "dog"])
-    assert "which decoding settled: 1 oriented." in card(["cat", "dog"])
+    assert "File formats: 1,237 JPEG, 2 PNG." in card(["cat", "dog"])
+    assert "Decoding changed some images of the data: 1 oriented." in card(["cat", "dog"])
 
 
 def test_names_of_classes_are_text() -> None:

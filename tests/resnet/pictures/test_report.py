@@ -1,4 +1,4 @@
-"""The page of the results: what is on it, that it is safe, and that a browser has nothing to say against it."""
+"""The report: its content, the escaping of names, and that a browser opens it without errors."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def calibration_table(confidence: Any, correct: Any) -> pd.DataFrame:
 
 
 def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -> Results:
-    """Of a network that is right on two images in three; the first image is a sure mistake."""
+    """Results of a network that is correct for two images in three; the first image is an error with high confidence."""
     generator = np.random.default_rng(0)
     labels = (np.arange(images) % len(classes)).astype(np.uint16)
     logits = generator.normal(size=(images, len(classes))).astype(np.float32)
@@ -101,11 +101,11 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
     assert f"{100 * metrics['accuracy_low']:.2f} % to {100 * metrics['accuracy_high']:.2f} %" in text
     assert f"macro F1 {metrics['macro_f1']:.4f}" in text
     assert f"calibration error {metrics['calibration_error']:.4f}" in text
-    assert "The weights of epoch 2 were kept" in text
+    assert "The weights of epoch 2 were kept." in text
     wrong = int((small.predictions["label"] != small.predictions["predicted"]).sum())
-    assert f"{wrong} of 40 images were taken for another class" in text
+    assert f"{wrong} of 40 images were predicted as another class" in text
     assert "Grad-CAM at conv5_block3_out" in text
-    assert "dog, is cat" in text
+    assert "dog, label cat" in text
     for word in (
         "0123abcd",
         "keras 3.15.1",
@@ -126,7 +126,7 @@ def test_every_picture_says_what_it_shows(small: Results) -> None:
     pictures = re.findall(r"<img [^>]*>", page)
     assert len(pictures) == 2 * 4
     assert all(re.search(r' alt="[^"]+"', picture) for picture in pictures)
-    assert 'alt="p/0.png: cat, taken for dog"' in page
+    assert 'alt="p/0.png: cat, predicted as dog"' in page
     assert all(re.search(r'aria-label="[^"]{20,}"', drawing) for drawing in re.findall(r"<svg [^>]*>", page))
 
 
@@ -141,7 +141,7 @@ def test_the_same_results_make_the_same_bytes(small: Results) -> None:
     assert render_report(small) == render_report(results(["cat", "dog"], 40))
 
 
-def test_a_network_without_mistakes_has_a_page_too(small: Results) -> None:
+def test_a_network_without_errors_has_a_page(small: Results) -> None:
     labels = small.predictions["label"]
     page = render_report(
         replace(
@@ -150,8 +150,8 @@ def test_a_network_without_mistakes_has_a_page_too(small: Results) -> None:
             details={key: value for key, value in small.details.items() if not key.endswith(("_low", "_high"))},
         )
     )
-    assert "None: every test image was recognised." in words(page)
-    assert "every image was recognised" in words(page)
+    assert "None: every test image was predicted correctly." in words(page)
+    assert "None: every prediction is correct." in words(page)
 
 
 def test_the_weakest_of_many_classes_comes_first() -> None:
@@ -160,7 +160,7 @@ def test_the_weakest_of_many_classes_comes_first() -> None:
     shown = [float(value) for value in re.findall(r"</i></span>([\d.]+)</td>", table)]
     assert len(shown) == 30
     assert shown == sorted(shown)
-    assert "Classes that are taken for each other stand side by side." in words(page)
+    assert "Classes that are confused with each other are next to each other." in words(page)
 
 
 def test_names_stay_text() -> None:
@@ -179,7 +179,7 @@ def test_the_page_needs_no_network(small: Results) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 @pytest.mark.parametrize("make", [lambda: results(["<b>cat</b>", "dog"], 40), lambda: results([*map(str, range(300))], 900)])
-def test_a_browser_opens_it_without_a_word(make: Callable[[], Results], tmp_path: Path) -> None:
+def test_a_browser_opens_it_without_messages(make: Callable[[], Results], tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(render_report(make()), encoding="utf-8")
     document, said = open_page(tmp_path / "index.html", tmp_path / "profile")
     assert said == []

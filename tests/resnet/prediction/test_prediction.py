@@ -1,4 +1,4 @@
-"""Image files to predictions: the pixels are those of training, bad files are told of in their place."""
+"""Predictions for image files: the pixels are those of training, and bad files are reported in their place."""
 
 import io
 import threading
@@ -14,7 +14,7 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.images.decoding import MAX_PIXELS
 from resnet.images.outcomes import Candidate, Rejected
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.archive import read_model_facts
 from resnet.network.model import ResNet
@@ -63,7 +63,7 @@ def test_the_pixels_are_those_that_preprocess_writes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, expected)
 
 
-def test_bad_files_are_told_of_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_bad_files_are_reported_and_the_others_are_predicted(tmp_path: Path) -> None:
     big = f"P6 {MAX_PIXELS} 2 255\n".encode()
     files = {"a.png": picture(1), "b.png": picture(2)[:90], "c.png": b"", "d.png": picture(3), "e.ppm": big}
     folder = write_tree(tmp_path, files)
@@ -102,23 +102,6 @@ def test_probabilities_go_to_their_images_in_batches(tmp_path: Path) -> None:
     assert [one.probabilities[0] for one in found if isinstance(one, Prediction)] == pytest.approx(expected)
 
 
-def test_files_folders_and_patterns_are_found_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names = ("b/2.png", "b/1.png", "b/.DS_Store", "b/README.md", "b/deep/er.png", "a.png", "c[1].png")
-    write_tree(tmp_path, dict.fromkeys(names, b"x"))
-    found = list(find_images(["b/1.png", "b", "*.png", "c[1].png", "none", "*.tif"]))
-    assert [str(one) if isinstance(one, Path) else f"{one.path}: {one.detail}" for one in found] == [
-        "b/1.png",
-        "b/2.png",
-        "b/deep/er.png",
-        "a.png",
-        "c[1].png",
-        "none: there is no such file or folder",
-        "*.tif: no file matches it",
-    ]
-    assert list(find_images(["b/README.md"])) == [Path("b/README.md")]  # named itself
-
-
 def test_reading_ahead_keeps_the_order_and_a_distance() -> None:
     made: list[int] = []
     filled = threading.Event()
@@ -131,7 +114,7 @@ def test_reading_ahead_keeps_the_order_and_a_distance() -> None:
             yield n
 
     with reading_ahead(items(), 3) as found:
-        assert filled.wait(5)  # before anybody asked for one
+        assert filled.wait(5)  # before the first item is asked for
         assert made == [0, 1, 2]
         assert list(found) == list(range(10))
 

@@ -1,4 +1,4 @@
-"""Near-duplicates: planted copies are found, look-alikes are not, and crowds neither explode nor hide anyone."""
+"""Near-duplicates: planted copies are found, other images are not, and large clusters are linked without listing all pairs."""
 
 import io
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def fingerprints(images: list[Image.Image]) -> Fingerprints:
 
 
 def crops() -> list[Image.Image]:
-    """24 crops of 128 x 128 that do not overlap, without the sky, of which JPEG leaves nothing."""
+    """24 crops of 128 x 128 that do not overlap, without the sky, which JPEG makes flat."""
     temple, flower = load_sample_images().images
     corners = [
         (photo, top, left)
@@ -58,7 +58,7 @@ def brighter(image: Image.Image, factor: float) -> Image.Image:
 
 
 def synthetic(images: int, seed: int = 0) -> Fingerprints:
-    """Fingerprints of images that have nothing in common, with amplitudes that fall with frequency as a photograph's do."""
+    """Fingerprints of unrelated images, with amplitudes that fall with frequency as in photographs."""
     random = np.random.default_rng(seed)
     vertical, horizontal = np.divmod(np.arange(1, 36), 6)
     amplitudes = random.standard_normal((images, 35)) / np.hypot(vertical, horizontal)
@@ -75,7 +75,7 @@ def noisy_copies(originals: Fingerprints, copies: int, noise: float) -> Fingerpr
 
 
 def brute_force(prints: Fingerprints) -> npt.NDArray[np.int64]:
-    """All pairs, by SciPy's distances: 16 of 64 bits, and 0.13 between amplitudes of unit length."""
+    """All pairs by SciPy's distances: at most 16 of 64 bits, and at most 0.13 between amplitudes of unit length."""
     bits = cdist(np.unpackbits(prints[:, :8], axis=1), np.unpackbits(prints[:, :8], axis=1), "cityblock")
     amplitudes = prints[:, 8:].view(np.int8).astype(float)
     amplitudes /= np.linalg.norm(amplitudes, axis=1, keepdims=True)
@@ -83,7 +83,7 @@ def brute_force(prints: Fingerprints) -> npt.NDArray[np.int64]:
 
 
 def components(links: npt.NDArray[np.int64], images: int) -> list[int]:
-    """For each image the first one of its component."""
+    """For each image the first image of its component."""
     labels = connected_components(coo_array((np.ones(len(links)), links.T), shape=(images, images)), directed=False)[1]
     return list(np.unique(labels, return_index=True)[1][labels])
 
@@ -143,13 +143,13 @@ def test_threads_give_the_same_fingerprints() -> None:
 
 
 @pytest.mark.parametrize("images", [0, 1, 2])
-def test_few_images_are_no_exception(images: int) -> None:
+def test_few_images_are_handled(images: int) -> None:
     alike = np.ones((images, FINGERPRINT_BYTES), dtype=np.uint8)
     assert near_duplicates(alike).tolist() == ([[0, 1]] if images == 2 else [])
     assert near_duplicates(alike).shape == (max(0, images - 1), 2)
 
 
-def test_without_crowds_all_pairs_are_listed() -> None:
+def test_without_clusters_all_pairs_are_listed() -> None:
     prints = fingerprints(digits())
     mixed = np.concatenate([prints, noisy_copies(synthetic(40), 4, 3)])
     expected = brute_force(mixed)
@@ -158,8 +158,8 @@ def test_without_crowds_all_pairs_are_listed() -> None:
 
 
 @pytest.mark.parametrize("noise", [1.0, 4.0, 5.0, 6.0, 8.0])
-def test_in_crowds_near_duplicates_are_in_one_component(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CROWD", 8)
+def test_in_clusters_near_duplicates_are_in_one_component(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DENSE", 8)
     monkeypatch.setattr(module, "BLOCK", 1024)
     prints = noisy_copies(synthetic(5), 120, noise)
     links, pairs = near_duplicates(prints), brute_force(prints)
@@ -169,25 +169,25 @@ def test_in_crowds_near_duplicates_are_in_one_component(noise: float, monkeypatc
 
 
 def on_a_circle(degrees: npt.ArrayLike, last: npt.ArrayLike = 0) -> Fingerprints:
-    """Fingerprints in a plane, where the threshold of 0.13 is 7.45 degrees; `last` makes them differ a little."""
+    """Fingerprints in a plane, where the threshold of 0.13 is an angle of 7.45 degrees; `last` makes equal ones differ."""
     angles = np.radians(np.asarray(degrees, dtype=float))
     prints = np.zeros((len(angles), FINGERPRINT_BYTES), dtype=np.int8)
     prints[:, 8], prints[:, 9], prints[:, 42] = np.rint(120 * np.cos(angles)), np.rint(120 * np.sin(angles)), last
     return prints.view(np.uint8)
 
 
-def test_two_crowds_are_joined_by_the_one_image_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CROWD", 4)
+def test_two_clusters_are_joined_by_the_one_image_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DENSE", 4)
     last = np.tile(np.arange(-2, 3), 40)
-    crowds = np.concatenate([on_a_circle(np.linspace(0, 1, 200), last), on_a_circle(np.linspace(13, 14, 200), last)])
-    assert len(set(components(near_duplicates(crowds), 400))) == 2
-    assert len(set(components(near_duplicates(np.concatenate([crowds, on_a_circle([7])])), 401))) == 1
+    clusters = np.concatenate([on_a_circle(np.linspace(0, 1, 200), last), on_a_circle(np.linspace(13, 14, 200), last)])
+    assert len(set(components(near_duplicates(clusters), 400))) == 2
+    assert len(set(components(near_duplicates(np.concatenate([clusters, on_a_circle([7])])), 401))) == 1
 
 
 def test_groups_are_joined_by_members_that_are_far_from_both_leaders(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BLOCK", 4)  # blocks of 2 x 2; the members that are near come last
-    looks = module._Looks.of(on_a_circle([0, 1, 6, 20, 18, 12]))
-    assert module._bridges(np.array([0, 0, 0, 3, 3, 3]), looks).tolist() == [[2, 5]]
+    monkeypatch.setattr(module, "BLOCK", 4)  # blocks of 2 x 2; the members that are near each other come last
+    prints = module._Fingerprints.unpack(on_a_circle([0, 1, 6, 20, 18, 12]))
+    assert module._bridges(np.array([0, 0, 0, 3, 3, 3]), prints).tolist() == [[2, 5]]
 
 
 @pytest.mark.parametrize("noise", [0.0, 2.0])
@@ -202,7 +202,7 @@ def test_the_order_of_the_images_does_not_matter(noise: float) -> None:
     prints = np.concatenate(
         [fingerprints(digits()), noisy_copies(synthetic(3), 200, noise), noisy_copies(synthetic(50, 9), 3, 3)]
     )
-    prints = np.unique(prints, axis=0)  # of equal ones the first is linked, which is another one in another order
+    prints = np.unique(prints, axis=0)  # of equal ones only the first is linked, which depends on the order
     order = np.random.default_rng(2).permutation(len(prints))
     links = near_duplicates(prints)
     assert np.unique(np.sort(order[near_duplicates(prints[order])], axis=1), axis=0).tolist() == links.tolist()
@@ -212,12 +212,12 @@ def test_the_order_of_the_images_does_not_matter(noise: float) -> None:
 
 def test_few_candidates_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[int] = []
-    alike = module._Looks.alike
+    alike = module._Fingerprints.alike
 
-    def count(self: module._Looks, ones: Any, others: Any) -> npt.NDArray[np.bool_]:
+    def count(self: module._Fingerprints, ones: Any, others: Any) -> npt.NDArray[np.bool_]:
         compared.append(len(ones))
         return alike(self, ones, others)
 
-    monkeypatch.setattr(module._Looks, "alike", count)
+    monkeypatch.setattr(module._Fingerprints, "alike", count)
     near_duplicates(synthetic(40_000))
     assert sum(compared) < 40_000  # of 800 million pairs

@@ -178,7 +178,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_stage_without_its_inputs_says_which_is_missing(name: str, make_project: Callable[[], Any]) -> None:
     result = make_project().run("python", "-m", f"tasks.{name}", code=1)
     assert re.fullmatch(
-        rf"{name}: (data|reports)/\S+ is missing; an earlier stage makes it: run `dvc repro`\.\n", result.stderr
+        rf"{name}: (data|reports)/\S+ is missing; an earlier stage writes it: run `dvc repro`\.\n", result.stderr
     )
     assert result.stdout == ""
 

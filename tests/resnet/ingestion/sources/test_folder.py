@@ -1,4 +1,4 @@
-"""Folders as sources, hostile ones among them."""
+"""Folders as sources, including hostile ones."""
 
 import os
 import socket
@@ -56,7 +56,7 @@ def fifo(path: Path) -> None:
 
 
 def bound_socket(path: Path) -> None:
-    # The name of a socket may have about 100 bytes only.
+    # The path of a socket is limited to about 100 bytes.
     here = Path.cwd()
     os.chdir(path.parent)
     with socket.socket(socket.AF_UNIX) as server:
@@ -87,8 +87,8 @@ def to_a_sibling(path: Path) -> None:
         (bound_socket, "a socket, not a regular file"),
         (dangling, "a link to nowhere, which cannot be reached"),
         (to_itself, "a link to x, which cannot be reached"),
-        (to_the_top, "a link to a folder of the source itself or around it"),
-        (to_a_sibling, "a link to a folder of the source itself or around it"),
+        (to_the_top, "a link to a folder of the source itself or to a parent of it"),
+        (to_a_sibling, "a link to a folder of the source itself or to a parent of it"),
     ],
 )
 def test_what_is_no_file_is_rejected_and_never_opened(tmp_path: Path, make: Callable[[Path], None], detail: str) -> None:
@@ -109,8 +109,8 @@ def test_links_to_files_and_to_folders_elsewhere_are_followed_once(tmp_path: Pat
     found = outcomes(tmp_path / "source")
     read = {path: file.read() for path, file in found.items() if isinstance(file, Candidate)}
     assert read == {"cat/1.jpg": b"1", "cat/link.jpg": b"4", "cat/linked/2.jpg": b"3", "dog/1.jpg": b"2"}
-    assert "as another link before it" in reason(found["cat/linked/loop"])[1]
-    assert "as another link before it" in reason(found["dog/again"])[1]
+    assert "which another link also points to" in reason(found["cat/linked/loop"])[1]
+    assert "which another link also points to" in reason(found["dog/again"])[1]
 
 
 def test_a_deep_tree_is_walked_to_its_end(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: p
     write_tree(tmp_path, {"cat/1.jpg": b"1", "dog/1.jpg": b"1"})
     scandir = os.scandir
 
-    def refuse(path: Path) -> object:  # root may read all folders, so permissions would not do
+    def refuse(path: Path) -> object:  # root can read all folders, whatever their permissions
         if path.name == "dog":
             raise PermissionError(13, "Permission denied")
         return scandir(path)

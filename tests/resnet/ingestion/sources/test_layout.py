@@ -1,4 +1,4 @@
-"""What the folders of a source mean."""
+"""How the folders of a source are interpreted."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def layout(*files: str, folders: tuple[str, ...] = ()) -> Layout:
     return find_layout([*((folder, True) for folder in folders), *((file, False) for file in files)])
 
 
-def test_the_folders_on_top_are_the_classes() -> None:
+def test_top_level_folders_are_the_classes() -> None:
     found = layout("dog/b.jpg", "cat/x/y/z/a.jpg", "readme.md")
     assert found.classes == ["cat", "dog"]
     assert found.place("cat/x/y/z/a.jpg") == (None, "cat")
@@ -44,7 +44,10 @@ def test_classes_that_are_called_like_splits_stay_classes(names: tuple[str, ...]
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("train", "test", "extra"), "the folders 'test', 'train', which are named as splits, beside 'extra': take either out"),
+        (
+            ("train", "test", "extra"),
+            "the folders 'test', 'train', which have names of splits, beside 'extra': remove one or the other",
+        ),
         (("test", "val"), "the splits 'test', 'val', but no train"),
     ],
 )
@@ -66,7 +69,7 @@ def test_a_single_class_is_not_mistaken_for_a_folder_around() -> None:
     assert layout("a/b/c/d/e/f/1.jpg").classes == ["a"]
 
 
-def test_every_file_becomes_something() -> None:
+def test_every_file_has_an_outcome() -> None:
     found = layout("cat/1.jpg", "dog/1.jpg")
     assert found.outcome("cat/.DS_Store", bytes) == Ignored("cat/.DS_Store")
     stray = found.outcome("1.jpg", bytes)

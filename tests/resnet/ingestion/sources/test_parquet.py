@@ -1,4 +1,4 @@
-"""Parquet files in the image layout of Hugging Face as sources."""
+"""Parquet files in the Hugging Face image layout as sources."""
 
 import json
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has labels of type int64 whose names are not in the schema"):
         parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=None, label=[1]))
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="is damaged or no Parquet file"):
+    with pytest.raises(UserError, match="is damaged or not a Parquet file"):
         parquet_source(tmp_path / "x.parquet")
 
 
@@ -119,7 +119,7 @@ def test_the_column_called_label_comes_first_and_others_are_told(tmp_path: Path)
     metadata = {"huggingface": json.dumps({"info": {"features": kinds}})}
     pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
     source = parquet_source(tmp_path / "x.parquet")
-    assert source.notes == ("labels are of the column label, not of coarse",)
+    assert source.notes == ("labels are from the column label, not from coarse",)
     assert candidates(list(source.files())) == [("a", "cat", None, None)]
 
 

@@ -50,7 +50,7 @@ def test_files_that_the_table_of_a_folder_does_not_list_are_accounted_for(tmp_pa
         ("path;label\na/1.jpg;x\n", "has no column path; its columns are path;label: add it, separated by commas"),
         ("path,class\na/1.jpg,x\n", "has no column label; its columns are path, class"),
         ("path,label\na/1.jpg,x\na/9.jpg,x\n", "line 3: there is no a/9.jpg; paths are relative to the folder of the table"),
-        ("path,label\na/1.jpg,\n", "line 2: the label of a/1.jpg is empty; give it one, or take the line out"),
+        ("path,label\na/1.jpg,\n", "line 2: the label of a/1.jpg is empty; add one, or remove the line"),
         ("path,label\na/1.jpg\n", "line 2: the label of a/1.jpg is empty"),
         ("path,label\na,x\n", "line 2: there is no a; paths"),  # a folder
         (f"path,label\n{'x' * 300},x\n", "line 2: there is no xxx"),
@@ -58,7 +58,7 @@ def test_files_that_the_table_of_a_folder_does_not_list_are_accounted_for(tmp_pa
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label,split\na/1.jpg,x,future\n", "line 2: the split 'future' is unknown; use train, validation or test"),
         ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there is no 3;"),
-        ("path,label\na/1.jpg,x\na/1.jpg,y\n", "line 3: a/1.jpg stands in line 2 already, but an image has one line"),
+        ("path,label\na/1.jpg,x\na/1.jpg,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
     ],
 )
 def test_a_table_that_is_wrong_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

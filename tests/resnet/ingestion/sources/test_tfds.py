@@ -1,4 +1,4 @@
-"""Data sets of TensorFlow Datasets as sources; one is built here, nothing is downloaded."""
+"""Data sets of TensorFlow Datasets as sources; they are built here, and nothing is downloaded."""
 
 import importlib.util
 import io
@@ -94,7 +94,7 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 class DownloadError(Exception):
-    """As the package has one."""
+    """Has the name of an error of the package."""
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_the_network_is_tried_again_and_nothing_else(monkeypatch: pytest.MonkeyP
         raise error
 
     monkeypatch.setattr("tensorflow_datasets.builder", builder)
-    monkeypatch.setattr("resnet.ingestion.sources.tfds._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("resnet.ingestion.sources.tfds._RETRY_DELAYS", (0.0, 0.0, 0.0))
     with pytest.raises(UserError, match=f"tfds:animals could not be fetched \\({type(error).__name__}"):
         tfds_source("animals")
     assert len(tried) == tries

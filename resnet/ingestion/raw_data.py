@@ -1,8 +1,8 @@
-"""From a source to `data/raw/`: what is an image, what is its label, what is left out and why.
+"""Writes `data/raw/` from a source: which files are images, their labels, what is left out and why.
 
-Every file of the source ends as one of four: accepted, rejected with a reason, left out as a duplicate, or ignored because it
-is no image by design. Of images of equal pixels one is accepted, and if they have different labels none is. Images whose
-split the source gives stay as given, copies included.
+Every file of the source is accepted, rejected with a reason, left out as a duplicate, or ignored because it is not meant to be
+an image. Of images with equal pixels one is accepted; if their labels differ, none is. Images that the source assigns to a
+split are all kept, including duplicates.
 """
 
 import csv
@@ -23,7 +23,7 @@ from resnet.images.manifest import COLUMNS
 from resnet.images.outcomes import LONGEST_NAME, BadFile, Candidate, Ignored, Outcome, Reason, Rejected, shown
 from resnet.images.perceptual_fingerprint import perceptual_fingerprint
 from resnet.images.shards import SHARD_BYTES, ShardWriter, read_encoded
-from resnet.ingestion.copies import Copies, LeftOut
+from resnet.ingestion.duplicates import Duplicate, DuplicateFinder
 from resnet.ingestion.ledger import Ledger
 from resnet.ingestion.sources.source import Source
 
@@ -39,21 +39,22 @@ def write_raw(
     max_rejected: float = 1.0,
     shard_bytes: int = SHARD_BYTES,
 ) -> Ledger:
-    """Writes the images of a source in its order; the same source always makes the same bytes.
+    """Writes the images of a source in its order. The same source always gives the same bytes.
 
     Args:
-        folder: takes the place of an older one when it is whole.
+        folder: is replaced atomically when all files are written.
         source: of at least two classes.
-        max_pixels: an image whose header says more is not decoded.
-        on_bad: whether a rejected file is listed and left out, or ends the run.
-        max_rejected: the share of rejects, ignored files not counted, above which the run ends.
-        shard_bytes: size of the encoded images at which a new shard begins.
+        max_pixels: images with more pixels, according to their header, are not decoded but rejected.
+        on_bad: "quarantine" to list rejected files and leave them out, "fail" to stop at the first one.
+        max_rejected: the largest allowed share of rejected files among all files that are not ignored.
+        shard_bytes: the size of encoded images at which a new shard begins.
 
     Returns:
-        The account of all files.
+        The counts of all files.
 
     Raises:
-        UserError: fewer than two classes, more than 65,536, no image, too many rejects, or a full disk.
+        UserError: there are fewer than two classes or more than 65,536, no images or too many rejected files, or the disk is
+            full.
     """
     kept_list = folder.with_name("rejected.csv")
     remove(kept_list)
@@ -61,14 +62,14 @@ def write_raw(
         with Ledger(new, on_bad) as ledger:
             write_classes(new / "classes.json", source.classes)
             outcomes = in_order(partial(_examine, max_pixels=max_pixels), source.files())
-            left_out = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).left_out()
-            if left_out:
-                _rewrite(new, source.classes, left_out, ledger, shard_bytes)
+            duplicates = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).find()
+            if duplicates:
+                _rewrite(new, source.classes, duplicates, ledger, shard_bytes)
         try:
             ledger.check(max_rejected)
-        except UserError as error:  # what is wrong with which file took long to find out
+        except UserError as error:  # keep the list: it may have taken hours to make
             shutil.copy(new / "rejected.csv", kept_list)
-            raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists all.") from error
+            raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists all of them.") from error
         write_sums(new / RAW)
     return ledger
 
@@ -85,9 +86,11 @@ def _examine(file: Outcome, max_pixels: int) -> _Image | Rejected | Ignored:
     if not isinstance(file, Candidate):
         return file
     if "\r" in file.path + file.label:
-        return Rejected(file.path, Reason.NAME_NOT_USABLE, "a carriage return, which readers of CSV take for the end of a line")
+        return Rejected(file.path, Reason.NAME_NOT_USABLE, "a carriage return, which CSV readers take for the end of a line")
     if len(file.path) + len(file.label) > LONGEST_NAME:
-        return Rejected(shown(file.path), Reason.NAME_NOT_USABLE, f"names of more than {LONGEST_NAME} characters")
+        return Rejected(
+            shown(file.path), Reason.NAME_NOT_USABLE, f"path and label together have more than {LONGEST_NAME} characters"
+        )
     try:
         encoded = file.read()
         facts, looks = inspect(encoded, max_pixels, perceptual_fingerprint)
@@ -98,10 +101,10 @@ def _examine(file: Outcome, max_pixels: int) -> _Image | Rejected | Ignored:
 
 def _write_readable(
     folder: Path, classes: list[str], outcomes: Iterable[_Image | Rejected | Ignored], ledger: Ledger, shard_bytes: int
-) -> Copies:
-    """Writes shards and manifest of all images, copies included."""
+) -> DuplicateFinder:
+    """Writes the shards and the manifest of all readable images, duplicates included."""
     numbers = {name: number for number, name in enumerate(classes)}
-    copies = Copies()
+    finder = DuplicateFinder()
     with _new_manifest(folder) as file, ShardWriter(folder, classes, shard_bytes) as shards:
         manifest = csv.writer(file, lineterminator="\n")
         manifest.writerow(COLUMNS)
@@ -114,9 +117,9 @@ def _write_readable(
                 label = numbers[outcome.file.label]
                 shards.add(outcome.file.path, label, outcome.encoded)
                 manifest.writerow(_row(outcome))
-                copies.add(outcome.facts.pixel_hash, label, given=outcome.file.split is not None)
+                finder.add(outcome.facts.pixel_hash, label, has_split=outcome.file.split is not None)
                 ledger.accept(outcome.file.label)
-    return copies
+    return finder
 
 
 def _new_manifest(folder: Path) -> TextIO:
@@ -140,25 +143,26 @@ def _row(image: _Image) -> list[object]:
     ]
 
 
-def _rewrite(folder: Path, classes: list[str], left_out: dict[int, LeftOut], ledger: Ledger, shard_bytes: int) -> None:
-    """Writes shards and manifest again without what is to be left out.
+def _rewrite(folder: Path, classes: list[str], duplicates: dict[int, Duplicate], ledger: Ledger, shard_bytes: int) -> None:
+    """Writes the shards and the manifest again, without duplicates.
 
-    Whether an image is there under two labels is known only at the end, and the source may be slow to read again.
+    A label conflict can come to light with the last file. The images are copied from the first shards, because the source may
+    be slow to read again.
     """
     readable = folder / "readable"
     readable.mkdir()
     for path in [folder / MANIFEST, *folder.glob("images-*.parquet")]:
         path.rename(readable / path.name)
     numbers = {name: number for number, name in enumerate(classes)}
-    others = {reason.other for reason in left_out.values()}
+    others = {duplicate.other for duplicate in duplicates.values()}
     named = {number: row for number, row in enumerate(_rows(readable)) if number in others}
     encoded = read_encoded(readable, (row["path"] for row in _rows(readable)))
     with _new_manifest(folder) as file, ShardWriter(folder, classes, shard_bytes) as shards:
         manifest = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         manifest.writeheader()
         for number, (row, image) in enumerate(zip(_rows(readable), encoded, strict=True)):
-            if number in left_out:
-                _note(row, named[left_out[number].other], left_out[number].conflict, ledger)
+            if number in duplicates:
+                _leave_out(row, named[duplicates[number].other], duplicates[number].conflict, ledger)
             else:
                 shards.add(row["path"], numbers[row["label"]], image)
                 manifest.writerow(row)
@@ -170,10 +174,10 @@ def _rows(folder: Path) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def _note(row: dict[str, str], other: dict[str, str], conflict: bool, ledger: Ledger) -> None:
-    ledger.accept(row["label"], -1)
+def _leave_out(row: dict[str, str], other: dict[str, str], conflict: bool, ledger: Ledger) -> None:
+    ledger.withdraw(row["label"])
     if conflict:
-        detail = f"labelled {row['label']!r}, but the same image is there as {other['path']!r}, labelled {other['label']!r}"
+        detail = f"labelled {row['label']!r}, but {other['path']!r} has the same pixels and is labelled {other['label']!r}"
         ledger.reject(Rejected(row["path"], Reason.LABEL_CONFLICT, detail))
     else:
         ledger.leave_out(row["path"], other["path"])

@@ -5,8 +5,13 @@ from math import comb
 import numpy as np
 import pytest
 
-from resnet.comparison.paired import ClassChange, Paired, class_changes, compare_hits, mcnemar, paired_interval
-from resnet.evaluation.gate import Check, check_baseline, check_minimum, verdict
+from resnet.comparison.paired_comparison import (
+    ClassChange,
+    class_changes,
+    compare_hits,
+    mcnemar,
+    paired_interval,
+)
 
 
 def test_the_interval_is_newcombes() -> None:
@@ -87,29 +92,3 @@ def test_classes_that_changed_most_come_first() -> None:
         ClassChange("d", images=2, first=1, second=2, gained=1, lost=0),
         ClassChange("a", images=2, first=1, second=1, gained=1, lost=1),
     ]
-
-
-def paired(low: float, high: float) -> Paired:
-    return Paired(100, 90, 88, 1, 3, -0.02, low, high, 0.5)
-
-
-@pytest.mark.parametrize(("low", "high", "passed"), [(-0.05, 0.01, True), (-0.05, -0.01, False), (0.01, 0.02, True)])
-def test_the_gate_fails_where_the_network_is_worse_beyond_chance(low: float, high: float, passed: bool) -> None:
-    check = check_baseline(paired(low, high), "main (1234567)")
-    assert check.passed is passed
-    assert check.why.startswith("against main (1234567): -2.00 points, 95 % interval ")
-
-
-def test_the_gate_wants_the_minimum() -> None:
-    assert check_minimum(0.95, 0.95) == Check("minimum_accuracy", True, "accuracy 0.9500 is at least 0.95.")
-    assert check_minimum(0.9499, 0.95) == Check("minimum_accuracy", False, "accuracy 0.9499 is below 0.95.")
-
-
-def test_a_verdict_fails_with_one_of_its_checks_and_not_with_one_that_is_open() -> None:
-    good, bad, left_open = (Check("x", passed, "why") for passed in (True, False, None))
-    assert verdict() == {"passed": True, "checks": []}
-    assert verdict(good, left_open)["passed"] is True
-    assert verdict(good, bad) == {
-        "passed": False,
-        "checks": [{"name": "x", "passed": True, "why": "why"}, {"name": "x", "passed": False, "why": "why"}],
-    }

@@ -1,4 +1,4 @@
-"""`data/prepared/`: each split's images at one size, which image went where, and small pictures of some for the report."""
+"""Writes `data/prepared/`: the images of each split at one size, an index of them, and thumbnails for the report."""
 
 import csv
 import io
@@ -18,12 +18,12 @@ from resnet.images.decoding import load, load_and_shrink
 from resnet.images.manifest import Manifest
 from resnet.images.outcomes import BadFile
 from resnet.images.shards import read_encoded
-from resnet.preparation.similar import leaks
+from resnet.preparation.similar_pairs import leaks
 
-_OF_A_CLASS = 24  # thumbnails at most
-_OF_CLASSES = 1200  # thumbnails in all, but at least one of each class
-_PAIRS = 60  # of similar images, leaks first
-_MANY_CLASSES = 200  # from here on thumbnails are small
+_MAX_THUMBNAILS_OF_A_CLASS = 24
+_MAX_THUMBNAILS = 1200  # but at least one of each class
+_MAX_PAIRS = 60  # pairs of similar images with thumbnails, leaks first
+_MANY_CLASSES = 200  # with as many classes, thumbnails are small
 
 
 def write_prepared(
@@ -32,15 +32,15 @@ def write_prepared(
     """Decodes and resizes all images.
 
     Args:
-        folder: gets a folder for each split, see `resnet.dataset.arrays`, and `thumbnails.parquet`.
-        raw: where the images are.
-        manifest: of the images.
-        splits: (images,) int8, indices into `resnet.preparation.splits.SPLITS`.
-        pictured: (images,) bool, of which to keep a thumbnail.
+        folder: receives a folder for each split, see `resnet.dataset.arrays`, and `thumbnails.parquet`.
+        raw: `data/raw/`, with the encoded images.
+        manifest: the images.
+        splits: (images,) int8, indices into `resnet.core.tables.SPLITS`.
+        pictured: (images,) bool, whether to write a thumbnail.
         size: height and width, in pixels.
 
     Raises:
-        UserError: the images in `raw` are damaged, or the disk is full.
+        UserError: the images in `raw` are damaged.
     """
     side = 96 if manifest.labels.max(initial=0) < _MANY_CLASSES else 48
     work = zip(manifest.paths, read_encoded(raw, manifest.paths), (side if wanted else 0 for wanted in pictured), strict=True)
@@ -62,8 +62,8 @@ def _prepare(raw: Path, path: str, encoded: bytes, side: int, size: int) -> tupl
             return load(encoded, size), b""
         pixels, small = load_and_shrink(encoded, size, side)
         return pixels, _jpeg(small)
-    except BadFile as bad:  # it was decoded before, by the same code
-        raise damaged_input(raw, f"{path} does not decode any more: {bad.detail}") from bad
+    except BadFile as bad:  # `ingest` has decoded it, with the same code
+        raise damaged_input(raw, f"{path} no longer decodes: {bad.detail}") from bad
 
 
 def _jpeg(image: Image.Image) -> bytes:
@@ -84,20 +84,23 @@ def _write_thumbnails(path: Path, thumbnails: list[tuple[str, bytes]]) -> None:
 def choose_pictured(
     manifest: Manifest, classes: int, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]
 ) -> npt.NDArray[np.bool_]:
-    """(images,) bool: some images of each class, the same ones for the same content, and those of similar pairs."""
-    each = max(1, min(_OF_A_CLASS, _OF_CLASSES // classes))
+    """Chooses the images that get thumbnails, (images,) bool.
+
+    They are some images of each class, which depend on the content of the images alone, and those of the first similar pairs.
+    """
+    each = max(1, min(_MAX_THUMBNAILS_OF_A_CLASS, _MAX_THUMBNAILS // classes))
     key = np.ascontiguousarray(manifest.pixel_hashes[:, :8]).view(np.uint64)[:, 0]
     order = np.lexsort((key, manifest.labels))
     _, first, counts = np.unique(manifest.labels[order], return_index=True, return_counts=True)
     rank = np.arange(len(order)) - np.repeat(first, counts)
     pictured = np.zeros(len(manifest), dtype=np.bool_)
     pictured[order[rank < each]] = True
-    pictured[pairs[np.argsort(~leaks(pairs, splits), kind="stable")][:_PAIRS]] = True
+    pictured[pairs[np.argsort(~leaks(pairs, splits), kind="stable")][:_MAX_PAIRS]] = True
     return pictured
 
 
 def write_index(path: Path, manifest: Manifest, splits: npt.NDArray[np.int8], classes: list[str]) -> None:
-    """A line for each image; `row` is its place in the arrays of its split."""
+    """Writes a line for each image; `row` is its row in the arrays of its split."""
     rows: Counter[int] = Counter()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

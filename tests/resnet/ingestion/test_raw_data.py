@@ -1,4 +1,4 @@
-"""From a source to `data/raw/`: what is kept, what is left out, and that the account adds up."""
+"""`data/raw/` from a source: what is kept, what is left out, and that every file is accounted for."""
 
 import csv
 import hashlib
@@ -22,7 +22,7 @@ from resnet.images.manifest import read_manifest
 from resnet.images.outcomes import Candidate, Outcome, Rejected
 from resnet.images.shards import read_encoded
 from resnet.ingestion.ledger import Ledger
-from resnet.ingestion.raw import write_raw
+from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.folder import folder_source
 from resnet.ingestion.sources.source import Source
 from tests.hostile.images import LIMIT, bad_images
@@ -141,7 +141,9 @@ def test_a_file_that_is_no_image_is_listed_with_its_reason(tmp_path: Path) -> No
 
 def test_a_bad_file_ends_the_run_on_request(tmp_path: Path) -> None:
     of = source(file("cat/1", picture(1)), file("cat/2", b""), file("cat/3", b""))
-    with pytest.raises(UserError, match=r"'cat/2' is rejected as empty \(.+\); mend it .* set ingest\.on_bad to quarantine"):
+    with pytest.raises(
+        UserError, match=r"'cat/2' is rejected as empty \(.+\); fix or remove it, .* set ingest\.on_bad to quarantine"
+    ):
         ingest(tmp_path / "raw", of, on_bad="fail")
     assert list(tmp_path.iterdir()) == []
 
@@ -155,7 +157,7 @@ def test_too_many_bad_files_end_the_run(tmp_path: Path) -> None:
     ):
         ingest(tmp_path / "raw", of, max_rejected=0.19)
     assert [row["path"] for row in lines(tmp_path, "rejected")] == ["cat/x", "cat/y"]
-    assert (tmp_path / "raw" / "marker").exists()  # the old one stays
+    assert (tmp_path / "raw" / "marker").exists()  # the old folder is kept
     ingest(tmp_path / "raw", of, max_rejected=0.2)
     assert not (tmp_path / "rejected.csv").exists()
 
@@ -166,10 +168,10 @@ def test_names_that_no_table_could_hold_are_rejected(tmp_path: Path) -> None:
     assert kept(tmp_path / "raw") == {"cat/1": picture(1)}
 
 
-def test_classes_must_be_told_apart(tmp_path: Path) -> None:
+def test_class_names_must_be_unique_and_valid_unicode(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="names the class 'a' twice"):
         ingest(tmp_path / "raw", Source(["a", "a", "b"], lambda: iter(())))
-    with pytest.raises(UserError, match=r"a name of a class is not valid Unicode \('\\ud800'\)"):
+    with pytest.raises(UserError, match=r"a class name is not valid Unicode \('\\ud800'\)"):
         ingest(tmp_path / "raw", Source(["a", "\ud800"], lambda: iter(())))
 
 
@@ -199,7 +201,7 @@ def test_an_image_under_two_labels_is_a_conflict_and_left_out(tmp_path: Path) ->
     assert ledger.rejected == Counter(label_conflict=3)
     rejected = lines(tmp_path / "raw", "rejected")
     assert [row["path"] for row in rejected] == ["1", "3", "4"]
-    assert rejected[0]["detail"] == "labelled 'cat', but the same image is there as '3', labelled \"dög, 'big'\""
+    assert rejected[0]["detail"] == "labelled 'cat', but '3' has the same pixels and is labelled \"dög, 'big'\""
     with pytest.raises(UserError, match="'1' is rejected as label_conflict"):
         ingest(tmp_path / "raw", source(*files), on_bad="fail")
 
@@ -235,7 +237,7 @@ def test_a_thousand_planted_copies_are_found_a_thousand_times(tmp_path: Path) ->
 
 MAKERS: list[Callable[[random.Random, Path], object]] = [
     lambda r, p: p.write_bytes(picture(r.randrange(10**6))),
-    lambda r, p: p.write_bytes(picture(r.randrange(6), kind=r.choice(["PNG", "BMP"]))),  # copies and conflicts
+    lambda r, p: p.write_bytes(picture(r.randrange(6), kind=r.choice(["PNG", "BMP"]))),  # duplicates and conflicts
     lambda r, p: p.write_bytes(b""),
     lambda r, p: p.write_bytes(r.randbytes(50)),
     lambda r, p: p.write_bytes(picture(r.randrange(10**6))[:40]),

@@ -1,7 +1,7 @@
-"""Two networks on the same test images: how far apart they are, and whether that is more than chance.
+"""Compares the accuracies of two networks on the same test images: the difference, its interval and its significance.
 
-The images are the same for both, so only those count on which one is right and the other wrong. That is what makes a
-difference visible that two separate intervals would hide.
+Both networks see the same images, so only images that exactly one of them predicts correctly contribute to the difference. This
+makes differences significant that two separate intervals would not show.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from resnet.evaluation.metrics import wilson_interval
 
 
 @dataclass(frozen=True)
-class Paired:
-    """The accuracy of a second network against that of a first.
+class PairedComparison:
+    """The accuracy of a second network compared with that of a first.
 
     Attributes:
-        images: how many both have seen.
-        first: hits of the first network.
-        second: hits of the second.
-        gained: images on which only the second is right.
-        lost: images on which only the first is right.
-        difference: of the accuracies, second less first, in [-1, 1].
-        low: lower bound of its 95 % interval.
+        images: the number of images.
+        first: how many of them the first network predicts correctly.
+        second: how many the second network predicts correctly.
+        gained: how many only the second predicts correctly.
+        lost: how many only the first predicts correctly.
+        difference: accuracy of the second minus accuracy of the first, in [-1, 1].
+        low: lower bound of the 95 % interval of the difference.
         high: upper bound.
-        p_value: of McNemar's exact test that gains and losses are equally likely.
+        p_value: p-value of McNemar's exact test of the hypothesis that gains and losses are equally likely.
     """
 
     images: int
@@ -42,21 +42,23 @@ class Paired:
     p_value: float
 
 
-def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Paired:
-    """Compares two networks by their hits.
+def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> PairedComparison:
+    """Compares the correct predictions of two networks.
 
     Args:
-        first: (images,) whether the first network is right.
-        second: the same of the second, for the same images.
+        first: (images,) whether the first network is correct.
+        second: (images,) whether the second network is correct, for the same images.
 
     Raises:
-        ValueError: no images, or not as many for both.
+        ValueError: there are no images, or the lengths differ.
     """
     if len(first) != len(second) or not len(first):
-        raise ValueError(f"both networks must have seen the same images. Received: {len(first)} and {len(second)}.")
+        raise ValueError(
+            f"Expected the same number of images, at least one, for both networks. Received: {len(first)} and {len(second)}."
+        )
     gained, lost = int((second & ~first).sum()), int((first & ~second).sum())
     low, high = paired_interval(int((first & second).sum()), gained, lost, int((~first & ~second).sum()))
-    return Paired(
+    return PairedComparison(
         images=len(first),
         first=int(first.sum()),
         second=int(second.sum()),
@@ -71,15 +73,15 @@ def compare_hits(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) ->
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What became of one class.
+    """The difference between two networks in one class.
 
     Attributes:
         label: its name.
-        images: of it.
-        first: hits of the first network.
-        second: hits of the second.
-        gained: images on which only the second is right.
-        lost: images on which only the first is right.
+        images: the number of its test images.
+        first: how many of them the first network predicts correctly.
+        second: how many the second network predicts correctly.
+        gained: how many only the second predicts correctly.
+        lost: how many only the first predicts correctly.
     """
 
     label: str
@@ -91,12 +93,12 @@ class ClassChange:
 
 
 def class_changes(labels: Sequence[str], first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> list[ClassChange]:
-    """The classes that gained or lost an image, the greatest net change first, losses before gains, then by name.
+    """The classes that gained or lost images, sorted by the size of the net change, losses before gains, then by name.
 
     Args:
-        labels: of each image.
-        first: (images,) whether the first network is right.
-        second: the same of the second.
+        labels: (images,) the class of each image.
+        first: (images,) whether the first network is correct.
+        second: (images,) whether the second network is correct.
     """
     found = []
     truth = np.asarray(labels, dtype=object)
@@ -109,26 +111,29 @@ def class_changes(labels: Sequence[str], first: npt.NDArray[np.bool_], second: n
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """P-value of McNemar's test in its exact form: gains against losses as throws of a fair coin, on both sides.
+    """The two-sided p-value of McNemar's exact test: a binomial test that gains and losses are equally likely.
 
-    McNemar, "Note on the sampling error of the difference between correlated proportions or percentages" (1947); the exact form
-    holds for few disagreements too.
+    McNemar, "Note on the sampling error of the difference between correlated proportions or percentages" (1947). The exact form
+    is also valid for small numbers.
     """
     return float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
 
 
 def paired_interval(both: int, gained: int, lost: int, neither: int) -> tuple[float, float]:
-    """95 % interval for the difference of two paired proportions.
+    """The 95 % interval of the difference of two paired proportions.
 
     Newcombe, "Improved confidence intervals for the difference between binomial proportions based on paired data" (1998),
-    method 10: the Wilson intervals of the two, put together with their correlation, which is corrected for continuity. It
-    keeps its promise for few images and near 0 and 1.
+    method 10. It combines the Wilson intervals of the two proportions with their correlation, corrected for continuity. Its
+    coverage is also correct for few images and near 0 and 1.
 
     Args:
-        both: images on which both networks are right.
-        gained: only the second.
-        lost: only the first.
-        neither: none of them.
+        both: the number of images that both networks predict correctly.
+        gained: the number that only the second predicts correctly.
+        lost: the number that only the first predicts correctly.
+        neither: the number that neither predicts correctly.
+
+    Returns:
+        The lower and the upper bound of second minus first.
     """
     images = both + gained + lost + neither
     second, first = (both + gained) / images, (both + lost) / images
@@ -146,7 +151,7 @@ def paired_interval(both: int, gained: int, lost: int, neither: int) -> tuple[fl
 
 
 def _correlation(both: int, gained: int, lost: int, neither: int) -> float:
-    """Newcombe's corrected phi: brought nearer to zero by half of the images where it is positive."""
+    """Newcombe's phi with continuity correction: half the number of images is subtracted from a positive numerator."""
     product = (both + gained) * (lost + neither) * (both + lost) * (gained + neither)
     if not product:
         return 0.0

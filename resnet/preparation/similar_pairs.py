@@ -1,7 +1,8 @@
-"""`near_duplicates.csv` of `data/prepared/`: pairs of images that look alike, and in which splits they are.
+"""`near_duplicates.csv` of `data/prepared/`: pairs of images that look alike, with their splits.
 
-A pair in two splits is a leak: what is measured on the one was seen in the other. The frames of a film make more pairs than
-anyone reads (1,000 clips of 60 make 1.77 million), so the file holds a part of them that leaves out no image, see `shortlist`.
+A pair in two splits is a leak: a network may be tested on an image that it was trained on. Video frames make too many pairs to
+list (1,000 clips of 60 frames make 1.77 million). The file holds a selection in which every image still occurs; see
+`limit_pairs`.
 """
 
 import csv
@@ -17,14 +18,16 @@ from resnet.preparation.near_duplicates import near_duplicates
 from resnet.preparation.splits import pairs_of_equal
 
 COLUMNS = ("path", "split", "other", "other_split", "distance")
-MOST_PAIRS = 10  # of an image
+MAX_PAIRS = 10  # of an image
 
 
 def find_similar(manifest: Manifest, *, near: bool) -> npt.NDArray[np.int64]:
-    """Pairs of equal pixels, which only a source that gives splits has left, and of near-duplicates.
+    """Pairs of images with equal pixels, and of near-duplicates.
+
+    Images with equal pixels are left only if the source assigns them to splits.
 
     Args:
-        manifest: of the images.
+        manifest: the images.
         near: whether to search for near-duplicates.
 
     Returns:
@@ -36,19 +39,19 @@ def find_similar(manifest: Manifest, *, near: bool) -> npt.NDArray[np.int64]:
     return np.column_stack(np.divmod(np.unique(pairs @ [len(manifest), 1]), len(manifest)))
 
 
-def shortlist(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    """The pairs to write, at most `MOST_PAIRS` / 2 + 1 times as many as images.
+def limit_pairs(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+    """Selects the pairs to write: at most `MAX_PAIRS` / 2 + 1 times the number of images.
 
-    An image's pairs have an order: leaks first, then the least distance. Kept is a pair that is among the first `MOST_PAIRS` of
-    both images, or the first of one of them. So each image of a pair stays in one, and each image of a leak in a leak.
+    The pairs of each image are ranked: leaks first, then by distance. A pair is kept if both of its images rank it among their
+    first `MAX_PAIRS`, or one of them ranks it first. So every image of a pair keeps a pair, and every image of a leak a leak.
 
     Args:
-        manifest: of the images.
-        pairs: (pairs, 2), of `find_similar`.
-        splits: (images,) int8, indices into `resnet.preparation.splits.SPLITS`.
+        manifest: the images.
+        pairs: (pairs, 2) row numbers from `find_similar`.
+        splits: (images,) int8, indices into `resnet.core.tables.SPLITS`.
 
     Returns:
-        (pairs, 2), in the order that they came in.
+        (pairs, 2) row numbers, in their original order.
     """
     best_first = np.lexsort((_distances(manifest, pairs), ~leaks(pairs, splits)))
     images = pairs[best_first].ravel()
@@ -56,12 +59,12 @@ def shortlist(manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDAr
     rank = np.empty(len(images), dtype=np.int64)
     rank[order] = np.arange(len(images)) - np.searchsorted(images[order], images[order])
     ranks = rank.reshape(-1, 2)
-    kept = (ranks < MOST_PAIRS).all(axis=1) | (ranks == 0).any(axis=1)
+    kept = (ranks < MAX_PAIRS).all(axis=1) | (ranks == 0).any(axis=1)
     return pairs[np.sort(best_first[kept])]
 
 
 def write_similar(path: Path, manifest: Manifest, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> None:
-    """A line for each pair; `distance` counts the bits of the perceptual hashes that differ, at least 1; 0 for equal pixels."""
+    """Writes a line for each pair, with the Hamming distance of the perceptual hashes, at least 1, or 0 for equal pixels."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -72,11 +75,11 @@ def write_similar(path: Path, manifest: Manifest, pairs: npt.NDArray[np.int64], 
 
 def _distances(manifest: Manifest, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     one, other = pairs.T
-    looks, pixels = manifest.fingerprints[:, :HASH_BYTES], manifest.pixel_hashes
-    bits = np.bitwise_count(looks[one] ^ looks[other]).sum(axis=1, dtype=np.int64)
+    hashes, pixels = manifest.fingerprints[:, :HASH_BYTES], manifest.pixel_hashes
+    bits = np.bitwise_count(hashes[one] ^ hashes[other]).sum(axis=1, dtype=np.int64)
     return np.where((pixels[one] == pixels[other]).all(axis=1), 0, bits.clip(1))
 
 
 def leaks(pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
-    """(pairs,) bool: whether the two are in different splits."""
+    """(pairs,) bool: whether the images of a pair are in different splits."""
     return splits[pairs[:, 0]] != splits[pairs[:, 1]]

@@ -1,0 +1,62 @@
+"""Counts of confusions, the order of the classes, and the confusion matrix as a figure."""
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet.pictures.confusion import count_confusions, draw_confusion, most_confused, order_classes
+
+
+def test_the_confusion_matrix_has_truth_in_rows() -> None:
+    classes = ["a", "b", "$c$"]
+    figure = draw_confusion(count_confusions(["a", "a", "a", "b"], ["a", "b", "b", "b"], classes), classes)
+    axes = figure.axes[0]
+    np.testing.assert_allclose(np.asarray(axes.images[0].get_array()), np.array([[1 / 3, 2 / 3, 0], [0, 1, 0], [0, 0, 0]]))
+    assert {(text.get_position(), text.get_text()) for text in axes.texts} == {((0, 0), "1"), ((1, 0), "2"), ((1, 1), "1")}
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "$c$"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    figure.draw_without_rendering()
+
+
+def confused(classes: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    counts = 10 * np.eye(classes, dtype=np.int64)
+    for one, other in pairs:
+        counts[one, other] = counts[other, one] = 5
+    return counts
+
+
+def test_many_classes_are_next_to_those_they_are_confused_with() -> None:
+    order = order_classes(confused(30, [(0, 29), (3, 17), (17, 25)])).tolist()
+    place = {label: order.index(label) for label in range(30)}
+    assert sorted(order) == list(range(30))
+    assert abs(place[0] - place[29]) == 1
+    assert abs(place[3] - place[17]) == abs(place[17] - place[25]) == 1
+
+
+def test_few_classes_and_classes_without_confusions_keep_their_order() -> None:
+    assert order_classes(confused(10, [(0, 9)])).tolist() == list(range(10))
+    assert order_classes(confused(40, [])).tolist() == list(range(40))
+
+
+def test_the_most_frequent_confusions_come_first() -> None:
+    counts = np.array([[6, 4, 0], [1, 9, 0], [0, 2, 0]])
+    assert most_confused(counts, ["a", "b", "c"], 2) == [
+        {"label": "a", "predicted": "b", "images": 4, "share": 0.4},
+        {"label": "c", "predicted": "b", "images": 2, "share": 1.0},
+    ]
+    assert len(most_confused(counts, ["a", "b", "c"], 20)) == 3
+
+
+def test_a_thousand_classes_can_be_drawn_and_no_confusion_is_lost() -> None:
+    counts = confused(1000, [(0, 999)])
+    figure = draw_confusion(counts, [f"class {number}" for number in range(1000)])
+    cells = np.asarray(figure.axes[0].images[0].get_array())
+    assert cells.shape == (250, 250)
+    assert cells.max() == 1
+    assert (cells[~np.eye(250, dtype=bool)] > 0).sum() in (0, 2)  # they are neighbours, in one cell or in two
+    figure.draw_without_rendering()
+
+
+def test_long_names_are_shortened_beside_the_axes() -> None:
+    classes = ["a" * 24, "b" * 25]
+    figure = draw_confusion(count_confusions(classes, classes, classes), classes)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["a" * 24, "b" * 23 + "\u2026"]

@@ -1,0 +1,15 @@
+"""The reliability diagram against the bins that it shows."""
+
+import numpy as np
+import pandas as pd
+
+from resnet.pictures.reliability import draw_reliability
+
+
+def test_the_reliability_diagram_shows_the_bins_that_have_images() -> None:
+    bins = pd.DataFrame({"above": [0.0, 0.5], "up_to": [0.5, 1.0], "images": [0, 4], "confidence": [0.0, 0.9]})
+    bins = bins.assign(accuracy=[0.0, 0.75], accuracy_low=[0.0, 0.3], accuracy_high=[1.0, 0.95])
+    figure = draw_reliability(bins)
+    (points,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert (np.asarray(points.get_xdata()).tolist(), np.asarray(points.get_ydata()).tolist()) == ([0.9], [0.75])
+    assert [bar.get_height() for bar in figure.axes[1].patches] == [0, 4]  # type: ignore[attr-defined]
