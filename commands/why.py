@@ -6,22 +6,18 @@ changed.
 """
 
 import difflib
-import hashlib
-import io
 import json
 import logging
-import subprocess
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands.history import changes_since
 from commands.repair import DVC_LOCK
 from resnet.core.errors import UserError, damaged_input
 from tasks.stage.graph import DVC_YAML, is_code, read_graph
@@ -30,9 +26,6 @@ from tasks.stage.record import RUN_JSON
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-_MOST_COMMITS = 5  # are named one by one
-_MOST_SEARCHED = 100  # commits of a file or folder; reading a folder of one takes 15 ms
 
 
 @dataclass(frozen=True)
@@ -153,83 +146,7 @@ def _input(path: Path, state: str, recorded: str) -> str:
         return f"{what} is missing"
     if state == "new":
         return f"{what} is a new input"
-    return f"{what} changed{_changes(path, recorded)}"
-
-
-def _changes(path: Path, recorded: str) -> str:
-    """Which files differ from the recorded content, and the commits since it, as far as Git knows.
-
-    Args:
-        path: of a file, or of a folder of code.
-        recorded: its hash in `dvc.lock`.
-    """
-    name = path.as_posix()
-    if (path.is_dir() and not is_code(path)) or not _git("ls-files", "--", name):
-        return ""
-    commits, origin = _commits_since(path, recorded)
-    unsaved = _differing("HEAD", name) | set(_split(_git("ls-files", "-z", "--others", "--exclude-standard", "--", name)))
-    changed = unsaved | (_differing(origin, name) if origin else set())
-    marked = [f"{_below(path, file)}{' (not committed)' * (file in unsaved)}" for file in sorted(changed)]
-    text = f": {', '.join(marked)}" if marked and path.is_dir() else " (not committed)" * bool(unsaved)
-    more = [f"and {len(commits) - _MOST_COMMITS} more commits"] if len(commits) > _MOST_COMMITS else []
-    return text + "".join(f"\n    {line}" for line in [*commits[:_MOST_COMMITS], *more])
-
-
-def _commits_since(path: Path, recorded: str) -> tuple[list[str], str | None]:
-    """Commits that changed a file or folder after it had the recorded content, and the commit in which it had that.
-
-    Without such a commit the content was never committed, or long ago: only the latest commit is given then.
-    """
-    log = _git("log", f"--max-count={_MOST_SEARCHED}", "--format=%H %h %cs %s", "--", path.as_posix()) or ""
-    commits: list[str] = []
-    for line in log.splitlines():
-        commit, _, shown = line.partition(" ")
-        if _hash_at(commit, path) == recorded:
-            return commits, commit
-        commits.append(shown)
-    return commits[:1], None
-
-
-@cache  # several stages depend on one folder
-def _hash_at(commit: str, path: Path) -> str:
-    """The hash that DVC would record for a file or folder of a commit."""
-    if not path.is_dir():
-        shown = subprocess.run(["git", "show", f"{commit}:./{path.as_posix()}"], capture_output=True, check=False)
-        return _md5(shown.stdout) if shown.returncode == 0 else ""
-    packed = subprocess.run(["git", "archive", "--format=tar", commit, "--", path.as_posix()], capture_output=True, check=False)
-    return _folder_hash(packed.stdout, path) if packed.returncode == 0 else ""
-
-
-def _folder_hash(packed: bytes, path: Path) -> str:
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    tree: Any = Tree()  # type: ignore[no-untyped-call]
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            if file is not None:
-                key = PurePosixPath(member.name).relative_to(path.as_posix()).parts
-                tree.add(key, None, HashInfo("md5", _md5(file.read())))
-    tree.digest()
-    return str(tree.hash_info.value)
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _differing(commit: str, name: str) -> set[str]:
-    """Files below `name` that differ between a commit and the work tree."""
-    return set(_split(_git("diff", "--name-only", "--relative", "-z", commit, "--", name)))
-
-
-def _split(names: str | None) -> list[str]:
-    return [name for name in (names or "").split("\0") if name]
-
-
-def _below(folder: Path, file: str) -> str:
-    return PurePosixPath(file).relative_to(folder.as_posix()).as_posix()
+    return f"{what} changed{changes_since(path, recorded)}"
 
 
 def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> Iterator[str]:
@@ -302,11 +219,3 @@ def _cost(stage: str) -> str:
 
 def _and(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout

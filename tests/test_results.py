@@ -35,7 +35,8 @@ def dvc_hash(repo: Repo, path: str) -> str:
     """The hash that DVC has of a file or folder of the work tree."""
     if (ROOT / path).is_file():
         return md5(path)
-    _, _, found = build(repo.cache.local, str(ROOT / path), LocalFileSystem(), "md5", dry_run=True, ignore=repo.dvcignore)
+    files = LocalFileSystem()  # type: ignore[no-untyped-call]
+    _, _, found = build(repo.cache.local, str(ROOT / path), files, "md5", dry_run=True, ignore=repo.dvcignore)
     return str(found.hash_info.value)
 
 
