@@ -92,9 +92,8 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
     except OSError:
         return False
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    return (
-        booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= written + 2
-    )  # proc_pid_stat(5): field 22; the first 2 are cut off
+    started = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")  # proc_pid_stat(5): field 22; the first 2 are cut off
+    return started <= written + 2
 
 
 @contextmanager

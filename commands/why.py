@@ -6,33 +6,26 @@ changed.
 """
 
 import difflib
-import io
 import json
 import logging
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands.history import changes_since
 from commands.repair import DVC_LOCK
-from resnet.core.checksums import md5_of
-from resnet.core.errors import UserError, damaged_input, printable
-from tasks.stage.git import git_bytes, git_or_none
+from resnet.core.errors import UserError, damaged_input
 from tasks.stage.graph import DVC_YAML, is_code, read_graph
 from tasks.stage.params import PARAMS_YAML
 from tasks.stage.record import RUN_JSON
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-
-_MOST_COMMITS = 5  # are named one by one
-_MOST_SEARCHED = 100  # commits of a file or folder; reading a folder of one takes 15 ms
 
 
 @dataclass(frozen=True)
@@ -153,82 +146,7 @@ def _input(path: Path, state: str, recorded: str) -> str:
         return f"{what} is missing"
     if state == "new":
         return f"{what} is a new input"
-    return f"{what} changed{_changes(path, recorded)}"
-
-
-def _changes(path: Path, recorded: str) -> str:
-    """Which files differ from the recorded content, and the commits since it, as far as Git knows.
-
-    Args:
-        path: of a file, or of a folder of code.
-        recorded: its hash in `dvc.lock`.
-    """
-    name = path.as_posix()
-    if (path.is_dir() and not is_code(path)) or not git_or_none(Path(), "ls-files", "--", name):
-        return ""
-    commits, origin = _commits_since(path, recorded)
-    unsaved = _differing("HEAD", name) | set(
-        _split(git_or_none(Path(), "ls-files", "-z", "--others", "--exclude-standard", "--", name))
-    )
-    changed = unsaved | (_differing(origin, name) if origin else set())
-    marked = [f"{_below(path, file)}{' (not committed)' * (file in unsaved)}" for file in sorted(changed)]
-    text = f": {', '.join(marked)}" if marked and path.is_dir() else " (not committed)" * bool(unsaved)
-    more = [f"and {len(commits) - _MOST_COMMITS} more commits"] if len(commits) > _MOST_COMMITS else []
-    return text + "".join(f"\n    {line}" for line in [*commits[:_MOST_COMMITS], *more])
-
-
-def _commits_since(path: Path, recorded: str) -> tuple[list[str], str | None]:
-    """Commits that changed a file or folder after it had the recorded content, and the commit in which it had that.
-
-    Without such a commit the content was never committed, or long ago: only the latest commit is given then.
-    """
-    log = git_or_none(Path(), "log", f"--max-count={_MOST_SEARCHED}", "--format=%H %h %cs %s", "--", path.as_posix()) or ""
-    commits: list[str] = []
-    for line in log.splitlines():
-        commit, _, shown = line.partition(" ")
-        if _hash_at(commit, path) == recorded:
-            return commits, commit
-        commits.append(printable(shown))
-    return commits[:1], None
-
-
-@cache  # several stages depend on one folder
-def _hash_at(commit: str, path: Path) -> str:
-    """The hash that DVC would record for a file or folder of a commit."""
-    try:
-        if not path.is_dir():
-            return md5_of(git_bytes(Path(), "show", f"{commit}:./{path.as_posix()}"))
-        return _folder_hash(git_bytes(Path(), "archive", "--format=tar", commit, "--", path.as_posix()), path)
-    except UserError:  # the commit does not have it
-        return ""
-
-
-def _folder_hash(packed: bytes, path: Path) -> str:
-    from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
-
-    tree: Any = Tree()  # type: ignore[no-untyped-call]
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        for member in archive:
-            file = archive.extractfile(member)
-            if file is not None:
-                key = PurePosixPath(member.name).relative_to(path.as_posix()).parts
-                tree.add(key, None, HashInfo("md5", md5_of(file.read())))
-    tree.digest()
-    return str(tree.hash_info.value)
-
-
-def _differing(commit: str, name: str) -> set[str]:
-    """Files below `name` that differ between a commit and the work tree."""
-    return set(_split(git_or_none(Path(), "diff", "--name-only", "--relative", "-z", commit, "--", name)))
-
-
-def _split(names: str | None) -> list[str]:
-    return [name for name in (names or "").split("\0") if name]
-
-
-def _below(folder: Path, file: str) -> str:
-    return PurePosixPath(file).relative_to(folder.as_posix()).as_posix()
+    return f"{what} changed{changes_since(path, recorded)}"
 
 
 def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> Iterator[str]:

@@ -133,7 +133,7 @@ def nvidia_gpus() -> list[str]:
 
 def _cpu_flags() -> set[str]:
     if platform.machine() not in ("x86_64", "AMD64"):
-        return {"avx"}  # nothing to say of others
+        return {"avx"}  # other processors have no flags of these names
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -69,7 +69,7 @@ def check_dvc() -> Iterator[Finding]:
         yield Finding("dvc", "`dvc status` fails", wrong=True, remedy="dvc status, which says why")
         return
     stale = f"{', '.join(changed)} would run" if changed else "everything is up to date"
-    yield Finding("dvc", stale, remedy="train-resnet why says why; dvc repro brings all up to date" if changed else "")
+    yield Finding("dvc", stale, remedy="train-resnet why gives the reasons; dvc repro runs them" if changed else "")
     yield from check_cache(Path((_run(sys.executable, "-m", "dvc", "cache", "dir") or "").strip() or ".dvc/cache"))
     remotes = (_run(sys.executable, "-m", "dvc", "remote", "list") or "").split()[::2]
     yield Finding(

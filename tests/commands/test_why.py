@@ -135,28 +135,6 @@ def test_a_changed_folder_is_named_with_its_files_and_commits(project: Path, why
     assert why("first")[1] == ("code in tasks/shared changed: a.py, b.py (not committed), deep/c.py, new.py (not committed)")
 
 
-def test_a_change_that_was_reverted_is_none(project: Path, why: Why) -> None:
-    run(project, "git", "checkout", "--quiet", "-B", "reverted")
-    shared = project / "tasks" / "shared"
-    for text, message in (("other", "there"), ("a.py", "and back"), ("another", "elsewhere")):
-        (shared / "a.py").write_text(text)
-        commit(project, message)
-    lines = why("first")
-    assert lines[1] == "code in tasks/shared changed: a.py"
-    assert lines[2].endswith(" elsewhere")
-    assert lines[3].startswith("DVC's cache ")
-
-
-def test_many_commits_are_counted(project: Path, why: Why) -> None:
-    run(project, "git", "checkout", "--quiet", "-B", "many")
-    for number in range(7):
-        (project / "tasks" / "first.py").write_text(f"number {number}\n")
-        commit(project, f"commit {number}")
-    lines = why("first")
-    assert [line.split()[-1] for line in lines[2:7]] == ["6", "5", "4", "3", "2"]
-    assert lines[7] == "and 2 more commits"
-
-
 def test_a_result_in_the_cache_is_restored(project: Path, why: Why) -> None:
     (project / "two.txt").unlink()
     assert why("second")[:3] == [
