@@ -63,7 +63,9 @@ def make(**changes: Any) -> Any:
         ("sgd", NesterovSGD, 0.003, None, "momentum"),
     ],
 )
-def test_the_optimizer_gets_its_parameters(name: str, kind: type, l2: float, decoupled: float | None, momentum: str) -> None:
+def test_the_optimizer_gets_its_parameters(
+    name: str, kind: type[Any], l2: float, decoupled: float | None, momentum: str
+) -> None:
     optimizer: Any = make(optimizer=name).optimizer
     assert getattr(optimizer, momentum) == 0.8
     assert (optimizer.l2, optimizer.weight_decay) == (l2, decoupled)
