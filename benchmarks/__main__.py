@@ -20,11 +20,11 @@ RUNS = (
     "benchmarks.input --size 224 --batch 32",
     "benchmarks.input --size 32 --batch 64",
     "benchmarks.pipeline",
-    "benchmarks.growth",
-    "benchmarks.pieces training --size 224 --batch 32",
-    "benchmarks.pieces training --size 32 --batch 64",
-    "benchmarks.pieces inference --size 224 --batch 32",
-    "benchmarks.pieces openvino --size 224 --batch 32",
+    "benchmarks.scaling",
+    "benchmarks.step_profile training --size 224 --batch 32",
+    "benchmarks.step_profile training --size 32 --batch 64",
+    "benchmarks.step_profile inference --size 224 --batch 32",
+    "benchmarks.step_profile openvino --size 224 --batch 32",
 )
 
 

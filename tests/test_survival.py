@@ -5,32 +5,32 @@ from pathlib import Path
 import pytest
 
 from tests.soak.stages import flip_places, is_found
-from tests.soak.survivor import Survivor
+from tests.soak.small_project import SmallProject
 
 
 @pytest.fixture(scope="module")
-def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
-    made = Survivor(tmp_path_factory.mktemp("survivor"))
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    made = SmallProject(tmp_path_factory.mktemp("survivor"))
     made.finish()
     return made
 
 
 # The shares of the time are in the stage, not in DVC's start or in what DVC does after the command.
 @pytest.mark.parametrize("stage", ["ingest", "preprocess", "build", "evaluate", "render"])
-def test_after_a_sigkill_the_same_command_ends_in_the_same_hashes(survivor: Survivor, stage: str) -> None:
+def test_after_a_sigkill_the_same_command_ends_in_the_same_hashes(survivor: SmallProject, stage: str) -> None:
     survivor.kill_in(stage, 0.7, group=stage != "render")
     assert survivor.recovers() == ""
 
 
 @pytest.mark.parametrize("point", ["torn-lock", "empty-rwlock"])
-def test_nor_does_one_between_command_and_commit_matter(survivor: Survivor, point: str) -> None:
+def test_nor_does_one_between_command_and_commit_matter(survivor: SmallProject, point: str) -> None:
     assert survivor.kill_between("ingest", point)
     assert survivor.recovers(check=True) == ""
 
 
 # Of models, and of each way to write, see tests/resnet/test_files.py.
 @pytest.mark.parametrize("stage", ["ingest", "preprocess", "render"])
-def test_a_full_disk_is_a_sentence_and_the_old_outputs_stay(survivor: Survivor, stage: str) -> None:
+def test_a_full_disk_is_a_sentence_and_the_old_outputs_stay(survivor: SmallProject, stage: str) -> None:
     before = survivor.contents(stage)
     result = survivor.run_stage(stage, most=200)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
@@ -41,7 +41,7 @@ def test_a_full_disk_is_a_sentence_and_the_old_outputs_stay(survivor: Survivor, 
     assert survivor.litter() == []
 
 
-def test_flipped_bits_are_found_before_use(survivor: Survivor) -> None:
+def test_flipped_bits_are_found_before_use(survivor: SmallProject) -> None:
     for name, (path, use) in flip_places(survivor).items():
         use()
         size = path.stat().st_size
@@ -50,7 +50,7 @@ def test_flipped_bits_are_found_before_use(survivor: Survivor) -> None:
         use()
 
 
-def test_a_stage_refuses_an_input_with_a_flipped_bit(survivor: Survivor) -> None:
+def test_a_stage_refuses_an_input_with_a_flipped_bit(survivor: SmallProject) -> None:
     path = survivor.folder / "data/raw/images-00000.parquet"
 
     def use() -> None:
@@ -68,7 +68,7 @@ def raise_if(found: bool) -> None:
         raise UserError("found")
 
 
-def test_verify_names_what_to_do(survivor: Survivor) -> None:
+def test_verify_names_what_to_do(survivor: SmallProject) -> None:
     page = survivor.folder / "reports/index.html"
     survivor.run("python", "-m", "commands.verify")
 
@@ -91,7 +91,7 @@ def test_verify_names_what_to_do(survivor: Survivor) -> None:
     assert "were not verified" in survivor.run("python", "-m", "commands.verify", "--at-most", "0").stdout
 
 
-def test_a_remote_that_sends_something_else_is_found_out(survivor: Survivor, tmp_path: Path) -> None:
+def test_a_remote_that_sends_something_else_is_found_out(survivor: SmallProject, tmp_path: Path) -> None:
     survivor.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
     assert "verifies what it gets from the remote 'storage'" in survivor.run("python", "-m", "commands.check").stdout
     survivor.run("dvc", "push", "--quiet", "reports/index.html")

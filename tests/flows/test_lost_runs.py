@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import keep_private
+from flows import restrict_to_owner
 from tests.flows.quick import QuickProject, Server, wait_for
 from tests.project import STAGES
 
@@ -107,9 +107,9 @@ def is_served(server: Server) -> bool:
 
 
 def test_where_prefect_keeps_its_things_is_for_its_user_alone(tmp_path: Path) -> None:
-    keep_private(tmp_path / "new" / "home")
+    restrict_to_owner(tmp_path / "new" / "home")
     (tmp_path / "old").mkdir(mode=0o755)
-    keep_private(tmp_path / "old")
+    restrict_to_owner(tmp_path / "old")
     for folder in (tmp_path / "new" / "home", tmp_path / "old"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import children, search, sweep
-from flows.children import Child, run_children
+from flows.child_runs import Child, run_all
 from flows.results import Result
 from flows.search import make_space
 from resnet.core.errors import UserError
@@ -103,7 +103,7 @@ def test_children_run_so_many_at_a_time_and_do_not_sink_each_other(monkeypatch: 
             yield {"x": x}
 
     ended: list[Child] = []
-    for child in run_children(proposals(), "parent", 3, "HEAD", False):
+    for child in run_all(proposals(), "parent", 3, "HEAD", False):
         assert len(drawn) <= len(ended) + 6  # drawn when there is room, not before
         ended.append(child)
     assert flow.most == 3
@@ -123,7 +123,7 @@ def test_a_search_proposes_within_its_space_and_learns(monkeypatch: pytest.Monke
             yield make_child(number, loss, **proposal)
 
     ended: list[list[Child]] = []
-    monkeypatch.setattr(search, "run_children", fake)
+    monkeypatch.setattr(search, "run_all", fake)
     monkeypatch.setattr(search, "check", lambda *_: None)
     monkeypatch.setattr(search, "conclude", ended.append)
     space: dict[str, Any] = {"between": {"n": [2, 5]}, "between_log": {"lr": [0.0001, 1.0]}, "among": {"opt": ["good", "bad"]}}

@@ -18,7 +18,7 @@ from pathlib import Path
 from resnet.core.errors import UserError
 from tests.project import STAGES
 from tests.soak.killed_dvc import POINTS
-from tests.soak.survivor import OUTPUTS, Survivor, moments
+from tests.soak.small_project import OUTPUTS, SmallProject, moments
 from tests.soak.trials import Trial, main
 
 _KILLED = [stage for stage in STAGES if stage != "train"]  # training has rows of its own
@@ -26,11 +26,11 @@ _ROOM = 400 * 2**20  # of a file system to fill; a project with its cache and hi
 
 
 @contextmanager
-def survivor(folder: Path | None = None) -> Iterator[Survivor]:
+def survivor(folder: Path | None = None) -> Iterator[SmallProject]:
     """A project that is finished once."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         (Path(made) / "project").mkdir()
-        project = Survivor(Path(made) / "project")
+        project = SmallProject(Path(made) / "project")
         project.finish()
         yield project
 
@@ -136,7 +136,7 @@ def flipped(trials: int) -> int:
     return found
 
 
-def flip_places(project: Survivor) -> dict[str, tuple[Path, Callable[[], object]]]:
+def flip_places(project: SmallProject) -> dict[str, tuple[Path, Callable[[], object]]]:
     """Files to flip a bit in, and what is done before each is used."""
     import numpy as np
 

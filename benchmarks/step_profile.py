@@ -1,6 +1,6 @@
 """Where the time of a step goes: milliseconds by kind of operation, from the engine's own profiler.
 
-    python -m benchmarks.pieces {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
+    python -m benchmarks.step_profile {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
 
 `training` and `inference` are the steps of the `train` and `evaluate` stages, `openvino` is what they are compared with.
 An operation uses all cores. Two operations may run beside each other, so that the pieces can add up to more than the step.
@@ -115,7 +115,7 @@ def table(title: str, command: str, step: float, events: Events, steps: int) -> 
 
 def main() -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pieces", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_profile", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("--size", type=int, default=224, help="height and width of images in pixels")
     parser.add_argument("--batch", type=int, default=32, help="images in a step")
@@ -124,7 +124,7 @@ def main() -> int:
     arguments = parser.parse_args()
     step, events = KINDS[arguments.kind](arguments.size, arguments.batch, arguments.steps)
     title = f"Pieces of {arguments.kind}, {arguments.size} px, batch {arguments.batch}"
-    command = f"python -m benchmarks.pieces {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
+    command = f"python -m benchmarks.step_profile {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
     text, rows = table(title, command, step, events, arguments.steps)
     write(text, rows, {"pieces": [{"ms": step}]}, arguments.json)
     return 0

@@ -18,7 +18,7 @@ IMAGES = (512, 2048, 8192)
 SIZE, BATCH = 64, 32  # where the other one grows
 HEAD = """## Growth
 
-    python -m benchmarks.growth
+    python -m benchmarks.scaling
 
 | px | batch | step, s | peak memory, MB | images/s |
 |---|---|---|---|---|"""
@@ -56,7 +56,7 @@ def epochs(images: int, size: int = 32, batch: int = 32) -> None:
 
 def main() -> int:
     """Measures each alone, and prints the exponents of time."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
@@ -75,7 +75,7 @@ def main() -> int:
         lines.append(f"| {size} | {batch} | {_cells(answers[0], batch)} |")
     lines.append(EPOCHS)
     for images in arguments.images:
-        rounds[f"{images} images"] = answers = compare("benchmarks.growth", [OURS], ["--images", str(images)], 1)[OURS]
+        rounds[f"{images} images"] = answers = compare("benchmarks.scaling", [OURS], ["--images", str(images)], 1)[OURS]
         lines.append(f"| {images} | {_cells(answers[0], images)} |")
     slopes = {
         "pixels": slope({size**2: _seconds(rounds[f"{size} px, batch {BATCH}"][0], BATCH) for size in arguments.sizes}),

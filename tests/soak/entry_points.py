@@ -18,7 +18,7 @@ from pathlib import Path
 
 from resnet.training.checkpoints import list_checkpoints
 from tasks.training.resume import SECONDS_VARIABLE
-from tests.soak.survivor import Survivor
+from tests.soak.small_project import SmallProject
 from tests.soak.trials import Trial, main
 
 EPOCHS = 300
@@ -38,7 +38,7 @@ _IN_PLACE = ("dvc repro", "flow", "dvc exp run")
 PAIRS = len(DOORS) * (len(DOORS) - 1)
 
 
-class House(Survivor):
+class House(SmallProject):
     """A project whose training can be started by every door."""
 
     def __init__(self, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """What checkpoints take from training: the same steps with one being written and without, in turns.
 
-    python -m benchmarks.checkpoints --size 224 --batch 32
-    python -m benchmarks.checkpoints --size 32 --batch 32
+    python -m benchmarks.checkpoint_cost --size 224 --batch 32
+    python -m benchmarks.checkpoint_cost --size 32 --batch 32
 
 The share is of the time between two checkpoints of the `train` stage.
 """
@@ -57,17 +57,17 @@ def writing(size: int, batch: int, seconds: float) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures at one size; see `parser`."""
     options = ["--size", str(arguments.size), "--batch", str(arguments.batch), "--seconds", str(arguments.seconds)]
-    rounds = compare("benchmarks.checkpoints", ["ours"], options, arguments.rounds)
+    rounds = compare("benchmarks.checkpoint_cost", ["ours"], options, arguments.rounds)
     rows = [row for figure in ("seconds_a_checkpoint", "percent_of_time") for row in summarise(rounds, figure, "ours")]
     title = f"Checkpoints, {arguments.size} px, batch {arguments.batch}"
-    command = f"python -m benchmarks.checkpoints {' '.join(options)}"
+    command = f"python -m benchmarks.checkpoint_cost {' '.join(options)}"
     report(title, command, rows, rounds=rounds, first="ours", path=arguments.json)
     return 0 if rounds else 1
 
 
 def main() -> int:
     """Parses the command line, then measures, or serves as the process that does."""
-    made = parser("benchmarks.checkpoints", (__doc__ or "").splitlines()[0], [], 224, 32)
+    made = parser("benchmarks.checkpoint_cost", (__doc__ or "").splitlines()[0], [], 224, 32)
     made.set_defaults(seconds=12.0)
     arguments = made.parse_args()
     if arguments.contender:

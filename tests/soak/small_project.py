@@ -31,7 +31,7 @@ OUTPUTS = {
 _KILLER = Path(__file__).with_name("killed_dvc.py")
 
 
-class Survivor(Project):
+class SmallProject(Project):
     """24 images of two classes, a network of one block, one epoch; finished once."""
 
     def __init__(self, folder: Path) -> None:
