@@ -1,6 +1,6 @@
-"""All benchmarks, one after another: writes `benchmarks/results.md` and `benchmarks/results.json`. `make bench` runs it.
+"""Runs all benchmarks and writes `benchmarks/results.md` and `benchmarks/results.json`; `make bench` calls it.
 
-python -m benchmarks --only pipeline    # those whose command has this in it; the others' results stay as they are
+python -m benchmarks --only pipeline    # only benchmarks whose command contains this; the results of the others stay
 """
 
 import argparse
@@ -29,9 +29,9 @@ RUNS = (
 
 
 def main() -> int:
-    """Runs all, and keeps what each one reported; returns 1 if one failed."""
+    """Runs the benchmarks and writes their reports; returns 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", metavar="WORDS", help="only those whose command has this in it")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only benchmarks whose command contains this")
     only = parser.parse_args().only
     results = Path(__file__).with_name("results.json")
     held = json.loads(results.read_text("utf-8"))["runs"] if only and results.exists() else {}
