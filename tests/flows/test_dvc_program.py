@@ -1,11 +1,12 @@
 """The program that runs DVC: its answers, its end, and the cache that it gives to a clone."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from configobj import ConfigObj  # type: ignore[import-untyped]
@@ -18,7 +19,7 @@ MARK = "the-mark "
 
 
 class Program:
-    """The program as `DvcProcess` starts it."""
+    """The program as `DvcProcess` starts it; as a context manager, it leaves no process and no open pipe."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -29,6 +30,14 @@ class Program:
             text=True,
             start_new_session=True,
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:  # closes the pipes
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     def send(self, **request: Any) -> None:
         assert self.process.stdin is not None
@@ -54,34 +63,34 @@ def is_running(number: int) -> bool:
 
 def test_requests_are_answered_in_order_until_the_pipe_closes(dvc_repository: Path) -> None:
     write_program(dvc_repository, "")
-    program = Program(dvc_repository)
-    for request in ({"do": "look", "stage": "s"}, {"do": "nothing"}, {"do": "look", "stage": "nowhere"}):
-        program.send(root=str(dvc_repository), **request)
-    assert json.loads(program.read_until(MARK))["unchanged"] is False
-    assert json.loads(program.read_until(MARK)) == {"error": "'nothing'"}
-    assert "nowhere" in json.loads(program.read_until(MARK))["error"]
-    program.close()
-    assert program.process.wait(60) == 0
+    with Program(dvc_repository) as program:
+        for request in ({"do": "look", "stage": "s"}, {"do": "nothing"}, {"do": "look", "stage": "nowhere"}):
+            program.send(root=str(dvc_repository), **request)
+        assert json.loads(program.read_until(MARK))["unchanged"] is False
+        assert json.loads(program.read_until(MARK)) == {"error": "'nothing'"}
+        assert "nowhere" in json.loads(program.read_until(MARK))["error"]
+        program.close()
+        assert program.process.wait(60) == 0
 
 
 def test_sigterm_ends_an_idle_program(dvc_repository: Path) -> None:
-    program = Program(dvc_repository)
-    program.send(root=str(dvc_repository), do="nothing")
-    program.read_until(MARK)  # its signal handler is in place
-    program.process.send_signal(signal.SIGTERM)
-    assert program.process.wait(60) == 128 + signal.SIGTERM
+    with Program(dvc_repository) as program:
+        program.send(root=str(dvc_repository), do="nothing")
+        program.read_until(MARK)  # its signal handler is in place
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_a_running_stage_ends_when_the_pipe_closes(dvc_repository: Path) -> None:
     write_program(dvc_repository, "import os, time; print('pid', os.getpid(), flush=True); time.sleep(300)")
-    program = Program(dvc_repository)
-    program.send(root=str(dvc_repository), do="reproduce", stage="s", environment={})
-    stage = int(program.read_until("pid "))
-    assert is_running(stage)
-    program.close()
-    assert program.process.wait(60) == 128 + signal.SIGTERM
-    wait_for(lambda: not is_running(stage), 5)
-    assert not (dvc_repository / "out").exists()
+    with Program(dvc_repository) as program:
+        program.send(root=str(dvc_repository), do="reproduce", stage="s", environment={})
+        stage = int(program.read_until("pid "))
+        assert is_running(stage)
+        program.close()
+        assert program.process.wait(60) == 128 + signal.SIGTERM
+        wait_for(lambda: not is_running(stage), 5)
+        assert not (dvc_repository / "out").exists()
 
 
 def test_an_error_has_the_messages_of_its_causes_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
