@@ -106,9 +106,8 @@ def test_dvc_tracks_the_file_of_the_initial_weights(project: Project) -> None:
     shutil.copy(models / "resnet.keras", project.folder / "first.keras")
     project.set(weights="first.keras")
     assert "Running stage 'build'" in project.run("dvc", "repro", "build").stdout
-    assert (
-        project.hashes()["models/initial.keras"] == before["models/resnet.keras"]
-    )  # the classes are the same, so the head is kept
+    # The classes are the same, so the head is kept.
+    assert project.hashes()["models/initial.keras"] == before["models/resnet.keras"]
     assert "Running stage" not in project.run("dvc", "repro", "build").stdout
     (project.folder / "first.keras").write_bytes(b"another")
     failed = project.run("dvc", "repro", "build", code=255)

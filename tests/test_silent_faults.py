@@ -60,7 +60,7 @@ def test_weight_decay_changes_the_update() -> None:
     assert not np.array_equal(kernels[0], kernels[1])
 
 
-def test_images_are_shuffled_anew_in_every_epoch() -> None:
+def test_every_epoch_has_another_order_of_the_images() -> None:
     orders = [epoch_order(500, 0, epoch).tolist() for epoch in range(1, 4)]
     assert all(order != sorted(order) for order in orders)
     assert orders[0] != orders[1] != orders[2]

@@ -31,18 +31,8 @@ def test_every_image_is_in_exactly_one_split(tmp_path: Path) -> None:
     assert classes == list("0123456789")
     assert list(map(len, splits)) == [1079, 179, 539]
     counts = np.bincount(np.concatenate([split.labels for split in splits]))
-    assert counts.tolist() == [
-        178,
-        182,
-        177,
-        183,
-        181,
-        182,
-        181,
-        179,
-        174,
-        180,
-    ]  # images per digit, from scikit-learn's documentation
+    # Images per digit, from scikit-learn's documentation.
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
 def test_classes_are_made_rare_in_training_and_validation_and_not_in_the_test(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.runner import Runner
 
 from flows import serve
 from resnet.core.errors import UserError
@@ -30,7 +31,9 @@ run.stdout.readline()
 try:
     _on_sigterm()
 except KeyboardInterrupt:
-    print(run.poll(), run.stdout.read().strip())
+    code = run.poll()
+    run.kill()  # if it was not waited for
+    print(code, run.stdout.read().strip())
 """
 
 
@@ -53,7 +56,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(serve, "sweep", FakeFlow(noted))
     monkeypatch.setattr(serve, "set_up", lambda seconds: noted.append(f"automations after {seconds:g} s"))
     monkeypatch.setattr(serve, "serve", lambda *deployments, limit: noted.append((len(deployments), limit)))
-    monkeypatch.setattr(serve.Runner, "handle_sigterm", serve.Runner.handle_sigterm)  # `main` replaces it
+    monkeypatch.setattr(Runner, "handle_sigterm", Runner.handle_sigterm)  # `main` replaces it
     monkeypatch.setenv("TRAIN_RESNET_SLOTS", "3")
     return noted
 
@@ -62,7 +65,7 @@ def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
     assert serve.main([]) == 0
     # The automations need the deployments, so those are registered first.
     assert events == ["apply train-resnet", "apply sweep", "automations after 300 s", (2, 3)]
-    assert serve.Runner.handle_sigterm is serve._on_sigterm
+    assert Runner.handle_sigterm is serve._on_sigterm  # type: ignore[comparison-overlap]
 
 
 def test_the_options_take_precedence(events: list[Any]) -> None:

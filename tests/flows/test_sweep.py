@@ -1,6 +1,6 @@
 """The grid of a sweep, its table, its final state and its exit code."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.states import Completed, Failed
@@ -8,6 +8,9 @@ from prefect.states import Completed, Failed
 from flows import sweep
 from resnet.core.errors import UserError
 from tests.flows.quick import make_child
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 def test_a_grid_is_all_combinations_and_the_last_parameter_changes_fastest() -> None:
@@ -61,6 +64,7 @@ def test_the_parents_state_follows_from_the_children(
 def test_the_exit_code_is_zero_only_if_all_runs_succeeded(capsys: pytest.CaptureFixture[str]) -> None:
     assert sweep.exit_code(Completed()) == 0
     assert capsys.readouterr().err == ""
-    for state in (Completed(name="Partial", message="1 of 2 runs failed"), Failed(message="All 2 runs failed: x")):
+    states: list[State[Any]] = [Completed(name="Partial", message="1 of 2 runs failed"), Failed(message="All 2 runs failed: x")]
+    for state in states:
         assert sweep.exit_code(state) == 1
         assert capsys.readouterr().err == f"{state.message}\n"
