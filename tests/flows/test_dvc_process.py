@@ -60,7 +60,8 @@ while not pathlib.Path("seen").exists():
 """
 
 
-def test_lines_arrive_as_they_are_printed(repository: Path) -> None:
+def test_lines_arrive_as_they_are_printed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     write_program(repository, WAITS)
 
     def note(line: str) -> None:
