@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat: `python -m benchmarks.NAME`. They are no tests; figures depend on the machine."""
+"""Benchmarks: `python -m benchmarks.NAME`. They are not tests, because the figures depend on the machine."""

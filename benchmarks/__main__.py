@@ -1,6 +1,6 @@
-"""All benchmarks, one after another: writes `benchmarks/results.md` and `benchmarks/results.json`. `make bench` runs it.
+"""Runs all benchmarks and writes `benchmarks/results.md` and `benchmarks/results.json`; `make bench` calls it.
 
-python -m benchmarks --only pipeline    # those whose command has this in it; the others' results stay as they are
+python -m benchmarks --only pipeline    # only benchmarks whose command contains this; the results of the others stay
 """
 
 import argparse
@@ -20,18 +20,18 @@ RUNS = (
     "benchmarks.input --size 224 --batch 32",
     "benchmarks.input --size 32 --batch 64",
     "benchmarks.pipeline",
-    "benchmarks.growth",
-    "benchmarks.pieces training --size 224 --batch 32",
-    "benchmarks.pieces training --size 32 --batch 64",
-    "benchmarks.pieces inference --size 224 --batch 32",
-    "benchmarks.pieces openvino --size 224 --batch 32",
+    "benchmarks.scaling",
+    "benchmarks.step_profile training --size 224 --batch 32",
+    "benchmarks.step_profile training --size 32 --batch 64",
+    "benchmarks.step_profile inference --size 224 --batch 32",
+    "benchmarks.step_profile openvino --size 224 --batch 32",
 )
 
 
 def main() -> int:
-    """Runs all, and keeps what each one reported; returns 1 if one failed."""
+    """Runs the benchmarks and writes their reports; returns 1 if one failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", metavar="WORDS", help="only those whose command has this in it")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only benchmarks whose command contains this")
     only = parser.parse_args().only
     results = Path(__file__).with_name("results.json")
     held = json.loads(results.read_text("utf-8"))["runs"] if only and results.exists() else {}

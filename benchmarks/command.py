@@ -1,4 +1,4 @@
-"""What the benchmarks' command lines have in common: options, repetition for some seconds, and the report."""
+"""What the benchmark commands share: options, the timing loop, and the report."""
 
 import argparse
 import json
@@ -15,20 +15,34 @@ OURS = "ours"
 
 
 def parser(module: str, description: str, peers: Sequence[str], size: int, batch: int) -> argparse.ArgumentParser:
-    """The options of a benchmark of images at a size and in batches."""
+    """Makes the parser of a benchmark that works on batches of images of one size.
+
+    Args:
+        module: of the benchmark.
+        description: for its help text.
+        peers: the default contenders besides ours.
+        size: the default height and width in pixels.
+        batch: the default number of images in a step.
+    """
     made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
     made.add_argument("--size", type=int, default=size, help="height and width of images in pixels")
     made.add_argument("--batch", type=int, default=batch, help="images in a step")
-    made.add_argument("--peers", nargs="*", default=list(peers), metavar="PEER", help=f"of {', '.join(peers)}")
-    made.add_argument("--rounds", type=int, default=5, help="how often each has its turn")
-    made.add_argument("--seconds", type=float, default=4.0, help="that a turn lasts at least")
-    made.add_argument("--json", type=Path, help="file for all figures")
+    made.add_argument("--peers", nargs="*", default=list(peers), metavar="PEER", help=f"from {', '.join(peers)}")
+    made.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    made.add_argument("--seconds", type=float, default=4.0, help="least duration of a turn")
+    made.add_argument("--json", type=Path, help="write all figures to this file")
     made.add_argument("--contender", help=argparse.SUPPRESS)
     return made
 
 
 def repeat(step: Callable[[], object], images: int, seconds: float) -> Measure:
-    """A measure of a step that has been taken at least once: its images per second, and the process's peak memory so far."""
+    """Makes a function that repeats a step for some seconds and returns the `figures`.
+
+    Args:
+        step: one step; it must have run at least once, so that tracing is not timed.
+        images: in a step.
+        seconds: the least duration.
+    """
 
     def measure() -> dict[str, float]:
         steps, began = 0, time.perf_counter()
@@ -41,7 +55,7 @@ def repeat(step: Callable[[], object], images: int, seconds: float) -> Measure:
 
 
 def figures(images: int, seconds: float) -> dict[str, float]:
-    """Images per second, and the peak memory of the process so far."""
+    """Returns images per second, and the peak memory of the process so far in MB (10^6 bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     return {"images_per_second": images / seconds, "peak_memory_mb": peak}
 
@@ -53,14 +67,17 @@ def run(
     make: Callable[[str, argparse.Namespace], Callable[[], object]],
     figures: Sequence[str],
 ) -> int:
-    """Serves as a contender if told to be one; otherwise compares ours with the peers and prints what came of it.
+    """Compares ours with the peers and prints a table; with `--contender`, runs the process of one contender instead.
 
     Args:
         module: of the benchmark.
         title: of its table.
-        arguments: parsed.
-        make: from a contender's name to its step.
-        figures: to make tables of.
+        arguments: those of `parser`.
+        make: makes the step of a contender from its name.
+        figures: names of the figures to report.
+
+    Returns:
+        The exit code.
     """
     if arguments.contender:
         step = make(arguments.contender, arguments)
@@ -81,12 +98,12 @@ def run(
 def report(
     title: str, command: str, rows: Sequence[Mapping[str, Any]], *, rounds: Rounds, first: str, path: Path | None
 ) -> None:
-    """Prints the table of a comparison and writes all of it to a file if one is asked for."""
+    """Prints the table of a comparison, and writes the figures of all rounds to a file if `path` is given."""
     write(table(title, command, rows, first), rows, rounds, path)
 
 
 def write(text: str, rows: Sequence[Mapping[str, Any]], rounds: Rounds, path: Path | None) -> None:
-    """Prints a report; adds it to what the file holds, so that one benchmark can have several."""
+    """Prints a report and appends it to the file, because a benchmark may have several reports."""
     print(text)
     if path:
         held = path.read_text("utf-8") if path.exists() else ""
@@ -97,5 +114,5 @@ def write(text: str, rows: Sequence[Mapping[str, Any]], rounds: Rounds, path: Pa
 
 
 def main(module: str, title: str, arguments: argparse.Namespace, make: Callable[..., Callable[[], object]]) -> None:
-    """Runs a benchmark of images per second and memory, and ends the process."""
+    """Runs a benchmark of images per second and peak memory, then exits."""
     sys.exit(run(module, title, arguments, make, ["images_per_second", "peak_memory_mb"]))

@@ -1,7 +1,7 @@
-"""How contenders are compared: each in a process of its own, all alive, working in turns.
+"""Compares contenders that take turns, each in its own process.
 
-A machine that others use is faster in one minute than in the next. So every contender is made ready first, and then each
-works for some seconds while the others sleep, round after round: a ratio is taken within a round, and the median over rounds.
+The speed of a shared machine changes from minute to minute. So all contenders start first; then, in each round, each works for
+some seconds while the others sleep. A ratio compares two contenders within a round; the median of the ratios is reported.
 """
 
 import json
@@ -17,28 +17,31 @@ Rounds = dict[str, list[dict[str, float]]]
 
 
 def serve(measure: Measure) -> None:
-    """What a contender's process does: says that it is ready, then measures once for each line that it is sent."""
+    """Runs the process of a contender: reports that it is ready, then measures once for each line on standard input."""
     print(json.dumps({"ready": True}), flush=True)
     for _ in sys.stdin:
         print(json.dumps(measure()), flush=True)
 
 
 def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: int) -> Rounds:
-    """Lets contenders work in turns.
+    """Starts the contenders and lets them measure in turns.
 
     Args:
-        module: `python -m module --contender NAME` plus `options` starts one.
-        names: of the contenders; one that fails to start is left out, and its last line is shown.
-        options: for all of them.
-        rounds: how often each has its turn.
+        module: `python -m module --contender NAME` plus `options` starts a contender.
+        names: of the contenders. One that fails to start is left out, and the last line that it printed is shown.
+        options: for all contenders.
+        rounds: the number of turns of each.
 
     Returns:
-        What each contender measured in each round.
+        The measured figures of each contender in each round.
+
+    Raises:
+        RuntimeError: a contender ended before its last round.
     """
     running = {}
     for name in names:
         command = [sys.executable, "-m", module, "--contender", name, *options]
-        # What libraries say while they start would bury the figures; it is shown after a failure.
+        # Libraries print much while they start; it is shown only if the start fails.
         with tempfile.TemporaryFile("w+") as said:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
             if _answer(process) is None:
@@ -66,7 +69,7 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """At the end of its input a contender ends by itself, and puts away its files."""
+    """Closes the input of a contender, which then removes its files and exits; kills it after 30 s."""
     assert process.stdin is not None
     process.stdin.close()
     try:
@@ -77,7 +80,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _answer(process: "subprocess.Popen[str]") -> dict[str, float] | None:
-    """The next line of JSON that a contender prints, whatever else its libraries print; None if it ended."""
+    """Returns the next JSON line that a contender prints and skips other output; None if the contender ended."""
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("{"):
@@ -91,7 +94,7 @@ def _figures(answer: Mapping[str, float]) -> str:
 
 
 def summarise(rounds: Rounds, figure: str, first: str) -> list[dict[str, Any]]:
-    """A row for each contender: median and range of a figure, and the ratios of `first` to it, round by round."""
+    """Makes a row for each contender: median and range of a figure, and the ratio of `first` to it in each round."""
     rows = []
     for name, answers in rounds.items():
         values = [answer[figure] for answer in answers]
@@ -111,7 +114,7 @@ def summarise(rounds: Rounds, figure: str, first: str) -> list[dict[str, Any]]:
 
 
 def table(title: str, command: str, rows: Sequence[Mapping[str, Any]], first: str) -> str:
-    """The rows of `summarise` as Markdown."""
+    """Formats the rows of `summarise` as Markdown."""
     lines = [
         f"## {title}",
         "",

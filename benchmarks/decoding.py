@@ -1,9 +1,9 @@
-"""How fast photographs become arrays: `load` in two threads against Keras's reader of folders.
+"""The speed of decoding and resizing photographs: `load` in two threads against Keras's `image_dataset_from_directory`.
 
     python -m benchmarks.decoding [--images 2000] [--rounds 5] [--json FILE]
 
-Makes photographs of about 640 x 480 pixels from scikit-learn's two, by seeded crops, in a temporary folder. Each pass over
-them is a process of its own, in turns; what is timed is the pass alone, after a warm-up of 64 images.
+Photographs of about 640 x 480 pixels are seeded crops of the two in scikit-learn, in a temporary folder. The two readers take
+turns; each pass over the photographs is a separate process. Only the pass is timed, after a warm-up of 64 images.
 """
 
 import argparse
@@ -29,7 +29,7 @@ WARM_UP = 64
 
 
 def make_photographs(folder: Path, images: int, seed: int = 0) -> None:
-    """Writes JPEGs of 640 x 480 pixels, give or take a tenth, of quality 75 to 95, into two folders of classes."""
+    """Writes JPEG files of 640 x 480 pixels ± 10 %, of quality 75 to 95, into two class folders."""
     from sklearn.datasets import load_sample_images
 
     generator = np.random.default_rng(seed)
@@ -47,18 +47,18 @@ def make_photographs(folder: Path, images: int, seed: int = 0) -> None:
 
 
 class Clock:
-    """Started when it is made."""
+    """Measures wall-clock time and processor time from its creation on."""
 
     def __init__(self) -> None:
         self.start, self.busy = time.perf_counter(), time.process_time()
 
     def read(self) -> tuple[float, float]:
-        """Seconds since the start, and seconds that all threads of the process kept processors busy."""
+        """Returns seconds of wall-clock time, and seconds of processor time of all threads."""
         return time.perf_counter() - self.start, time.process_time() - self.busy
 
 
 def pass_of_ours(folder: Path) -> tuple[float, float]:
-    """Seconds of a pass, and of the processors."""
+    """Times one pass by `load`; returns seconds of wall-clock time and of processor time."""
 
     def load(path: Path) -> int:
         return load_image(path.read_bytes(), SIZE).nbytes
@@ -70,12 +70,12 @@ def pass_of_ours(folder: Path) -> tuple[float, float]:
         total = sum(pool.map(load, paths))
         seconds = clock.read()
     if total != len(paths) * SIZE * SIZE * 3:
-        raise RuntimeError(f"{total} bytes came out of {len(paths)} images")
+        raise RuntimeError(f"{len(paths)} images gave {total} bytes")
     return seconds
 
 
 def pass_of_keras(folder: Path) -> tuple[float, float]:
-    """Seconds of a pass, and of the processors."""
+    """Times one pass by Keras; returns seconds of wall-clock time and of processor time."""
     import keras
 
     data = keras.utils.image_dataset_from_directory(
@@ -93,7 +93,7 @@ PASSES: dict[str, Callable[[Path], tuple[float, float]]] = {"train-resnet": pass
 
 
 def compare(images: int, rounds: int) -> dict[str, object]:
-    """Images a second and milliseconds of processor time an image, of both, with medians and the ratio of the rates."""
+    """Measures images per second and milliseconds of processor time per image; returns all values, medians and the ratio."""
     rates: dict[str, list[float]] = {name: [] for name in PASSES}
     busy: dict[str, list[float]] = {name: [] for name in PASSES}
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
@@ -125,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--pass", dest="name", choices=PASSES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

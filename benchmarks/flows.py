@@ -1,7 +1,8 @@
-"""What Prefect costs: `python -m benchmarks.flows [cached] [overhead] [queue] [sweep]`, all four unless named.
+"""The cost of Prefect: `python -m benchmarks.flows [cached] [overhead] [queue] [sweep]`; all four by default.
 
-Each works on a copy of the project with a network of two blocks, or with stages that compute nothing, and on a server of its
-own. Times of flows are the server's, from start to end, so that the start of Python and of the server is not in them.
+Each measurement uses a copy of the project with a network of two blocks, or with stages that compute nothing. All use one
+temporary server. The duration of a flow is the one that the server records, so the start of Python and of the server is not
+included.
 """
 
 import statistics
@@ -16,7 +17,7 @@ from tests.project import Project
 
 
 def main(names: list[str]) -> None:
-    """Runs the measurements that are named."""
+    """Runs the named measurements, or all if none is named."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "server"
         home.mkdir()
@@ -30,7 +31,7 @@ def main(names: list[str]) -> None:
 
 
 def cached(folder: Path, server: Server) -> None:
-    """Six tasks that have nothing to do, in place, five times."""
+    """Measures a flow in place with six up-to-date stages, five times."""
     project = _real(folder, server)
     project.repro()
     project.run("git", "add", "--all")
@@ -43,7 +44,7 @@ def cached(folder: Path, server: Server) -> None:
 
 
 def overhead(folder: Path, server: Server) -> None:
-    """All six stages run, by `dvc repro` and by a flow in place, taking turns; they compute nothing: what is left is cost."""
+    """Measures six stages that compute nothing, by `dvc repro` and by a flow in place, in turns."""
     pairs = []
     for number in range(5):
         for name in ("repro", "flow"):
@@ -60,7 +61,7 @@ def overhead(folder: Path, server: Server) -> None:
 
 
 def queue(folder: Path, server: Server) -> None:
-    """20 runs submitted at once, one at a time."""
+    """Submits 20 runs to a server process that runs one at a time."""
     project = _quick(folder, server)
     names = [f"run-{number:02d}" for number in range(20)]
     serving = project.start("python", "-m", "flows.serve", "--limit", "1")
@@ -81,7 +82,7 @@ def queue(folder: Path, server: Server) -> None:
 
 
 def sweep(folder: Path, server: Server) -> None:
-    """A sweep of six with two at a time, against the same with one."""
+    """Measures a sweep of six runs, two at a time and one at a time."""
     seconds = {}
     for parallel in ("2", "1"):
         project = _real(folder / parallel, server)

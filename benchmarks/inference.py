@@ -1,6 +1,6 @@
-"""Images per second of a trained network: the `evaluate` stage's own against Keras's, PyTorch's and OpenVINO's.
+"""Images per second of inference: the network of the `evaluate` stage against Keras, PyTorch and OpenVINO.
 
-`matmul-bf16` is what the machine can do at most: a product of two 4096 x 4096 matrices, counted in images of 8.2 GFLOP.
+`matmul-bf16` is a reference for the peak speed of the machine: products of 4096 x 4096 matrices, 8.2 GFLOP per image.
 """
 
 import argparse
@@ -12,12 +12,12 @@ from benchmarks.command import main, parser
 
 CLASSES = 1000
 PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled", "openvino-bf16", "matmul-bf16"]
-FLOP_PER_IMAGE = 8.2e9  # of ResNet-50 at 224 pixels, a multiply-add counted as two
+FLOP_PER_IMAGE = 8.2e9  # ResNet-50 at 224 pixels; a multiply-add counts as two
 SIDE = 4096
 
 
 def ours(name: str, size: int, images: Any) -> Callable[[], object]:
-    """The folded network of the `evaluate` stage: in `auto` precision, or `ours-float32`."""
+    """Makes the step of the `evaluate` stage's folded network: in `auto` precision, or `ours-float32`."""
     from resnet.network.huge_pages import use_huge_pages
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
@@ -32,7 +32,10 @@ def ours(name: str, size: int, images: Any) -> Callable[[], object]:
 
 
 def trained_network(size: int, class_names: list[str] | None = None) -> Any:
-    """With weights as after a training: where scales and offsets are 1 and 0, TensorFlow leaves out what they would cost."""
+    """Makes a ResNet-50 whose scales and offsets are random, as after training.
+
+    TensorFlow skips work where a scale is 1 or an offset is 0, which would make an untrained network faster.
+    """
     import keras
     import numpy as np
 
@@ -48,7 +51,7 @@ def trained_network(size: int, class_names: list[str] | None = None) -> Any:
 
 
 def keras_applications(name: str, size: int, images: Any) -> Callable[[], object]:
-    """`model.predict_on_batch` of `keras.applications.ResNet50`."""
+    """Makes the step of `model.predict_on_batch` of `keras.applications.ResNet50`."""
     import keras
 
     if name == "keras-bf16":
@@ -59,7 +62,7 @@ def keras_applications(name: str, size: int, images: Any) -> Callable[[], object
 
 
 def pytorch(name: str, size: int, images: Any) -> Callable[[], object]:
-    """Channels last, under autocast, eager or compiled."""
+    """Makes the step of the PyTorch network: channels last, under autocast, eager or compiled."""
     import torch
 
     model, inputs = _torch(images)
@@ -73,13 +76,13 @@ def pytorch(name: str, size: int, images: Any) -> Callable[[], object]:
 
 
 def openvino(name: str, size: int, images: Any) -> Callable[[], object]:
-    """The PyTorch network in OpenVINO, which folds batch normalisation too."""
+    """Makes the step of the PyTorch network in OpenVINO, which folds batch normalisation too."""
     compiled, given = compiled_by_openvino(name, images)
     return lambda: compiled(given)[0]
 
 
 def compiled_by_openvino(name: str, images: Any, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """OpenVINO's model and what to give it."""
+    """Compiles the PyTorch network by OpenVINO; returns the compiled model and its input."""
     import openvino as ov
 
     model, inputs = _torch(images)
@@ -99,7 +102,7 @@ def _torch(images: Any) -> tuple[Any, Any]:
 
 
 def matmul(name: str, size: int, images: Any) -> Callable[[], object]:
-    """As many products of matrices as have the operations of the batch."""
+    """Makes a step of matrix products with as many operations as ResNet-50 needs for the batch."""
     import tensorflow as tf
 
     tf.random.set_seed(0)
@@ -117,13 +120,13 @@ def matmul(name: str, size: int, images: Any) -> Callable[[], object]:
 
 
 def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
-    """The step of a contender."""
+    """Makes the step of a contender from its name."""
     kinds = {"ours": ours, "keras": keras_applications, "torch": pytorch, "openvino": openvino, "matmul": matmul}
     return kinds[name.partition("-")[0]](name, arguments.size, make_images(arguments.size, arguments.batch))
 
 
 def make_images(size: int, batch: int) -> Any:
-    """(batch, size, size, 3) uint8, random."""
+    """Returns random images: (batch, size, size, 3), uint8."""
     import numpy as np
 
     return np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)

@@ -1,10 +1,10 @@
-"""What `ingest` and `preprocess` cost as the data grow, and what DVC's look at an archive costs.
+"""The cost of `ingest` and `preprocess` for growing data, and of `dvc status` with an archive as the source.
 
     python -m benchmarks.ingestion [--images 6000 60000] [--json FILE]
 
-Makes JPEG files of 32 pixels in 10 folders, of smooth noise, and runs the two stages on the folder, each in a process of its
-own, with and without the search for near-duplicates; then on a .tar of it, in a repository of its own with DVC. Takes a few
-minutes.
+The data are JPEG files of smooth noise, 32 x 32 pixels, in 10 class folders. The two stages run on the folder, each in its own
+process, with and without the search for near-duplicates; then on a .tar of the folder, in a new repository with DVC. Takes a
+few minutes.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CLASSES = 10
 
 
 def make_images(folder: Path, images: int) -> None:
-    """Writes JPEG files of about a kilobyte."""
+    """Writes JPEG files of about 1 kB into class folders."""
     generator = np.random.default_rng(0)
     for name in range(CLASSES):
         (folder / f"class{name}").mkdir(parents=True)
@@ -41,7 +41,7 @@ def make_images(folder: Path, images: int) -> None:
 
 
 class Project:
-    """A folder with this project's graph and parameters, in which stages run."""
+    """A folder with this project's code, graph and parameters, in which stages run."""
 
     def __init__(self, folder: Path, source: Path, near_duplicates: str) -> None:
         self.folder = folder
@@ -59,20 +59,20 @@ class Project:
         self.environment["DVC_SITE_CACHE_DIR"] = str(folder / "site")
 
     def run(self, *command: str) -> float:
-        """Runs a command; returns its seconds."""
+        """Runs a command; returns the seconds that it took."""
         began = time.perf_counter()
         subprocess.run(command, cwd=self.folder, env=self.environment, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - began
 
     def stage(self, name: str) -> dict[str, float]:
-        """Seconds of the whole process, and its peak memory in MB, of one stage."""
+        """Runs one stage; returns the seconds of the whole process and its peak memory in MB."""
         seconds = self.run("python", "-m", f"tasks.{name}")
         run = json.loads((self.folder / "reports" / "run.json").read_text("utf-8"))
         return {"seconds": round(seconds, 2), "peak_memory_mb": run["stages"][name]["peak_memory_mb"]}
 
 
 def measure(images: int, folder: Path) -> dict[str, Any]:
-    """All figures of one number of images."""
+    """Measures everything for one number of images."""
     source = folder / "images"
     make_images(source, images)
     figures: dict[str, Any] = {"images": images}
@@ -92,10 +92,10 @@ def measure(images: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints the figures of each number of images."""
+    """Measures and prints the figures for each number of images."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[6000, 60000])
-    parser.add_argument("--json", type=Path, help="where to write the figures")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     figures = []
     for images in arguments.images:

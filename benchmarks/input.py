@@ -1,6 +1,6 @@
-"""Which share of its time training waits for images that lie on a disk.
+"""The share of training time that is spent waiting for images on disk.
 
-The arrays are written first and then driven out of the system's cache before every turn.
+The arrays are written once. Before every turn they are dropped from the system's page cache.
 """
 
 import argparse
@@ -18,7 +18,7 @@ STEPS = 8
 
 
 def waiting(size: int, batch: int) -> None:
-    """Serves shares of waiting, each over `STEPS` steps of training with batches from a disk."""
+    """Runs the process that measures: the share of waiting in `STEPS` training steps with batches from disk."""
     trainer = make_trainer("ours", size)
     import numpy as np
 
@@ -34,7 +34,7 @@ def waiting(size: int, batch: int) -> None:
         draws = trainer.augmentation.draw(batch, 0, 1)
 
         def turn() -> dict[str, float]:
-            _drive_out(Path(folder) / "split")
+            _drop_from_page_cache(Path(folder) / "split")
             split = Split(Path(folder) / "split", 10)
             waited, began = 0.0, time.perf_counter()
             source = iter(batches(split, epoch_order(count, 0, 1), batch, drop_remainder=True))
@@ -47,11 +47,11 @@ def waiting(size: int, batch: int) -> None:
                 float(trainer.train_step(given[0], given[1], draws)[0])
             return {"share_of_waiting": waited / (time.perf_counter() - began)}
 
-        turn()  # makes the step
+        turn()  # traces the step
         serve(turn)
 
 
-def _drive_out(folder: Path) -> None:
+def _drop_from_page_cache(folder: Path) -> None:
     os.sync()
     for path in folder.iterdir():
         with path.open("rb") as file:
@@ -59,7 +59,7 @@ def _drive_out(folder: Path) -> None:
 
 
 def run(arguments: argparse.Namespace, name: str) -> int:
-    """Measures at one size; see `parser`."""
+    """Measures and reports; the arguments are those of `parser`. Returns the exit code."""
     options = ["--size", str(arguments.size), "--batch", str(arguments.batch)]
     rounds = compare("benchmarks.input", [name], options, arguments.rounds)
     rows = summarise(rounds, "share_of_waiting", name)
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, name: str) -> int:
 
 
 def main() -> int:
-    """Parses the command line, then measures, or serves as the process that does."""
+    """Runs the benchmark, or with `--contender` the process that measures; returns the exit code."""
     arguments = parser("benchmarks.input", (__doc__ or "").splitlines()[0], [], 224, 32).parse_args()
     if arguments.contender:
         waiting(arguments.size, arguments.batch)

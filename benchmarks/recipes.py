@@ -1,12 +1,12 @@
-"""What each part of the recipe buys: test accuracy with one part changed at a time, on small data sets and a small network.
+"""The effect of each part of the training recipe: test accuracy with one part changed at a time, on small data sets.
 
     python -m benchmarks.recipes run digits --equal-time --json digits.json # or mnist, or a folder of class folders
     python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of the other classes
     python -m benchmarks.recipes table *.json
 
-Networks are ResNet-18 at 32 pixels with the parameters of params.yaml but for what a row names, trained from the same seeds so
-that differences are taken seed by seed: for the same number of epochs, or as many as fit into the same processor time. Images
-are decoded by the stages' own code.
+The network is ResNet-18 at 32 pixels. A row changes the named parameters; all others are those of params.yaml. All rows use the
+same seeds, so differences are taken seed by seed. All train for the same number of epochs or, with --equal-time, for the same
+processor time. Images are decoded by the stages' own code.
 """
 
 import argparse
@@ -46,16 +46,16 @@ PARTS: dict[str, dict[str, Any]] = {
 def prepare(
     splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, epochs: int, seed: int, width: int, weights: str
 ) -> tuple[Any, Callable[[int], Any]]:
-    """A network, and a function that trains it up to a number of epochs and returns its `Trainer`.
+    """Makes a network, and a function that trains it up to a number of epochs and returns its `Trainer`.
 
     Args:
         splits: training, validation, test.
-        classes: names.
-        changes: of parameters of `train`, and of `build` with its name before them.
-        epochs: of the schedule.
+        classes: their names.
+        changes: parameters of `train` by name, and those of `build` with the prefix "build.".
+        epochs: of the learning-rate schedule.
         seed: of weights, order and augmentation.
-        width: of the network.
-        weights: as build.weights.
+        width: channels of the stem.
+        weights: the initial weights, as in build.weights.
     """
     import keras
 
@@ -85,7 +85,7 @@ def prepare(
 
 
 def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], **options: Any) -> tuple[Any, dict[str, float]]:
-    """Trains a network and measures it; returns both. Takes what `prepare` takes."""
+    """Trains a network and evaluates it; returns the network and its figures. The arguments are those of `prepare`."""
     from resnet.evaluation.folding import folded_network
     from resnet.evaluation.inference import predict_logits
 
@@ -98,7 +98,7 @@ def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], 
 
 
 def epoch_seconds(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], *, width: int) -> float:
-    """Processor time of an epoch, less tracing: the least of two after the first."""
+    """Returns the processor time of an epoch: the lower of the second and the third, because the first includes tracing."""
     _, fit = prepare(splits, classes, changes, epochs=3, seed=0, width=width, weights="builtin/random")
     times = []
     for epoch in (1, 2, 3):
@@ -109,19 +109,19 @@ def epoch_seconds(splits: Sequence[Split], classes: list[str], changes: dict[str
 
 
 def epochs_of(parts: Iterable[str], epochs: int, seconds: Callable[[str], float]) -> dict[str, int]:
-    """How many epochs each part has in the time that those of the parameters as they are take, rounded; at least 1.
+    """Returns the number of epochs of each part that takes as long as the unchanged recipe; rounded, at least 1.
 
     Args:
-        parts: names.
-        epochs: of the parameters as they are.
-        seconds: that an epoch takes with a part.
+        parts: names from `PARTS`.
+        epochs: of the unchanged recipe.
+        seconds: returns the time of an epoch with a part.
     """
     base = seconds(BASE)
     return {part: epochs if part == BASE else max(1, round(epochs * base / seconds(part))) for part in parts}
 
 
 def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each part and seed."""
+    """Trains and evaluates each part with each seed; returns a row for each."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         splits, classes = open_data(arguments.data, Path(folder), one_in=arguments.one_in)
@@ -149,7 +149,7 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Rows of networks from random weights, and from those of a network of other data or of the other half of the classes."""
+    """Compares random first weights with those of a network that was trained on other data or the other half of the classes."""
     from resnet.network.saving import save_model
 
     rows = []
@@ -183,7 +183,7 @@ def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], splits: Se
 
 
 def interval(values: Iterable[float]) -> tuple[float, float]:
-    """Mean and half of its 95 % interval by Student's t."""
+    """Returns the mean and half the width of its 95 % confidence interval by Student's t; NaN for a single value."""
     from scipy import stats
 
     numbers: npt.NDArray[np.float64] = np.array(list(values))
@@ -194,7 +194,7 @@ def interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """A line for each part: epochs, mean accuracy, difference from the first part seed by seed, processor time as a ratio."""
+    """Formats a line for each part: epochs, mean accuracy, mean difference from the first part, ratio of processor time."""
     parts = list(dict.fromkeys(row["part"] for row in rows))
     found = {(row["part"], row["seed"]): row for row in rows}
     lines = ["| | epochs | test accuracy, % | difference, points | processor time |", "|---|---|---|---|---|"]
@@ -209,7 +209,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _merged(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
-    """Files of the same data and settings as one."""
+    """Merges the rows of files that have the same data and settings."""
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:
         found = json.loads(path.read_text("utf-8"))
@@ -219,7 +219,7 @@ def _merged(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
 
 def main() -> int:
-    """The command."""
+    """Runs the benchmark or prints its table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=(__doc__ or "").splitlines()[0])
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind in ("run", "transfer"):
@@ -228,12 +228,16 @@ def main() -> int:
         one.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
         one.add_argument("--epochs", type=int, default=10)
         one.add_argument("--width", type=int, default=32, help="channels of the stem")
-        one.add_argument("--json", type=Path, help="file for all figures")
+        one.add_argument("--json", type=Path, help="write all figures to this file")
     kinds.choices["run"].add_argument("--parts", nargs="+", choices=list(PARTS))
-    kinds.choices["run"].add_argument("--one-in", type=int, default=1, help="images to keep of the second half of the classes")
-    kinds.choices["run"].add_argument("--equal-time", action="store_true", help="as many epochs as take the first part's time")
-    kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="of the network that is learned from")
-    kinds.choices["transfer"].add_argument("--source", help="data to learn from first, instead of half of the classes")
+    kinds.choices["run"].add_argument(
+        "--one-in", type=int, default=1, help="n keeps every n-th image of the second half of the classes"
+    )
+    kinds.choices["run"].add_argument(
+        "--equal-time", action="store_true", help="same processor time, not same number of epochs"
+    )
+    kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="epochs of the first network")
+    kinds.choices["transfer"].add_argument("--source", help="data of the first network, instead of half of the classes")
     kinds.add_parser("table").add_argument("files", type=Path, nargs="+")
     arguments = parser.parse_args()
     if arguments.kind == "table":

@@ -1,4 +1,4 @@
-"""ResNet-50 v1.5 as a PyTorch user writes it, for comparison: He et al. 2015, table 1, stride in the 3x3."""
+"""ResNet-50 v1.5 in PyTorch, for comparison: He et al. 2015, table 1, with the stride in the 3x3 convolution."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from torch import nn
 
 
 def convolution_norm(channels: int, filters: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, then batch normalisation."""
+    """A convolution without bias, then batch normalisation."""
     convolution = nn.Conv2d(channels, filters, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(filters))
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 beside a shortcut."""
+    """The bottleneck block: 1x1, 3x3 and 1x1 convolutions, and a shortcut."""
 
     def __init__(self, channels: int, filters: int, stride: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Bottleneck(nn.Module):
 
 
 def resnet50(classes: int) -> nn.Module:
-    """From (batch, 3, height, width) to (batch, classes) logits; in channels-last order, which is the faster on processors."""
+    """ResNet-50 from (batch, 3, height, width) to (batch, classes) logits; in channels-last order, which is faster on CPUs."""
     layers: list[nn.Module] = [convolution_norm(3, 64, 7, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)]
     channels = 64
     for stage, depth in enumerate((3, 4, 6, 3)):
@@ -39,5 +39,5 @@ def resnet50(classes: int) -> nn.Module:
             layers.append(Bottleneck(channels, 64 * 2**stage, 2 if stage and not block else 1))
             channels = 4 * 64 * 2**stage
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
-    network: Any = nn.Sequential(*layers)  # PyTorch's types do not know that `to` takes a memory format alone
+    network: Any = nn.Sequential(*layers)  # PyTorch's type stubs lack `to` with a memory format as the only argument
     return network.to(memory_format=torch.channels_last)

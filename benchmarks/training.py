@@ -1,9 +1,9 @@
-"""Images per second and peak memory of a training step: the `train` stage's own against Keras's and PyTorch's.
+"""Images per second and peak memory of a training step: the step of the `train` stage against Keras and PyTorch.
 
-Ours takes uint8 images, augments and normalises them; the peers are given normalised floats, which is in their favour.
+Our step takes uint8 images, augments and normalises them. The peers take normalised floats, which favours them.
 
-`ours-without-...` leave a part out, to tell what it costs: the update, the augmentation, the metrics, the smoothing with the
-weight decay, or all of these (`ours-bare`).
+`ours-without-...` omits one part, to show its cost: `update`, `augmentation`, `metrics`, or `smoothing` (label smoothing and
+weight decay). `ours-bare` omits all of them.
 """
 
 import argparse
@@ -19,7 +19,7 @@ RATE = 1e-3
 
 
 def ours(name: str, size: int, batch: int) -> Callable[[], object]:
-    """The step of the `train` stage with the parameters of params.yaml: in `auto` precision, or `ours-float32`."""
+    """Makes the step of the `train` stage with the parameters of params.yaml: in `auto` precision, or `ours-float32`."""
     trainer = make_trainer(name, size)
     import tensorflow as tf
 
@@ -29,7 +29,7 @@ def ours(name: str, size: int, batch: int) -> Callable[[], object]:
 
 
 def make_trainer(name: str, size: int) -> Any:
-    """The trainer of the `train` stage, less what the contender's name leaves out."""
+    """Makes the trainer of the `train` stage, without the parts that the contender's name omits."""
     from resnet.network.huge_pages import use_huge_pages
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
@@ -56,7 +56,7 @@ def make_trainer(name: str, size: int) -> Any:
 
 
 def leave_out(trainer: Any, name: str) -> None:
-    """Takes the parts out of a trainer that a contender's name says."""
+    """Removes the parts from a trainer that the contender's name omits."""
     from resnet.training.augmentation import Augmentation
 
     bare = name == "ours-bare"
@@ -72,11 +72,11 @@ def leave_out(trainer: Any, name: str) -> None:
 
 class _Nothing:
     def update_state(self, *_: object) -> None:
-        """Counts nothing."""
+        """Does nothing."""
 
 
 class _NoUpdate:
-    """Looks at one number of each gradient, so that TensorFlow does not leave the gradients out as well."""
+    """Reads one number of each gradient; otherwise TensorFlow would not compute the gradients."""
 
     learning_rate = 0.0
 
@@ -95,7 +95,7 @@ class _NoUpdate:
 
 
 def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]:
-    """`model.fit`'s own step of `keras.applications.ResNet50`."""
+    """Makes the step of `model.fit` for `keras.applications.ResNet50`."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -113,7 +113,7 @@ def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]
 
 
 def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
-    """Channels last, under autocast, eager or compiled."""
+    """Makes the step of the PyTorch network: channels last, under autocast, eager or compiled."""
     import torch
 
     from benchmarks.torch_resnet import resnet50
@@ -139,7 +139,7 @@ def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
 
 
 def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
-    """The step of a contender."""
+    """Makes the step of a contender from its name."""
     kind = {"ours": ours, "keras": keras_applications, "torch": pytorch}[name.partition("-")[0]]
     return kind(name, arguments.size, arguments.batch)
 

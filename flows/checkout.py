@@ -1,7 +1,7 @@
-"""A run's own work tree: a clone of this repository at a revision that shares its DVC cache.
+"""The checkout of a run: a clone of this repository at one revision, which shares the repository's DVC cache.
 
-Clones, unlike Git worktrees, have refs and an index of their own, so that runs meet nowhere in Git; and unlike `dvc exp run
---temp` they leave the stages to the flow.
+A clone has its own refs and its own index, so concurrent runs do not touch each other's Git state; Git worktrees would share
+refs. `dvc exp run --temp` also works in a copy, but it runs the stages by itself; here the flow runs them.
 """
 
 import re
@@ -15,47 +15,49 @@ from flows.locks import held, is_held
 from resnet.core.errors import UserError
 from tasks.stage.git import git
 
-_NOBODY = {"NAME": "train-resnet", "EMAIL": "train-resnet@localhost"}
+_DEFAULT_IDENTITY = {"NAME": "train-resnet", "EMAIL": "train-resnet@localhost"}
 
 
 def resolve(folder: Path, rev: str) -> str:
-    """The commit that a revision names.
+    """Returns the hash of the commit that a revision names.
 
     Raises:
-        UserError: there is no such revision, no commit yet, or no Git repository.
+        UserError: the revision does not exist, there is no commit yet, or the folder is not the top of a Git repository.
     """
     try:
         top = git(folder, "rev-parse", "--show-toplevel")
     except UserError as error:
         if (folder / ".git").exists():
-            raise  # Git has something else to say of it, such as whose it is
+            raise  # there is a repository, and Git refuses it for another reason, such as its owner
         raise UserError(
-            f"{folder} is not a Git repository, and a run is an experiment in one: `git init` and commit."
+            f"{folder} is not a Git repository, but a run is an experiment on a commit: run `git init` and commit."
         ) from error
     if Path(top).resolve() != folder.resolve():
-        raise UserError(f"{folder} is a folder within the Git repository {top}; make it a repository of its own: `git init`.")
+        raise UserError(
+            f"{folder} is a folder within the Git repository {top}, but it must be a repository itself: run `git init` there."
+        )
     try:
         return git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
     except UserError as error:
         if rev == "HEAD":
-            raise UserError(f"the Git repository {folder} has no commit yet; commit what is there first.") from error
+            raise UserError(f"the Git repository {folder} has no commit yet; commit the files first.") from error
         raise UserError(f"there is no revision {rev!r} in {folder}; `git log --oneline --all` lists them.") from error
 
 
 def changed_files(folder: Path, rev: str = "HEAD") -> list[str]:
-    """Files of the work tree that differ from a revision, new ones that are not ignored among them."""
+    """Lists the files of the work tree that differ from a revision, including untracked files that are not ignored."""
     tracked = git(folder, "diff", "--name-only", "-z", rev).split("\0")
     untracked = git(folder, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     return sorted({name for name in (*tracked, *untracked) if name})
 
 
 def snapshot(folder: Path, base: str = "HEAD", new: Iterable[str] | None = None) -> str:
-    """The work tree as a Git tree, without a trace in its index.
+    """Writes the work tree to Git as a tree object and returns its hash; the index of the work tree is not changed.
 
     Args:
         folder: the work tree.
-        base: a tree; what is in it comes as it is now.
-        new: files to be in it beside that, where they exist; all that are not ignored unless given.
+        base: a tree. Its files are included with their present content.
+        new: further files to include if they exist, even if ignored; by default, every file that is not ignored.
     """
     with tempfile.TemporaryDirectory() as scratch:
         environment = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
@@ -70,18 +72,25 @@ def snapshot(folder: Path, base: str = "HEAD", new: Iterable[str] | None = None)
 
 
 def commit_experiment(folder: Path, commit: str, tree: str, name: str) -> tuple[str, str]:
-    """Makes a commit that DVC takes for an experiment: a child of its baseline under `refs/exps/`.
+    """Makes a commit that DVC recognises as an experiment: a child of its baseline, to be stored under `refs/exps/`.
 
-    DVC's own `exp save` stashes the work tree meanwhile: whoever is ended in it loses what was not committed, and the index.
+    DVC's own `exp save` stashes the work tree while it works. A process killed at that moment would lose the uncommitted
+    changes and the index.
+
+    Args:
+        folder: the repository.
+        commit: the baseline.
+        tree: the files of the experiment.
+        name: of the experiment.
 
     Returns:
-        The commit, and the name that its ref must have.
+        The hash of the new commit, and the name of the ref that must point to it.
     """
-    environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _NOBODY.items()}
+    environment = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _DEFAULT_IDENTITY.items()}
     try:
         git(folder, "var", "GIT_COMMITTER_IDENT")
         environment = {}
-    except UserError:  # Git does not know who works here
+    except UserError:  # no user name and e-mail are configured
         pass
     made = git(folder, "commit-tree", tree, "-p", commit, "-m", f"dvc: commit experiment {name}", environment=environment)
     return made, f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
@@ -89,12 +98,14 @@ def commit_experiment(folder: Path, commit: str, tree: str, name: str) -> tuple[
 
 @contextmanager
 def private_folder(folder: Path, name: str, keep: bool, on_kept: Callable[[Path], None]) -> Iterator[Path]:
-    """An empty folder beside a repository's DVC cache, so that files can be linked out of that; removed in the end.
+    """Creates an empty folder for a run and removes it when the run ends.
+
+    The folder is within the repository's `.dvc/`, on the same file system as DVC's cache, so that DVC can link files.
 
     Args:
         folder: the repository.
-        name: begins the name of the folder.
-        keep: leaves the folder where it is, and calls `on_kept` with it.
+        name: prefix of the folder's name.
+        keep: does not remove the folder, and calls `on_kept` with its path.
         on_kept: see `keep`.
     """
     parent = folder / ".dvc" / "tmp" / "flows" / "checkouts"
@@ -115,11 +126,11 @@ def private_folder(folder: Path, name: str, keep: bool, on_kept: Callable[[Path]
 
 
 def _remove_abandoned(parent: Path) -> None:
-    """Removes the checkouts of runs that were killed, and nothing that was kept on request."""
+    """Removes the checkouts of killed runs; a checkout kept on request has no lock file and stays."""
     for alive in parent.glob("*?-*.lock"):
         if not is_held(alive):
             shutil.rmtree(alive.with_suffix(""), ignore_errors=True)
-            alive.unlink(missing_ok=True)  # its run may be ending
+            alive.unlink(missing_ok=True)  # a run that is ending removes it too
 
 
 def clone(folder: Path, into: Path, commit: str, tree: str | None = None) -> None:
@@ -128,13 +139,13 @@ def clone(folder: Path, into: Path, commit: str, tree: str | None = None) -> Non
     Args:
         folder: the repository.
         into: an empty folder.
-        commit: to check out.
-        tree: what to put into the work tree instead of the commit's own files.
+        commit: the commit to check out.
+        tree: the tree to put into the work tree instead of that of the commit.
 
     Raises:
         UserError: Git fails.
     """
-    # Objects are borrowed, not copied: the clone goes before Git could tidy them away.
+    # --shared uses the objects of the repository without a copy; the clone is removed long before `git gc` could prune them.
     git(folder, "clone", "--quiet", "--shared", "--no-checkout", "--", str(folder), str(into))
     git(into, "checkout", "--quiet", "--detach", commit)
     if tree is not None:
@@ -145,14 +156,15 @@ def clone(folder: Path, into: Path, commit: str, tree: str | None = None) -> Non
 
 
 def experiment_name(wanted: str, taken: str) -> str:
-    """A name that Git and DVC take: what they do not becomes a hyphen.
+    """Makes a valid and unused experiment name: characters that Git or DVC reject become hyphens.
 
     Args:
-        wanted: what a person or Prefect calls it.
-        taken: the refs that there are, a line each; a number is added to a name that is among them.
+        wanted: the name given by the user or by Prefect.
+        taken: existing refs, one per line. If the name is among them, a number is appended.
 
     Returns:
-        A name of letters, digits and `._-`, at most 100 of them, that begins and ends in a letter, digit or underscore.
+        A name of letters, digits and `._-`, of at most 100 characters before the number. It begins and ends with a letter,
+        digit or underscore.
     """
     name = re.sub(r"[^\w.]+|\.{2,}|\.lock\b", "-", wanted, flags=re.ASCII)[:100].strip(".-") or "run"
     others = {line.rpartition("/")[2] for line in taken.splitlines()}

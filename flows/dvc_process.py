@@ -1,6 +1,7 @@
-"""A run's own DVC process: started for the run, ended with it, whatever way the run ends.
+"""The DVC process of a run: it starts with the run and ends with it, however the run ends.
 
-The stages' commands are in its process group. That is what lets them be ended: DVC itself does not hand on a SIGTERM.
+The process leads a process group, to which the stages' commands belong too. The whole group is signalled, because DVC does
+not forward SIGTERM to a stage's command.
 """
 
 import contextlib
@@ -22,38 +23,39 @@ from resnet.core.errors import UserError
 from tasks.stage.git import outside_of_git
 
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
-
-
 _ending = threading.Event()
 _alive: "weakref.WeakSet[DvcProcess]" = weakref.WeakSet()
 
 
 def interrupt_all() -> None:
-    """Ends what runs in other threads' processes, and lets none be started: a signal reaches the main thread alone."""
+    """Ends the DVC processes of all threads and prevents new ones; Python handles signals in the main thread only."""
     _ending.set()
     for process in list(_alive):
         process.interrupt()
 
 
 class RunEndedError(Exception):
-    """The run is being ended from outside."""
+    """The run is being stopped by a signal."""
 
 
 class DvcEndedError(Exception):
-    """The process that runs DVC is gone, killed for its memory perhaps."""
+    """The process that runs DVC ended unexpectedly, for example killed when memory ran out."""
 
 
 class DvcError(UserError):
-    """What DVC says that went wrong."""
+    """DVC reported an error; the text is DVC's."""
 
 
 class DvcProcess:
-    """Starts when first asked for something; a context that leaves nothing of its process group behind."""
+    """Runs DVC requests in a process of their own.
+
+    As a context manager it starts the process on entry; on exit no process of its process group is left.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder to run in."""
+        """Takes the folder in which the process runs."""
         self._folder = folder
-        self._mark = secrets.token_hex(16)  # no stage can print it by chance or on purpose
+        self._mark = secrets.token_hex(16)  # random, so that no output of a stage can pass for an answer
         self._process: subprocess.Popen[str] | None = None
         self._interrupted = False
         self._kill: threading.Timer | None = None
@@ -73,10 +75,10 @@ class DvcProcess:
             self._drain(self._process, print)
 
     def start(self) -> None:
-        """Starts the process, if there is none; it imports DVC while the caller does something else.
+        """Starts the process unless it is running. It imports DVC in the background, while the caller continues.
 
         Raises:
-            RunEndedError: the run is being ended.
+            RunEndedError: the run is being stopped.
         """
         if self._interrupted or _ending.is_set():
             raise RunEndedError("the run is being ended")
@@ -87,9 +89,9 @@ class DvcProcess:
         environment = {
             **outside_of_git(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-            "PYTHONUNBUFFERED": "1",  # lines as they happen
+            "PYTHONUNBUFFERED": "1",  # the lines of a stage appear as they are printed
         }
-        environment.pop("DVC_ROOT", None)  # of a stage or a queue that started this run
+        environment.pop("DVC_ROOT", None)  # set if a stage or a queue of DVC started this run
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_PROGRAM), self._mark],
             cwd=self._folder,
@@ -103,17 +105,17 @@ class DvcProcess:
         )
 
     def request(self, do: str, on_line: Callable[[str], None] = lambda line: None, **arguments: Any) -> dict[str, Any]:
-        """Has something done, see `flows/dvc_program.py`.
+        """Sends a request and returns the answer; see `flows/dvc_program.py` for the requests.
 
         Args:
-            do: what to do.
-            on_line: called with each line of output as it comes.
-            arguments: of the request; must go into JSON.
+            do: the name of the request.
+            on_line: called with each line of output as soon as it is printed.
+            arguments: of the request; must be serialisable as JSON.
 
         Raises:
-            DvcError: DVC could not do it; the text is DVC's.
-            DvcEndedError: DVC's process ended; the next request starts another.
-            RunEndedError: the run is being ended.
+            DvcError: DVC reported an error; the text is DVC's.
+            DvcEndedError: the process ended; the next request starts another.
+            RunEndedError: the run is being stopped.
         """
         self.start()
         process = self._process
@@ -121,7 +123,7 @@ class DvcProcess:
         assert process.stdin is not None
         assert process.stdout is not None
         last = "it printed nothing"
-        with contextlib.suppress(BrokenPipeError):  # it ended in between
+        with contextlib.suppress(BrokenPipeError):  # the process has ended; the loop below reports it
             print(json.dumps({"do": do, **arguments}), file=process.stdin, flush=True)
         for line in process.stdout:
             if line.startswith(self._mark):
@@ -131,10 +133,10 @@ class DvcProcess:
                 on_line(last)
         if self._interrupted:
             raise RunEndedError("the run is being ended")
-        raise DvcEndedError(f"the process that runs DVC ended with code {process.wait()} while it was to {do}: {last}")
+        raise DvcEndedError(f"the process that runs DVC ended with code {process.wait()} during the request {do!r}: {last}")
 
     def interrupt(self) -> None:
-        """Ends the process group: SIGTERM, then SIGKILL after a while. Can be called from another thread."""
+        """Sends SIGTERM to the process group, and SIGKILL after `GRACE_SECONDS`. May be called from another thread."""
         self._interrupted = True
         if self._process is None:
             return
@@ -159,7 +161,10 @@ class DvcProcess:
         self._drain(process, lambda line: None)
 
     def _drain(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
-        """Reads to the end: it comes when no process of the group is left, since all of them hold the other end."""
+        """Reads the output to its end.
+
+        Every process of the group holds the pipe open, so the end is reached when the last of them has ended.
+        """
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -1,11 +1,13 @@
 """The program that runs DVC for a flow: requests on standard input, log lines and answers on standard output.
 
-A flow could call DVC in its own process, but then the stages' output could not be told from anything else's. It could run `dvc
-repro` for each stage, but six times DVC's start-up is 6 s. So there is one process for each run, which imports DVC once and
-leads a process group of its own.
+Each run starts one such process, which imports DVC once and leads its own process group. A flow that called DVC in its own
+process could not tell the output of a stage from other output. A flow that started `dvc repro` for each of the six stages
+would spend 6 s on starting DVC.
 
-Standard input is also a lifeline: when it ends while a stage runs, the flow's process is gone, by SIGKILL perhaps, and the
-whole group is ended. This file imports nothing of the project: it serves checkouts of any revision.
+The pipe on standard input also shows whether the parent process is alive: it closes when the parent dies, even by SIGKILL. If
+it closes while a stage runs, this program ends its process group.
+
+This file imports nothing from the project, because it works on checkouts of any revision.
 """
 
 import hashlib
@@ -21,12 +23,12 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-GRACE_SECONDS = 20.0  # Prefect kills a cancelled run's own process after 30 s
+GRACE_SECONDS = 20.0  # Prefect kills the process of a cancelled run after 30 s
 RUNNING = "Running stage '%s':"  # what DVC logs before it runs a stage's command
 
 
-class _Lines(logging.Handler):
-    """Prints what DVC logs, but for its hints at `git add`, and notes whether a stage's command was run."""
+class _LogPrinter(logging.Handler):
+    """Prints DVC's log, except its hints about `git add`, and records whether a stage's command ran."""
 
     ran = False
 
@@ -36,18 +38,25 @@ class _Lines(logging.Handler):
             print(record.getMessage(), flush=True)
 
 
-_lines = _Lines(logging.INFO)
+_log = _LogPrinter(logging.INFO)
 
 
 def look(root: str, stage: str) -> dict[str, Any]:
-    """Whether a stage is up to date; if not, a hash of what decides its outputs, its parameters, whether the cache has them."""
+    """Tells whether a stage is up to date.
+
+    Returns:
+        unchanged: the stage is up to date.
+        restorable: DVC's cache has the outputs for the present inputs.
+        key: a hash of all inputs of the stage; None if it is up to date or a dependency is missing.
+        params: the stage's parameters by file; empty where `key` is None.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError
     from dvc.stage.serialize import to_single_stage_lockfile
     from dvc_data.hashfile.hash_info import HashInfo
 
-    _lines.setLevel(logging.WARNING)  # a dry restore says that it restores
+    _log.setLevel(logging.WARNING)  # DVC logs "restored" for a dry run too
     try:
         with Repo(root) as repo:
             if not repo.status([stage]):
@@ -56,10 +65,10 @@ def look(root: str, stage: str) -> dict[str, Any]:
             same = not entry.changed_stage() and entry.deps_cached()
             try:
                 entry.save_deps()
-            except DvcException:  # a dependency is missing: the stage will say so itself
+            except DvcException:  # a dependency is missing; running the stage will report it
                 return {"unchanged": False, "restorable": False, "key": None, "params": {}}
             inputs = {key: value for key, value in to_single_stage_lockfile(entry).items() if key != "outs"}
-            if not same:  # with the recorded ones DVC takes the last run's outputs for those of the present inputs
+            if not same:  # with the recorded hashes, DVC would take the outputs of the last run for those of the present inputs
                 for out in entry.outs:
                     out.hash_info = HashInfo()
             try:
@@ -69,35 +78,46 @@ def look(root: str, stage: str) -> dict[str, Any]:
             else:
                 restorable = True
     finally:
-        _lines.setLevel(logging.INFO)
+        _log.setLevel(logging.INFO)
     key = hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()
     return {"unchanged": False, "restorable": restorable, "key": key, "params": inputs.get("params", {})}
 
 
 def reproduce(root: str, stage: str, environment: dict[str, str]) -> dict[str, Any]:
-    """Brings one stage up to date; says whether its command was run."""
+    """Brings one stage up to date; `ran` in the answer tells whether its command ran.
+
+    Args:
+        root: the work tree.
+        stage: its name.
+        environment: variables to add for the stage's command.
+    """
     from dvc.repo import Repo
 
     before = os.environ.copy()
     os.environ.update(environment)
-    _lines.ran = False
+    _log.ran = False
     try:
         with Repo(root) as repo:
             repo.reproduce(stage, single_item=True)
     finally:
         os.environ.clear()
         os.environ.update(before)
-    return {"ran": _lines.ran}
+    return {"ran": _log.ran}
 
 
 def share_cache(root: str, source: str) -> dict[str, Any]:
-    """Gives a clone the cache of the repository that it was cloned from, and checks out what that holds."""
+    """Makes a clone use the DVC cache of the repository that it was cloned from, and checks out the files in that cache.
+
+    Args:
+        root: the clone.
+        source: the repository.
+    """
     from configobj import ConfigObj  # type: ignore[import-untyped]
     from dvc.repo import Repo
 
     with Repo(source) as repo:
-        cache = repo.cache.legacy.path  # the folder that `dvc cache dir` prints; others are in it
-    # Not by DVC's own editor of settings, which takes no path that is not ASCII.
+        cache = repo.cache.legacy.path  # the folder that `dvc cache dir` prints
+    # `dvc cache dir` cannot write a path that is not ASCII.
     settings = ConfigObj(os.path.join(root, ".dvc", "config.local"), encoding="utf-8")  # noqa: PTH118
     settings.setdefault("cache", {})["dir"] = cache
     settings.write()
@@ -114,10 +134,10 @@ REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
-    os.chdir(request["root"])  # DVC takes names of stages relative to it
+    os.chdir(request["root"])  # DVC resolves stage names relative to the current folder
     try:
         return REQUESTS[request.pop("do")](**request)
-    except Exception as error:  # DVC's own, Git's and the system's; the flow makes a sentence of each
+    except Exception as error:  # from DVC, Git or the system; the flow reports it as one sentence
         reasons = [str(error)]
         cause = error.__cause__ or error.__context__
         while cause is not None:
@@ -127,20 +147,23 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Group:
-    """The process group of this program: ends it in good time, and on no account leaves some of it behind."""
+    """The process group of this program, and the two ways in which it is ended."""
 
     def __init__(self) -> None:
         self.busy = False
         self.ended = False
 
     def on_sigterm(self, *_: int | FrameType | None) -> None:
-        """A stage's command has got the signal too, and is waited for, so that DVC puts its locks away; DVC is not."""
+        """Exits at once unless a stage's command runs.
+
+        The command received the signal too. It is waited for, so that DVC then releases its locks.
+        """
         self.ended = True
         if not _has_children():
             sys.exit(128 + signal.SIGTERM)
 
-    def abandoned(self) -> None:
-        """The flow's process is gone."""
+    def on_parent_death(self) -> None:
+        """Ends a running stage together with this program: SIGTERM, then SIGKILL."""
         if self.busy:
             os.killpg(0, signal.SIGTERM)
             time.sleep(GRACE_SECONDS)
@@ -148,7 +171,7 @@ class _Group:
 
 
 def _has_children() -> bool:
-    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123 - as small as can be
+    with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:  # noqa: PTH123 - runs in a signal handler
         return bool(file.read().strip())
 
 
@@ -156,18 +179,22 @@ def _read(requests: "queue.SimpleQueue[dict[str, Any] | None]", group: _Group) -
     for line in sys.stdin:
         requests.put(json.loads(line))
     requests.put(None)
-    group.abandoned()
+    group.on_parent_death()
 
 
 def main(mark: str) -> int:
-    """Answers requests until there are no more; each answer is a line that begins with `mark`."""
+    """Answers requests until standard input ends; returns the exit code.
+
+    Args:
+        mark: each answer is a line that begins with this text.
+    """
     requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     group = _Group()
     signal.signal(signal.SIGTERM, group.on_sigterm)
     threading.Thread(target=_read, args=(requests, group), daemon=True).start()
-    import dvc.repo  # noqa: F401 - while the flow's own start is under way
+    import dvc.repo  # noqa: F401 - takes a second, during which the flow starts
 
-    logging.getLogger("dvc").handlers = [_lines]
+    logging.getLogger("dvc").handlers = [_log]
     logging.getLogger("dvc").setLevel(logging.INFO)
     while (request := requests.get()) is not None:
         group.busy = True

@@ -1,9 +1,10 @@
-"""What becomes of a run that is lost, killed together with what started it: `python -m flows.lost_runs` sets it up.
+"""Automations for lost runs, which were killed together with the process that started them: `python -m flows.lost_runs`.
 
-A run that dies alone is seen by `flows.serve` or by its worker. If both die, by a power cut say, nobody is left to tell the
-server, and the run stays `Running`. But a run sends a heartbeat every 30 s, so an automation on the server can notice. A run
-of a deployment is then scheduled again, once, and goes on as soon as somebody serves it: finished stages are cached, and
-training resumes from its checkpoint. Any other run, of a shell, is marked `Crashed`. `flows.serve` sets that up by itself.
+If only a run dies, `flows.serve` or its worker reports it. If both die, for example in a power cut, nobody tells the server,
+and the run stays `Running`. But a run sends a heartbeat every 30 s, so an automation on the server can detect its absence. It
+schedules a run of a deployment once more. That run continues when the deployment is served again: finished stages are cached,
+and training resumes from its checkpoint. A run started from a shell is marked `Crashed`. `flows.serve` registers these
+automations by itself.
 """
 
 import argparse
@@ -24,16 +25,16 @@ from flows.server import require_server
 from resnet.core.errors import UserError
 
 LOST = "Lost"
-LOST_AFTER = 300.0  # seconds without a heartbeat; a server that is away for less does no harm
+LOST_AFTER = 300.0  # seconds without a heartbeat; a shorter outage of the server loses no run
 FLOWS = ("train-resnet", "sweep", "search")
 _PAGE = 200
 
 
 def set_up(seconds: float = LOST_AFTER) -> None:
-    """Registers the automations with the server, in the place of older ones.
+    """Registers the automations with the server and replaces older ones.
 
     Args:
-        seconds: without a heartbeat after which a run of a deployment is lost; of another run, twice as many.
+        seconds: a run of a deployment is lost after so many seconds without a heartbeat; any other run after twice that time.
     """
     deployments = _deployments()
     if deployments:
@@ -45,7 +46,7 @@ def set_up(seconds: float = LOST_AFTER) -> None:
                 state=StateType.SCHEDULED,
                 name=LOST,
                 force=False,
-                message="It was lost together with what had started it, and goes on as soon as it is served.",
+                message="The run and the process that started it were lost. It resumes when the deployment is served again.",
             ),
         )
     _register(
@@ -56,7 +57,7 @@ def set_up(seconds: float = LOST_AFTER) -> None:
             state=StateType.CRASHED,
             name=None,
             force=False,
-            message="There was no sign of life any more; run it again: what was finished is in DVC's cache.",
+            message="The run sent no more heartbeats. Run it again: DVC's cache has the stages that were finished.",
         ),
     )
 
@@ -79,21 +80,21 @@ def _register(name: str, related: dict[str, Any], seconds: float, action: Change
     try:
         there: Any = Automation.read(name=name)
         automation.id = there.id
-    except ValueError:  # it is new
+    except ValueError:  # not registered yet
         automation.create()
     else:
         automation.update()
 
 
 def _deployments() -> list[str]:
-    """The resources that stand for the deployments of our flows."""
+    """The resource ids of the deployments of this project's flows."""
     with get_client(sync_client=True) as client:
         found = client.read_deployments(flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))), limit=_PAGE)
     return [f"prefect.deployment.{deployment.id}" for deployment in found]
 
 
 def lost_again() -> bool:
-    """Whether this run was lost and scheduled anew more than once: it may be what brings the machine down."""
+    """Whether this run was lost more than once. Such a run may itself be the reason that the machine goes down."""
     if not flow_run.id or (flow_run.run_count or 0) < 3:
         return False
     with get_client(sync_client=True) as client:
@@ -102,9 +103,9 @@ def lost_again() -> bool:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Sets it up for the deployments that the server knows; returns the exit code."""
+    """Registers the automations for the deployments that the server knows; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.lost_runs", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--lost-after", type=float, default=LOST_AFTER, metavar="SECONDS", help="without a sign of life")
+    parser.add_argument("--lost-after", type=float, default=LOST_AFTER, metavar="SECONDS", help="seconds without a heartbeat")
     given = parser.parse_args(arguments)
     try:
         require_server(get_current_settings().api.url)

@@ -1,4 +1,4 @@
-"""Parameters that a run changes: values by dotted names, as data from the command line to `params.yaml`."""
+"""Parameters that a run changes: parses `NAME=VALUE` and writes the values to `params.yaml`."""
 
 import io
 import tempfile
@@ -14,24 +14,24 @@ from tasks.stage.params import load_params
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """Makes `{"train.epochs": 3}` of `["train.epochs=3"]`; values are YAML, as in `params.yaml`.
+    """Parses `["train.epochs=3"]` to `{"train.epochs": 3}`; values are YAML, as in `params.yaml`.
 
     Raises:
-        UserError: something is no assignment, or its value no YAML.
+        UserError: an item is not an assignment, or its value is not YAML.
     """
     return {name: value(text) for name, text in map(_split, assignments)}
 
 
 def parse_lists(assignments: Iterable[str]) -> dict[str, list[Any]]:
-    """Makes `{"seed": [0, 1]}` of `["seed=0,1"]`; see `parse`."""
+    """Parses `["seed=0,1"]` to `{"seed": [0, 1]}`; see `parse`."""
     return {name: value(f"[{text}]") for name, text in map(_split, assignments)}
 
 
 def value(text: str) -> Any:
-    """A value as `params.yaml` has it: `3`, `0.01`, `1e-5`, `sgd`, `[1, 1]`, `true`.
+    """Parses a value as it is written in `params.yaml`: `3`, `0.01`, `1e-5`, `sgd`, `[1, 1]`, `true`.
 
     Raises:
-        UserError: the text is no YAML.
+        UserError: the text is not YAML.
     """
     try:
         return YAML(typ="safe", pure=True).load(text)
@@ -40,17 +40,17 @@ def value(text: str) -> Any:
 
 
 def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
-    """Writes values into a file of parameters; its comments stay.
+    """Writes values into a parameter file and keeps its comments.
 
-    DVC's own way, Hydra's grammar of `dvc exp run -S`, would read `{`, `$` or a comma in a value as more than itself.
+    DVC's own way, `dvc exp run -S`, uses Hydra's grammar, in which `{`, `$` and commas in a value have a meaning.
 
     Raises:
-        UserError: a name leads through a value that has no parts.
+        UserError: a part of a dotted name is a value, not a section.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
-    # By itself it leaves `null` out.
+    # ruamel.yaml writes None as an empty value by default.
     yaml.representer.add_representer(type(None), lambda made, _: made.represent_scalar("tag:yaml.org,2002:null", "null"))
     tree = yaml.load(path)
     for name, new in overrides.items():
@@ -67,15 +67,15 @@ def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
 
 
 def check_overrides(text: str, overrides: Mapping[str, Any], stages: Iterable[str]) -> None:
-    """Checks what a file of parameters would be with the overrides, before anything is made.
+    """Checks the parameters with the overrides applied, before a run starts.
 
     Args:
-        text: of the file without them.
-        overrides: to apply.
+        text: the content of the parameter file without the overrides.
+        overrides: values by dotted names.
         stages: the names of the stages.
 
     Raises:
-        UserError: a parameter is unknown or its value not possible.
+        UserError: a parameter is unknown, or its value is invalid.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "params.yaml"

@@ -1,13 +1,14 @@
-"""What Prefect's own commands do otherwise in this project's folder; elsewhere nothing calls this.
+"""A Prefect plugin that changes Prefect's own commands in this project's folder only.
 
-`pyproject.toml` turns Prefect's plugins on for this folder, and the entry point `prefect.plugins` of the installed project
-names this module. It does three things:
+`pyproject.toml` enables Prefect's plugins for this folder, and the entry point `prefect.plugins` of the installed project
+names this module. It changes three things:
 
-- `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect wants `FLOW/DEPLOYMENT`.
+- `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect expects `FLOW/DEPLOYMENT`.
 - A server that was started with `prefect server start` is found without further settings.
-- Commands that need a server say so when there is none, instead of starting a temporary one that nobody else sees.
+- Commands that need a server fail with one sentence if there is none. Prefect would start a temporary server, which no other
+  process uses.
 
-If Prefect is no longer as expected, all of this is left out and Prefect's own behaviour is what remains.
+If a version of Prefect lacks the parts that this module changes, Prefect's own behaviour remains.
 """
 
 import functools
@@ -32,7 +33,7 @@ Read = Callable[..., Awaitable["DeploymentResponse"]]
 
 @register_hook
 def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
-    """Called by Prefect when it is imported."""
+    """Sets the address of the server; Prefect calls this hook when it is imported."""
     api = ctx.api_url or local_server()
     if _is_command():
         try:
@@ -44,7 +45,7 @@ def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
 
 
 def accept_bare_names() -> None:
-    """Has the client look a name without a slash up among the deployments of all flows."""
+    """Makes Prefect's client accept a deployment name without a slash, if only one flow has such a deployment."""
     try:
         from prefect.client.orchestration._deployments.client import DeploymentAsyncClient
 
@@ -59,10 +60,10 @@ def _by_any_name(read: Read) -> Read:
     async def read_deployment_by_name(self: Any, name: str) -> "DeploymentResponse":
         found = None if "/" in name else await _unique(self, name)
         found = found or await read(self, name)
-        # What served it pauses it in the end; if it was killed, the server notices after a minute.
+        # `flows.serve` pauses its deployments when it ends. If it was killed, the server detects that after a minute.
         if "run" in sys.argv and (found.paused or getattr(found.status, "value", None) == "NOT_READY"):
             print(
-                f"Nobody serves {name} at the moment: the run waits for `python -m flows.serve` or a worker.", file=sys.stderr
+                f"{name} is not being served: the run waits until `python -m flows.serve` or a worker starts.", file=sys.stderr
             )
         return found
 

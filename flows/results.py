@@ -1,4 +1,4 @@
-"""What a run came to, read from its work tree."""
+"""The results of a run, read from its work tree."""
 
 import csv
 import json
@@ -14,12 +14,12 @@ from tasks.stage.graph import DVC_YAML, read_graph
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        experiment: its name.
-        metrics: the figures on the test split.
-        val_loss: the least of the epochs, by which the weights were chosen.
+        experiment: the name of its DVC experiment.
+        metrics: figures on the test split.
+        val_loss: the lowest validation loss of all epochs, which selected the weights.
     """
 
     experiment: str
@@ -28,7 +28,12 @@ class Result:
 
 
 def read_result(root: Path, experiment: str) -> Result:
-    """The result of the run in a work tree."""
+    """Reads the metrics and the lowest validation loss from the files that `dvc.yaml` declares.
+
+    Args:
+        root: the work tree of the run.
+        experiment: the name of its experiment.
+    """
     metrics: dict[str, float] = {}
     losses: list[float] = []
     for path in _files(root, "metrics", ".json"):
@@ -40,13 +45,13 @@ def read_result(root: Path, experiment: str) -> Result:
 
 
 def read_hashes(root: Path) -> dict[str, str]:
-    """The MD5 of every output of the run in a work tree, as `dvc.lock` has it, in the order of the stages."""
+    """Returns the MD5 of every output by its path, read from `dvc.lock`, in the order of the stages."""
     lock = YAML(typ="safe", pure=True).load(root / "dvc.lock")
     return {out["path"]: out["md5"] for name in read_graph(root / DVC_YAML) for out in lock["stages"][name].get("outs", [])}
 
 
 def find_pictures(root: Path) -> list[Path]:
-    """The pictures of the run in a work tree."""
+    """Lists the PNG files that `dvc.yaml` declares as plots."""
     return list(_files(root, "plots", ".png"))
 
 

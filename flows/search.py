@@ -1,6 +1,6 @@
-"""A search beyond grids as one run: Optuna proposes, each proposal is a run. `python -m flows.search --help`.
+"""Hyperparameter search as a Prefect flow: each proposal of Optuna's is a child run. `python -m flows.search --help`.
 
-What is sought is the least validation loss; the test split has no say. Needs the extra `search`.
+The search minimises the validation loss; the test split is not used. Needs the extra `search`.
 """
 
 import argparse
@@ -14,10 +14,10 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Failed
 
-from flows.children import run_children
+from flows.child_runs import run_all
 from flows.overrides import parse_lists
 from flows.server import accept_server
-from flows.sweep import check, conclude, finish
+from flows.sweep import check, conclude, exit_code
 from resnet.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @flow(name="search", persist_result=False)
 def search(
-    between: dict[str, list[Any]] | None = None,  # of float, Prefect would make floats of whole numbers
+    between: dict[str, list[Any]] | None = None,  # with list[float], Prefect would convert integers to floats
     between_log: dict[str, list[Any]] | None = None,
     among: dict[str, list[Any]] | None = None,
     *,
@@ -36,17 +36,17 @@ def search(
     rev: str = "HEAD",
     include_changes: bool = False,
 ) -> State[None]:
-    """Trains for as many proposals of Optuna's TPE sampler as there are trials; each is an experiment.
+    """Trains once for each proposal of Optuna's TPE sampler (Bergstra et al. 2011); each run is an experiment.
 
     Args:
-        between: lowest and highest value by parameter; whole numbers if both are.
+        between: lowest and highest value by parameter; integers are proposed if both are integers.
         between_log: the same, on a logarithmic scale.
-        among: values to choose from by parameter.
-        trials: how many runs.
-        parallel: how many at a time.
+        among: the values to choose from by parameter.
+        trials: the number of runs.
+        parallel: the number of runs at a time.
         seed: of the sampler.
         rev: the Git revision to run.
-        include_changes: take what is not committed along.
+        include_changes: include uncommitted changes.
     """
     try:
         space = make_space(between or {}, between_log or {}, among or {})
@@ -55,7 +55,7 @@ def search(
         return Failed(message=str(error))
     import optuna
 
-    # A constant liar keeps runs at the same time apart.
+    # constant_liar keeps proposals of concurrent runs apart: it assumes a bad result for each run that has not ended.
     sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=parallel > 1)
     study = optuna.create_study(direction="minimize", sampler=sampler)
     asked: list[optuna.Trial] = []
@@ -66,7 +66,7 @@ def search(
             yield asked[-1].params
 
     children = []
-    for child in run_children(proposals(), flow_run.name or "search", parallel, commit, include_changes):
+    for child in run_all(proposals(), flow_run.name or "search", parallel, commit, include_changes):
         trial = asked[child.number - 1]
         if child.result is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -79,15 +79,15 @@ def search(
 def make_space(
     between: dict[str, list[Any]], between_log: dict[str, list[Any]], among: dict[str, list[Any]]
 ) -> "dict[str, optuna.distributions.BaseDistribution]":
-    """What to search, in Optuna's terms.
+    """Makes Optuna's search space.
 
     Raises:
-        UserError: Optuna is not installed, or something is no range.
+        UserError: Optuna is not installed, a range is invalid, or there is nothing to search.
     """
     try:
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     except ImportError as error:
-        raise UserError("a search needs Optuna, which is not installed: `pip install -e '.[search]'`.") from error
+        raise UserError("a search needs Optuna, which is not installed; run `pip install -e '.[search]'`.") from error
     space: dict[str, optuna.distributions.BaseDistribution] = {}
     for log, ranges in ((False, between), (True, between_log)):
         for name, ends in ranges.items():
@@ -98,20 +98,24 @@ def make_space(
                 else:
                     space[name] = FloatDistribution(low, high, log=log)
             except (TypeError, ValueError) as error:
-                raise UserError(f"{name} is searched between two numbers, LOW,HIGH, but they are {ends}: {error}.") from error
+                raise UserError(f"the range of {name} must be two numbers, LOW,HIGH, but it is {ends}: {error}.") from error
     for name, values in among.items():
         if not values:
-            raise UserError(f"{name} is searched among no values; give some, as NAME=A,B,C.")
+            raise UserError(f"the list of values for {name} is empty; give at least one, as in {name}=A,B,C.")
         space[name] = CategoricalDistribution(values)
     if not space:
-        raise UserError("a search needs something to search, as in --between-log train.learning_rate=0.0001,0.1.")
+        raise UserError("a search needs at least one parameter, as in --between-log train.learning_rate=0.0001,0.1.")
     return space
 
 
 def check_search(space: "dict[str, Any]", trials: int, parallel: int, rev: str, include_changes: bool) -> str:
-    """Refuses a search whose ends are impossible runs, before any is made; returns the commit that all runs are of."""
+    """Checks the two ends of all ranges before any run starts; returns the commit of all runs.
+
+    Raises:
+        UserError: a run at one of the ends would be invalid.
+    """
     if trials < 1:
-        raise UserError(f"trials is how many runs there are, at least 1, but it is {trials}.")
+        raise UserError(f"trials, the number of runs, must be at least 1, but it is {trials}.")
     ends = [{name: _end(values, last) for name, values in space.items()} for last in (False, True)]
     return check(ends, parallel, rev, include_changes)
 
@@ -123,17 +127,17 @@ def _end(values: Any, last: bool) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a search here and now; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.search", description="Search parameters with Optuna.")
+    """Runs a search in this process; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.search", description="Search parameter values with Optuna.")
     for option, words in (
-        ("--between", "a range, as NAME=LOW,HIGH"),
-        ("--between-log", "a range on a logarithmic scale"),
-        ("--among", "values to choose from, as NAME=A,B,C"),
+        ("--between", "a range, NAME=LOW,HIGH"),
+        ("--between-log", "a range on a logarithmic scale, NAME=LOW,HIGH"),
+        ("--among", "values to choose from, NAME=A,B,C"),
     ):
         parser.add_argument(option, metavar="NAME=VALUES", nargs="+", action="extend", default=[], help=words)
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="runs in all (default: 20)")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="number of runs (default: 20)")
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of runs at a time (default: 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default: 0)")
     given = parser.parse_args(arguments)
     try:
         space = [parse_lists(assignments) for assignments in (given.between, given.between_log, given.among)]
@@ -142,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    return finish(search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True))
+    return exit_code(search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True))
 
 
 if __name__ == "__main__":

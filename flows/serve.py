@@ -1,4 +1,4 @@
-"""Serves the deployments from this folder: `python -m flows.serve`. Runs start in processes of their own, oldest first."""
+"""Serves the deployments from this folder: `python -m flows.serve`. Each run is a separate process; oldest first."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ from resnet.core.errors import UserError
 
 
 def end_runs() -> None:
-    """Ends the runs that were started here, and waits for them to put away what is theirs."""
+    """Sends SIGTERM to the runs that this process started, and waits until they have cleaned up."""
     running = [int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
     for number in running:
         os.kill(number, signal.SIGTERM)
@@ -34,23 +34,29 @@ def end_runs() -> None:
 
 def _has_ended(number: int) -> bool:
     try:
-        return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # a look: the runner reaps
+        return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # leaves the reaping to Prefect's runner
     except ChildProcessError:
-        return True  # it has
+        return True  # the runner has reaped it
 
 
 def _on_sigterm(*_: object) -> None:
-    """Prefect's own handler kills the runs at once, so that nothing of theirs is put away."""
+    """Replaces Prefect's handler, which kills the runs at once, so that they could not clean up."""
     end_runs()
     os.kill(os.getpid(), signal.SIGINT)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves until it is told to stop; returns the exit code."""
+    """Serves until SIGTERM or Ctrl-C; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
-    parser.add_argument("--limit", type=int, metavar="N", help="runs at a time; as many as can train at once unless given")
     parser.add_argument(
-        "--lost-after", type=float, default=LOST_AFTER, metavar="SECONDS", help="without a sign of life (default: %(default)g)"
+        "--limit", type=int, metavar="N", help="number of runs at a time (default: the number of training slots)"
+    )
+    parser.add_argument(
+        "--lost-after",
+        type=float,
+        default=LOST_AFTER,
+        metavar="SECONDS",
+        help="seconds without a heartbeat after which a run is lost (default: %(default)g)",
     )
     given = parser.parse_args(arguments)
     try:

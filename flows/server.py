@@ -1,6 +1,7 @@
-"""Which Prefect server a command in this folder talks to: the one that is configured, or the one that runs on this machine.
+"""Selects the Prefect server for a command in this folder: the configured one, or else the one that runs on this machine.
 
-`prefect server start` configures nothing, so that the next command would not find its server and start a temporary one.
+`prefect server start` changes no settings. Without this module the next command would not find that server and would start a
+temporary one.
 """
 
 import base64
@@ -19,11 +20,11 @@ _SECONDS = 5.0
 
 
 class PasswordError(UserError):
-    """A server wants a password, and has not got it or got a wrong one."""
+    """The server requires a password, and the configured one is missing or wrong."""
 
 
 def local_server() -> str | None:
-    """The address of the server on this machine's default port, if a Prefect server answers there."""
+    """Returns the address of the default port on this machine if a Prefect server answers there."""
     try:
         server_version(DEFAULT_API)
     except PasswordError:
@@ -34,10 +35,11 @@ def local_server() -> str | None:
 
 
 def server_version(api: str) -> str:
-    """The version of the server at an address.
+    """Asks a server for its version.
 
     Raises:
-        UserError: nothing answers there, or something else than Prefect, or it wants another password.
+        UserError: nothing answers at the address, or the answer is not from Prefect.
+        PasswordError: the server requires another password.
     """
     request = urllib.request.Request(f"{api.rstrip('/')}/admin/version", headers=_password())
     try:
@@ -46,22 +48,23 @@ def server_version(api: str) -> str:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == HTTPStatus.UNAUTHORIZED:
+            problem = "the one that is set is wrong" if _password() else "none is set"
             raise PasswordError(
-                f"the Prefect server at {api} wants a password, and {'another one' if _password() else 'none is set'}: "
-                "`prefect config set PREFECT_API_AUTH_STRING=USER:PASSWORD`."
+                f"the Prefect server at {api} requires a password, but {problem}; "
+                "run `prefect config set PREFECT_API_AUTH_STRING=USER:PASSWORD`."
             ) from error
         raise UserError(
-            f"what answers at {api} is no Prefect server (HTTP {error.code}); see `prefect config view`."
+            f"the server at {api} is not a Prefect server (HTTP {error.code}); check `prefect config view`."
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"no Prefect server answers at {api}; start one with `prefect server start`.") from error
     if not isinstance(found, str):
-        raise UserError(f"what answers at {api} is no Prefect server; see `prefect config view`.")
+        raise UserError(f"the server at {api} is not a Prefect server; check `prefect config view`.")
     return found
 
 
 def _password() -> dict[str, str]:
-    """The header that Prefect's own client sends, if it is set to."""
+    """The header that Prefect's own client sends if a password is set."""
     secret = get_current_settings().api.auth_string
     if secret is None:
         return {}
@@ -69,27 +72,27 @@ def _password() -> dict[str, str]:
 
 
 def require_server(api: str | None) -> None:
-    """Refuses a command that needs a server.
+    """Checks that there is a server that this client can use.
 
     Args:
-        api: the address that Prefect is set to, if it is set to one.
+        api: the configured address, if any.
 
     Raises:
-        UserError: there is no server, or it is too old or too new for this client.
+        UserError: there is no server, or its version does not fit this client.
     """
     if api is None:
         raise UserError("there is no Prefect server on this machine; start one with `prefect server start`.")
     if "/workspaces/" in api:
-        return  # Prefect Cloud, which suits every client and wants a key
+        return  # Prefect Cloud supports every client version, and answers only with an API key
     ours, theirs = version("prefect"), server_version(api)
     if _series(theirs) < _series(ours) or _series(theirs)[0] > _series(ours)[0]:
         raise UserError(
-            f"the Prefect server at {api} is of version {theirs} and this client of {ours}; bring them to one version."
+            f"the Prefect server at {api} has version {theirs}, but this client has {ours}; install the same version for both."
         )
 
 
 def accept_server(api: str | None) -> None:
-    """Refuses a server that is no good; having none is well, because Prefect starts a temporary one then.
+    """Checks a configured server. None is accepted too: Prefect then starts a temporary one.
 
     Raises:
         UserError: see `require_server`.

@@ -1,4 +1,4 @@
-"""A grid over parameters as one run with a run for each combination: `python -m flows.sweep --help`."""
+"""Grid search as a Prefect flow: each combination of values is a child run. `python -m flows.sweep --help`."""
 
 import argparse
 import itertools
@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from flows.children import Child, run_children
+from flows.child_runs import Child, run_all
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.workspace import Request
@@ -22,28 +22,28 @@ from resnet.core.errors import UserError
 
 @flow(name="sweep", persist_result=False)
 def sweep(grid: dict[str, list[Any]], parallel: int = 1, rev: str = "HEAD", include_changes: bool = False) -> State[None]:
-    """Trains once for every combination of values; each is an experiment.
+    """Trains once for each combination of values; each run is an experiment.
 
     Args:
         grid: values by parameter, as {"train.learning_rate": [0.001, 0.01], "seed": [0, 1]}.
-        parallel: how many runs at a time.
+        parallel: the number of runs at a time.
         rev: the Git revision to run.
-        include_changes: take what is not committed along.
+        include_changes: include uncommitted changes.
     """
     try:
         proposals = combinations(grid)
         commit = check(proposals, parallel, rev, include_changes)
     except UserError as error:
         return Failed(message=str(error))
-    children = run_children(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
+    children = run_all(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
     return conclude(list(children))
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """All combinations of a grid, the last parameter changing fastest.
+    """Lists all combinations of a grid; the last parameter changes fastest.
 
     Raises:
-        UserError: the grid is empty, or a parameter of it has no values.
+        UserError: the grid is empty, or a parameter has no values.
     """
     if not grid or not all(isinstance(values, list) and values for values in grid.values()):
         raise UserError("a sweep needs a grid with values for each parameter, as in --grid train.learning_rate=0.001,0.01.")
@@ -51,16 +51,16 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, include_changes: bool) -> str:
-    """Refuses a sweep that has an impossible run in it, before any is made.
+    """Checks all runs of a sweep before the first one starts.
 
     Returns:
-        The commit that all runs are of, also if somebody commits meanwhile.
+        The commit that all runs use, even if another commit is made in the meantime.
 
     Raises:
-        UserError: says what is impossible.
+        UserError: a run would be invalid.
     """
     if parallel < 1:
-        raise UserError(f"parallel is how many runs go at a time, at least 1, but it is {parallel}.")
+        raise UserError(f"parallel, the number of runs at a time, must be at least 1, but it is {parallel}.")
     commit = Request(rev=rev, include_changes=include_changes).check()
     for proposal in proposals:
         Request(proposal, rev, include_changes=include_changes).check()
@@ -68,22 +68,23 @@ def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, inclu
 
 
 def conclude(children: list[Child]) -> State[None]:
-    """Shows the table of all runs, and makes of it the state of their parent."""
+    """Prints and publishes the table of all runs; returns the state of the parent run."""
     text = table(children)
     print(text)
     create_markdown_artifact(text, key="runs", description=f"{len(children)} runs, best first")
     failed = sum(child.result is None for child in children)
     if failed == len(children):
-        return Failed(message=f"All of {failed} runs failed: {children[0].message if children else 'there were none'}")
+        return Failed(message=f"All {failed} runs failed: {children[0].message if children else 'there were none'}")
     if failed:
         return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed")
     return Completed(message=f"{len(children)} runs")
 
 
 def table(children: Iterable[Child]) -> str:
-    """The runs as a Markdown table, best first by the validation split, those that failed last.
+    """Formats the runs as a Markdown table: lowest validation loss first, failed runs last.
 
-    The test split has no say in the order: the best of many test accuracies is no honest figure of the network that has it.
+    The order does not depend on the test split, because the best of many test accuracies overestimates the accuracy of its
+    network.
     """
     ordered = sorted(children, key=lambda child: (child.result.val_loss if child.result else float("inf"), child.number))
     names = list(ordered[0].overrides) if ordered else []
@@ -101,8 +102,8 @@ def table(children: Iterable[Child]) -> str:
     return "\n".join(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in rows)
 
 
-def finish(state: State[Any]) -> int:
-    """The exit code of a command for the state of its flow: 0 if all runs are well."""
+def exit_code(state: State[Any]) -> int:
+    """The exit code for the state of a sweep or search: 0 if all runs succeeded, otherwise 1 and a message on stderr."""
     if state.name != "Completed":
         print(state.message, file=sys.stderr)
         return 1
@@ -110,12 +111,14 @@ def finish(state: State[Any]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs a sweep here and now; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m flows.sweep", description="Train for every combination of a grid.")
-    parser.add_argument("--grid", metavar="NAME=VALUES", nargs="+", action="extend", required=True, help="as seed=0,1,2")
-    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    """Runs a sweep in this process; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m flows.sweep", description="Train once for each combination of a grid.")
+    parser.add_argument(
+        "--grid", metavar="NAME=VALUES", nargs="+", action="extend", required=True, help="values, as in seed=0,1,2"
+    )
+    parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of runs at a time (default: 1)")
     parser.add_argument("--rev", default="HEAD", help="the Git revision to run (default: HEAD)")
-    parser.add_argument("--include-changes", action="store_true", help="take what is not committed along")
+    parser.add_argument("--include-changes", action="store_true", help="include uncommitted changes")
     given = parser.parse_args(arguments)
     try:
         grid = parse_lists(given.grid)
@@ -124,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    return finish(sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True))
+    return exit_code(sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pipeline as a Prefect flow; each run is an experiment. `python -m flows.train_resnet --help`."""
+"""The pipeline as a Prefect flow; each run is a DVC experiment. `python -m flows.train_resnet --help`."""
 
 import argparse
 import sys
@@ -37,21 +37,23 @@ def train_resnet(
     include_changes: bool = False,
     keep_checkout: bool = False,
 ) -> State[Result]:
-    """Trains, measures and explains a ResNet-50; the result is a DVC experiment.
+    """Runs all stages, from images to report; the result is a DVC experiment.
 
     Args:
         overrides: parameters to change, as {"train.epochs": 3}.
         rev: the Git revision to run.
-        experiment: its name; the run's own unless given.
-        in_place: work in the project's folder itself, as `dvc repro` does, instead of a checkout.
-        include_changes: take what is not committed along into the checkout.
-        keep_checkout: leave the checkout where it is in the end.
+        experiment: the name of the experiment; by default, the name of the run.
+        in_place: work in the project's folder, as `dvc repro` does, instead of a checkout.
+        include_changes: include uncommitted changes in the checkout.
+        keep_checkout: keep the checkout when the run ends.
     """
     request = Request(overrides or {}, rev, experiment, in_place, include_changes, keep_checkout)
     name = experiment or flow_run.name or "run"
     logger = run_logger()
     if lost_again():
-        return Failed(message="The run was lost twice, and its machine may not bear it; look into that and run it again.")
+        return Failed(
+            message="The run was lost twice, and it may be what brought the machine down; check the machine, then run it again."
+        )
     try:
         with opened(request, name, logger.info) as workspace:
             images = ingest(workspace)
@@ -68,19 +70,19 @@ def train_resnet(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the flow here and now; returns the exit code."""
+    """Runs the flow in this process; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.train_resnet", description="Run the pipeline as a Prefect flow.")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a parameter, in a checkout")
     parser.add_argument("--rev", help="run this Git revision, in a checkout")
-    parser.add_argument("--experiment", metavar="NAME", help="the experiment's name")
-    parser.add_argument("--checkout", action="store_true", help="run in a checkout though nothing is changed")
-    parser.add_argument("--include-changes", action="store_true", help="take what is not committed along into the checkout")
-    parser.add_argument("--keep-checkout", action="store_true", help="leave the checkout in the end")
+    parser.add_argument("--experiment", metavar="NAME", help="the name of the experiment (default: the name of the run)")
+    parser.add_argument("--checkout", action="store_true", help="run in a checkout even if no other option needs one")
+    parser.add_argument("--include-changes", action="store_true", help="include uncommitted changes in the checkout")
+    parser.add_argument("--keep-checkout", action="store_true", help="keep the checkout when the run ends")
     given = parser.parse_args(arguments)
-    apart = bool(given.set or given.rev or given.checkout or given.include_changes or given.keep_checkout)
+    in_place = not (given.set or given.rev or given.checkout or given.include_changes or given.keep_checkout)
     try:
         request = Request(
-            parse(given.set), given.rev or "HEAD", given.experiment, not apart, given.include_changes, given.keep_checkout
+            parse(given.set), given.rev or "HEAD", given.experiment, in_place, given.include_changes, given.keep_checkout
         )
         request.check()
         accept_server(get_current_settings().api.url)

@@ -1,4 +1,4 @@
-"""Where a run works, and what it was asked for: the work tree itself, or a checkout of its own at a revision."""
+"""The request for a run, and the folder in which the run works: the project's work tree, or a checkout of one revision."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -19,12 +19,12 @@ from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML
 
 PROJECT = Path(__file__).resolve().parent.parent
-_SHOWN = 5
+_SHOWN = 5  # changed files to name
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for; see `flows/train_resnet.py`."""
+    """The arguments of a run; see `flows/train_resnet.py`."""
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
     rev: str = "HEAD"
@@ -34,25 +34,29 @@ class Request:
     keep_checkout: bool = False
 
     def check(self, home: Path = PROJECT) -> str:
-        """Refuses what cannot be, before a run is made of it.
+        """Checks the request before the run starts.
+
+        Args:
+            home: the project.
 
         Returns:
-            The commit that the run is an experiment on.
+            The hash of the commit that the experiment is based on.
 
         Raises:
-            UserError: says what cannot be.
+            UserError: the request is invalid.
         """
         commit = resolve(home, self.rev)
         head = resolve(home, "HEAD")
         if self.in_place and (self.overrides or self.keep_checkout or commit != head):
             raise UserError(
-                "a run in place takes the work tree as it is; overrides and revisions need a checkout: leave out in_place."
+                "a run in place uses the work tree as it is, but overrides and revisions need a checkout; leave out in_place."
             )
         if self.include_changes and commit != head:
-            raise UserError(f"uncommitted changes belong to HEAD, not to {self.rev!r}; leave out one of the two.")
-        if (
-            self.overrides and commit == head and (self.include_changes or not self._knows_others(home))
-        ):  # another revision may know other parameters; its own stages check them
+            raise UserError(
+                f"uncommitted changes belong to HEAD, not to {self.rev!r}; leave out the revision or include_changes."
+            )
+        # Another version of the code may define other parameters; its own stages check them.
+        if self.overrides and commit == head and (self.include_changes or not _code_differs(home)):
             text = (
                 (home / PARAMS_YAML).read_text("utf-8")
                 if self.include_changes
@@ -61,20 +65,21 @@ class Request:
             check_overrides(text, self.overrides, read_graph(home / DVC_YAML))
         return commit
 
-    def _knows_others(self, home: Path) -> bool:
-        """Whether the code of the work tree may know other parameters than the commit's."""
-        return any(name.startswith("tasks/") or name == str(DVC_YAML) for name in changed_files(home))
+
+def _code_differs(home: Path) -> bool:
+    """Whether the code that defines the parameters differs between the work tree and HEAD."""
+    return any(name.startswith("tasks/") or name == str(DVC_YAML) for name in changed_files(home))
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a run works.
+    """The folder in which a run works, and its DVC.
 
     Attributes:
         home: the project that the run belongs to.
-        root: the work tree of the run, which is `home` for one in place.
-        commit: that the run is an experiment on.
-        dvc: the run's own DVC.
+        root: the work tree of the run; `home` itself for a run in place.
+        commit: the hash of the commit that the experiment is based on.
+        dvc: the DVC process of the run.
     """
 
     home: Path
@@ -83,18 +88,24 @@ class Workspace:
     dvc: DvcProcess
 
     def look(self, stage: str) -> dict[str, Any]:
-        """Whether a stage is up to date; see `flows/dvc_program.py`."""
+        """Tells whether a stage is up to date; see `look` in `flows/dvc_program.py` for the answer."""
         return self.dvc.request("look", root=str(self.root), stage=stage)
 
     def reproduce(self, stage: str, environment: Mapping[str, str], on_line: Callable[[str], None]) -> bool:
-        """Brings one stage up to date; says whether its command was run."""
+        """Brings one stage up to date and returns whether its command ran.
+
+        Args:
+            stage: its name.
+            environment: variables to add for the stage's command.
+            on_line: called with each line of output.
+        """
         ran: bool = self.dvc.request("reproduce", on_line, root=str(self.root), stage=stage, environment=dict(environment))[
             "ran"
         ]
         return ran
 
     def lock(self, name: str, on_wait: Callable[[], None] = lambda: None) -> AbstractContextManager[None]:
-        """Holds a lock among the runs of the project."""
+        """Holds a lock that all runs of the project share; calls `on_wait` first if another run holds it."""
         return held(self.home / ".dvc" / "tmp" / "flows" / "locks" / f"{name}.lock", on_wait)
 
     def save(self, wanted: str) -> str:
@@ -102,7 +113,7 @@ class Workspace:
         in_place = self.root == self.home
         with self.lock("experiments"):
             name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
-            # What a checkout was given of uncommitted changes is in its index; the user's own index is not for runs.
+            # The index of a checkout has the uncommitted changes that it was given. The user's own index is not used.
             base = self.commit if in_place else git(self.root, "write-tree")
             made, ref = commit_experiment(self.root, self.commit, snapshot(self.root, base, _kept_by_git(self.root)), name)
             if in_place:
@@ -113,7 +124,7 @@ class Workspace:
 
 
 def _kept_by_git(root: Path) -> list[str]:
-    """What the pipeline writes and DVC's cache does not keep: before the first commit of results Git does not know it."""
+    """Lists the outputs that belong in Git, not in DVC's cache; until results are committed, Git does not track them."""
     files = ["dvc.lock"]
     for entry in read_graph(root / DVC_YAML).values():
         for kind in ("outs", "metrics", "plots"):
@@ -126,16 +137,16 @@ def _kept_by_git(root: Path) -> list[str]:
 
 @contextmanager
 def opened(request: Request, name: str, say: Callable[[str], None], home: Path = PROJECT) -> Iterator[Workspace]:
-    """Makes the place for a run, and takes it down again.
+    """Sets up the workspace of a run and removes it at the end.
 
     Args:
-        request: what is asked for.
+        request: the arguments of the run.
         name: of the run.
-        say: for what the user should know.
+        say: called with each sentence for the user.
         home: the project.
 
     Raises:
-        UserError: what is asked for cannot be.
+        UserError: the request is invalid.
     """
     commit = request.check(home)
     for sentence in repair_dvc_files(home):
@@ -150,16 +161,17 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
         dvc = stack.enter_context(DvcProcess(home))
         workspace = Workspace(home, root, commit, dvc)
         if request.in_place:
-            stack.enter_context(workspace.lock("work-tree", lambda: say("Another run in place is under way; waiting for it.")))
+            stack.enter_context(workspace.lock("work-tree", lambda: say("Waiting for another run in place to end.")))
         else:
             _fill(workspace, request, say)
         yield workspace
 
 
 def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) -> None:
+    """Makes the checkout of a run."""
     changed = changed_files(workspace.home, workspace.commit)
     if changed:
-        verb = "are taken along" if request.include_changes else "are left out; include_changes takes them along"
+        verb = "are included" if request.include_changes else "are left out; include_changes includes them"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         say(f"Files that differ from {request.rev} {verb}: {', '.join(changed[:_SHOWN])}{more}")
     tree = snapshot(workspace.home) if request.include_changes else None
@@ -171,9 +183,9 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
 
 
 def _check_sources(workspace: Workspace) -> None:
-    """DVC would say no more than that a file is missing."""
+    """Reports a missing source by the name of its parameter; DVC would only say that a file is missing."""
     params = YAML(typ="safe", pure=True).load(workspace.root / PARAMS_YAML)
-    # The weights may be missing in a revision from before there was such a parameter.
+    # A revision from before build.weights was introduced lacks it.
     for section, name in (("ingest", "source"), ("build", "weights")):
         source = params[section].get(name, "")
         if not (workspace.root / source).exists():

@@ -1,4 +1,4 @@
-"""A browser without a window, where the machine has one, to look at pages with."""
+"""Opens pages in a headless Chromium, where one is installed."""
 
 import re
 import shutil
@@ -15,8 +15,12 @@ _FLAGS = (
 def open_page(page: Path, profile: Path) -> tuple[str, list[str]]:
     """Opens a page.
 
+    Args:
+        page: the HTML file.
+        profile: a folder for Chromium's user data.
+
     Returns:
-        The document after it was loaded, and what the page had to say to the console: a request that its policy forbids, too.
+        The document after loading, and the messages on the console, which include requests that the page's policy blocks.
     """
     assert CHROMIUM is not None
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""What several tests need: small splits, tiny networks, and a project of their own."""
+"""Fixtures of several tests: small splits of random or separable images, and a project with a tiny network."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from resnet.dataset.arrays import Split, SplitWriter
 from tests.project import STAGES, Project
 
-# Before any test imports TensorFlow, whose libraries print whatever they like.
+# Set before any test imports TensorFlow, whose libraries print much otherwise.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 
@@ -30,7 +30,7 @@ def write_split(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def separable(tmp_path: Path) -> Callable[..., Split]:
-    """A split of two classes that can be told apart: dark and bright images with some noise."""
+    """Makes a split of two separable classes: dark and bright images with some noise."""
 
     def make(name: str, images: int, swapped: bool = False) -> Split:
         generator = np.random.default_rng(len(name))
@@ -46,13 +46,13 @@ def separable(tmp_path: Path) -> Callable[..., Split]:
 
 @pytest.fixture(scope="session")
 def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Project]:
-    """Makes projects."""
+    """Makes a new project with each call."""
     return lambda: Project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
 def project(make_project: Callable[[], Project]) -> Project:
-    """A project whose six stages ran once, from nothing, and whose results are committed."""
+    """A project whose six stages have run once, with committed results."""
     made = make_project()
     assert made.repro() == STAGES
     made.run("git", "add", "--all")

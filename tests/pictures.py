@@ -1,4 +1,4 @@
-"""Small images and folders of them, for tests."""
+"""Makes small images and folders of images for tests."""
 
 import io
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def picture(number: int, *, kind: str = "PNG", size: tuple[int, int] = (12, 10), **options: int) -> bytes:
-    """An image of which no two numbers look alike: smooth noise."""
+    """Encodes an image of smooth noise; no two numbers give near-duplicates."""
     coarse = np.random.default_rng(number).integers(0, 256, (5, 5, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC).save(buffer, kind, **options)
@@ -17,7 +17,7 @@ def picture(number: int, *, kind: str = "PNG", size: tuple[int, int] = (12, 10),
 
 
 def write_tree(root: Path, files: Mapping[str, bytes]) -> Path:
-    """A folder with these files."""
+    """Writes files by relative path into a folder; returns the folder."""
     for path, content in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
@@ -25,7 +25,7 @@ def write_tree(root: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def two_classes(root: Path, each: int = 12) -> Path:
-    """A folder with two folders of images."""
+    """Writes a source of two class folders of images; returns the folder."""
     return write_tree(
         root, {f"{name}/{n}.png": picture(n + 1000 * k) for k, name in enumerate(("cat", "dog")) for n in range(each)}
     )

@@ -1,4 +1,4 @@
-"""A copy of this project with a tiny network, for tests."""
+"""A copy of this project with a tiny network, for tests that run the pipeline."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
 
 
 class Project:
-    """A copy of this project in a Git repository of its own, with a network of two blocks and two short epochs."""
+    """A copy of this project in a new Git repository, with a network of two blocks and two epochs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", "tiny")
 
     def set(self, **values: str) -> None:
-        """Changes values in params.yaml, as a person with an editor would."""
+        """Changes parameter values in params.yaml by replacing their lines, as a user with an editor does."""
         lines = (self.folder / "params.yaml").read_text("utf-8").splitlines()
         for name, value in values.items():
             found = [number for number, line in enumerate(lines) if line.strip().startswith(f"{name}:")]
@@ -53,23 +53,23 @@ class Project:
         (self.folder / "params.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the folder of the project and checks its exit code."""
+        """Runs a command in the project's folder and checks its exit code."""
         result = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
         )
-        assert result.returncode == code, f"{command} ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+        assert result.returncode == code, f"the exit code of {command} is {result.returncode}:\n{result.stdout}{result.stderr}"
         return result
 
     def repro(self) -> list[str]:
-        """Runs `dvc repro`; returns the stages that ran."""
+        """Runs `dvc repro`; returns the stages that it ran."""
         output = self.run("dvc", "repro").stdout
         return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
 
     def read(self, path: str) -> str:
-        """The text of a file."""
+        """Returns the text of a file."""
         return (self.folder / path).read_text("utf-8")
 
     def hashes(self, lock_file: Path | None = None) -> dict[str, str]:
-        """The hash of every output in `dvc.lock` or another file of that format."""
+        """Returns the MD5 of every output by path, read from `dvc.lock` or another lock file."""
         lock = YAML(typ="safe").load(lock_file or self.folder / "dvc.lock")
         return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}

@@ -1,4 +1,4 @@
-"""The model as an artifact: what `dvc.yaml` declares is what GTO gives versions to and DVC fetches."""
+"""The model as an artifact: GTO registers versions of it and DVC fetches it, as `dvc.yaml` declares."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.imports import ROOT
 DECLARED = YAML(typ="safe").load(ROOT / "dvc.yaml")["artifacts"]
 
 
-def test_the_artifact_is_the_model_that_train_writes() -> None:
+def test_the_declared_artifact_is_an_output_of_train() -> None:
     assert list(DECLARED) == ["resnet"]
     outs = {"outs": read_graph(ROOT / "dvc.yaml")["train"]["outs"]}
     assert Path(DECLARED["resnet"]["path"]) in set(stage_paths(outs))

@@ -1,4 +1,4 @@
-"""Text from users is text: as class names, file names, parameters, experiment names and in errors."""
+"""Texts from users are never interpreted: as class names, file names, parameters, experiment names and in error messages."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ EACH = 12  # images of a class
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stages without a network, on a table in which every text is the name of a class and of files."""
+    """A project after `ingest` and `preprocess`, on a table in which every text is the name of a class and of files."""
     folder = tmp_path_factory.mktemp("texts")
     (folder / "params.yaml").write_text(
         (ROOT / "params.yaml").read_text("utf-8").replace("source: builtin/digits", "source: list.csv")
@@ -59,16 +59,16 @@ def run(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture(autouse=True)
 def _text(request: pytest.FixtureRequest) -> None:
-    """Says in the report of a test which text it is about; `make soak` counts by that."""
+    """Adds the text to the report of a test; `make soak` counts the texts with failures."""
     if "text" in request.fixturenames:
         request.node.user_properties.append(("text", request.getfixturevalue("text")))
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_at_least_sixty_texts() -> None:
     assert len(set(TEXTS)) >= 60
 
 
-def test_names_of_classes_come_through_as_they_are(prepared: Path) -> None:
+def test_class_names_reach_the_prepared_data_unchanged(prepared: Path) -> None:
     for path in ("data/raw/classes.json", "data/prepared/classes.json"):
         assert sorted(json.loads((prepared / path).read_text("utf-8"))) == sorted(TEXTS)
     with (prepared / "data/prepared/index.csv").open(encoding="utf-8", newline="") as file:
@@ -80,7 +80,7 @@ def test_names_of_classes_come_through_as_they_are(prepared: Path) -> None:
 
 
 class _Page(html.parser.HTMLParser):
-    """What a browser makes of a page: its tags, attributes and text."""
+    """Parses a page as a browser does: its tags, event handlers and text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class _Page(html.parser.HTMLParser):
         self.text.append(data)
 
 
-def test_pages_show_them_as_text(prepared: Path) -> None:
+def test_pages_show_class_names_as_text(prepared: Path) -> None:
     write_results(prepared)
     run(prepared, "-m", "tasks.render")
     for name in ("index.html", "data.html"):
@@ -108,7 +108,7 @@ def test_pages_show_them_as_text(prepared: Path) -> None:
         assert page.tags & {"script", "iframe", "svg", "object", "embed", "link", "base", "form"} <= {"svg"}  # the diagrams
         assert page.handlers == []
         shown = " ".join("".join(page.text).split())
-        # The page of the data shows other characters as escapes.
+        # The data report shows characters that are not printable as escapes.
         missing = [text for text in TEXTS if text.isprintable() and " ".join(text.split()) not in shown and len(text) < 100]
         assert missing == [], name
         assert "49" not in [word for word in shown.split() if "7*7" in word]
@@ -116,7 +116,7 @@ def test_pages_show_them_as_text(prepared: Path) -> None:
 
 
 def write_results(folder: Path) -> None:
-    """What `train` and `evaluate` would have written; of each class one image is taken for another."""
+    """Writes files as `train` and `evaluate` do; every test image is predicted as the class of the next one."""
     reports = folder / "reports"
     reports.mkdir(exist_ok=True)
     with (folder / "data/prepared/index.csv").open(encoding="utf-8", newline="") as file:
@@ -157,7 +157,7 @@ def write_results(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_parameter_is_a_value_and_stays_one(tmp_path: Path, text: str) -> None:
+def test_an_override_changes_only_the_value_of_its_parameter(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text("utf-8"), encoding="utf-8")
     before = YAML(typ="safe").load(path)
@@ -166,20 +166,20 @@ def test_a_parameter_is_a_value_and_stays_one(tmp_path: Path, text: str) -> None
     assert after["ingest"].pop("source") == text
     before["ingest"].pop("source")
     assert after == before
-    with contextlib.suppress(UserError):  # some are no YAML
+    with contextlib.suppress(UserError):  # some texts are not YAML
         assert type(value(text)) in (str, int, float, bool, list, dict, datetime.date, type(None))
     assert parse([f"ingest.source={json.dumps(text, ensure_ascii=False)}"]) == {"ingest.source": text}
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_name_of_an_experiment_is_one_that_git_takes(text: str) -> None:
+def test_an_experiment_name_is_valid_in_git(text: str) -> None:
     name = experiment_name(text, "")
     assert re.fullmatch(r"\w([\w.-]{0,98}\w)?", name, re.ASCII)
     subprocess.run(["git", "check-ref-format", f"refs/exps/00/11/{name}"], check=True)
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_an_error_is_one_line_that_moves_no_cursor(text: str) -> None:
+def test_an_error_message_has_no_control_characters(text: str) -> None:
     shown = str(UserError(f"the class {text} is not there."))
     assert shown.isprintable()
     assert printable(text).isprintable()
@@ -187,7 +187,7 @@ def test_an_error_is_one_line_that_moves_no_cursor(text: str) -> None:
         assert text in shown
 
 
-def test_no_command_of_a_stage_takes_a_parameter() -> None:
+def test_parameters_never_reach_a_shell_command() -> None:
     for stage, entry in read_graph(ROOT / DVC_YAML).items():
         assert entry["cmd"] == f"exec python -m tasks.{stage}"
         assert "$" not in entry["cmd"]

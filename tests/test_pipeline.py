@@ -1,4 +1,4 @@
-"""`dvc repro` on real digits with a tiny network: what it writes, and what it runs after which change."""
+"""`dvc repro` on the digits with a tiny network: its outputs, and the stages that run after a change."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import pytest
 from tests.project import STAGES, Project
 
 
-def test_it_writes_what_it_promises(project: Project) -> None:
+def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
     rows = list(csv.DictReader(project.read("reports/history.csv").splitlines()))
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -54,7 +54,7 @@ def test_no_image_is_in_two_splits(project: Project) -> None:
     assert len(images[0] | images[1] | images[2]) == sum(map(len, images))
 
 
-def test_what_differs_from_run_to_run_is_in_run_json(project: Project) -> None:
+def test_run_json_has_time_memory_and_revision_of_each_stage(project: Project) -> None:
     run = json.loads(project.read("reports/run.json"))
     assert list(run["stages"]) == STAGES
     assert len(run["stages"]["train"]["epoch_seconds"]) == 2
@@ -62,20 +62,20 @@ def test_what_differs_from_run_to_run_is_in_run_json(project: Project) -> None:
     assert all(re.fullmatch("[0-9a-f]{40}", stage["revision"]) for stage in run["stages"].values())
 
 
-def test_git_has_metrics_and_history_and_dvc_the_rest(project: Project) -> None:
+def test_git_tracks_metrics_and_history_and_dvc_the_other_outputs(project: Project) -> None:
     tracked = set(project.run("git", "ls-files", "reports", "models", "data").stdout.split())
     assert {"reports/metrics.json", "reports/history.csv"} <= tracked
     assert not [name for name in tracked if name.endswith((".png", ".keras", ".html", ".npy", ".npz", ".parquet"))]
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_second_run_does_nothing(project: Project) -> None:
+def test_a_second_run_runs_no_stage(project: Project) -> None:
     output = project.run("dvc", "repro").stdout
     assert "Data and pipelines are up to date." in output
     assert "Running" not in output
 
 
-def test_a_changed_parameter_runs_the_right_stages_and_back_nothing_trains(project: Project) -> None:
+def test_a_changed_parameter_runs_its_stages_and_restoring_it_runs_none(project: Project) -> None:
     before = project.hashes()
     project.set(learning_rate="0.004")
     assert project.repro() == ["train", "evaluate", "render"]
@@ -91,7 +91,7 @@ def test_a_changed_parameter_runs_the_right_stages_and_back_nothing_trains(proje
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_deleted_output_is_brought_back(project: Project) -> None:
+def test_a_deleted_output_is_restored_from_the_cache(project: Project) -> None:
     before = project.hashes()
     (project.folder / "models" / "resnet.keras").unlink()
     shutil.rmtree(project.folder / "data" / "prepared")
@@ -100,13 +100,14 @@ def test_a_deleted_output_is_brought_back(project: Project) -> None:
     assert (project.folder / "models" / "resnet.keras").stat().st_size > 10_000
 
 
-def test_a_model_to_start_from_is_watched(project: Project) -> None:
+def test_dvc_tracks_the_file_of_the_initial_weights(project: Project) -> None:
     before = project.hashes()
     models = project.folder / "models"
     shutil.copy(models / "resnet.keras", project.folder / "first.keras")
     project.set(weights="first.keras")
     assert "Running stage 'build'" in project.run("dvc", "repro", "build").stdout
-    assert project.hashes()["models/initial.keras"] == before["models/resnet.keras"]  # of the same classes: the head is kept
+    # The classes are the same, so the head is kept.
+    assert project.hashes()["models/initial.keras"] == before["models/resnet.keras"]
     assert "Running stage" not in project.run("dvc", "repro", "build").stdout
     (project.folder / "first.keras").write_bytes(b"another")
     failed = project.run("dvc", "repro", "build", code=255)
@@ -117,7 +118,7 @@ def test_a_model_to_start_from_is_watched(project: Project) -> None:
     assert project.hashes() == before
 
 
-def test_a_parameter_of_render_does_not_retrain(project: Project) -> None:
+def test_a_parameter_of_render_runs_render_only(project: Project) -> None:
     project.set(dpi="50")
     assert project.repro() == ["render"]
     project.run("git", "checkout", "--quiet", "params.yaml")
@@ -129,7 +130,7 @@ def test_the_graph_is_a_chain(project: Project) -> None:
     assert set(pairwise(STAGES)) <= set(edges)
 
 
-def test_from_nothing_the_same_bytes_come_out(project: Project, make_project: Callable[[], Project]) -> None:
+def test_a_second_project_has_the_same_bytes(project: Project, make_project: Callable[[], Project]) -> None:
     other = make_project()
     assert other.repro() == STAGES
     assert other.hashes() == project.hashes()

@@ -1,4 +1,4 @@
-"""Sources through DVC: what it sees, and what it does then."""
+"""Sources of images through DVC: which changes it detects, and which stages then run."""
 
 import csv
 import json
@@ -18,7 +18,7 @@ def project(make_project: Callable[[], Project]) -> Project:
 
 
 def repro(project: Project, source: object) -> list[str]:
-    """The stages that ran to prepare a source."""
+    """Sets the source and runs `dvc repro preprocess`; returns the stages that ran."""
     project.set(source=str(source))
     output = project.run("dvc", "repro", "preprocess").stdout
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
@@ -28,7 +28,7 @@ def splits(project: Project) -> dict[str, str]:
     return {row["path"]: row["split"] for row in csv.DictReader(project.read("data/prepared/index.csv").splitlines())}
 
 
-def test_dvc_sees_a_change_of_one_file_of_a_folder_elsewhere(project: Project, tmp_path: Path) -> None:
+def test_dvc_detects_a_changed_file_in_a_folder_outside_the_project(project: Project, tmp_path: Path) -> None:
     source = two_classes(tmp_path / "photos", each=20)
     both = ["ingest", "preprocess"]
     assert repro(project, source) == both
@@ -48,7 +48,7 @@ def test_dvc_sees_a_change_of_one_file_of_a_folder_elsewhere(project: Project, t
     assert len(splits(project)) == 43
 
 
-def test_a_broken_file_is_listed_and_the_rest_goes_on(project: Project, tmp_path: Path) -> None:
+def test_a_broken_file_is_listed_and_the_others_are_used(project: Project, tmp_path: Path) -> None:
     source = two_classes(tmp_path / "photos", each=20)
     (source / "cat" / "broken.jpg").write_bytes(picture(1, kind="JPEG")[:200])
     (source / "dog" / "copy.png").write_bytes(picture(1000))
@@ -76,7 +76,7 @@ def test_an_archive_gives_the_same_images_in_the_same_splits(project: Project, t
     assert repro(project, archive) == []
 
 
-def test_a_data_set_that_dvc_tracks_comes_along_into_an_experiment(project: Project, tmp_path: Path) -> None:
+def test_a_source_tracked_by_dvc_is_available_in_an_experiment(project: Project, tmp_path: Path) -> None:
     two_classes(project.folder / "data" / "source", each=20)
     project.run("dvc", "add", "--quiet", "data/source")
     project.run("git", "add", "--all")
@@ -99,7 +99,7 @@ def test_a_data_set_that_dvc_tracks_comes_along_into_an_experiment(project: Proj
         ),
     ],
 )
-def test_a_source_that_cannot_do_is_refused_in_one_sentence(
+def test_an_unsuitable_source_is_refused_in_one_sentence(
     project: Project, tmp_path: Path, files: dict[str, int], sentence: str
 ) -> None:
     (tmp_path / "photos").mkdir()

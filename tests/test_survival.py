@@ -1,48 +1,48 @@
-"""A quick tier of `make soak`: a SIGKILL in each stage but training, a full disk in each, flipped bits, torn files of DVC."""
+"""A short version of `make soak`: SIGKILL, a full disk, flipped bits, and DVC's files cut short."""
 
 from pathlib import Path
 
 import pytest
 
+from tests.soak.small_project import SmallProject
 from tests.soak.stages import flip_places, is_found
-from tests.soak.survivor import Survivor
 
 
 @pytest.fixture(scope="module")
-def survivor(tmp_path_factory: pytest.TempPathFactory) -> Survivor:
-    made = Survivor(tmp_path_factory.mktemp("survivor"))
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
+    made = SmallProject(tmp_path_factory.mktemp("small"))
     made.finish()
     return made
 
 
-# The shares of the time are in the stage, not in DVC's start or in what DVC does after the command.
+# 0.7 of the duration is within the stage's command, not in DVC's start or in its work after the command.
 @pytest.mark.parametrize("stage", ["ingest", "preprocess", "build", "evaluate", "render"])
-def test_after_a_sigkill_the_same_command_ends_in_the_same_hashes(survivor: Survivor, stage: str) -> None:
-    survivor.kill_in(stage, 0.7, group=stage != "render")
-    assert survivor.recovers() == ""
+def test_after_a_sigkill_the_same_command_gives_the_same_hashes(small: SmallProject, stage: str) -> None:
+    small.kill_in(stage, 0.7, group=stage != "render")
+    assert small.recovers() == ""
 
 
 @pytest.mark.parametrize("point", ["torn-lock", "empty-rwlock"])
-def test_nor_does_one_between_command_and_commit_matter(survivor: Survivor, point: str) -> None:
-    assert survivor.kill_between("ingest", point)
-    assert survivor.recovers(check=True) == ""
+def test_after_a_sigkill_to_dvc_the_same_command_gives_the_same_hashes(small: SmallProject, point: str) -> None:
+    assert small.kill_between("ingest", point)
+    assert small.recovers(check=True) == ""
 
 
-# Of models, and of each way to write, see tests/resnet/test_files.py.
+# For models, and for each way to write a file, see tests/resnet/core/test_files.py.
 @pytest.mark.parametrize("stage", ["ingest", "preprocess", "render"])
-def test_a_full_disk_is_a_sentence_and_the_old_outputs_stay(survivor: Survivor, stage: str) -> None:
-    before = survivor.contents(stage)
-    result = survivor.run_stage(stage, most=200)
+def test_a_full_disk_is_reported_in_one_sentence_and_the_old_outputs_stay(small: SmallProject, stage: str) -> None:
+    before = small.contents(stage)
+    result = small.run_stage(stage, most=200)
     assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
     assert result.stderr.startswith(f"{stage}: ")
     assert "could not be written because the disk is full" in result.stderr
     assert "it needs at least" in result.stderr
-    assert survivor.contents(stage) == before
-    assert survivor.litter() == []
+    assert small.contents(stage) == before
+    assert small.leftovers() == []
 
 
-def test_flipped_bits_are_found_before_use(survivor: Survivor) -> None:
-    for name, (path, use) in flip_places(survivor).items():
+def test_flipped_bits_are_detected_before_use(small: SmallProject) -> None:
+    for name, (path, use) in flip_places(small).items():
         use()
         size = path.stat().st_size
         for bit in (0, 8 * size // 2, 8 * size - 1):
@@ -50,11 +50,11 @@ def test_flipped_bits_are_found_before_use(survivor: Survivor) -> None:
         use()
 
 
-def test_a_stage_refuses_an_input_with_a_flipped_bit(survivor: Survivor) -> None:
-    path = survivor.folder / "data/raw/images-00000.parquet"
+def test_a_stage_refuses_an_input_with_a_flipped_bit(small: SmallProject) -> None:
+    path = small.folder / "data/raw/images-00000.parquet"
 
     def use() -> None:
-        result = survivor.run_stage("preprocess")
+        result = small.run_stage("preprocess")
         assert (result.returncode, result.stderr.count("\n")) == (1, 1)
         raise_if(result.stderr.startswith("preprocess: data/raw/images-00000.parquet is damaged"))
 
@@ -68,35 +68,35 @@ def raise_if(found: bool) -> None:
         raise UserError("found")
 
 
-def test_verify_names_what_to_do(survivor: Survivor) -> None:
-    page = survivor.folder / "reports/index.html"
-    survivor.run("python", "-m", "commands", "verify")
+def test_verify_names_the_file_and_the_command_that_restores_it(small: SmallProject) -> None:
+    page = small.folder / "reports/index.html"
+    small.run("python", "-m", "commands", "verify")
 
     def use() -> None:
-        shown = survivor.run("python", "-m", "commands", "verify", code=1).stderr
+        shown = small.run("python", "-m", "commands", "verify", code=1).stderr
         raise_if("reports/index.html is not what was recorded" in shown and "`rm -rf reports/index.html`" in shown)
 
     assert is_found(page, 77, use)
-    digest = survivor.hashes()["reports/index.html"]
-    kept = survivor.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    digest = small.hashes()["reports/index.html"]
+    kept = small.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
 
     def restore() -> None:
-        shown = survivor.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4", code=1).stderr
+        shown = small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4", code=1).stderr
         raise_if(f"`rm -f '{kept}'`" in shown and shown.count("\n") == 1)
 
     assert is_found(kept, 77, restore)
-    page.write_text("of another commit")  # which is no decay
-    survivor.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4")
+    page.write_text("of another commit")  # a changed output does not make the cache damaged
+    small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4")
     page.write_bytes(kept.read_bytes())
-    assert "were not verified" in survivor.run("python", "-m", "commands", "verify", "--at-most", "0").stdout
+    assert "were not verified" in small.run("python", "-m", "commands", "verify", "--at-most", "0").stdout
 
 
-def test_a_remote_that_sends_something_else_is_found_out(survivor: Survivor, tmp_path: Path) -> None:
-    survivor.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
-    assert "DVC now verifies what it gets from the remote 'storage'" in survivor.run("python", "-m", "commands", "check").stdout
-    survivor.run("dvc", "push", "--quiet", "reports/index.html")
-    digest = survivor.hashes()["reports/index.html"]
-    for place in (tmp_path / "remote/files/md5", survivor.folder / ".dvc/cache/files/md5"):
+def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path: Path) -> None:
+    small.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    assert "verifies what it gets from the remote 'storage'" in small.run("python", "-m", "commands", "check").stdout
+    small.run("dvc", "push", "--quiet", "reports/index.html")
+    digest = small.hashes()["reports/index.html"]
+    for place in (tmp_path / "remote/files/md5", small.folder / ".dvc/cache/files/md5"):
         kept = place / digest[:2] / digest[2:]
         content = kept.read_bytes()
         kept.chmod(0o644)
@@ -104,11 +104,11 @@ def test_a_remote_that_sends_something_else_is_found_out(survivor: Survivor, tmp
             kept.write_bytes(bytes([content[0] ^ 1]) + content[1:])
         else:
             kept.unlink()
-    page = survivor.folder / "reports/index.html"
+    page = small.folder / "reports/index.html"
     page.unlink()
-    survivor.run("dvc", "pull", "reports/index.html", code=1)
+    small.run("dvc", "pull", "reports/index.html", code=1)
     assert not page.exists()
     page.write_bytes(content)
-    survivor.run("dvc", "commit", "--force", "--quiet", "render")
-    survivor.run("dvc", "remote", "remove", "storage")
-    survivor.run("dvc", "status")
+    small.run("dvc", "commit", "--force", "--quiet", "render")
+    small.run("dvc", "remote", "remove", "storage")
+    small.run("dvc", "status")

@@ -1,4 +1,4 @@
-"""That the benchmarks run: no figure of theirs is judged here."""
+"""The benchmarks run, and their arithmetic is right; no measured figure is judged here."""
 
 import json
 import subprocess
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pieces
+from benchmarks import step_profile
 from benchmarks.contenders import summarise, table
-from benchmarks.growth import slope
+from benchmarks.scaling import slope
 from tests.imports import ROOT
 
 TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
@@ -21,10 +21,10 @@ TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
         ("training", [*TINY, "--seconds", "0", "--peers", "ours-bare"], {"ours", "ours-bare"}),
         ("inference", [*TINY, "--seconds", "0", "--peers"], {"ours"}),
         ("input", TINY, {"ours"}),
-        ("checkpoints", [*TINY, "--seconds", "0"], {"ours"}),
+        ("checkpoint_cost", [*TINY, "--seconds", "0"], {"ours"}),
     ],
 )
-def test_it_runs(module: str, options: list[str], contenders: set[str], tmp_path: Path) -> None:
+def test_a_benchmark_runs(module: str, options: list[str], contenders: set[str], tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"benchmarks.{module}", *options, "--json", str(tmp_path / "figures.json")]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -34,7 +34,7 @@ def test_it_runs(module: str, options: list[str], contenders: set[str], tmp_path
     assert all(answer[0] for answer in written["parts"][0]["rounds"].values())
 
 
-def test_a_ratio_is_taken_within_a_round() -> None:
+def test_ratios_are_taken_within_a_round() -> None:
     rounds = {"ours": [{"rate": 10.0}, {"rate": 30.0}, {"rate": 20.0}], "peer": [{"rate": 5.0}, {"rate": 10.0}, {"rate": 20.0}]}
     ours, peer = summarise(rounds, "rate", "ours")
     assert peer["ratios"] == [2.0, 3.0, 1.0]
@@ -43,11 +43,11 @@ def test_a_ratio_is_taken_within_a_round() -> None:
     assert "| peer | rate | 10 | 5 to 20 | 2.00 | 2.00 3.00 1.00 |" in table("Title", "command", [peer], "ours")
 
 
-def test_costs_are_put_in_a_table_as_they_grow(tmp_path: Path) -> None:
+def test_the_scaling_benchmark_has_a_row_for_each_setting(tmp_path: Path) -> None:
     alone = ["--sizes", "64", "--batches", "32", "--images", "32", "--seconds", "0"]
     options = [*alone, "--json", str(tmp_path / "figures.json")]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.growth", *options], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "benchmarks.scaling", *options], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "figures.json").read_text("utf-8"))["report"]
@@ -57,31 +57,31 @@ def test_costs_are_put_in_a_table_as_they_grow(tmp_path: Path) -> None:
     ]
 
 
-def test_a_slope_is_the_exponent_between_the_ends() -> None:
+def test_the_slope_is_the_exponent_between_smallest_and_largest() -> None:
     assert slope({8: 1.0, 16: 7.0, 32: 16.0}) == pytest.approx(2.0)
     assert slope({8: 1.0}) is None
 
 
 @pytest.mark.parametrize("kind", ["training", "inference"])
-def test_every_normalisation_and_convolution_is_among_the_pieces_of_a_step(kind: str, tmp_path: Path) -> None:
+def test_a_profile_has_every_normalisation_or_convolution_of_the_network(kind: str, tmp_path: Path) -> None:
     options = [kind, "--size", "32", "--batch", "8", "--steps", "2", "--json", str(tmp_path / "figures.json")]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.pieces", *options], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "benchmarks.step_profile", *options], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr
     part = json.loads((tmp_path / "figures.json").read_text("utf-8"))["parts"][0]
     counted = {"training": "FusedBatchNormV3", "inference": "FusedConv2D"}[kind]  # with or without "PadWith" before it
-    assert sum(row["calls"] for row in part["rows"] if row["piece"].endswith(counted)) == 53
-    assert sum(row["ms"] for row in part["rows"]) > 0.3 * part["rounds"]["pieces"][0]["ms"]
+    assert sum(row["calls"] for row in part["rows"] if row["operation"].endswith(counted)) == 53
+    assert sum(row["ms"] for row in part["rows"]) > 0.3 * part["rounds"]["step"][0]["ms"]
 
 
-def test_pieces_are_sums_over_calls_and_means_over_steps() -> None:
+def test_operations_are_summed_over_calls_and_averaged_over_steps() -> None:
     events = [("Conv2D", 30.0), ("Add", 0.1), ("Conv2D", 50.0), ("Mul", 10.0)]
-    text, rows = pieces.table("Title", "command", 50.0, events, 2)
+    text, rows = step_profile.table("Title", "command", 50.0, events, 2)
     assert rows == [
-        {"piece": "Conv2D", "calls": 1.0, "ms": 40.0},
-        {"piece": "Mul", "calls": 0.5, "ms": 5.0},
-        {"piece": "Add", "calls": 0.5, "ms": 0.05},
+        {"operation": "Conv2D", "calls": 1.0, "ms": 40.0},
+        {"operation": "Mul", "calls": 0.5, "ms": 5.0},
+        {"operation": "Add", "calls": 0.5, "ms": 0.05},
     ]
     assert "| Conv2D | 1 | 40.0 | 80.0% |" in text
     assert "| the rest | 0 | 0.1 | 0.1% |" in text

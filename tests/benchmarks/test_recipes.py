@@ -1,4 +1,4 @@
-"""The arithmetic of the table of recipes, and its data."""
+"""The recipe benchmark: the arithmetic of its table, and its data sets."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from benchmarks.recipe_data import open_data
 from benchmarks.recipes import BASE, PARTS, epoch_seconds, epochs_of, interval, table, train
 
 
-def test_the_interval_is_students() -> None:
+def test_the_interval_is_by_students_t() -> None:
     mean, half = interval([1.0, 2.0, 6.0])
     assert mean == 3.0
-    # Standard deviation sqrt(7); 4.303 is in every table of t for two degrees of freedom.
+    # The standard deviation is sqrt(7); the 97.5 % quantile of t with two degrees of freedom is 4.303.
     assert half == pytest.approx(4.303 * 7**0.5 / 3**0.5, rel=1e-3)
 
 
@@ -26,15 +26,16 @@ def test_differences_are_taken_seed_by_seed() -> None:
     assert lines[3].endswith(" | +10.0 ± 0.0 | 1.50 |")
 
 
-def test_every_image_is_in_one_split(tmp_path: Path) -> None:
+def test_every_image_is_in_exactly_one_split(tmp_path: Path) -> None:
     splits, classes = open_data("digits", tmp_path)
     assert classes == list("0123456789")
     assert list(map(len, splits)) == [1079, 179, 539]
     counts = np.bincount(np.concatenate([split.labels for split in splits]))
-    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as scikit-learn's documentation has them
+    # Images per digit, from scikit-learn's documentation.
+    assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-def test_classes_are_made_rare_where_a_network_learns_and_not_where_it_is_measured(tmp_path: Path) -> None:
+def test_classes_are_made_rare_in_training_and_validation_and_not_in_the_test(tmp_path: Path) -> None:
     whole, unequal = (open_data("digits", tmp_path / str(rare), one_in=rare)[0] for rare in (1, 10))
     for split, thin in zip(whole[:2], unequal[:2], strict=True):
         before, after = (np.bincount(one.labels, minlength=10) for one in (split, thin))
@@ -43,13 +44,13 @@ def test_classes_are_made_rare_where_a_network_learns_and_not_where_it_is_measur
     assert whole[2].labels.tolist() == unequal[2].labels.tolist()
 
 
-def test_halves_of_the_classes_share_none(tmp_path: Path) -> None:
+def test_the_two_halves_of_the_classes_are_disjoint(tmp_path: Path) -> None:
     (_, first), (splits, second) = (open_data("digits", tmp_path / str(half), half=half) for half in (0, 1))
     assert first + second == list("0123456789")
     assert {int(label) for split in splits for label in split.labels} == set(range(5))
 
 
-def test_what_takes_longer_has_fewer_epochs_and_one_at_least() -> None:
+def test_a_slower_part_gets_fewer_epochs_but_at_least_one() -> None:
     seconds = {BASE: 2.0, "flips": 1.9, "variant D": 2.5, "small stem": 50.0}
     assert epochs_of(["flips", BASE, "variant D", "small stem"], 8, seconds.__getitem__) == {
         "flips": 8,
@@ -59,7 +60,7 @@ def test_what_takes_longer_has_fewer_epochs_and_one_at_least() -> None:
     }
 
 
-def test_a_part_changes_the_network_or_its_training(tmp_path: Path) -> None:
+def test_a_part_changes_the_network_and_it_is_trained_and_evaluated(tmp_path: Path) -> None:
     splits, classes = open_data("digits", tmp_path)
     model, figures = train(splits, classes, PARTS["variant D"], epochs=2, seed=0, width=4, weights="builtin/random")
     assert {"conv1_1_conv", "conv3_block1_0_pool"} <= {layer.name for layer in model.layers}

@@ -1,4 +1,4 @@
-"""A project whose stages take no time, and a Prefect server of the tests' own."""
+"""What the tests of flows share: a project whose stages take no time, a Prefect server, and small stand-ins."""
 
 import json
 import os
@@ -13,12 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from flows.child_runs import Child
+from flows.results import Result
 from tests.imports import ROOT
 from tests.project import Project
 
 
 class Server:
-    """A Prefect server with a database of its own."""
+    """A Prefect server with its own database."""
 
     def __init__(self, home: Path) -> None:
         with socket.socket() as probe:
@@ -29,7 +31,7 @@ class Server:
             "PREFECT_API_URL": self.api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
-            # Every second, not every ten.
+            # 1 s instead of the default of 10 s.
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
         }
@@ -37,7 +39,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Starts it, where it was before."""
+        """Starts the server, or starts it again on the same port."""
         home, port = self._home, self.api.split(":")[2].removesuffix("/api")
         with (home / "server.log").open("a") as log:
             self._process = subprocess.Popen(
@@ -51,24 +53,24 @@ class Server:
         wait_for(self._is_healthy, 180)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stops it."""
+        """Stops the server by a signal."""
         os.killpg(self._process.pid, number)
         self._process.wait(timeout=60)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """What the server answers to a POST, or to a GET if there is no body."""
+        """Returns the server's answer to a POST, or to a GET if there is no body."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def run(self, name: str) -> dict[str, Any]:
-        """The latest flow run of a name."""
+        """The latest flow run with this name."""
         runs = self.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"})
         return dict(runs[0])
 
     def tasks(self, run: str) -> dict[str, dict[str, Any]]:
-        """The task runs of a flow run by their names."""
+        """The task runs of a flow run by name."""
         found = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
         return {task["name"]: task for task in found}
 
@@ -81,7 +83,7 @@ class Server:
 
 
 class QuickProject(Project):
-    """A project whose stages write what they must and compute nothing; see `quick_stage.py`."""
+    """A project whose stages write the declared outputs and compute nothing; see `quick_stage.py`."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
         super().__init__(folder)
@@ -89,7 +91,7 @@ class QuickProject(Project):
         self.environment |= {
             **(environment or {}),
             "QUICK_NOTES": str(self.notes),
-            "PWD": str(folder),  # as a shell has it; prefect.yaml takes it
+            "PWD": str(folder),  # a shell sets it, and prefect.yaml uses it
             "TMPDIR": str(self._scratch()),
             "TRAIN_RESNET_SLOTS": "2",
         }
@@ -104,7 +106,7 @@ class QuickProject(Project):
         self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
 
     def flow(self, *arguments: str, code: int = 0) -> str:
-        """`python -m flows.train_resnet`; returns its log."""
+        """Runs `python -m flows.train_resnet`; returns its log."""
         result = self.run("python", "-m", "flows.train_resnet", *arguments, code=code)
         return result.stdout + result.stderr
 
@@ -116,7 +118,7 @@ class QuickProject(Project):
             )
 
     def experiments(self) -> dict[str, Any]:
-        """The rows of `dvc exp show` by the names of the experiments."""
+        """The rows of `dvc exp show` by experiment name."""
         shown = json.loads(self.run("dvc", "exp", "show", "--json").stdout)
         return {
             revision["name"]: revision["data"]
@@ -126,16 +128,16 @@ class QuickProject(Project):
         }
 
     def noted(self, word: str) -> int:
-        """How often a line of the notes begins with a word."""
+        """The number of notes that begin with a word."""
         lines = self.notes.read_text("utf-8").splitlines() if self.notes.exists() else []
         return sum(line.startswith(word) for line in lines)
 
     def checkouts(self) -> list[Path]:
-        """The checkouts that are there."""
+        """The checkouts that exist."""
         return [path for path in (self.folder / ".dvc/tmp/flows/checkouts").glob("*") if path.is_dir()]
 
     def tree(self) -> dict[str, str]:
-        """All that a run in a checkout must leave as it is: the files, what Git thinks of them, and where HEAD is."""
+        """Everything that a run in a checkout must not change: the files, Git's status, and HEAD."""
         files = {
             str(path.relative_to(self.folder)): f"{path.stat().st_mtime_ns} {path.stat().st_size}"
             for path in self.folder.rglob("*")
@@ -145,11 +147,11 @@ class QuickProject(Project):
         return files | {"status": status, "head": self.run("git", "rev-parse", "HEAD").stdout}
 
     def processes(self) -> list[str]:
-        """The command lines of what still runs for this project."""
+        """The command lines of the processes that still run for this project."""
         return list(self.numbered_processes().values())
 
     def numbered_processes(self) -> dict[int, str]:
-        """Numbers and command lines of what still runs for this project."""
+        """The command lines of the processes that still run for this project, by process id."""
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
             try:
@@ -167,8 +169,20 @@ class QuickProject(Project):
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Waits until something is so."""
+    """Polls a condition until it holds; fails after some seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come"
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s"
         time.sleep(0.1)
+
+
+def write_program(repository: Path, text: str) -> None:
+    """Writes the program of the stage of `dvc_repository`: some statements, then the stage's output."""
+    (repository / "program.py").write_text(text + "\nopen('out', 'w').write('out')\n")
+
+
+def make_child(number: int, val_loss: float | None, **overrides: Any) -> Child:
+    """A child run that has ended, or failed if there is no loss."""
+    metrics = {"accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6}
+    result = None if val_loss is None else Result(f"x-{number:02d}", metrics, val_loss)
+    return Child(number, overrides, result, "train: a | b" if val_loss is None else "well")

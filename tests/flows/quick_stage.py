@@ -1,7 +1,8 @@
-"""Stands in for the stages in tests of flows: writes what `dvc.yaml` lists, decided by the parameters, in no time.
+"""Stands in for the stages in tests of flows: writes the outputs that `dvc.yaml` lists, with content made from the parameters.
 
-Some parameters mean something to it: train.momentum 0.123 is a mistake of the user's, 0.321 a death by SIGKILL, 0.231 one the
-first time; an epoch takes 0.05 s. It notes in the file $QUICK_NOTES when it trains, and on which GPU.
+Some parameters have a special meaning. train.momentum 0.123 is a mistake of the user's; 0.321 makes the stage die by SIGKILL;
+0.231 does so the first time only. An epoch takes 0.05 s. The file $QUICK_NOTES gets a line when training begins, with its
+GPUs, and one when it ends.
 """
 
 import json
@@ -38,7 +39,7 @@ def main(stage: str) -> int:
 
 
 def train(params: dict[str, float]) -> int:
-    """Prints lines as training does."""
+    """Prints the lines that training prints."""
     note("begin", os.environ.get("CUDA_VISIBLE_DEVICES"))
     if params["momentum"] == 0.123:
         sys.exit("train: the momentum is not to my taste; choose another one.")
@@ -62,7 +63,7 @@ def record(**event: object) -> None:
 
 
 def note(*words: str | None) -> int:
-    """Adds a line to the notes; returns how many such lines there are."""
+    """Adds a line to the notes; returns the number of such lines."""
     path = Path(os.environ["QUICK_NOTES"])
     with path.open("a", encoding="utf-8") as file:
         print(*words, file=file)
@@ -70,7 +71,7 @@ def note(*words: str | None) -> int:
 
 
 def write(path: Path, content: str, params: dict[str, dict[str, float]]) -> None:
-    """Writes an output that has the right shape for whoever reads it."""
+    """Writes an output in the format that its readers expect."""
     if path.name == "metrics.json":
         accuracy = 1 - params["train"]["learning_rate"]
         figures = {"accuracy": accuracy, "accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01, "images": 359}

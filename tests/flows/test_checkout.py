@@ -37,31 +37,31 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_revision_is_a_commit_by_any_of_its_names(repository: Path) -> None:
+def test_a_revision_is_resolved_to_its_commit(repository: Path) -> None:
     git(repository, "tag", "--annotate", "v1", "--message", "first")
     head = git(repository, "rev-parse", "HEAD")
     assert resolve(repository, "HEAD") == resolve(repository, "v1") == resolve(repository, head[:10]) == head
 
 
 @pytest.mark.parametrize("rev", ["nowhere", "--upload-pack=touch x", "", "HEAD:file"])
-def test_a_revision_that_does_not_exist_is_a_sentence(repository: Path, rev: str) -> None:
+def test_a_revision_that_does_not_exist_is_refused(repository: Path, rev: str) -> None:
     with pytest.raises(UserError, match="^there is no revision .*; `git log --oneline --all` lists them.$"):
         resolve(repository, rev)
 
 
-def test_no_repository_and_no_commit_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_repository_or_commit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(UserError, match="is not a Git repository"):
         resolve(tmp_path, "HEAD")
     git(tmp_path, "init", "--quiet")
-    with pytest.raises(UserError, match="has no commit yet; commit what is there first.$"):
+    with pytest.raises(UserError, match="has no commit yet; commit the files first.$"):
         resolve(tmp_path, "HEAD")
     (tmp_path / "inner").mkdir()
     with pytest.raises(UserError, match="is a folder within the Git repository"):
         resolve(tmp_path / "inner", "HEAD")
 
 
-def test_a_snapshot_holds_the_work_tree_and_leaves_no_trace(repository: Path, tmp_path: Path) -> None:
+def test_a_snapshot_holds_the_work_tree_and_changes_nothing_in_it(repository: Path, tmp_path: Path) -> None:
     (repository / "file").write_text("two")
     (repository / "new").write_text("new")
     (repository / "ignored").write_text("ignored")
@@ -78,7 +78,7 @@ def test_a_snapshot_holds_the_work_tree_and_leaves_no_trace(repository: Path, tm
     assert git(into, "rev-parse", "HEAD") == git(repository, "rev-parse", "HEAD")
 
 
-def test_a_clone_is_of_the_commit_and_has_no_branch(repository: Path, tmp_path: Path) -> None:
+def test_a_clone_has_the_commit_checked_out_and_no_branch(repository: Path, tmp_path: Path) -> None:
     first = resolve(repository, "HEAD")
     (repository / "file").write_text("two")
     git(repository, "commit", "--quiet", "--all", "--message", "two")
@@ -87,7 +87,7 @@ def test_a_clone_is_of_the_commit_and_has_no_branch(repository: Path, tmp_path: 
     assert git(tmp_path / "into", "branch", "--show-current") == ""
 
 
-def test_a_folder_goes_even_after_an_error_and_stays_if_it_is_to(repository: Path) -> None:
+def test_a_folder_is_removed_even_after_an_error_unless_it_is_to_be_kept(repository: Path) -> None:
     kept: list[Path] = []
     with pytest.raises(ZeroDivisionError), private_folder(repository, "run", keep=False, on_kept=kept.append) as gone:
         (gone / "file").write_text("x")
@@ -100,17 +100,17 @@ def test_a_folder_goes_even_after_an_error_and_stays_if_it_is_to(repository: Pat
     assert kept == [stays]
 
 
-def test_folders_of_runs_that_are_under_way_are_left_alone(repository: Path) -> None:
-    nobody = lambda path: None  # noqa: E731
-    with private_folder(repository, "one", keep=False, on_kept=nobody) as one:
-        with private_folder(repository, "two", keep=False, on_kept=nobody) as two:
+def test_only_folders_of_killed_runs_are_removed(repository: Path) -> None:
+    ignore = lambda path: None  # noqa: E731
+    with private_folder(repository, "one", keep=False, on_kept=ignore) as one:
+        with private_folder(repository, "two", keep=False, on_kept=ignore) as two:
             assert one.is_dir()
             assert two.is_dir()
         assert one.is_dir()
     abandoned = one.with_name("killed-x")
     abandoned.mkdir()
     abandoned.with_name("killed-x.lock").touch()
-    with private_folder(repository, "three", keep=False, on_kept=nobody):
+    with private_folder(repository, "three", keep=False, on_kept=ignore):
         assert not abandoned.exists()
 
 
@@ -128,17 +128,17 @@ def test_folders_of_runs_that_are_under_way_are_left_alone(repository: Path) -> 
         ("learning_rate=0.01", "learning_rate-0.01"),
     ],
 )
-def test_names_become_names_that_git_takes(wanted: str, name: str) -> None:
+def test_experiment_names_are_valid_in_git(wanted: str, name: str) -> None:
     assert experiment_name(wanted, "") == name
     assert subprocess.run(["git", "check-ref-format", f"refs/exps/ab/cd/{name}"], check=False).returncode == 0
 
 
-def test_a_name_that_is_taken_gets_a_number() -> None:
+def test_a_name_in_use_gets_a_number() -> None:
     taken = "refs/exps/ab/cd/one\nrefs/exps/ab/ce/one-2\nrefs/exps/ab/cd/two\n"
     assert [experiment_name(name, taken) for name in ("one", "two", "three")] == ["one-3", "two-2", "three"]
 
 
-def test_the_user_s_index_and_files_stay_whatever_they_are(make_quick: Callable[..., QuickProject]) -> None:
+def test_an_experiment_leaves_the_index_and_the_files_as_they_are(make_quick: Callable[..., QuickProject]) -> None:
     project = make_quick()
     folder = project.folder
     (folder / "README.md").write_text("staged")
@@ -158,7 +158,7 @@ def test_the_user_s_index_and_files_stay_whatever_they_are(make_quick: Callable[
     assert ref == f"refs/exps/{commit[:2]}/{commit[2:]}/mine"
 
 
-def test_a_hook_s_environment_means_another_repository(
+def test_git_variables_of_a_hook_are_ignored(
     make_quick: Callable[..., QuickProject], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     project = make_quick()

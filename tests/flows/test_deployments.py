@@ -1,4 +1,4 @@
-"""Deployments from a shell: served and by a worker elsewhere, watched, cancelled, queued; and one run of the real pipeline."""
+"""Deployments from a shell: served, or run by a worker elsewhere; watched, cancelled, queued; one run of the real pipeline."""
 
 import json
 import re
@@ -24,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickPr
 
 @contextmanager
 def serving(project: Project, server: Server, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """`python -m flows.serve`, ready to take runs."""
+    """Runs `python -m flows.serve`; the block begins when it accepts runs."""
     command = ["python", "-m", "flows.serve", *arguments]
     with (project.folder.parent / f"{project.folder.name}-serve.log").open("w") as log:
         process = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=log, stderr=log, text=True)
@@ -77,12 +77,12 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
     assert project.experiments()["watched"]["params"]["params.yaml"]["data"]["train"]["learning_rate"] == 0.25
     assert not {"failed", "refused", "cancelled", "ended"} & set(project.experiments())
     assert project.tree() == before
-    nobody = submit(project, "--flow-run-name", "nobody")
-    assert "Nobody serves train-resnet at the moment" in nobody.stderr
-    server.ask(f"flow_runs/{server.run('nobody')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    waiting = submit(project, "--flow-run-name", "waiting")
+    assert "train-resnet is not being served: the run waits until" in waiting.stderr
+    server.ask(f"flow_runs/{server.run('waiting')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 
-def test_runs_queue_up_for_one_slot_in_the_order_of_submission(project: QuickProject, server: Server) -> None:
+def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: QuickProject, server: Server) -> None:
     names = [f"queued-{number}" for number in range(3)]
     project.notes.unlink()
     with serving(project, server, "--limit", "1"):
@@ -94,7 +94,7 @@ def test_runs_queue_up_for_one_slot_in_the_order_of_submission(project: QuickPro
     assert set(names) <= set(project.experiments())
 
 
-def test_a_worker_in_another_folder_runs_them(project: QuickProject, server: Server, tmp_path: Path) -> None:
+def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, server: Server, tmp_path: Path) -> None:
     for pool in ("train-resnet-cpu", "train-resnet-gpu"):
         project.run("prefect", "work-pool", "create", pool, "--type", "process")
     project.run("prefect", "--no-prompt", "deploy", "--all")
@@ -115,10 +115,12 @@ def test_a_worker_in_another_folder_runs_them(project: QuickProject, server: Ser
         worker.wait(60)
 
 
-def test_the_real_pipeline_by_its_bare_name(make_project: Callable[[], Project], server: Server) -> None:
+def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(
+    make_project: Callable[[], Project], server: Server
+) -> None:
     project = make_project()
     project.environment |= server.environment
-    subprocess.run(  # what other tests in here left
+    subprocess.run(  # the deployment of the other tests in this file
         ["prefect", "deployment", "delete", "train-resnet/train-resnet"],
         env=project.environment,
         check=False,

@@ -1,4 +1,4 @@
-"""Locks and slots among processes."""
+"""Locks and training slots, within a process and between processes."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def own_slots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def nothing() -> None:
-    """Is called by who waits."""
+    """Is called before a wait."""
 
 
 def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
         assert holder.stdout is not None
         holder.stdout.readline()
         assert is_held(path)
-        with held(path, holder.kill):  # who waits kills who holds
+        with held(path, holder.kill):  # the waiting side kills the holder
             assert is_held(path)
     assert not is_held(path)
 
@@ -50,7 +50,7 @@ def test_a_lock_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
         ("", "2", [{}, {}]),
     ],
 )
-def test_each_slot_is_given_once(
+def test_each_slot_is_held_by_one_run(
     monkeypatch: pytest.MonkeyPatch, gpus: str, slots: str | None, expected: list[dict[str, str]]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
@@ -63,7 +63,7 @@ def test_each_slot_is_given_once(
         def give_one_back() -> None:
             stack.close()
 
-        with slot(give_one_back) as environment:  # there was none left, so it waited
+        with slot(give_one_back) as environment:  # no slot was free, so it waited
             assert environment == expected[0]
 
 
@@ -73,7 +73,7 @@ def test_a_run_on_several_gpus_holds_a_slot_of_each(monkeypatch: pytest.MonkeyPa
         assert stack.enter_context(slot(nothing, 2)) == {"CUDA_VISIBLE_DEVICES": "0,1"}
 
         def third_is_free() -> None:
-            with slot(nothing) as other:  # who waits for two does not hold the one
+            with slot(nothing) as other:  # a run that waits for two GPUs does not hold the free one
                 assert other == {"CUDA_VISIBLE_DEVICES": "2"}
             stack.close()
 
@@ -85,7 +85,7 @@ def test_a_run_on_several_gpus_holds_a_slot_of_each(monkeypatch: pytest.MonkeyPa
     ("gpus", "slots", "expected"),
     [("0", None, {"CUDA_VISIBLE_DEVICES": "0"}), ("0,1", "4", {"CUDA_VISIBLE_DEVICES": "0,1"}), ("", None, {})],
 )
-def test_more_gpus_than_there_are_is_all_of_them(
+def test_a_run_that_wants_more_gpus_than_there_are_gets_all_of_them(
     monkeypatch: pytest.MonkeyPatch, gpus: str, slots: str | None, expected: dict[str, str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
@@ -95,7 +95,7 @@ def test_more_gpus_than_there_are_is_all_of_them(
         assert environment == expected
 
 
-def test_the_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_listed_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program = tmp_path / "nvidia-smi"
     program.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n"\n')
@@ -109,7 +109,7 @@ def test_the_gpus_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("slots", ["0", "-1", "many", ""])
-def test_a_number_of_slots_that_cannot_be_is_a_sentence(monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
+def test_an_invalid_number_of_slots_is_refused(monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
     monkeypatch.setenv("TRAIN_RESNET_SLOTS", slots)
     with pytest.raises(UserError, match=f"^TRAIN_RESNET_SLOTS must be a whole number of at least 1, but it is '{slots}'"):
         slot_count()

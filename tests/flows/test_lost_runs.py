@@ -1,21 +1,19 @@
-"""A server that is killed and comes back; runs that are killed together with what started them."""
+"""A server that is killed and started again; runs that are killed together with the process that started them."""
 
 import contextlib
 import os
 import re
 import signal
-import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from flows import keep_private
 from tests.flows.quick import QuickProject, Server, wait_for
 from tests.project import STAGES
 
-LOST_AFTER = 35  # seconds; a run gives a sign of life every 30
+LOST_AFTER = 35  # seconds; a run sends a heartbeat every 30 s
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +21,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickPr
     made = QuickProject(tmp_path_factory.mktemp("revived"), server.environment)
     assert made.repro() == STAGES
     made.commit("results")
-    with serving(made, server):  # which makes the deployments known
+    with serving(made, server):  # registers the deployments
         pass
     return made
 
 
 def kill_all(project: QuickProject) -> None:
-    """As a power cut does, but for the server."""
+    """Kills all processes of the project by SIGKILL, as a power cut would; the server stays."""
     wait_for(lambda: not _killed_some(project))
 
 
@@ -41,7 +39,7 @@ def _killed_some(project: QuickProject) -> bool:
     return bool(numbers)
 
 
-def test_a_server_that_is_killed_and_comes_back_loses_nothing(project: QuickProject, server: Server) -> None:
+def test_a_run_survives_that_the_server_is_killed_and_started_again(project: QuickProject, server: Server) -> None:
     trained = project.noted("begin")
     run = project.start("python", "-m", "flows.train_resnet", "--set", "train.epochs=300", "--experiment", "through")
     wait_for(lambda: project.noted("begin") > trained)
@@ -58,12 +56,12 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(project: QuickProj
     assert project.noted("begin") == trained + 1
 
 
-def test_a_run_that_is_killed_with_what_started_it_goes_on(project: QuickProject, server: Server) -> None:
+def test_a_run_that_is_killed_with_its_parent_resumes(project: QuickProject, server: Server) -> None:
     trained = project.noted("begin")
     with serving(project, server):
         run = submit(project, "lost", epochs=200)
         wait_for(lambda: project.noted("begin") > trained)
-        time.sleep(2)  # the first sign of life is given
+        time.sleep(2)  # the first heartbeat is sent
         kill_all(project)
     assert server.ask(f"flow_runs/{run}")["state_type"] == "RUNNING"
     wait_for(lambda: server.ask(f"flow_runs/{run}")["state"]["name"] == "Lost", LOST_AFTER + 60)
@@ -73,7 +71,7 @@ def test_a_run_that_is_killed_with_what_started_it_goes_on(project: QuickProject
     assert "lost" in project.experiments()
 
 
-def test_a_run_that_was_lost_twice_is_left_alone(project: QuickProject, server: Server) -> None:
+def test_a_run_that_was_lost_twice_fails(project: QuickProject, server: Server) -> None:
     trained = project.noted("begin")
     run = submit(project, "again", epochs=1)
     for _ in range(2):
@@ -104,14 +102,6 @@ def submit(project: QuickProject, name: str, epochs: int) -> str:
 def is_served(server: Server) -> bool:
     found = server.ask("deployments/filter", {"deployments": {"name": {"any_": ["train-resnet"]}}})
     return any(one["status"] == "READY" and not one["paused"] for one in found)
-
-
-def test_where_prefect_keeps_its_things_is_for_its_user_alone(tmp_path: Path) -> None:
-    keep_private(tmp_path / "new" / "home")
-    (tmp_path / "old").mkdir(mode=0o755)
-    keep_private(tmp_path / "old")
-    for folder in (tmp_path / "new" / "home", tmp_path / "old"):
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_project_whose_path_is_not_ascii_runs_in_a_checkout(

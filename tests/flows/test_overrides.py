@@ -1,4 +1,4 @@
-"""Overrides as a person types them, in `params.yaml` as DVC reads it."""
+"""Overrides as a user types them, and in `params.yaml`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.project import STAGES
 TEXT = (ROOT / "params.yaml").read_text("utf-8")
 
 
-def test_values_are_those_of_yaml() -> None:
+def test_values_are_read_as_yaml() -> None:
     given = ["a.b=3", "c=1e-5", "d=[1, 1]", "e=sgd", "f=true", "g='3'", "h=x=y", "i="]
     expected = {"a.b": 3, "c": 1e-5, "d": [1, 1], "e": "sgd", "f": True, "g": "3", "h": "x=y", "i": None}
     assert parse(given) == expected
@@ -34,7 +34,7 @@ def test_lists_may_hold_lists() -> None:
         ("a=[1", "the value '[1' cannot be read as YAML; write it as in params.yaml."),
     ],
 )
-def test_what_is_no_assignment_is_refused(given: str, sentence: str) -> None:
+def test_an_invalid_assignment_is_refused(given: str, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         parse([given])
     assert str(error.value) == sentence
@@ -62,11 +62,11 @@ def test_only_the_value_changes_in_the_file(tmp_path: Path) -> None:
         ("trains.epochs", 3, "there is no parameter trains; did you mean train?"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(name: str, value: object, sentence: str) -> None:
+def test_an_invalid_override_is_refused(name: str, value: object, sentence: str) -> None:
     with pytest.raises(UserError) as error:
         check_overrides(TEXT, {name: value}, STAGES)
     assert str(error.value) == sentence
 
 
-def test_what_can_be_is_not_refused() -> None:
+def test_valid_overrides_are_accepted() -> None:
     check_overrides(TEXT, {"train.epochs": 3, "build.blocks": [1, 1]}, STAGES)

@@ -1,4 +1,4 @@
-"""What the plugin changes in Prefect, and that it can leave it alone."""
+"""What the plugin changes in Prefect, and when it changes nothing."""
 
 import asyncio
 import subprocess
@@ -16,7 +16,7 @@ from tests.imports import ROOT
 
 
 class Client:
-    """Has some deployments."""
+    """Stands in for Prefect's client; has some deployments."""
 
     api_url = "http://127.0.0.1:4200/api"
 
@@ -39,32 +39,32 @@ def look_up(client: Client, name: str) -> str:
     return found
 
 
-def test_a_bare_name_is_found_if_there_is_one_of_it() -> None:
+def test_a_unique_name_is_found_without_the_flow() -> None:
     client = Client("train-resnet")
     assert look_up(client, "train-resnet") == "train-resnet"
     assert client.asked == []
 
 
 @pytest.mark.parametrize("name", ["train-resnet/train-resnet", "train-resnet"])
-def test_what_has_a_slash_or_is_not_unique_is_left_to_prefect(name: str) -> None:
+def test_a_name_with_a_slash_or_of_two_deployments_is_left_to_prefect(name: str) -> None:
     client = Client("train-resnet", "train-resnet")
     assert look_up(client, name) == f"by {name}"
 
 
-def test_a_name_that_nobody_has_is_a_sentence() -> None:
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(SystemExit, match="^there is no deployment 'train-resnet' at http://127.0.0.1:4200/api; serve it with"):
         look_up(Client(), "train-resnet")
 
 
-def test_a_deployment_that_nobody_serves_is_a_sentence(
+def test_a_deployment_that_is_not_served_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["prefect", "deployment", "run", "train-resnet"])
     look_up(Client("train-resnet", status="NOT_READY"), "train-resnet")
-    assert capsys.readouterr().err.startswith("Nobody serves train-resnet at the moment: the run waits for ")
+    assert capsys.readouterr().err.startswith("train-resnet is not being served: the run waits until ")
 
 
-def test_it_falls_through_if_prefect_is_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prefect_without_the_changed_parts_keeps_its_own_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prefect.client.orchestration._deployments.client", None)
     plugin.accept_bare_names()
     monkeypatch.setitem(
@@ -73,7 +73,7 @@ def test_it_falls_through_if_prefect_is_otherwise(monkeypatch: pytest.MonkeyPatc
     plugin.accept_bare_names()
 
 
-def test_a_command_without_a_server_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_without_a_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(api: str | None) -> None:
         assert api is None
         raise UserError("there is no server.")
@@ -87,7 +87,7 @@ def test_a_command_without_a_server_is_refused_in_a_sentence(monkeypatch: pytest
     assert plugin.setup_environment(ctx=SimpleNamespace(api_url=None)) is None  # type: ignore[arg-type]
 
 
-def test_a_server_of_this_machine_is_used_unless_another_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_on_this_machine_is_used_unless_another_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "local_server", lambda: "http://127.0.0.1:4200/api")
     result = plugin.setup_environment(ctx=SimpleNamespace(api_url=None))  # type: ignore[arg-type]
     assert result is not None
@@ -100,7 +100,7 @@ def test_the_entry_point_is_installed() -> None:
     assert [entry.value for entry in found if entry.name == "train-resnet"] == ["flows.plugin"], "run `make setup`"
 
 
-def test_outside_of_the_project_prefect_is_untouched(tmp_path: Path) -> None:
+def test_outside_the_project_prefect_is_unchanged(tmp_path: Path) -> None:
     program = "import sys, prefect; print('flows.plugin' in sys.modules)"
     places = {str(ROOT): "True", str(tmp_path): "False"}
     for place, expected in places.items():

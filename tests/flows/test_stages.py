@@ -1,4 +1,4 @@
-"""What a stage's task decides, with a stand-in for DVC."""
+"""The decisions of a stage's task, with a stand-in for DVC."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FakeWorkspace:
-    """Answers as told, and notes what it was asked."""
+    """Gives prepared answers and notes the calls."""
 
     def __init__(self, *seen: tuple[bool, bool], ran: bool = True, lines: tuple[str, ...] = (), error: str = "") -> None:
         self.seen, self.ran, self.lines, self.error = list(seen), ran, lines, error
@@ -62,18 +62,18 @@ def bring(workspace: FakeWorkspace, stage: str = "train", policy: Policy = POLIC
     return bring_up_to_date(workspace, stage, policy, run_logger())  # type: ignore[arg-type]
 
 
-def test_the_policies_are_those_of_the_stages() -> None:
+def test_each_stage_has_a_policy_and_only_training_takes_a_slot() -> None:
     assert list(POLICIES) == STAGES
     assert [stage for stage, policy in POLICIES.items() if policy.slot] == ["train"]
 
 
-def test_what_is_unchanged_is_cached_and_nothing_is_asked_for() -> None:
+def test_an_unchanged_stage_is_cached_and_takes_no_lock() -> None:
     workspace = FakeWorkspace((True, True))
     assert bring(workspace).name == "Cached"
     assert workspace.asked == []
 
 
-def test_what_runs_takes_its_lock_and_a_slot() -> None:
+def test_a_stage_that_runs_takes_a_lock_and_a_slot() -> None:
     workspace = FakeWorkspace((False, False))
     assert bring(workspace).name == "Completed"
     assert workspace.asked == ["lock train-0123456789abcdef", {"DVC_ROOT": "home", "CUDA_VISIBLE_DEVICES": "7"}]
@@ -98,13 +98,13 @@ def test_a_stage_is_told_where_to_record_its_events(tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_what_is_restored_takes_no_slot() -> None:
+def test_a_restored_stage_takes_no_slot() -> None:
     workspace = FakeWorkspace((False, True), ran=False)
     assert bring(workspace).name == "Cached"
     assert workspace.asked[1] == {"DVC_ROOT": "home"}
 
 
-def test_what_another_run_did_meanwhile_is_not_done_again() -> None:
+def test_a_stage_that_another_run_finished_in_the_meantime_is_cached() -> None:
     workspace = FakeWorkspace((False, False), (True, True))
     assert bring(workspace).name == "Cached"
     assert workspace.asked == ["lock train-0123456789abcdef"]
@@ -130,19 +130,21 @@ def test_what_another_run_did_meanwhile_is_not_done_again() -> None:
         ((), "missing data 'source': data/raw", UserError, "missing data 'source': data/raw"),
     ],
 )
-def test_a_failure_is_a_mistake_or_not(lines: tuple[str, ...], error: str, kind: type[Exception], message: str) -> None:
+def test_a_mistake_of_the_users_is_told_from_other_failures(
+    lines: tuple[str, ...], error: str, kind: type[Exception], message: str
+) -> None:
     with pytest.raises(kind) as found:
         bring(FakeWorkspace((False, False), lines=lines, error=error))
     assert type(found.value) in (kind, DvcError)
     assert str(found.value) == message
 
 
-def test_only_what_is_nobodys_mistake_is_tried_again() -> None:
+def test_only_failures_that_are_no_mistake_of_the_users_are_retried() -> None:
     outcomes: list[State[Any]] = [Failed(message="one sentence"), Failed(data=StageError("x"))]
     assert [stages._is_worth_a_retry(None, None, state) for state in outcomes] == [False, True]
 
 
-def test_a_failed_task_stops_the_flow_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_task_stops_the_flow_with_its_message(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes: Iterator[State[Any]] = iter([Completed(name="Cached"), Failed(message="train: too hot; cool it.")])
     monkeypatch.setattr(stages, "task", lambda **_: lambda function: lambda *_: next(outcomes))
     train: Any = stages.stage_task("train")

@@ -1,4 +1,4 @@
-"""What a run may be asked for, in a project with a commit."""
+"""Requests for a run that are refused, before anything is created."""
 
 import re
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from tests.flows.quick import QuickProject
         ({"overrides": {"train.epoch": 1}}, "there is no parameter train.epoch; did you mean train.epochs?"),
         ({"overrides": {"train.epochs": 0}}, "train.epochs should be greater than or equal to 1, but it is 0."),
         ({"rev": "nowhere"}, "there is no revision 'nowhere' in "),
-        ({"in_place": True, "overrides": {"seed": 1}}, "a run in place takes the work tree as it is"),
-        ({"in_place": True, "rev": "HEAD~1"}, "a run in place takes the work tree as it is"),
+        ({"in_place": True, "overrides": {"seed": 1}}, "a run in place uses the work tree as it is"),
+        ({"in_place": True, "rev": "HEAD~1"}, "a run in place uses the work tree as it is"),
         ({"include_changes": True, "rev": "HEAD~1"}, "uncommitted changes belong to HEAD, not to 'HEAD~1'"),
     ],
 )
-def test_what_cannot_be_is_a_sentence_and_makes_nothing(
+def test_an_invalid_request_is_refused_and_creates_nothing(
     make_quick: Callable[..., QuickProject], request_: dict[str, Any], sentence: str
 ) -> None:
     project = make_quick()
@@ -34,7 +34,7 @@ def test_what_cannot_be_is_a_sentence_and_makes_nothing(
     assert project.checkouts() == []
 
 
-def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[..., QuickProject]) -> None:
+def test_a_command_reports_a_mistake_before_a_run_starts(make_quick: Callable[..., QuickProject]) -> None:
     project = make_quick({"PREFECT_API_URL": "http://127.0.0.1:9/api"})
     result = project.run("python", "-m", "flows.train_resnet", "--set", "train.epochs=0", code=1)
     assert result.stderr == "train.epochs should be greater than or equal to 1, but it is 0.\n"
@@ -48,7 +48,7 @@ def test_a_shell_gets_the_sentence_before_a_run_is_made(make_quick: Callable[...
 
 
 @pytest.mark.parametrize("name", ["ingest.source", "build.weights"])
-def test_a_source_that_the_checkout_does_not_have_is_named(make_quick: Callable[..., QuickProject], name: str) -> None:
+def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..., QuickProject], name: str) -> None:
     project = make_quick()
     request = Request(overrides={name: "../elsewhere"})
     expected = rf"{re.escape(name)} is \.\./elsewhere, which is not in the run's checkout; track it with"

@@ -1,6 +1,6 @@
-"""Texts that mean something to a shell, YAML, HTML, a template, a terminal, a spreadsheet, SQL, a path, Markdown or Git.
+"""Texts with a meaning in a shell, YAML, HTML, a template, a terminal, a spreadsheet, SQL, a path, Markdown or Git.
 
-Each would, where it is taken for more than text, make a file `touched` in the current folder, or be seen in the output.
+A program that interprets such a text creates the file `touched` in the current folder, or its output changes visibly.
 """
 
 SHELL = [

@@ -1,7 +1,7 @@
-"""All rows of `docs/survival.md`: what is done to the program, how often, and how often it survived. `make soak` runs it.
+"""Runs all fault-injection trials and writes `docs/survival.md`; `make soak` calls it.
 
-python -m tests.soak                    # 90 minutes at most on two cores; writes docs/survival.md
-python -m tests.soak --share 0.1        # a tenth of each row; prints the table and writes nothing
+python -m tests.soak                    # at most 90 minutes on two cores; writes docs/survival.md
+python -m tests.soak --share 0.1        # a tenth of the trials of each row; prints the table and writes nothing
 """
 
 import argparse
@@ -15,20 +15,20 @@ from tasks.stage.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("interrupted_training", "doors", "killed_saves", "stages", "texts")
+MODULES = ("interrupted_training", "entry_points", "killed_saves", "stages", "texts")
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
-What `make soak` does to the program, how often, and how often it survived. Each row's code is in `tests/soak/`; `make test` has
-a few trials of each.
+The faults that `make soak` injects, the number of trials, and the number of trials that the program survived. The code of each
+row is in `tests/soak/`; `make test` runs a few trials of each.
 
-| fault | trials | survived | must | seconds |
+| fault | trials | survived | expected | seconds |
 |---|---|---|---|---|
 """
 
 
 def collect(folder: Path = ROOT / "tests" / "soak") -> list[Trial]:
-    """The rows of all modules that are there; one that is there and cannot be imported is an error."""
+    """Imports the modules that exist and returns their rows; a module that fails to import is an error."""
     rows: list[Trial] = []
     for name in MODULES:
         if (folder / f"{name}.py").exists():
@@ -37,31 +37,37 @@ def collect(folder: Path = ROOT / "tests" / "soak") -> list[Trial]:
 
 
 def run(row: Trial, share: float) -> tuple[str, bool]:
-    """Runs a row; returns its line of the table, and whether all of its trials survived."""
+    """Runs a share of a row's trials; returns the line of the table, and whether the program survived all of them."""
     trials = max(1, round(share * row.trials))
     began = time.monotonic()
     survived = row.run(trials)
     seconds = time.monotonic() - began
-    return f"| {row.fault} | {trials} | {survived} | {row.must} | {seconds:.0f} |", survived == trials
+    return f"| {row.fault} | {trials} | {survived} | {row.expected} | {seconds:.0f} |", survived == trials
 
 
 def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> None:
-    """Writes lines by their faults into the page, in an order; lines that are there already and not given stay."""
+    """Writes the page: the given lines, and the present lines of other faults.
+
+    Args:
+        path: the page; it may exist.
+        lines: new lines by fault.
+        order: the faults in the order of the table; any other fault is removed.
+    """
     text = path.read_text("utf-8") if path.exists() else ""
     known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
     known.update(lines)
     table = [known[fault] for fault in order if fault in known]
     minutes = sum(int(line.rstrip(" |").rpartition(" ")[2]) for line in table) / 60
     facts = machine()
-    foot = f"\n{minutes:.0f} minutes in all, on {facts['cores']} cores of {facts['processor']}, {facts['system']}.\n"
+    foot = f"\nTotal: {minutes:.0f} minutes on {facts['cores']} cores of {facts['processor']}, {facts['system']}.\n"
     path.write_text(_HEAD + "".join(f"{line}\n" for line in table) + foot, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs rows; the exit code is 1 if a trial did not survive."""
+    """Runs the rows; the exit code is 1 if the program did not survive a trial."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--share", type=float, default=1.0, help="of the trials of each row (default: all)")
-    parser.add_argument("--only", default="", metavar="WORDS", help="only rows whose fault has this in it")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the trials of each row (default: 1)")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only rows whose fault contains this")
     given = parser.parse_args(arguments)
     rows = collect()
     well = True

@@ -1,8 +1,8 @@
-"""`dvc repro STAGE` that ends itself by SIGKILL at a point after the stage's command: `killed_dvc.py POINT STAGE`.
+"""Runs `dvc repro STAGE` and kills it by SIGKILL at a point after the stage's command: `killed_dvc.py POINT STAGE`.
 
-Points: `saved` (the command is done, no hash taken), `committed` (hashes taken, nothing in the cache), `locked` (all in the
-cache, `dvc.lock` as it was), `torn-lock` and `empty-lock` (in the middle of writing `dvc.lock`), `torn-rwlock` and
-`empty-rwlock` (in the middle of writing that).
+Points: `saved` (the command has ended, no hash is computed), `committed` (hashes computed, nothing in the cache), `locked`
+(everything in the cache, `dvc.lock` not updated), `torn-lock` and `empty-lock` (while `dvc.lock` is written), `torn-rwlock` and
+`empty-rwlock` (while DVC's file of locks is written).
 """
 
 import os
@@ -21,7 +21,7 @@ POINTS = ("saved", "committed", "locked", "torn-lock", "empty-lock", "torn-rwloc
 
 
 def die(path: Path | None = None, share: float = 0.0) -> None:
-    """Ends this process, and leaves a share of a file."""
+    """Kills this process; a file is first truncated to a share of its bytes."""
     if path is not None:
         content = path.read_bytes()
         path.write_bytes(content[: int(share * len(content))])
@@ -29,7 +29,7 @@ def die(path: Path | None = None, share: float = 0.0) -> None:
 
 
 def before(owner: Any, name: str, act: Callable[[Any], None]) -> None:
-    """Has something done before a method, with what it is about."""
+    """Patches a method so that `act` is called first, with the stages that the method handles."""
     original = getattr(owner, name)
 
     def method(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -40,7 +40,7 @@ def before(owner: Any, name: str, act: Callable[[Any], None]) -> None:
 
 
 def arm(point: str, stage: str) -> None:
-    """Sets the trap."""
+    """Patches DVC so that it is killed at a point of a stage."""
 
     def is_of_the_stage(thing: Any) -> bool:
         return any(getattr(one, "name", None) == stage for one in (thing if isinstance(thing, list) else [thing]))

@@ -1,4 +1,4 @@
-"""Saving a checkpoint is killed at every one of its system calls and at every part of its bytes: rows of `docs/survival.md`."""
+"""Saving a checkpoint is killed at each of its system calls and after each part of its bytes: rows of `docs/survival.md`."""
 
 import os
 import resource
@@ -17,7 +17,7 @@ from tests.soak.trials import Trial, main
 
 CALLS = "write,writev,fsync,rename,renameat,renameat2,unlink,unlinkat,mkdir,openat,close,ftruncate"
 
-# Writes three checkpoints in turn; the call of getppid tells where that begins among those of a starting Python.
+# Writes three checkpoints. The call of getppid marks the end of Python's own start in the trace.
 SAVES = """
 import os, sys
 from pathlib import Path
@@ -34,7 +34,7 @@ _BYTES = 8 * 20_000 * 4
 
 
 def survives(folder: Path) -> bool:
-    """Whether the newest whole checkpoint loads, is no older than the one before the last that was begun, and saving works."""
+    """Whether the newest complete checkpoint loads without a complaint, and three more checkpoints can be saved."""
     from resnet.training.checkpoint_files import list_checkpoints, read_newest
 
     steps = [one.step for one in list_checkpoints(folder)]
@@ -46,7 +46,7 @@ def survives(folder: Path) -> bool:
 
 
 def count(trials: int, disturbed: Callable[[int, Path], bool]) -> int:
-    """How many of the trials are survived; all that there are are tried if there are fewer."""
+    """Runs the trials, each in a new folder; returns the number that were survived."""
     survived = 0
     for number in range(1, trials + 1):
         folder = Path(tempfile.mkdtemp())
@@ -56,7 +56,7 @@ def count(trials: int, disturbed: Callable[[int, Path], bool]) -> int:
 
 
 def at_call(number: int, folder: Path) -> bool:
-    """Kills a process at the n-th of the system calls that its saves make."""
+    """Kills a process at the n-th system call of its saves; returns whether it was killed."""
     name, when = calls()[number - 1]
     trace = ["strace", "-f", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={when}"]
     return subprocess.run([*trace, sys.executable, "-c", SAVES, str(folder)], cwd=ROOT, check=False).returncode != 0
@@ -64,7 +64,7 @@ def at_call(number: int, folder: Path) -> bool:
 
 @cache
 def calls() -> list[tuple[str, int]]:
-    """The system calls of the saves: the name of each, and how many of that name the process has made by then."""
+    """Lists the system calls of the saves: the name of each, and its number among the process's calls of that name."""
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "trace"
         (Path(scratch) / "saves").mkdir()
@@ -82,21 +82,21 @@ def calls() -> list[tuple[str, int]]:
 
 
 def at_byte(number: int, folder: Path) -> bool:
-    """Kills a process when a file has grown to n thirtieths of a checkpoint."""
+    """Kills a process when a file reaches n/30 of the size of a checkpoint; returns whether it was killed."""
     size = number * _BYTES // 30
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    # Python ignores SIGXFSZ from its start; it is made to kill here.
+    # Python ignores SIGXFSZ; the default action, which kills, is restored here.
     program = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n" + SAVES
     ended = subprocess.run([sys.executable, "-c", program, str(folder)], cwd=ROOT, preexec_fn=limit, check=False)
     return ended.returncode == -signal.SIGXFSZ
 
 
 def has_strace() -> bool:
-    """Whether processes can be traced here."""
+    """Whether strace is installed and allowed to trace."""
     return (
         shutil.which("strace") is not None
         and not subprocess.run(["strace", "-o", os.devnull, "true"], check=False, capture_output=True).returncode
@@ -104,13 +104,13 @@ def has_strace() -> bool:
 
 
 def rows() -> tuple[Trial, ...]:
-    """The rows that can be tried here."""
-    must = "newest complete checkpoint loads"
-    by_bytes = Trial("kill at a part of a save's bytes", 30, must, lambda n: count(n, at_byte))
+    """The rows that this machine can run: system calls need strace."""
+    expected = "the newest complete checkpoint loads"
+    by_bytes = Trial("SIGKILL after a part of a checkpoint's bytes", 30, expected, lambda n: count(n, at_byte))
     if not has_strace():
         return (by_bytes,)
-    by_calls = Trial("kill at the n-th write, rename or sync of a save", len(calls()), must, lambda n: count(n, at_call))
-    return by_calls, by_bytes
+    fault = "SIGKILL at the n-th system call of saving a checkpoint"
+    return Trial(fault, len(calls()), expected, lambda n: count(n, at_call)), by_bytes
 
 
 ROWS = rows()

@@ -1,4 +1,4 @@
-"""Rows of `docs/survival.md` about all stages: ended, out of space, with a flipped bit, published under a reader's eyes.
+"""Faults in all stages: SIGKILL, a full disk, flipped bits, a concurrent reader, hostile models: rows of `docs/survival.md`.
 
 python -m tests.soak.stages [--trials N] [--only WORD]
 """
@@ -18,27 +18,27 @@ from pathlib import Path
 from resnet.core.errors import UserError
 from tests.project import STAGES
 from tests.soak.killed_dvc import POINTS
-from tests.soak.survivor import OUTPUTS, Survivor, moments
+from tests.soak.small_project import OUTPUTS, SmallProject, moments
 from tests.soak.trials import Trial, main
 
-_KILLED = [stage for stage in STAGES if stage != "train"]  # training has rows of its own
-_ROOM = 400 * 2**20  # of a file system to fill; a project with its cache and history takes 40 MB
+_KILLED = [stage for stage in STAGES if stage != "train"]  # tests/soak/interrupted_training.py kills training
+_DISK_BYTES = 400 * 2**20  # of the file system to fill; a project with its cache and history takes 40 MB
 
 
 @contextmanager
-def survivor(folder: Path | None = None) -> Iterator[Survivor]:
-    """A project that is finished once."""
+def small_project(folder: Path | None = None) -> Iterator[SmallProject]:
+    """Makes a project in which all stages have run."""
     with tempfile.TemporaryDirectory(dir=folder) as made:
         (Path(made) / "project").mkdir()
-        project = Survivor(Path(made) / "project")
+        project = SmallProject(Path(made) / "project")
         project.finish()
         yield project
 
 
 def killed(trials: int) -> int:
-    """SIGKILL in a stage at a random moment, every other time to the stage alone, and between command and commit."""
+    """Kills a stage at a random moment, every other time without DVC; or DVC between the stage's command and its commit."""
     survived = 0
-    with survivor() as project:
+    with small_project() as project:
         for number, share in enumerate(moments(trials)):
             kind = number % (len(_KILLED) + 1)
             if kind < len(_KILLED):
@@ -49,21 +49,21 @@ def killed(trials: int) -> int:
                 stage = STAGES[number // (len(_KILLED) + 1) % len(STAGES)]
                 what = f"{stage}, {point}"
                 if not project.kill_between(stage, point):
-                    _say(f"{what}: it was not ended there")
+                    _report(f"{what}: DVC was not killed")
                     continue
             wrong = project.recovers(check=kind == len(_KILLED))
             survived += not wrong
             if wrong:
-                _say(f"killed in {what}: {wrong}")
+                _report(f"killed in {what}: {wrong}")
     return survived
 
 
 @contextmanager
 def small_disk() -> Iterator[Path | None]:
-    """A file system of `_ROOM` bytes, or nothing where none can be mounted."""
+    """Mounts a file system of `_DISK_BYTES`; yields None if mounting is not allowed."""
     folder = Path(tempfile.mkdtemp())
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={_ROOM}", "tmpfs", str(folder)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "tmpfs", str(folder)], check=False, capture_output=True
     )
     try:
         yield folder if mounted.returncode == 0 else None
@@ -74,9 +74,9 @@ def small_disk() -> Iterator[Path | None]:
 
 
 def filled_up(trials: int) -> int:
-    """A stage's command where growing numbers of bytes are free; on a mounted disk, or under a limit on file sizes."""
+    """Runs each stage with growing numbers of free bytes, on a mounted disk or under a limit on the size of files."""
     survived = 0
-    with small_disk() as disk, survivor(disk) as project:
+    with small_disk() as disk, small_project(disk) as project:
         for number in range(trials):
             stage = STAGES[number % len(STAGES)]
             before = project.contents(stage)
@@ -88,16 +88,16 @@ def filled_up(trials: int) -> int:
             wrong = _unlike_a_full_disk(result, before, project.contents(stage), stage)
             again = project.run_stage(stage)
             if not wrong and (again.returncode or project.contents(stage) != before):
-                wrong = f"it did not go on: {again.stderr[-300:]}"
+                wrong = f"it failed with enough space too: {again.stderr[-300:]}"
             survived += not wrong
             if wrong:
-                _say(f"{stage} with room for {share:.0%}: {wrong}")
+                _report(f"{stage} with space for {share:.0%}: {wrong}")
     return survived
 
 
 @contextmanager
 def _filled(disk: Path, free: int) -> Iterator[None]:
-    """Leaves so many bytes free."""
+    """Fills a disk except for some free bytes."""
     filler = disk / "filler"
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - max(free, 4096))
@@ -111,19 +111,19 @@ def _unlike_a_full_disk(
     result: "subprocess.CompletedProcess[str]", before: dict[str, bytes], after: dict[str, bytes], stage: str
 ) -> str:
     if result.returncode == 0:
-        return "" if after == before else "it ended well, with other outputs"
+        return "" if after == before else "it succeeded with other outputs"
     if result.returncode != 1 or result.stderr.count("\n") != 1 or "it needs at least" not in result.stderr:
-        return f"it ended with {result.returncode}: {result.stderr[-500:]}"
+        return f"the exit code is {result.returncode}: {result.stderr[-500:]}"
     named = [name for name in OUTPUTS[stage] if f"{name} could not be written" in result.stderr]
     if not named and stage != "train":
         return f"no output is named: {result.stderr}"
-    # What a stage writes before the full disk is whole and new; with the same inputs it has the bytes of the old one.
-    return "" if after == before else f"{sorted(name for name in before if after.get(name) != before[name])} are not as before"
+    # A stage may have replaced some outputs before the disk was full; with the same inputs their bytes are the same.
+    return "" if after == before else f"{sorted(name for name in before if after.get(name) != before[name])} were changed"
 
 
 def flipped(trials: int) -> int:
-    """A bit in turn in a model, a shard, the manifest, an array and an object of DVC's cache; each is looked at as for use."""
-    with survivor() as project:
+    """Flips a random bit in turn in a model, a shard, the manifest, an array and a cache object, and uses the file."""
+    with small_project() as project:
         places = flip_places(project)
         found = 0
         for number in range(trials):
@@ -132,12 +132,12 @@ def flipped(trials: int) -> int:
             seen = is_found(path, bit, use)
             found += seen
             if not seen:
-                _say(f"bit {bit} of {name}, {path}")
+                _report(f"bit {bit} of {name}, {path}")
     return found
 
 
-def flip_places(project: Survivor) -> dict[str, tuple[Path, Callable[[], object]]]:
-    """Files to flip a bit in, and what is done before each is used."""
+def flip_places(project: SmallProject) -> dict[str, tuple[Path, Callable[[], object]]]:
+    """The files to flip a bit in, and for each the check that precedes its use."""
     import numpy as np
 
     from commands.verify import find_damaged, recorded_files
@@ -167,7 +167,7 @@ def flip_places(project: Survivor) -> dict[str, tuple[Path, Callable[[], object]
 
 
 def is_found(path: Path, bit: int, use: Callable[[], object]) -> bool:
-    """Flips a bit behind everybody's back, uses the file, and flips it back."""
+    """Flips a bit, keeping the file's times, uses the file, and flips the bit back; returns whether the use was refused."""
     times, mode = path.stat(), path.stat().st_mode
     path.chmod(0o644)
     flip(path, bit)
@@ -185,7 +185,7 @@ def is_found(path: Path, bit: int, use: Callable[[], object]) -> bool:
 
 
 def flip(path: Path, bit: int) -> None:
-    """In place: a new file would have another number."""
+    """Flips a bit in place, so that the file keeps its inode."""
     with path.open("r+b") as file:
         file.seek(bit // 8)
         byte = file.read(1)[0] ^ 1 << bit % 8
@@ -194,7 +194,7 @@ def flip(path: Path, bit: int) -> None:
 
 
 def published(trials: int) -> int:
-    """Two models in turn under one name, while a reader looks as often as it can."""
+    """Saves two models in turn under one name, while another thread reads the file all the time."""
     from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
@@ -223,12 +223,12 @@ def published(trials: int) -> int:
         done.set()
         reader.join()
     for error in torn[:5]:
-        _say(error)
+        _report(error)
     return max(0, trials - len(torn))
 
 
 def hostile_models_refused(trials: int) -> int:
-    """Model files that would do harm, each given to the stage's own loader."""
+    """Loads malicious model files by the stages' own loader; each must be refused."""
     from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
@@ -244,22 +244,22 @@ def hostile_models_refused(trials: int) -> int:
             path.write_bytes(model.content)
             try:
                 load_model(path, ["a", "b", "c"], (32, 32, 3))
-                _say(f"{model.name} was loaded")
+                _report(f"{model.name} was loaded")
             except UserError as error:
                 refused += "\n" not in str(error) and not touched.exists()
     return refused
 
 
-def _say(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)
+def _report(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 ROWS = (
-    Trial("SIGKILL in each stage and between", 60, "equal hashes, no clean-up", killed),
-    Trial("disk full at growing sizes, each stage", 54, "one sentence, previous artifacts intact, it goes on", filled_up),
-    Trial("one flipped bit: model, shard, manifest, array, cache object", 200, "found before use", flipped),
-    Trial("reader polling while models are published", 200, "no torn read", published),
-    Trial("hostile models", 49, "refused with a sentence", hostile_models_refused),
+    Trial("SIGKILL within each stage, and between stage and DVC's commit", 60, "the same command gives equal hashes", killed),
+    Trial("disk full at growing sizes, each stage", 54, "one sentence, old outputs intact, the stage then succeeds", filled_up),
+    Trial("one flipped bit: model, shard, manifest, array, cache object", 200, "detected before use", flipped),
+    Trial("reader polling while models are replaced", 200, "no torn read", published),
+    Trial("hostile models", 49, "refused with one sentence", hostile_models_refused),
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A row of `docs/survival.md` about texts of users: each is the name of a class, of files, of an experiment, and a parameter.
+"""Hostile texts as names of classes, files and experiments, and as parameters: a row of `docs/survival.md`.
 
 python -m tests.soak.texts [--trials N]
 """
@@ -15,7 +15,7 @@ from tests.soak.trials import Trial, main
 
 
 class _Failed:
-    """Takes note of the texts with which a test fails, and of tests that are about all of them."""
+    """A pytest plugin that collects the texts with which a test failed; `of_all` is set if a test of all texts failed."""
 
     def __init__(self) -> None:
         self.texts: set[str] = set()
@@ -31,7 +31,7 @@ class _Failed:
 
 
 def inert(trials: int) -> int:
-    """The tests of `tests/test_hostile_texts.py`, which are about every text; they take seconds."""
+    """Runs `tests/test_hostile_texts.py`; returns the number of texts that pass."""
     failed = _Failed()
     with tempfile.TemporaryDirectory() as folder:
         options = [

@@ -1,4 +1,4 @@
-"""What a row of `docs/survival.md` is: a fault, how often it is tried, and what must hold each time."""
+"""A row of `docs/survival.md`: a fault, the number of trials, and the behaviour expected each time."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -11,22 +11,22 @@ class Trial:
 
     Attributes:
         fault: what is done to the program.
-        trials: how often, in the full tier.
-        must: what must hold each time.
-        run: does it that often, and returns how often it held; says what did not on standard error.
+        trials: the number of trials in a full run.
+        expected: what must hold in each trial.
+        run: runs a number of trials and returns the number that held; reports the others on standard error.
     """
 
     fault: str
     trials: int
-    must: str
+    expected: str
     run: Callable[[int], int]
 
 
 def main(rows: Sequence[Trial]) -> int:
-    """The command of a module of rows: prints a line of the table for each; the exit code is 1 if one did not hold."""
+    """Runs the rows of one module as a command and prints a line for each; the exit code is 1 if a trial did not hold."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--trials", type=int, help="how often each, instead of the full number")
-    parser.add_argument("--only", default="", help="only rows whose fault has this in it")
+    parser.add_argument("--trials", type=int, help="trials of each row (default: all)")
+    parser.add_argument("--only", default="", help="only rows whose fault contains this")
     arguments = parser.parse_args()
     failed = False
     for row in rows:
@@ -34,5 +34,5 @@ def main(rows: Sequence[Trial]) -> int:
             trials = min(arguments.trials or row.trials, row.trials)
             survived = row.run(trials)
             failed |= survived != trials
-            print(f"| {row.fault} | {trials} | {survived} | {row.must} |", flush=True)
+            print(f"| {row.fault} | {trials} | {survived} | {row.expected} |", flush=True)
     return int(failed)

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.training.runs import Run, begun, claimed, list_runs, prune, who
 from tests.imports import ROOT
-from tests.project import Project
 
 HOLDS = """
 import sys, time
@@ -131,20 +129,3 @@ def test_a_run_whose_facts_cannot_be_read_is_not_finished_and_is_pruned_in_the_e
     assert [(run.facts, run.finished) for run in list_runs(tmp_path)] == [({}, False)] * 2
     prune(tmp_path)
     assert len(list_runs(tmp_path)) == 1
-
-
-def test_runs_are_listed_and_removed(make_project: Callable[[], Project]) -> None:
-    project = make_project()
-    command = (sys.executable, "-m", "commands.checkpoints")
-    assert project.run(*command).stdout == "there are no checkpoints in .dvc/tmp/checkpoints\n"
-    folder = project.folder / ".dvc" / "tmp" / "checkpoints"
-    one, two = make(folder, epochs=3, at=4), make(folder, epochs=3, at=2, number=1, days=3)
-    first, second = project.run(*command).stdout.splitlines()
-    assert re.fullmatch(rf"{one.folder.name}  \S+ \S+  finished \(3 epochs\), 0\.0 MB; differs in .*", first)
-    assert re.fullmatch(rf"{two.folder.name}  \S+ \S+  epoch 2 of 3, step 0, 0\.0 MB; differs in .*", second)
-    refused = project.run(*command, "--remove", "xyz", code=1).stderr
-    assert refused.startswith("checkpoints: 0 runs have an ID that begins with 'xyz', but it must be one;")
-    project.run(*command, "--remove", two.folder.name[:8])
-    assert [run.folder for run in list_runs(folder)] == [one.folder]
-    assert project.run(*command, "--all").stdout == f"removed {one.folder.name}\n"
-    assert list_runs(folder) == []

@@ -1,4 +1,4 @@
-"""The other doors into the pipeline: experiments, plots, stages alone, a terminal, and mistakes on the way in."""
+"""Other entry points of the pipeline than `dvc repro`: experiments, plots, single stages, a terminal; and invalid input."""
 
 import fcntl
 import json
@@ -18,12 +18,12 @@ from tests.project import Project
 METRICS = ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
 
 
-def test_experiments_run_beside_the_work_tree(project: Project) -> None:
+def test_experiments_run_outside_the_work_tree(project: Project) -> None:
     project.run("dvc", "exp", "run", "--temp", "--name", "beside", "-S", "train.epochs=1", "-S", "train.weight_decay=1e-5")
     project.run("dvc", "exp", "run", "--queue", "--name", "queued", "-S", "render.dpi=50")
     project.run("dvc", "queue", "start")
     deadline = time.monotonic() + 120
-    while "queued" not in project.run("dvc", "exp", "list", "--name-only").stdout:  # a worker of DVC's runs it
+    while "queued" not in project.run("dvc", "exp", "list", "--name-only").stdout:  # a worker process of DVC runs it
         assert time.monotonic() < deadline, project.run("dvc", "queue", "status").stdout
         time.sleep(1)
     assert project.run("git", "status", "--porcelain").stdout == ""
@@ -52,7 +52,7 @@ def test_experiments_run_beside_the_work_tree(project: Project) -> None:
     assert failed.stdout.startswith("gate: FAILED: accuracy ")
 
 
-def test_an_experiment_in_the_work_tree_is_applied_to_it(project: Project) -> None:
+def test_an_experiment_in_the_work_tree_changes_it(project: Project) -> None:
     project.run("dvc", "exp", "run", "--name", "here", "-S", "render.dpi=55")
     assert re.search(r"dpi: +55", project.read("params.yaml"))
     assert "here" in project.run("dvc", "exp", "list").stdout
@@ -73,7 +73,7 @@ def test_plots_can_be_shown(project: Project) -> None:
     assert all(word in page for word in ("Loss", "Accuracy", "val_loss", "confusion_matrix.png", "samples.png"))
 
 
-def test_a_stage_runs_alone_and_makes_the_same(project: Project) -> None:
+def test_a_stage_without_dvc_writes_the_same_outputs(project: Project) -> None:
     for stage in ("preprocess", "render"):
         project.run("python", "-m", f"tasks.{stage}")
     assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
@@ -90,12 +90,12 @@ def test_a_stage_runs_alone_and_makes_the_same(project: Project) -> None:
         ({"dpi": "120\n  dpj: 1"}, "render", "render: params.yaml: there is no parameter render.dpj; did you mean render.dpi?"),
     ],
 )
-def test_dvc_repro_shows_one_sentence_for_a_mistake(
+def test_an_invalid_parameter_is_reported_in_one_sentence(
     project: Project, change: dict[str, str], stage: str, sentence: str
 ) -> None:
     before = project.hashes()
     project.set(**change)
-    result = project.run("dvc", "repro", code=255)  # DVC's own code for a stage that failed with 1
+    result = project.run("dvc", "repro", code=255)  # DVC's exit code if a stage fails
     assert sentence in result.stderr.splitlines()
     assert "Traceback" not in result.stderr + result.stdout
     assert project.run("python", "-m", f"tasks.{stage}", code=1).stderr == f"{sentence}\n"
@@ -116,7 +116,7 @@ def test_dvc_repro_shows_one_sentence_for_a_mistake(
         ("evaluate", "data/prepared/test/labels.npy"),
     ],
 )
-def test_a_truncated_input_is_named_and_nothing_is_lost(project: Project, stage: str, path: str) -> None:
+def test_a_truncated_input_is_named_and_the_results_stay(project: Project, stage: str, path: str) -> None:
     file = project.folder / path
     metrics = project.read("reports/metrics.json")
     content = file.read_bytes()
@@ -133,7 +133,7 @@ def test_a_truncated_input_is_named_and_nothing_is_lost(project: Project, stage:
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(project: Project) -> None:
-    # A finished run has nothing left to train, and nothing to show.
+    # The checkpoint of a finished run would leave nothing to train.
     project.run("python", "-m", "commands", "checkpoints", "--all")
     piped = project.run("python", "-m", "tasks.train")
     assert re.findall(r"(?m)^epoch (\d)/2: loss [\d.]+, accuracy [\d.]+, .* images/s, [\d.]+ s$", piped.stdout) == ["1", "2"]
@@ -149,7 +149,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(project: Project) -
     try:
         while chunk := os.read(ours, 65536):
             shown += chunk
-    except OSError:  # how Linux says that the other end is closed
+    except OSError:  # Linux reports the closed end of a terminal as an error
         pass
     assert process.wait(timeout=60) == 0
     os.close(ours)

@@ -1,9 +1,9 @@
-"""Where the time of a step goes: milliseconds by kind of operation, from the engine's own profiler.
+"""Profiles a step: milliseconds by kind of operation, from the framework's own profiler.
 
-    python -m benchmarks.pieces {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
+    python -m benchmarks.step_profile {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
 
-`training` and `inference` are the steps of the `train` and `evaluate` stages, `openvino` is what they are compared with.
-An operation uses all cores. Two operations may run beside each other, so that the pieces can add up to more than the step.
+`training` and `inference` are the steps of the `train` and `evaluate` stages; `openvino` is for comparison. An operation uses
+all cores. Two operations may run concurrently, so the times can add up to more than the step.
 """
 
 import argparse
@@ -21,23 +21,23 @@ from benchmarks.inference import ours as our_inference
 from benchmarks.training import ours as our_training
 
 WARM_UP = 3  # steps
-LEAST = 0.005  # share of the step below which a piece is counted among the rest
+LEAST = 0.005  # an operation with a smaller share of the step is counted under "the rest"
 
 Events = Iterable[tuple[str, float]]  # kind of operation, milliseconds
 
 
 def of_training(size: int, batch: int, steps: int) -> tuple[float, Events]:
-    """Milliseconds of a step, and the operations of all steps."""
+    """Returns the milliseconds of a training step, and the operations of all steps."""
     return _profiled(our_training("ours", size, batch), steps)
 
 
 def of_inference(size: int, batch: int, steps: int) -> tuple[float, Events]:
-    """Milliseconds of a step, and the operations of all steps."""
+    """Returns the milliseconds of an inference step, and the operations of all steps."""
     return _profiled(our_inference("ours", size, make_images(size, batch)), steps)
 
 
 def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
-    """Milliseconds of a step, and the operations of all steps, by OpenVINO's own counters."""
+    """Returns the milliseconds of a step of OpenVINO, and the operations of all steps by OpenVINO's own counters."""
     model, given = compiled_by_openvino("openvino-bf16", make_images(size, batch), {"PERF_COUNT": True})
     request, times, events = model.create_infer_request(), [], []
     for step in range(-WARM_UP, steps):
@@ -57,7 +57,7 @@ KINDS: dict[str, Callable[[int, int, int], tuple[float, Events]]] = {
 
 
 def _profiled(step: Callable[[], object], steps: int) -> tuple[float, Events]:
-    """The median of steps without the profiler, and the operations of as many with it."""
+    """Returns the median time of steps without the profiler, and the operations of as many steps with it."""
     import tensorflow as tf
 
     times = []
@@ -76,7 +76,10 @@ def _profiled(step: Callable[[], object], steps: int) -> tuple[float, Events]:
 
 
 def _events(path: Path) -> Iterator[tuple[str, float]]:
-    """What TensorFlow's executor ran: "name of the node:kind of the operation", among "Class::method" of what ran it."""
+    """Yields the operations that TensorFlow's executor ran.
+
+    Their events are named "node:kind of operation"; events of the runtime itself, "Class::method", are skipped.
+    """
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     space = xplane_pb2.XSpace()
@@ -90,43 +93,43 @@ def _events(path: Path) -> Iterator[tuple[str, float]]:
 
 
 def table(title: str, command: str, step: float, events: Events, steps: int) -> tuple[str, list[dict[str, Any]]]:
-    """The pieces as Markdown and as rows, the longest first.
+    """Sums the operations by kind; returns them as Markdown and as rows, the longest first.
 
     Args:
         title: of the table.
-        command: that makes it.
-        step: milliseconds.
-        events: of all steps.
-        steps: how many.
+        command: the command that makes it.
+        step: the milliseconds of a step.
+        events: the operations of all steps.
+        steps: the number of steps.
     """
     found: dict[str, list[float]] = {}
     for kind, milliseconds in events:
         found.setdefault(kind, []).append(milliseconds / steps)
-    pieces = {kind: (len(times) / steps, sum(times)) for kind, times in found.items()}
-    pieces = dict(sorted(pieces.items(), key=lambda piece: -piece[1][1]))
-    short = [piece for piece in pieces.values() if piece[1] < LEAST * step]
-    shown = {kind: piece for kind, piece in pieces.items() if piece[1] >= LEAST * step}
+    totals = {kind: (len(times) / steps, sum(times)) for kind, times in found.items()}
+    totals = dict(sorted(totals.items(), key=lambda item: -item[1][1]))
+    short = [total for total in totals.values() if total[1] < LEAST * step]
+    shown = {kind: total for kind, total in totals.items() if total[1] >= LEAST * step}
     shown["the rest"] = sum(calls for calls, _ in short), sum(took for _, took in short)
     lines = [f"## {title}", "", f"    {command}", "", f"A step takes {step:.0f} ms.", ""]
     lines += ["| operation | calls | ms | share of the step |", "|---|---|---|---|"]
     lines += [f"| {kind} | {calls:.0f} | {took:.1f} | {took / step:.1%} |" for kind, (calls, took) in shown.items()]
-    return "\n".join(lines) + "\n", [{"piece": kind, "calls": calls, "ms": took} for kind, (calls, took) in pieces.items()]
+    return "\n".join(lines) + "\n", [{"operation": kind, "calls": calls, "ms": took} for kind, (calls, took) in totals.items()]
 
 
 def main() -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pieces", description=(__doc__ or "").partition("\n")[0])
+    """Profiles one kind of step and reports it; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step_profile", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("--size", type=int, default=224, help="height and width of images in pixels")
     parser.add_argument("--batch", type=int, default=32, help="images in a step")
-    parser.add_argument("--steps", type=int, default=5, help="that are looked at")
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--steps", type=int, default=5, help="number of steps to profile")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()
     step, events = KINDS[arguments.kind](arguments.size, arguments.batch, arguments.steps)
-    title = f"Pieces of {arguments.kind}, {arguments.size} px, batch {arguments.batch}"
-    command = f"python -m benchmarks.pieces {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
+    title = f"Profile of {arguments.kind}, {arguments.size} px, batch {arguments.batch}"
+    command = f"python -m benchmarks.step_profile {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
     text, rows = table(title, command, step, events, arguments.steps)
-    write(text, rows, {"pieces": [{"ms": step}]}, arguments.json)
+    write(text, rows, {"step": [{"ms": step}]}, arguments.json)
     return 0
 
 

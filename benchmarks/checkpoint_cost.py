@@ -1,9 +1,9 @@
-"""What checkpoints take from training: the same steps with one being written and without, in turns.
+"""The cost of checkpoints: the same training steps with and without a checkpoint being written, in turns.
 
-    python -m benchmarks.checkpoints --size 224 --batch 32
-    python -m benchmarks.checkpoints --size 32 --batch 32
+    python -m benchmarks.checkpoint_cost --size 224 --batch 32
+    python -m benchmarks.checkpoint_cost --size 32 --batch 32
 
-The share is of the time between two checkpoints of the `train` stage.
+`percent_of_time` is relative to the time between two checkpoints of the `train` stage.
 """
 
 import argparse
@@ -19,7 +19,13 @@ from benchmarks.training import make_trainer
 
 
 def writing(size: int, batch: int, seconds: float) -> None:
-    """Serves what a checkpoint costs: steps for `seconds` with one, less as many without."""
+    """Runs the process that measures: the time of some steps with a checkpoint, minus the time of as many without.
+
+    Args:
+        size: height and width of the images in pixels.
+        batch: images in a step.
+        seconds: the least time that the steps take.
+    """
     trainer = make_trainer("ours", size)
     import numpy as np
 
@@ -29,7 +35,7 @@ def writing(size: int, batch: int, seconds: float) -> None:
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     labels = np.zeros(batch, np.uint16)
     draws = trainer.augmentation.draw(batch, 0, 1)
-    trainer.state.best = trainer.model.get_weights()  # as after the first epoch
+    trainer.state.best = trainer.model.get_weights()  # a checkpoint contains them from the first epoch on
 
     def timed(steps: int) -> float:
         began = time.perf_counter()
@@ -55,19 +61,19 @@ def writing(size: int, batch: int, seconds: float) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measures at one size; see `parser`."""
+    """Measures and reports; the arguments are those of `parser`. Returns the exit code."""
     options = ["--size", str(arguments.size), "--batch", str(arguments.batch), "--seconds", str(arguments.seconds)]
-    rounds = compare("benchmarks.checkpoints", ["ours"], options, arguments.rounds)
+    rounds = compare("benchmarks.checkpoint_cost", ["ours"], options, arguments.rounds)
     rows = [row for figure in ("seconds_a_checkpoint", "percent_of_time") for row in summarise(rounds, figure, "ours")]
     title = f"Checkpoints, {arguments.size} px, batch {arguments.batch}"
-    command = f"python -m benchmarks.checkpoints {' '.join(options)}"
+    command = f"python -m benchmarks.checkpoint_cost {' '.join(options)}"
     report(title, command, rows, rounds=rounds, first="ours", path=arguments.json)
     return 0 if rounds else 1
 
 
 def main() -> int:
-    """Parses the command line, then measures, or serves as the process that does."""
-    made = parser("benchmarks.checkpoints", (__doc__ or "").splitlines()[0], [], 224, 32)
+    """Runs the benchmark, or with `--contender` the process that measures; returns the exit code."""
+    made = parser("benchmarks.checkpoint_cost", (__doc__ or "").splitlines()[0], [], 224, 32)
     made.set_defaults(seconds=12.0)
     arguments = made.parse_args()
     if arguments.contender:

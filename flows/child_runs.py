@@ -1,4 +1,4 @@
-"""Many runs under one: at most so many at a time, and a failed one does not sink the others."""
+"""Child runs of a sweep or a search: a limited number at a time; the failure of one does not stop the others."""
 
 import contextvars
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +16,13 @@ from flows.workspace import Request
 
 @dataclass(frozen=True)
 class Child:
-    """One of the runs.
+    """A child run that has ended.
 
     Attributes:
         number: from 1, in the order of the proposals.
-        overrides: its parameters.
-        result: what it came to, or nothing if it failed.
-        message: how it ended, in a sentence.
+        overrides: the parameters that it changed.
+        result: its result, or None if it failed.
+        message: one sentence on how it ended.
     """
 
     number: int
@@ -31,17 +31,19 @@ class Child:
     message: str
 
 
-def run_children(
+def run_all(
     proposals: Iterable[Mapping[str, Any]], name: str, parallel: int, rev: str, include_changes: bool
 ) -> Iterator[Child]:
-    """Runs one flow for each proposal and yields them as they end; a proposal is drawn when there is room for it.
+    """Runs the flow once for each proposal and yields each child run when it ends.
+
+    A proposal is drawn only when a run can start, so that a search can use the results so far.
 
     Args:
-        proposals: overrides.
-        name: begins the names of the experiments.
-        parallel: how many at a time.
+        proposals: the overrides of each run.
+        name: prefix of the names of the experiments.
+        parallel: the number of runs at a time.
         rev: see `flows/train_resnet.py`.
-        include_changes: see there.
+        include_changes: see `flows/train_resnet.py`.
     """
     numbered = enumerate(proposals, start=1)
     running: set[Future[Child]] = set()
@@ -50,7 +52,7 @@ def run_children(
             while True:
                 for number, proposal in islice(numbered, parallel - len(running)):
                     request = Request(proposal, rev, f"{name}-{number:02d}", include_changes=include_changes)
-                    # The context says which run is the parent.
+                    # Prefect finds the parent run in the context.
                     running.add(pool.submit(contextvars.copy_context().run, _run, number, request))
                 if not running:
                     return
@@ -58,7 +60,7 @@ def run_children(
                 for future in sorted(done, key=lambda one: one.result().number):
                     yield future.result()
         except BaseException:
-            # A signal reaches the main thread alone; the others wait for their processes.
+            # Python handles signals in the main thread only; the other threads still wait for their DVC processes.
             interrupt_all()
             pool.shutdown(cancel_futures=True)
             raise
@@ -69,7 +71,7 @@ def _run(number: int, request: Request) -> Child:
         state = train_resnet.with_options(flow_run_name=experiment_name(request.experiment or "run", ""))(
             **vars(request), return_state=True
         )
-    except Exception as error:  # what is wrong with one run is not wrong with all
+    except Exception as error:  # the other runs can still succeed
         return Child(number, request.overrides, None, str(error))
     result: Any = state.result() if state.is_completed() else None
     return Child(number, request.overrides, result, state.message or state.name or "")

@@ -1,4 +1,4 @@
-"""A project that is small enough to be run again and again, and what is done to it."""
+"""A project that is small enough to be run many times, and the faults that are injected into it."""
 
 import contextlib
 import os
@@ -31,8 +31,8 @@ OUTPUTS = {
 _KILLER = Path(__file__).with_name("killed_dvc.py")
 
 
-class Survivor(Project):
-    """24 images of two classes, a network of one block, one epoch; finished once."""
+class SmallProject(Project):
+    """A project with 24 images of two classes, a network of one block, and one epoch."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -47,7 +47,7 @@ class Survivor(Project):
         self.seconds: dict[str, float] = {}
 
     def finish(self) -> None:
-        """Runs all stages; what comes out is what everything else is compared with."""
+        """Runs all stages and keeps the hashes of the outputs and the duration of each stage for comparison."""
         moments, output = [time.monotonic()], ""
         command = ["dvc", "repro"]
         with subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True) as process:
@@ -58,7 +58,7 @@ class Survivor(Project):
                     moments.append(time.monotonic())
         assert process.returncode == 0, output
         moments.append(time.monotonic())
-        start = moments[1] - moments[0]  # of DVC, which a run of one stage has too
+        start = moments[1] - moments[0]  # DVC's own start, which a run of one stage includes too
         self.seconds = {
             stage: start + after - before for stage, (before, after) in zip(STAGES, pairwise(moments[1:]), strict=True)
         }
@@ -67,7 +67,7 @@ class Survivor(Project):
         self.run("git", "commit", "--quiet", "--message", "results")
 
     def forget(self, stage: str) -> None:
-        """Has DVC know nothing of a stage's run, so that it is run again."""
+        """Removes a stage's outputs and DVC's records of it, so that it runs again."""
         yaml = YAML()
         lock = yaml.load(self.folder / "dvc.lock")
         lock["stages"].pop(stage, None)
@@ -85,7 +85,13 @@ class Survivor(Project):
             there.unlink(missing_ok=True)
 
     def kill_in(self, stage: str, share: float, *, group: bool) -> None:
-        """Ends a stage by SIGKILL after a share of the time that DVC and the stage take, alone or together with DVC."""
+        """Runs a stage and kills it by SIGKILL.
+
+        Args:
+            stage: its name.
+            share: of the usual duration after which it is killed.
+            group: kills DVC too; otherwise only the stage's command.
+        """
         self.forget(stage)
         process = subprocess.Popen(
             ["dvc", "repro", stage],
@@ -98,7 +104,7 @@ class Survivor(Project):
         deadline = time.monotonic() + share * self.seconds[stage]
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):  # it was done already
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
             if group:
                 os.killpg(process.pid, signal.SIGKILL)
             for child in () if group else _children(process.pid):
@@ -106,14 +112,14 @@ class Survivor(Project):
         process.wait(60)
 
     def kill_between(self, stage: str, point: str) -> bool:
-        """Ends DVC by SIGKILL at a point between a command's end and the end of its own work; see `killed_dvc.py`."""
+        """Kills DVC by SIGKILL at a point after the stage's command, see `killed_dvc.py`; returns whether it was killed."""
         self.forget(stage)
         command = [sys.executable, str(_KILLER), point, stage]
         result = subprocess.run(command, cwd=self.folder, env=self.environment, capture_output=True, check=False)
         return result.returncode == -signal.SIGKILL
 
     def recovers(self, *, check: bool = False) -> str:
-        """`dvc repro`, or with `check` what `make repro` does; returns what is not as it was, or nothing."""
+        """Runs `dvc repro`, with `check` after `train-resnet check`; returns a description of any difference, or ""."""
         for command in [["python", "-m", "commands", "check"]] * check + [["dvc", "repro"]]:
             result = subprocess.run(
                 command, cwd=self.folder, env=self.environment, capture_output=True, text=True, errors="replace", check=False
@@ -122,11 +128,11 @@ class Survivor(Project):
                 return f"{' '.join(command)} ended with {result.returncode}: {result.stderr[-500:]}"
         if self.hashes() != self.reference:
             return f"other hashes: {self.hashes().items() ^ self.reference.items()}"
-        litter = [str(path) for path in self.litter()]
-        return f"left behind: {', '.join(litter)}" if litter else ""
+        leftovers = [str(path) for path in self.leftovers()]
+        return f"left behind: {', '.join(leftovers)}" if leftovers else ""
 
-    def litter(self) -> list[Path]:
-        """What a run that was ended may leave."""
+    def leftovers(self) -> list[Path]:
+        """The temporary files that a killed run may leave."""
         return [
             path
             for folder in ("data", "models", "reports")
@@ -135,7 +141,7 @@ class Survivor(Project):
         ]
 
     def contents(self, stage: str) -> dict[str, bytes]:
-        """All that a stage wrote."""
+        """The contents of a stage's outputs by path."""
         found: dict[str, bytes] = {}
         for name in OUTPUTS[stage]:
             path = self.folder / name
@@ -145,7 +151,7 @@ class Survivor(Project):
         return found
 
     def run_stage(self, stage: str, most: int | None = None) -> subprocess.CompletedProcess[str]:
-        """A stage's command without DVC; `most` is a limit on the size of the files that it writes."""
+        """Runs a stage without DVC; `most` limits the size of the files that it writes, in bytes."""
 
         def limit() -> None:
             if most is not None:
@@ -170,5 +176,5 @@ def _children(process: int) -> list[int]:
 
 
 def moments(trials: int) -> list[float]:
-    """Shares of a time to be ended after, the same ones each time."""
+    """Shares of a stage's duration after which to kill it; the same in every run."""
     return [random.Random(number).uniform(0.2, 1.05) for number in range(trials)]

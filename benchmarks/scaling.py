@@ -1,4 +1,4 @@
-"""How time and memory of training grow: with the size of the images, with the batch, and with the number of images."""
+"""How time and memory of training scale with the size of the images, the batch size and the number of images."""
 
 import argparse
 import math
@@ -15,10 +15,10 @@ from benchmarks.training import make_trainer
 SIZES = (32, 64, 128, 224)
 BATCHES = (8, 32, 128)
 IMAGES = (512, 2048, 8192)
-SIZE, BATCH = 64, 32  # where the other one grows
-HEAD = """## Growth
+SIZE, BATCH = 64, 32  # fixed while the other one is varied
+HEAD = """## Scaling
 
-    python -m benchmarks.growth
+    python -m benchmarks.scaling
 
 | px | batch | step, s | peak memory, MB | images/s |
 |---|---|---|---|---|"""
@@ -28,7 +28,13 @@ EPOCHS = """
 
 
 def epochs(images: int, size: int = 32, batch: int = 32) -> None:
-    """Serves an epoch over so many images from a disk, as `Trainer` takes it."""
+    """Runs the process that measures: an epoch of `Trainer.fit` over images on disk.
+
+    Args:
+        images: in the epoch.
+        size: height and width in pixels.
+        batch: images in a step.
+    """
     trainer = make_trainer("ours", size)
     import numpy as np
 
@@ -55,13 +61,13 @@ def epochs(images: int, size: int = 32, batch: int = 32) -> None:
 
 
 def main() -> int:
-    """Measures each alone, and prints the exponents of time."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    """Measures one setting after the other and reports how time grows; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--images", type=int, nargs="+", default=IMAGES)
-    parser.add_argument("--seconds", type=float, default=2.0, help="that a step is repeated for at least")
-    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--seconds", type=float, default=2.0, help="least duration for which a step is repeated")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.contender:
@@ -75,7 +81,7 @@ def main() -> int:
         lines.append(f"| {size} | {batch} | {_cells(answers[0], batch)} |")
     lines.append(EPOCHS)
     for images in arguments.images:
-        rounds[f"{images} images"] = answers = compare("benchmarks.growth", [OURS], ["--images", str(images)], 1)[OURS]
+        rounds[f"{images} images"] = answers = compare("benchmarks.scaling", [OURS], ["--images", str(images)], 1)[OURS]
         lines.append(f"| {images} | {_cells(answers[0], images)} |")
     slopes = {
         "pixels": slope({size**2: _seconds(rounds[f"{size} px, batch {BATCH}"][0], BATCH) for size in arguments.sizes}),
@@ -88,7 +94,7 @@ def main() -> int:
 
 
 def slope(seconds: Mapping[int, float]) -> float | None:
-    """The exponent of time between the ends, where 1 is in proportion; None for a single measurement."""
+    """Returns the exponent b in time = a * x^b from the smallest and the largest x; None for a single measurement."""
     least, most = min(seconds), max(seconds)
     return math.log(seconds[most] / seconds[least]) / math.log(most / least) if most > least else None
 

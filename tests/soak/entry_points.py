@@ -1,6 +1,8 @@
-"""Training is ended under one door and goes on under another: a row of `docs/survival.md`.
+"""Training is stopped under one entry point and resumed under another: a row of `docs/survival.md`.
 
-python -m tests.soak.doors [--trials N]
+An entry point is a way to start training: `dvc repro`, the kinds of `dvc exp run`, and the flow.
+
+python -m tests.soak.entry_points [--trials N]
 """
 
 import contextlib
@@ -18,15 +20,16 @@ from pathlib import Path
 
 from resnet.training.checkpoint_files import list_checkpoints
 from tasks.training.resume import SECONDS_VARIABLE
-from tests.soak.survivor import Survivor
+from tests.interrupted import RESUMED
+from tests.soak.small_project import SmallProject
 from tests.soak.trials import Trial, main
 
 EPOCHS = 300
 _OVERRIDE = f"train.epochs={EPOCHS}"
 _EXPERIMENT = ["dvc", "exp", "run", "-S", _OVERRIDE]
 _FLOW = [sys.executable, "-m", "flows.train_resnet"]
-# The first two train in the work tree by its params.yaml.
-DOORS = {
+# The first two train in the work tree with its params.yaml.
+ENTRY_POINTS = {
     "dvc repro": ["dvc", "repro", "train"],
     "flow": _FLOW,
     "dvc exp run": [*_EXPERIMENT, "train"],
@@ -35,30 +38,36 @@ DOORS = {
     "flow in a checkout": [*_FLOW, "--set", _OVERRIDE],
 }
 _IN_PLACE = ("dvc repro", "flow", "dvc exp run")
-PAIRS = len(DOORS) * (len(DOORS) - 1)
+PAIRS = len(ENTRY_POINTS) * (len(ENTRY_POINTS) - 1)
 
 
-class House(Survivor):
-    """A project whose training can be started by every door."""
+class TrainingProject(SmallProject):
+    """A project whose training can be started by every entry point."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.environment |= {
-            "HOUSE": str(folder),
+            "TRAINING_PROJECT": str(folder),
             "PREFECT_HOME": str(folder.parent / "prefect"),
             "DO_NOT_TRACK": "1",
         }
-        self._mark = f"HOUSE={folder}".encode()
+        self._mark = f"TRAINING_PROJECT={folder}".encode()
         self.finish()
 
-    def open(self, door: str, name: str, seconds: float) -> "subprocess.Popen[str]":
-        """Starts training in a door's way, as an experiment of a name, with so many seconds between two checkpoints."""
+    def open(self, entry_point: str, name: str, seconds: float) -> "subprocess.Popen[str]":
+        """Starts training.
+
+        Args:
+            entry_point: a key of `ENTRY_POINTS`.
+            name: of the experiment.
+            seconds: between two checkpoints.
+        """
         self.environment[SECONDS_VARIABLE] = str(seconds)
-        if door in ("dvc repro", "flow"):
+        if entry_point in ("dvc repro", "flow"):
             self.set(epochs=str(EPOCHS))
-        named = {"dvc exp": ["--name", name], "flow in": ["--experiment", name]}.get(door[:7], [])
-        process = self._start([*DOORS[door], *named])
-        if door.endswith("--queue"):
+        named = {"dvc exp": ["--name", name], "flow in": ["--experiment", name]}.get(entry_point[:7], [])
+        process = self._start([*ENTRY_POINTS[entry_point], *named])
+        if entry_point.endswith("--queue"):
             assert process.wait(60) == 0
             process = self._start(["dvc", "queue", "start"])
         return process
@@ -70,7 +79,7 @@ class House(Survivor):
             )
 
     def processes(self, word: str) -> list[int]:
-        """Those of this house with a word in their command, wherever they run."""
+        """The ids of this project's processes that have a word in their command, in whatever folder they run."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -80,13 +89,13 @@ class House(Survivor):
         return found
 
     def steps(self) -> tuple[int, int]:
-        """How far the furthest checkpoint is."""
+        """The epoch and step of the furthest checkpoint."""
         folders = (self.folder / ".dvc" / "tmp" / "checkpoints").glob("*/")
         return max(((one.epoch, one.step) for folder in folders for one in list_checkpoints(folder)), default=(0, 0))
 
-    def result(self, door: str, name: str) -> str | None:
-        """The hash of the model that came out."""
-        if door in _IN_PLACE:
+    def result(self, entry_point: str, name: str) -> str | None:
+        """The hash of the trained model; None if there is none."""
+        if entry_point in _IN_PLACE:
             return self.hashes().get("models/resnet.keras")
         listed = self.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
         found = [ref for ref in listed if ref.endswith(f"/{name}")]
@@ -95,9 +104,9 @@ class House(Survivor):
         (self.folder.parent / "dvc.lock").write_text(self.run("git", "show", f"{found[0]}:dvc.lock").stdout, encoding="utf-8")
         return self.hashes(self.folder.parent / "dvc.lock")["models/resnet.keras"]
 
-    def leave(self) -> None:
-        """Makes all as it was before the training."""
-        for process in self.processes("uvicorn"):  # which Prefect does not end when the flow is ended by SIGKILL
+    def reset(self) -> None:
+        """Removes the traces of the training."""
+        for process in self.processes("uvicorn"):  # Prefect's temporary server outlives a flow that is killed
             os.kill(process, signal.SIGTERM)
         self.run("dvc", "queue", "stop")
         self.run("dvc", "queue", "remove", "--all")
@@ -110,7 +119,7 @@ class House(Survivor):
 
     @property
     def log(self) -> str:
-        """What was printed since the last `leave`."""
+        """The output since the last `reset`."""
         return (self.folder.parent / "log").read_text("utf-8")
 
 
@@ -122,64 +131,65 @@ def wait(condition: Callable[[], bool], what: str, seconds: float = 180) -> None
         time.sleep(0.02)
 
 
-def interrupt(house: House, door: str, dice: random.Random) -> None:
-    """Ends training under a door: the trainer, or what stands above it, by SIGKILL or SIGTERM.
+def interrupt(project: TrainingProject, entry_point: str, rng: random.Random) -> None:
+    """Stops training: the process of the stage or the one that started it, by SIGKILL or SIGTERM.
 
-    A flow would start its trainer again, and the queue's worker outlives what started it.
+    Under a flow it is always the flow, which would start the stage again; under the queue always the stage, because the worker
+    of the queue is not a child process.
     """
-    process = house.open(door, "first", 0)
-    wait(lambda: house.steps() > (1, 0), "the first steps")
-    time.sleep(dice.uniform(0, 1))
-    number = dice.choice([signal.SIGKILL, signal.SIGTERM])
-    trainer = door.endswith("--queue") or (door.startswith("dvc") and dice.random() < 0.5)
-    targets = house.processes("tasks.train") if trainer else [process.pid]
+    process = project.open(entry_point, "first", 0)
+    wait(lambda: project.steps() > (1, 0), "the first steps")
+    time.sleep(rng.uniform(0, 1))
+    number = rng.choice([signal.SIGKILL, signal.SIGTERM])
+    trainer = entry_point.endswith("--queue") or (entry_point.startswith("dvc") and rng.random() < 0.5)
+    targets = project.processes("tasks.train") if trainer else [process.pid]
     for target in targets:
         with contextlib.suppress(ProcessLookupError):
             os.kill(target, number)
-    wait(lambda: not house.processes("tasks.train"), "the end of the trainer", 20)
-    if not door.endswith("--queue"):
+    wait(lambda: not project.processes("tasks.train"), "the end of the trainer", 20)
+    if not entry_point.endswith("--queue"):
         process.wait(60)
 
 
-def trial(house: House, expected: str, first: str, second: str, dice: random.Random) -> None:
-    """Ended under the first door, it goes on under the second to the same weights."""
-    interrupt(house, first, dice)
-    reached = house.steps()
+def trial(project: TrainingProject, expected: str, first: str, second: str, rng: random.Random) -> None:
+    """Stops training under the first entry point, resumes it under the second, and compares the weights."""
+    interrupt(project, first, rng)
+    reached = project.steps()
     assert (0, 0) < reached < (EPOCHS, 0), f"it was at {reached}"
-    house.run("git", "checkout", "--quiet", "params.yaml")
+    project.run("git", "checkout", "--quiet", "params.yaml")
     if first.endswith("--queue"):
-        house.run("dvc", "queue", "stop")
-    process = house.open(second, "second", 60)
+        project.run("dvc", "queue", "stop")
+    process = project.open(second, "second", 60)
     if second.endswith("--queue"):
-        wait(lambda: house.result(second, "second") is not None, "the queue")
-    assert process.wait(240) == 0, "the second door ended with an error"
-    assert house.result(second, "second") == expected, "it ended in other weights"
-    assert second.endswith("--queue") or "train: resumes from" in house.log, "it began anew"
+        wait(lambda: project.result(second, "second") is not None, "the queue")
+    assert process.wait(240) == 0, "the second entry point failed"
+    assert project.result(second, "second") == expected, "the weights differ"
+    assert second.endswith("--queue") or RESUMED.search(project.log), "training started from the beginning"
 
 
-def through_doors(trials: int) -> int:
-    """Pairs of doors, in an order of their own."""
-    pairs = list(permutations(DOORS, 2))
+def across_entry_points(trials: int) -> int:
+    """Tries pairs of entry points in a fixed random order; returns the number that passed."""
+    pairs = list(permutations(ENTRY_POINTS, 2))
     random.Random(0).shuffle(pairs)
     survived = 0
     with tempfile.TemporaryDirectory() as made:
         (Path(made) / "project").mkdir()
-        house = House(Path(made) / "project")
-        house.set(epochs=str(EPOCHS))
-        house.run("dvc", "repro", "train")
-        expected = house.hashes()["models/resnet.keras"]
+        project = TrainingProject(Path(made) / "project")
+        project.set(epochs=str(EPOCHS))
+        project.run("dvc", "repro", "train")
+        expected = project.hashes()["models/resnet.keras"]
         for number, (first, second) in enumerate(pairs[:trials]):
-            house.leave()
+            project.reset()
             try:
-                trial(house, expected, first, second, random.Random(number))
+                trial(project, expected, first, second, random.Random(number))
                 survived += 1
             except AssertionError as error:
-                print(f"{first}, then {second}: {error}\n{house.log}", file=sys.stderr, flush=True)
-        house.leave()
+                print(f"{first}, then {second}: {error}\n{project.log}", file=sys.stderr, flush=True)
+        project.reset()
     return survived
 
 
-ROWS = (Trial("ended under one door, gone on with under another", PAIRS, "the same weights", through_doors),)
+ROWS = (Trial("stopped under one entry point, resumed under another", PAIRS, "the same weights", across_entry_points),)
 
 if __name__ == "__main__":
     sys.exit(main(ROWS))

@@ -1,4 +1,4 @@
-"""Faults of the program that this project grew from: each would make its figures look better, or mean nothing."""
+"""Faults that raise no error: each would make the figures too good, or meaningless."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +20,8 @@ from tasks.stage.graph import read_graph
 from tests.imports import ROOT
 
 
-def test_no_test_image_is_among_those_that_train() -> None:
-    images = [number % 70 for number in range(100)]  # some are there twice
+def test_equal_images_are_in_the_same_split() -> None:
+    images = [number % 70 for number in range(100)]  # 30 images occur twice
     hashes = np.array([[number] * 32 for number in images], dtype=np.uint8)
     splits = assign_splits(np.zeros(100, np.uint16), hashes, ["a"], Shares(validation=0.2, test=0.2), seed=0)
     found = {split: {image for image, at in zip(images, splits, strict=True) if at == split} for split in set(splits.tolist())}
@@ -32,13 +32,14 @@ def test_no_test_image_is_among_those_that_train() -> None:
 def test_only_evaluate_reads_the_test_split() -> None:
     readers = {stage: entry["deps"] for stage, entry in read_graph(ROOT / "dvc.yaml").items()}
     assert [stage for stage, deps in readers.items() if "data/prepared/test" in deps] == ["evaluate"]
-    # Whole, it would hold the test split too.
+    # The whole folder would include the test split.
     assert [stage for stage, deps in readers.items() if "data/prepared" in deps] == []
-    assert [stage for stage, deps in readers.items() if "data/raw" in deps] == ["preprocess"]
+    # The raw images include those of the test split too. `render` reads only the tables beside them.
+    assert [stage for stage, deps in readers.items() if "data/raw" in deps] == ["preprocess", "render"]
 
 
 @pytest.mark.parametrize("size", [32, 64, 96])
-def test_the_average_is_over_the_whole_picture(size: int) -> None:
+def test_global_average_pooling_covers_the_whole_image(size: int) -> None:
     model = ResNet((size, size, 3), 2, blocks=(1, 1), width=4, zero_init_last_gamma=False)
     features = keras.Model(model.input, [model.get_layer("conv3_block1_out").output, model.get_layer("avg_pool").output])
     images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
@@ -47,7 +48,7 @@ def test_the_average_is_over_the_whole_picture(size: int) -> None:
     np.testing.assert_allclose(pooled, before.mean(axis=(1, 2)), atol=1e-5)
 
 
-def test_weight_decay_changes_what_is_learned() -> None:
+def test_weight_decay_changes_the_update() -> None:
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
     kernels = []
     for decay in (0.0, 0.1):
@@ -60,13 +61,13 @@ def test_weight_decay_changes_what_is_learned() -> None:
     assert not np.array_equal(kernels[0], kernels[1])
 
 
-def test_images_come_in_a_new_order_in_every_epoch() -> None:
+def test_every_epoch_has_another_order_of_the_images() -> None:
     orders = [epoch_order(500, 0, epoch).tolist() for epoch in range(1, 4)]
     assert all(order != sorted(order) for order in orders)
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_training_sees_the_images_in_that_order(
+def test_training_reads_the_images_in_the_order_of_each_epoch(
     separable: Callable[[str, int], Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split = separable("t", 24)
@@ -85,7 +86,7 @@ def test_training_sees_the_images_in_that_order(
     assert asked == [*epoch_order(24, 0, 1), *epoch_order(24, 0, 2)]
 
 
-def test_a_saved_model_has_its_weights(tmp_path: Path) -> None:
+def test_a_saved_model_is_loaded_with_its_weights(tmp_path: Path) -> None:
     keras.utils.set_random_seed(0)
     model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"])
     for variable in model.weights:

@@ -1,0 +1,68 @@
+"""The results of a run, read from the files that `dvc.yaml` declares."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from flows.results import Result, find_pictures, read_hashes, read_result
+
+DVC_YAML = """
+stages:
+  train:
+    cmd: train
+    deps: [images]
+    outs: [model]
+    plots:
+    - history.csv:
+        x: epoch
+    - loss.png
+  evaluate:
+    cmd: evaluate
+    deps: [model]
+    metrics:
+    - metrics.json:
+        cache: false
+    plots:
+    - confusion.png
+"""
+DVC_LOCK = """
+schema: '2.0'
+stages:
+  evaluate:
+    cmd: evaluate
+    outs:
+    - {path: metrics.json, md5: "0c"}
+    - {path: confusion.png, md5: "0d"}
+  train:
+    cmd: train
+    outs:
+    - {path: model, md5: "0a"}
+    - {path: history.csv, md5: "0b"}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "dvc.lock").write_text(DVC_LOCK)
+    (tmp_path / "history.csv").write_text("epoch,loss,val_loss\n1,0.1,0.7\n2,0.05,0.25\n3,0.01,0.4\n")
+    (tmp_path / "metrics.json").write_text(json.dumps({"accuracy": 0.75, "loss": 0.5}))
+    return tmp_path
+
+
+def test_the_result_has_the_metrics_and_the_lowest_validation_loss(root: Path) -> None:
+    assert read_result(root, "amber") == Result("amber", {"accuracy": 0.75, "loss": 0.5}, 0.25)
+
+
+def test_hashes_are_in_the_order_of_the_stages(root: Path) -> None:
+    assert list(read_hashes(root).items()) == [
+        ("model", "0a"),
+        ("history.csv", "0b"),
+        ("metrics.json", "0c"),
+        ("confusion.png", "0d"),
+    ]
+
+
+def test_pictures_are_the_png_files_among_the_plots(root: Path) -> None:
+    assert find_pictures(root) == [root / "loss.png", root / "confusion.png"]
