@@ -1,9 +1,9 @@
-"""Decodes mutated images and looks for anything but pixels or `BadFile`.
+"""Decodes mutated images and checks that each gives pixels or `BadFile`.
 
     python -m tests.soak.mutated_images [--images 100000] [--seed 0]
 
-Prints the number of each outcome; exits with 1 at the first other exception, and leaves the file that caused it. It runs in
-one process, so a crash in C code ends it; `--seed` and the last number that it printed say where.
+Prints the number of each outcome. At the first other exception it exits with 1 and keeps the file that caused it. It runs in one
+process, so a crash in C code ends it; `--seed` and the last printed number show where.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SPECIAL = np.array([0, 1, 0x7F, 0x80, 0xFE, 0xFF], dtype=np.uint8)
 
 
 def mutate(encoded: bytes, other: bytes, generator: np.random.Generator) -> bytes:
-    """One to four changes: bits, bytes and runs, more often near the beginning, where headers are; cuts and splices."""
+    """One to four changes of bits, bytes and runs, more of them near the beginning, where headers are; cuts and splices."""
     content = bytearray(encoded)
     for _ in range(int(generator.integers(1, 5))):
         if not content:
@@ -52,7 +52,7 @@ def mutate(encoded: bytes, other: bytes, generator: np.random.Generator) -> byte
 
 
 def repair_checksums(content: bytes) -> bytes:
-    """A PNG whose chunks have right checksums again, so that what is in them is looked at; other files as they are."""
+    """A PNG with valid checksums again, so that its chunks are read; other files are returned unchanged."""
     if not content.startswith(b"\x89PNG"):
         return content
     repaired, position = bytearray(content), 8
@@ -65,13 +65,17 @@ def repair_checksums(content: bytes) -> bytes:
 
 
 def soak(images: int, seed: int = 0) -> Counter[str]:
-    """Decodes so many mutated images.
+    """Decodes mutated images.
+
+    Args:
+        images: how many.
+        seed: of the mutations.
 
     Returns:
         How many were accepted, and how many were refused for each reason.
 
     Raises:
-        RuntimeError: an exception that is no `BadFile`, or more than `SLOWEST` seconds; `mutated-image` holds the file.
+        RuntimeError: an exception other than `BadFile`, or more than `SLOWEST` seconds. The file is kept as `mutated-image`.
     """
     whole = [*whole_images().values(), *(odd.encoded for odd in odd_images())]
     outcomes: Counter[str] = Counter()
@@ -101,12 +105,12 @@ def _outcome(encoded: bytes) -> str:
     if image.mode != "RGB" or image.size != (facts.width, facts.height):
         raise ValueError(f"{image.mode} of {image.size}, not RGB of {facts.width} x {facts.height}")
     resize_and_crop(image, 32)
-    load(encoded, 8)  # what was accepted must not fail when it is decoded at a smaller scale
+    load(encoded, 8)  # an accepted image must decode at a smaller scale too
     return "accepted"
 
 
 def main() -> None:
-    """Runs the soak and prints what came of it."""
+    """Runs the soak test and prints the outcomes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
