@@ -2,8 +2,8 @@
 
     python -m tests.soak.mutated_images [--images 100000] [--seed 0]
 
-Prints the number of each outcome. At the first other exception it exits with 1 and keeps the file that caused it. It runs in one
-process, so a crash in C code ends it; `--seed` and the last printed number show where.
+Prints the number of each outcome. At the first other exception it exits with 1 and keeps the file that caused it. It runs in
+one process, so a crash in C code ends it; `--seed` and the last printed number show where.
 """
 
 import argparse
