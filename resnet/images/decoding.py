@@ -1,7 +1,7 @@
-"""From the bytes of an image file to pixels: the one way of it, for `ingest`, `preprocess` and use.
+"""Decodes the bytes of an image file. `ingest`, `preprocess` and prediction share this code.
 
-Always the whole image is decoded: of broken files most pass a look at the header. What comes out is RGB, 8 bits, upright;
-colour profiles are not applied. Everything here may run in many threads at once.
+The whole image is always decoded, because most broken files have a valid header. The result is RGB, 8 bits, upright; colour
+profiles are not applied. All functions are thread-safe.
 """
 
 import ctypes
@@ -23,20 +23,20 @@ from resnet.images.formats import identify
 from resnet.images.headers import Header, png_has_all_rows, read_header
 from resnet.images.outcomes import BadFile, Reason
 
-BACKGROUND = (255, 255, 255)  # what transparent pixels show: white, as on paper and in browsers
-MAX_PIXELS = 65_000_000  # by default; a camera of 61 megapixels passes
+BACKGROUND = (255, 255, 255)  # under transparent pixels: white, as in browsers
+MAX_PIXELS = 65_000_000  # the default; images of a 61-megapixel camera pass
 MAX_SIDE = 65_535  # as in JPEG and GIF; Pillow spends tens of bytes on each row, and its resizing on each column too
-# Memory that decoding may take: enough for most kinds of images at the limit of pixels. A file of many bytes is no bomb and
-# may take more: a portrait of 61 megapixels, which is turned, passes.
+# Memory that decoding may take: enough for most kinds of images at the limit of pixels. A large file is not a bomb and may
+# take more: a portrait of 61 megapixels, which has to be rotated, passes.
 MEMORY_PER_PIXEL = 6
 MEMORY_PER_BYTE = 16
-LARGE_BYTES = 64 << 20  # images that take more are decoded one at a time
+LARGE_BYTES = 64 << 20  # larger images are decoded one at a time
 MOST_PIXEL_PASSES = 2_000_000_000  # a scan of a progressive JPEG takes up to 1 ns for each pixel
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-KEPT_BYTES = 16 << 20  # of memory that is free, in each thread's arena
-RETURNED_BYTES = 8 << 20  # blocks that are given back at once; Pillow's are of 16 MiB
-STRIP_PIXELS = 1 << 20  # how much is converted or hashed at a time, to keep memory low
-TOLD = (OSError, SyntaxError, ValueError, EOFError)  # with these Pillow tells of the file; other texts are of its own code
+KEPT_BYTES = 16 << 20  # free memory that each thread's arena may keep
+RETURNED_BYTES = 8 << 20  # blocks of this size are returned at once; Pillow allocates 16 MiB
+STRIP_PIXELS = 1 << 20  # converted or hashed at a time, to keep memory low
+TOLD = (OSError, SyntaxError, ValueError, EOFError)  # their texts describe the file; those of other errors describe Pillow
 CUT = ("truncat", "not large enough", "unexpected end", "end of file")
 UNSUPPORTED = ("unsupported", "unknown pixel mode", "unknown data organization", "cannot handle")
 UNSUPPORTED_PIXELS = {"I": "32-bit or signed integers", "F": "floating-point numbers", "LAB": "L*a*b* colours"}
@@ -54,21 +54,21 @@ _UPRIGHT = {
 T = TypeVar("T")
 _ONE_AT_A_TIME = threading.Lock()
 
-# Sizes are checked here, with a limit that the caller sets; Pillow's own limit is fixed and warns.
+# The caller sets the limit on pixels; Pillow's own limit is fixed and warns.
 Image.MAX_IMAGE_PIXELS = None
 
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What is known of an image that decodes.
+    """Facts about an image that decodes.
 
     Attributes:
         width: upright, in pixels.
         height: upright, in pixels.
         format: JPEG, PNG, GIF, WEBP, BMP or TIFF.
         sha256: of the encoded bytes, hexadecimal.
-        pixel_hash: SHA-256 of the size and the RGB pixels, hexadecimal: equal for equal pixels whatever the format.
-        flags: what decoding changed, sorted: 16-bit, alpha, animated (the first frame is taken), cmyk, oriented.
+        pixel_hash: SHA-256 of the size and the RGB pixels, hexadecimal; independent of the file format.
+        flags: what decoding changed, sorted: 16-bit, alpha, animated (only the first frame is used), cmyk, oriented.
     """
 
     width: int
@@ -80,11 +80,11 @@ class ImageFacts:
 
 
 def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
-    """Decodes all of an image: RGB, upright, transparency on `BACKGROUND`, 16 bits scaled to 8, the first frame.
+    """Decodes a whole image: RGB, upright, transparency on `BACKGROUND`, 16 bits scaled to 8, the first frame.
 
     Args:
         encoded: the bytes of an image file.
-        max_pixels: refuse an image that is larger, before decoding; None for no limit.
+        max_pixels: a larger image is refused before decoding; None disables the limit.
 
     Raises:
         BadFile: empty, truncated, not_an_image, unsupported_format, too_large or undecodable.
@@ -95,11 +95,11 @@ def decode(encoded: bytes, max_pixels: int | None = None) -> Image.Image:
 
 
 def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArray[np.uint8]:
-    """An image as the network sees it: (size, size, 3) uint8, the middle of the upright image, aspect kept.
+    """Decodes an image for the network: (size, size, 3) uint8, the middle of the upright image, aspect kept.
 
-    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth, never below `size`. That is no less
-    of a decoding: all of its data is read, by the same code, and fails in the same way. Leaving out the highest frequencies
-    is how the transform itself averages (libjpeg-turbo, `scale_denom`): it is antialiased, and takes two thirds of the time.
+    A JPEG that is at least twice as large is decoded at a half, a quarter or an eighth of its size, never below `size`. All
+    data are still read by the same code, so broken files still fail. libjpeg-turbo (`scale_denom`) leaves out the highest
+    frequencies, so the result is antialiased; it takes two thirds of the time.
 
     Args:
         encoded: the bytes of an image file.
@@ -115,7 +115,9 @@ def load(encoded: bytes, size: int, max_pixels: int | None = None) -> npt.NDArra
 
 
 def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[np.uint8], Image.Image]:
-    """What `load` gives, and all of the image within `side` x `side` pixels, aspect kept. Decoded once, but for some JPEGs.
+    """Returns what `load` returns, and the whole image within `side` x `side` pixels, aspect kept.
+
+    The file is decoded once, except for JPEGs whose scaled image is too small for `side`.
 
     Raises:
         BadFile: as `decode`.
@@ -131,9 +133,12 @@ def load_and_shrink(encoded: bytes, size: int, side: int) -> tuple[npt.NDArray[n
 
 
 def inspect(encoded: bytes, max_pixels: int, view: Callable[[Image.Image], T]) -> tuple[ImageFacts, T]:
-    """Decodes as `decode` does and says what the image is, and what `view` makes of it. Raises `BadFile`.
+    """Decodes as `decode` does; returns facts about the image and the result of `view`.
 
-    Of many threads one at a time holds a large image, until its `view` has returned.
+    Only one thread at a time holds a large image, until `view` returns.
+
+    Raises:
+        BadFile: as `decode`.
     """
     header = _read(encoded, max_pixels)
     with _turn(header):
@@ -145,8 +150,8 @@ def inspect(encoded: bytes, max_pixels: int, view: Callable[[Image.Image], T]) -
 def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     """Resizes the short side to `size` with antialiasing, and keeps the middle: (size, size, 3) uint8, aspect kept.
 
-    Only the middle is computed. An image more than six times as large is first averaged over blocks, to no less than three
-    times the size, which takes a fraction of the time.
+    Only the middle is computed. An image more than six times as large is first averaged over blocks, to at least three times
+    the size; that takes a fraction of the time.
     """
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
@@ -163,13 +168,13 @@ def _turn(header: Header) -> AbstractContextManager[object]:
 
 @functools.cache
 def _return_freed_memory() -> None:
-    """Has glibc give the memory of large images back as soon as it is free; once in a process.
+    """Makes glibc return the memory of large images as soon as it is free; once in a process.
 
-    By itself it takes their blocks for a sign of more to come and keeps them in the arena of each thread, so that decoding one
-    at a time does not help: ten PNGs of 8000 x 8000 pixels took 707 MB in two threads, and take 420. Lower thresholds save
-    little more (397 MB at 1 MiB), and return and ask for the memory of small images all the time.
+    By default glibc raises its thresholds after a large block and keeps such blocks in the arena of each thread. Decoding one
+    at a time then does not help: ten PNGs of 8000 x 8000 pixels took 707 MB in two threads, and take 420 MB now. Lower
+    thresholds save little more (397 MB at 1 MiB) and allocate the memory of small images again and again.
     """
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError):  # not glibc
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_THRESHOLD, RETURNED_BYTES)
         library.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
@@ -188,7 +193,7 @@ def _read(encoded: bytes, max_pixels: int | None) -> Header:
 
 
 def _pixels(header: Header, least: int | None = None) -> tuple[Image.Image, list[str]]:
-    """The image and its flags. A JPEG may come smaller, if `least` says how many pixels a side needs."""
+    """The image and its flags. A JPEG may be decoded at a smaller scale, if `least` says how many pixels a side needs."""
     with _failures_named(header.kind):
         image, flags = _load(header, least)
         turned = header.kind == "TIFF" or header.orientation == 1
@@ -197,7 +202,7 @@ def _pixels(header: Header, least: int | None = None) -> tuple[Image.Image, list
 
 @contextmanager
 def _failures_named(kind: str) -> Iterator[None]:
-    """Turns whatever is raised into `BadFile`, and warnings off."""
+    """Turns every exception into `BadFile`, and Pillow's TIFF warnings off."""
     _QuietWarnings.here.reading = True
     try:
         yield
@@ -205,7 +210,7 @@ def _failures_named(kind: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise BadFile(Reason.TOO_LARGE, "its pixels do not fit into memory") from error
-    except Exception as error:  # Pillow raises nearly everything
+    except Exception as error:  # Pillow raises nearly every kind
         raise _failure(error, kind) from error
     finally:
         _QuietWarnings.here.reading = False
@@ -229,7 +234,7 @@ def _check_size(header: Header, max_pixels: int, file_size: int) -> None:
 
 
 def _failure(error: Exception, kind: str) -> BadFile:
-    """What Pillow's error says of the file."""
+    """What an error of Pillow says about the file."""
     cause, text = error.__cause__, (str(error).splitlines() or [""])[0].rstrip(".")
     if isinstance(error, TOLD) and any(word in text.lower() for word in CUT):
         return BadFile(Reason.TRUNCATED, text)
@@ -245,16 +250,16 @@ def _failure(error: Exception, kind: str) -> BadFile:
 
 
 def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
-    """The image as RGB and its flags. What else was decoded is free again when this returns."""
+    """The image as RGB, and its flags. Other memory that decoding took is free when this returns."""
     with header.open() as image:
         if image.size != (header.width, header.height):
             raise BadFile(Reason.UNDECODABLE, "it declares two different sizes")
         if image.mode in UNSUPPORTED_PIXELS:
             found = UNSUPPORTED_PIXELS[image.mode]
             raise BadFile(Reason.UNSUPPORTED_FORMAT, f"pixels of {found}; convert them to 8 or 16 bits, grey or RGB")
-        image.info.pop("xmp", None)  # a TIFF is turned as it asks by itself, as images of other formats are
+        image.info.pop("xmp", None)  # only EXIF decides on the orientation, but Pillow turns a TIFF by XMP too
         if least is not None:
-            image.draft(None, (least, least))  # does nothing but for JPEG
+            image.draft(None, (least, least))  # has an effect on JPEG only
         image.load()
         if header.kind == "PNG":
             _check_rows(image, header.essential)
@@ -272,9 +277,9 @@ def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
 
 
 def _check_rows(image: Image.Image, encoded: bytes) -> None:
-    """Raises `BadFile` for a PNG whose data stream ends well but too early: Pillow leaves the rest zero and says nothing.
+    """Raises `BadFile` for a PNG whose data stream is valid but too short: Pillow leaves the rest zero in silence.
 
-    The last row to be written is the last of the image, or the one before it where the file is interlaced.
+    The row that is written last is the last of the image, or the one before it in an interlaced file.
     """
     for row in range(max(0, image.height - 2), image.height):
         if not any(image.crop((0, row, image.width, row + 1)).tobytes()):
@@ -284,7 +289,7 @@ def _check_rows(image: Image.Image, encoded: bytes) -> None:
 
 
 def _converted(image: Image.Image, header: Header) -> Image.Image:
-    """The image as RGB, strip by strip, so that no third form of it is in memory."""
+    """The image as RGB. It is converted strip by strip, so that memory holds no third copy."""
     if "transparency" in image.info and image.mode in ("L", "RGB"):
         image.info["transparency"] = _to_8_bit_colour(image.info["transparency"], header.depth)
     canvas = Image.new("RGB", image.size, BACKGROUND)
@@ -303,7 +308,7 @@ def _converted(image: Image.Image, header: Header) -> Image.Image:
 
 
 def _to_8_bit_colour(colour: int | tuple[int, ...], depth: int) -> int | tuple[int, ...]:
-    """A PNG gives its transparent colour in samples of the file; Pillow has widened or narrowed the pixels to 8 bits."""
+    """The transparent colour of a PNG in 8 bits, as Pillow has scaled the pixels; the file gives it in its own depth."""
     if isinstance(colour, tuple):
         return tuple(sample >> 8 for sample in colour) if depth == 16 else colour
     highest = (1 << depth) - 1
@@ -333,9 +338,9 @@ def _pixel_hash(image: Image.Image) -> str:
 
 
 class _QuietWarnings:
-    """Stands for the module `warnings` in Pillow's TIFF reader, which warns of metadata that do not concern the pixels.
+    """Replaces the module `warnings` in Pillow's TIFF reader, which warns of metadata that do not affect the pixels.
 
-    `warnings.catch_warnings` is not safe with threads. Warnings of what other code reads are passed on.
+    `warnings.catch_warnings` is not thread-safe. Warnings about files that other code reads are passed on.
     """
 
     here = threading.local()
@@ -346,8 +351,8 @@ class _QuietWarnings:
 
 
 def _silence_libtiff() -> None:
-    """Of broken files libtiff writes to standard error; Pillow reports them too, as errors."""
-    with suppress(OSError, AttributeError):  # linked in another way: it prints, no more
+    """Stops libtiff from writing to standard error about broken files, which Pillow reports as errors."""
+    with suppress(OSError, AttributeError):  # libtiff is linked in another way: it prints
         library = ctypes.CDLL(_imaging.__file__)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)

@@ -1,13 +1,13 @@
-"""Which image format a file has, by its first bytes: six are decoded, others are known by name.
+"""Identifies the format of an image file by its first bytes. Six formats are decoded, others are only named.
 
-A file's name says nothing: what it holds decides.
+The name of the file is ignored.
 """
 
 import re
 
 from resnet.images.outcomes import BadFile, Reason
 
-# Format as Pillow calls it, by what its files begin with.
+# First bytes of a file: the format, as Pillow calls it.
 SUPPORTED = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -56,7 +56,7 @@ OTHER_IMAGES = {
     b"\xd7\x5f\x2a\x80": "Cineon",
 }
 INSIDE = ((40, b" EMF", "EMF"), (128, b"DICM", "DICOM"))
-# What the first eight bytes of a PNG become, which were chosen to show it (PNG, third edition, 5.2).
+# First bytes of a PNG after a wrong transfer. PNG's signature was chosen to reveal it (PNG, third edition, 5.2).
 DAMAGED_BY_TRANSFER = {
     b"\x89PNG\r\r\n": "line ends were changed",
     b"\x89PNG\n": "line ends were changed",
@@ -93,14 +93,14 @@ NOT_IMAGES = {
 # Brands of the ISO base media format that hold still images (HEIF, ISO/IEC 23008-12, and AVIF).
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"mif2", b"msf1"}
 AVIF_BRANDS = {b"avif", b"avis"}
-BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes; the versions that Pillow knows
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes, of the versions that Pillow reads
 
 
 def identify(encoded: bytes) -> str:
     """The format of an image, as Pillow calls it: JPEG, PNG, GIF, WEBP, BMP or TIFF.
 
     Raises:
-        BadFile: empty, truncated (less than a header), unsupported_format, undecodable or not_an_image.
+        BadFile: empty, truncated (less than a signature), unsupported_format, undecodable or not_an_image.
     """
     if encoded.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -141,7 +141,7 @@ def _identify_riff(encoded: bytes) -> str:
 
 
 def _starts_as_bmp(encoded: bytes) -> bool:
-    """Two letters are little: the length of the header must be one of the known, or cut off, and no text."""
+    """Two letters are a weak signature, so the length of the header must be a known one, or cut off and not text."""
     if not encoded.startswith(b"BM"):
         return False
     if len(encoded) < 18:
@@ -150,12 +150,12 @@ def _starts_as_bmp(encoded: bytes) -> bool:
 
 
 def _raw_photograph(encoded: bytes) -> str | None:
-    """Canon's raw files begin as TIFF."""
+    """Canon's raw files begin like TIFF."""
     return "Canon raw" if encoded[:4] == b"II*\0" and encoded[8:10] == b"CR" else None
 
 
 def _other_image(encoded: bytes) -> str | None:
-    """Formats that more than their first bytes tell."""
+    """Formats that are identified by more than their first bytes."""
     if encoded[4:8] == b"ftyp":
         brands = {encoded[start : start + 4] for start in range(8, min(int.from_bytes(encoded[:4], "big"), 64), 4)}
         return "AVIF" if brands & AVIF_BRANDS else "HEIC" if brands & HEIF_BRANDS else None
@@ -165,14 +165,14 @@ def _other_image(encoded: bytes) -> str | None:
         return "PNM"
     if encoded[:1] == b"\n" and encoded[1:2] in (b"\0", b"\2", b"\3", b"\4", b"\5") and encoded[2:3] == b"\1":
         return "PCX"
-    if encoded.endswith(b"TRUEVISION-XFILE.\0"):  # older ones lack this footer, and nothing else tells them
+    if encoded.endswith(b"TRUEVISION-XFILE.\0"):  # older files lack this footer and cannot be identified
         return "TGA"
     inside = (name for place, magic, name in INSIDE if encoded.startswith(magic, place))
     return next(inside, None) or _icon(encoded) or _image_as_text(encoded[:4096].lstrip(b"\xef\xbb\xbf \t\r\n"))
 
 
 def _icon(encoded: bytes) -> str | None:
-    """Four bytes like many others: the first entry of the directory must make sense too."""
+    """The four bytes are not specific, so the first entry of the directory must be valid too."""
     kind = {b"\0\0\1\0": "ICO", b"\0\0\2\0": "CUR"}.get(encoded[:4])
     if kind is None or len(encoded) < 22:
         return None
@@ -203,7 +203,7 @@ def _seems(encoded: bytes) -> str:
 
 
 def _is_utf8(start: bytes) -> bool:
-    """A character may be cut at the end."""
+    """Whether the sample is UTF-8; a character may be cut at its end."""
     try:
         start.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,7 +1,8 @@
-"""What an image file says of itself before it is decoded: size, depth, orientation, animation, and whether it is whole.
+"""Reads the header of an image file: size, depth, orientation, animation, and whether the file is complete.
 
-Pillow opens a file lazily and reads no more than its header. What Pillow does not tell, or accepts in silence, is read here;
-the tests that fail without it are named, and are in `tests/hostile/images.py` and `tests/hostile/odd_images.py`.
+Pillow opens a file lazily, so that only its header is read. This module reads what Pillow does not report and refuses what
+Pillow accepts in silence. The tests that fail without such code are named in quotes; their files are made in
+`tests/hostile/images.py` and `tests/hostile/odd_images.py`.
 """
 
 import io
@@ -16,28 +17,28 @@ from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngI
 from resnet.images.outcomes import BadFile, Reason
 from resnet.images.tiff import ORIENTATION, exif_orientation, read_directory
 
-# Bytes per pixel that decoding holds at its peak, all of them measured at 64 million pixels. Pillow keeps RGB in 4 bytes.
+# Peak bytes per pixel while decoding, measured at 64 million pixels. Pillow keeps RGB in 4 bytes.
 RGB_MEMORY = 4
 PALETTE_MEMORY = 5  # also 8-bit grey: 1 byte, converted to RGB
-CONVERTED_MEMORY = 8  # 4 bytes, converted to RGB or turned
+CONVERTED_MEMORY = 8  # 4 bytes, converted to RGB or rotated
 WEBP_MEMORY = 16  # libwebp's animation decoder keeps several canvases
-MODE_MEMORY = {"RGB": RGB_MEMORY, "L": PALETTE_MEMORY, "P": PALETTE_MEMORY}
+MODE_MEMORY = {"RGB": RGB_MEMORY, "L": PALETTE_MEMORY, "P": PALETTE_MEMORY, "1": PALETTE_MEMORY}
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # left, top, steps
-PNG_MOST_CHUNKS = 100_000  # reading one takes microseconds of Python
+PNG_MOST_CHUNKS = 100_000  # each takes microseconds of Python
 JPEG_EXIF = re.compile(rb"(\xff\xe1(..))Exif\0\0", re.DOTALL)
-JPEG_HEADER_BYTES = 1 << 20  # where EXIF is looked for: searching takes 1.4 ms for each MB
+JPEG_HEADER_BYTES = 1 << 20  # EXIF is searched for here; a search takes 1.4 ms for each MB
 JPEG_SEQUENTIAL_HUFFMAN, JPEG_SEQUENTIAL_ARITHMETIC, JPEG_PROGRESSIVE = b"\xc0\xc1", b"\xc9", b"\xc2\xca"  # frame markers
-JPEG_LEAST_BITS = 2  # of a block of 8 x 8 samples: the shortest codes of a difference of 0 and of the end of the block
-BMP_RLE_PASSES = 100  # Pillow expands run lengths in Python, 93 ns for each pixel
+JPEG_LEAST_BITS = 2  # of a block of 8 x 8 samples: the shortest codes for a difference of 0 and for the end of the block
+BMP_RLE_PASSES = 100  # Pillow expands run lengths in Python: 93 ns for each pixel
 TIFF_MOST_PARTS = 200_000  # strips or tiles; Pillow spends microseconds and half a kilobyte on each
 TIFF_DNG, TIFF_BITS, TIFF_COLOURS, TIFF_SAMPLES, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 50706, 258, 262, 277, 322, 323
 TIFF_PARTS = (273, 324)  # offsets of strips and of tiles
-# Tags that decide on the pixels (TIFF 6.0 and its supplements); the first have one value.
+# Tags that determine the pixels (TIFF 6.0 and its supplements); those of the first set have one value.
 TIFF_SINGLE = {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515, 531}
 TIFF_ESSENTIAL = TIFF_SINGLE | {258, 273, 279, 320, 324, 325, 338, 339, 347, 519, 520, 521, 529, 530, 532}
 
-# Opened by its own class, a file tells why it cannot be read; `Image.open` drops that, and takes some JPEGs for animations.
+# The class of a format reports why a file cannot be read. `Image.open` hides that, and reads some JPEGs as animations (MPO).
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -50,20 +51,20 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 
 @dataclass(frozen=True)
 class Header:
-    """The outside of an image.
+    """The header of an image.
 
     Attributes:
         width: as Pillow opens it; pixels.
         height: as Pillow opens it; pixels.
         kind: the format, as Pillow calls it.
-        essential: the file without metadata that Pillow fails on.
+        essential: the file without metadata that make Pillow fail.
         depth: bits of a sample.
-        orientation: as EXIF has it, 1 to 8. Pillow turns a TIFF by itself.
+        orientation: the EXIF value, 1 to 8. Pillow itself rotates a TIFF.
         animated: there is more than one frame or page.
-        passes: over all pixels, that decoding takes, or an equivalent time.
-        memory: that decoding holds at its peak; bytes per pixel.
-        frame: left, top, right and bottom of the first frame, where it does not fill the image.
-        scarce: it has fewer data than the shortest coding of all pixels.
+        passes: how often decoding goes over all pixels, or an equivalent of its time.
+        memory: peak bytes per pixel while decoding.
+        frame: left, top, right and bottom of the first frame, if it does not fill the image.
+        scarce: the file is shorter than the shortest coding of its pixels.
     """
 
     width: int
@@ -79,12 +80,12 @@ class Header:
     scarce: bool = False
 
     def open(self) -> ImageFile.ImageFile:
-        """The image, not decoded yet."""
+        """Opens the image without decoding it."""
         return OPENERS[self.kind](io.BytesIO(self.essential))
 
 
 def read_header(encoded: bytes, kind: str) -> Header:
-    """Reads the outside of an image.
+    """Reads the header of an image.
 
     Args:
         encoded: the bytes of an image file.
@@ -92,7 +93,7 @@ def read_header(encoded: bytes, kind: str) -> Header:
 
     Raises:
         BadFile: truncated, unsupported_format or undecodable.
-        Exception: nearly any, from Pillow.
+        Exception: of nearly every kind, from Pillow.
     """
     try:
         header = _READERS[kind](encoded)
@@ -109,8 +110,8 @@ def _header(image: ImageFile.ImageFile, kind: str, essential: bytes) -> Header:
 def _read_jpeg(encoded: bytes) -> Header:
     """ITU-T T.81, annex B.
 
-    libjpeg fills what is missing with grey and only warns, and Pillow hides the warning. So an end marker must be there ("cut
-    JPEG, at its end"), and for sequential Huffman coding enough data for all blocks ("JPEG of more pixels than its data").
+    libjpeg fills missing data with grey and only warns, and Pillow hides the warning. So the file must have an end marker ("cut
+    JPEG, at its end") and, for sequential Huffman coding, enough data for all blocks ("JPEG of more pixels than its data").
     """
     exif = JPEG_EXIF.search(encoded, 0, JPEG_HEADER_BYTES)
     essential = encoded
@@ -147,7 +148,7 @@ def _read_jpeg(encoded: bytes) -> Header:
 
 
 def _samples_per_pixel(factors: list[tuple[int, int]]) -> float:
-    """Samples of all components for each pixel, by the components' sampling factors: 1.5 where colour is halved both ways."""
+    """Samples of all components per pixel, from their sampling factors: 1.5 if colour is halved in both directions."""
     widest, highest = max((across for across, _ in factors), default=0), max((down for _, down in factors), default=0)
     if not widest * highest:
         raise BadFile(Reason.UNDECODABLE, "the JPEG file has no components, or a sampling factor of 0")
@@ -157,8 +158,8 @@ def _samples_per_pixel(factors: list[tuple[int, int]]) -> float:
 def _read_png(encoded: bytes) -> Header:
     """PNG, third edition: sections 5 (chunks), 11.2.1 (the header), 11.3.4.3 (EXIF) and 11.3.6 (animation).
 
-    Pillow does not look at the checksum of pixels ("PNG with a wrong checksum"), fails on metadata that do not concern the
-    pixels ("PNG with a text like a bomb"), and warns of some ("PNG that claims 5 frames twice").
+    Pillow ignores the checksum of the pixels ("PNG with a wrong checksum"), fails on metadata that do not affect the pixels
+    ("PNG with a text like a bomb"), and warns of some ("PNG that claims 5 frames twice").
     """
     if encoded[12:16] != b"IHDR":
         raise BadFile(Reason.UNDECODABLE, "the PNG file does not begin with its header chunk")
@@ -202,7 +203,7 @@ def _png_chunks(encoded: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def png_has_all_rows(encoded: bytes) -> bool:
-    """Whether the data of a PNG file unpack to as many bytes as its size asks for (sections 7.2, 8.1); unpacks all of them."""
+    """Whether the data of a PNG file unpack to the number of bytes that its size needs (sections 7.2, 8.1)."""
     width, height, depth, colour, _, _, interlaced = struct.unpack_from(">IIBBBBB", encoded, 16)
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     wanted = 0
@@ -220,9 +221,9 @@ def png_has_all_rows(encoded: bytes) -> bool:
 
 
 def _read_gif(encoded: bytes) -> Header:
-    """GIF89a specification, 1990. A frame that goes beyond the screen widens it, as browsers do.
+    """GIF89a specification, 1990. A frame that goes beyond the screen enlarges it, as in browsers.
 
-    The first frame must be whole ("cut GIF, at its end"); what follows it does not count. Its size is read here, because
+    The first frame must be complete ("cut GIF, at its end"); what follows it does not matter. Its size is read here, because
     Pillow allocates the frame when it opens a file ("GIF that clears a huge frame").
     """
     width, height, flags = struct.unpack_from("<HHB", encoded, 6)
@@ -235,7 +236,7 @@ def _read_gif(encoded: bytes) -> Header:
     position = _skip_sub_blocks(encoded, position + 11 + _palette_bytes(flags))
     try:
         animated = _next_frame(encoded, position) is not None
-    except IndexError:  # some programs leave the trailer out
+    except IndexError:  # some programs omit the trailer
         animated = False
     frame = left, top, left + across, top + down
     size = max(width, frame[2]), max(height, frame[3])
@@ -248,7 +249,7 @@ def _palette_bytes(flags: int) -> int:
 
 
 def _next_frame(encoded: bytes, position: int) -> int | None:
-    """Where the next frame begins; none at the trailer. Like Pillow, it skips bytes that begin no block."""
+    """Position of the next frame; None at the trailer. Like Pillow, this skips bytes that begin no block."""
     while (block := encoded[position]) != ord(","):
         if block == ord(";"):
             return None
@@ -279,7 +280,7 @@ def _read_webp(encoded: bytes) -> Header:
 
 
 def _webp_size(encoded: bytes) -> tuple[int, int]:
-    """Of the first chunk, which is extended, lossless or lossy."""
+    """The size in the first chunk, which is extended, lossless or lossy."""
     if encoded[12:16] == b"VP8X":
         return int.from_bytes(encoded[24:27], "little") + 1, int.from_bytes(encoded[27:30], "little") + 1
     if encoded[12:16] == b"VP8L":
@@ -297,7 +298,7 @@ def _read_bmp(encoded: bytes) -> Header:
 
 
 def _read_tiff(encoded: bytes) -> Header:
-    """Pillow ignores a tag that is damaged, or all values but the first, and decodes to other pixels."""
+    """Pillow ignores a damaged tag, and all values after the first, and then decodes to wrong pixels."""
     directory = read_directory(encoded)
     if TIFF_DNG in directory:
         raise BadFile(Reason.UNSUPPORTED_FORMAT, "DNG raw; convert it to JPEG or PNG")
@@ -325,7 +326,7 @@ def _read_tiff(encoded: bytes) -> Header:
         depth=depth,
         orientation=turned if turned in range(1, 9) else 1,
         animated=image.is_animated,
-        memory=CONVERTED_MEMORY + 4 * tile / (image.width * image.height),  # libtiff decodes a tile beside the image
+        memory=CONVERTED_MEMORY + 4 * tile / (image.width * image.height),  # libtiff holds a tile and the image
     )
 
 

@@ -1,4 +1,4 @@
-"""`manifest.csv` of `data/raw/`: a line for each image, in the order of its source."""
+"""Reads `manifest.csv` of `data/raw/`: a line for each image, in the order of the source."""
 
 import csv
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ COLUMNS = ("path", "label", "split", "group", "width", "height", "format", "sha2
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of the images; of some columns, as arrays, since there may be millions.
+    """The columns of the manifest. Some are arrays, since there may be millions of images.
 
     Attributes:
-        paths: of the images within their source, unique.
+        paths: names of the images within their source; unique.
         labels: (images,) uint16, indices into the classes.
-        splits: where the source says so, the name of the split.
-        groups: where the source says so, what must stay on one side of a split.
+        splits: name of the split, if the source has splits.
+        groups: what must stay within one split, if the source has groups.
         pixel_hashes: (images, 32) uint8; equal for equal pixels.
-        fingerprints: (images, bytes) uint8; near for images that look alike, see `resnet.preparation.near_duplicates`.
+        fingerprints: (images, bytes) uint8; close for images that look alike, see `resnet.preparation.near_duplicates`.
     """
 
     paths: list[str]
@@ -37,7 +37,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path, classes: list[str]) -> Manifest:
-    """What `data/raw/` holds, in the order of its source.
+    """Reads the manifest of `data/raw/`, in the order of the source.
 
     Raises:
         UserError: the manifest is missing or damaged, or has a class that `classes` lacks.
@@ -46,7 +46,7 @@ def read_manifest(folder: Path, classes: list[str]) -> Manifest:
     numbers = {name: number for number, name in enumerate(classes)}
     paths, labels, splits, groups = [], [], [], []
     hashes, fingerprints = bytearray(), bytearray()
-    names: dict[str, str] = {}  # a group's name is kept once, not once for each of its images
+    names: dict[str, str] = {}  # keeps one copy of each name, not one for each image
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):

@@ -1,20 +1,20 @@
-"""What becomes of a source's files: each is accepted, rejected with a reason, left out as a duplicate, or ignored.
+"""The outcome of each file of a source: accepted, rejected with a reason, left out as a duplicate, or ignored.
 
-A file is ignored when it is no image by design (`.DS_Store`, a README). A source yields one of `Candidate`, `Rejected` and
-`Ignored` for each of its files, so that the counts add up.
+A file is ignored if it is not meant to be an image (`.DS_Store`, a README). A source yields one `Candidate`, `Rejected` or
+`Ignored` for each of its files, so the counts add up.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-MAX_FILE_BYTES = 128 * 2**20  # of an encoded image; several are in memory at a time
+MAX_FILE_BYTES = 128 * 2**20  # of an encoded image; memory holds several at a time
 LONGEST_NAME = 4096  # characters of a path
 _LEFT_OF_A_NAME = 300
 
 
 class Reason(StrEnum):
-    """Why a file was rejected, as `rejected.csv` has it."""
+    """Why a file was rejected; the values are those in `rejected.csv`."""
 
     EMPTY = "empty"
     TRUNCATED = "truncated"
@@ -23,17 +23,17 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     UNREADABLE = "unreadable"  # not a regular file, no permission, a dangling link, encrypted or damaged in its archive
     UNDECODABLE = "undecodable"
-    NAME_NOT_USABLE = "name_not_usable"  # not UTF-8, or one that leads out of its archive, or stands in it twice
-    NO_LABEL = "no_label"  # outside of all class folders
-    LABEL_CONFLICT = "label_conflict"  # the same image is there under another label
+    NAME_NOT_USABLE = "name_not_usable"  # not UTF-8, leads out of its archive, or is in it twice
+    NO_LABEL = "no_label"  # not in a class folder
+    LABEL_CONFLICT = "label_conflict"  # the same image has another label too
 
 
-class BadFile(Exception):  # noqa: N818 (what it is, and not an error of the program)
-    """A file that is no usable image.
+class BadFile(Exception):  # noqa: N818 (it describes a file, not an error of the program)
+    """The file is not a usable image.
 
     Attributes:
         reason: the code.
-        detail: what was found, in words, without the path.
+        detail: what was found, in words; without the path.
     """
 
     def __init__(self, reason: Reason, detail: str) -> None:
@@ -43,19 +43,19 @@ class BadFile(Exception):  # noqa: N818 (what it is, and not an error of the pro
 
 
 def check_size(size: int) -> None:
-    """Raises `BadFile` for a file that is too large to be held in memory: more than `MAX_FILE_BYTES`."""
+    """Raises `BadFile` for a file of more than `MAX_FILE_BYTES`, since files are held in memory."""
     if size > MAX_FILE_BYTES:
         raise BadFile(Reason.TOO_LARGE, f"{size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
 
 
 def shown(name: str) -> str:
-    r"""A name as it can be printed and stored: bytes that are not UTF-8, and NUL, as `\xe9`; cut when it is very long."""
+    r"""A name that can be printed and stored: bytes that are not UTF-8, and NUL, as `\xe9`; shortened if very long."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
     return text if len(text) <= LONGEST_NAME else f"{text[:_LEFT_OF_A_NAME]}..."
 
 
 def is_text(name: str) -> bool:
-    """Whether a name is valid Unicode, which one of bytes that are not UTF-8 is not."""
+    """Whether a name is valid Unicode. A name whose bytes are not UTF-8 has surrogates and is not."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -68,11 +68,11 @@ class Candidate:
     """A file that may be an image.
 
     Attributes:
-        path: its name within the source, unique, valid Unicode.
+        path: name within the source; unique, valid Unicode.
         label: the name of its class.
-        read: returns the bytes of the file; raises `BadFile`. May be called once, in any thread.
-        split: where the source says so, one of training, validation and test.
-        group: where the source says so, what must stay on one side of a split: a patient, a video.
+        read: returns the bytes of the file; raises `BadFile`. Call it once, in any thread.
+        split: training, validation or test, if the source has splits.
+        group: what must stay within one split, such as a patient or a video, if the source has groups.
     """
 
     path: str
@@ -84,7 +84,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A file that is left out: a line of `rejected.csv`."""
+    """A file that is left out; a line of `rejected.csv`."""
 
     path: str
     reason: Reason
@@ -93,7 +93,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A file that is no image by design."""
+    """A file that is not meant to be an image."""
 
     path: str
 

@@ -1,7 +1,7 @@
-"""The Parquet shards of `data/raw/`: images encoded as they came, in the image layout of Hugging Face.
+"""Writes and reads the Parquet shards of `data/raw/`: the encoded images in the image layout of Hugging Face.
 
-That is a struct of bytes and path, and a label with its names in the schema, so that `datasets.load_dataset("parquet", ...)`
-and pandas read them as they are.
+The layout is a struct of bytes and path, and a label whose names are in the schema. `datasets.load_dataset("parquet", ...)`
+and pandas read it without conversion.
 """
 
 import json
@@ -14,17 +14,17 @@ import pyarrow.parquet as pq
 
 from resnet.core.errors import damaged_input
 
-SHARD_BYTES = 240 * 2**20  # and at most a group more
-_GROUP_BYTES = 16 * 2**20  # encoded together, so many are in memory
+SHARD_BYTES = 240 * 2**20  # a shard may exceed it by one group
+_GROUP_BYTES = 16 * 2**20  # written together, so memory holds them
 _GROUP_IMAGES = 4096
 
 
 class ShardWriter:
-    """Writes `images-00000.parquet` and so on, as a context manager; the same images always make the same bytes.
+    """Context manager that writes `images-00000.parquet` and so on. The same images always give the same bytes.
 
     Args:
-        folder: where to.
-        classes: the names of the labels.
+        folder: where the shards are written.
+        classes: names of the labels.
         shard_bytes: size of the encoded images at which a new shard begins.
     """
 
@@ -52,7 +52,7 @@ class ShardWriter:
 
     def _write_group(self) -> None:
         if self._writer is None:
-            # What is encoded already gains nothing from compression or a dictionary.
+            # Encoded images gain nothing from compression or a dictionary.
             self._writer = pq.ParquetWriter(
                 self._folder / f"images-{self._shards:05d}.parquet", self._schema, compression="none", use_dictionary=False
             )
@@ -78,7 +78,7 @@ class ShardWriter:
 
 
 def read_encoded(folder: Path, paths: Iterable[str]) -> Iterator[bytes]:
-    """The encoded images in the order of the manifest, a few in memory at a time.
+    """Yields the encoded images in the order of the manifest; memory holds a few at a time.
 
     Raises:
         UserError: a shard is missing or damaged, or holds other images than the manifest lists.
@@ -99,7 +99,7 @@ def read_encoded(folder: Path, paths: Iterable[str]) -> Iterator[bytes]:
 def _stored(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in sorted(folder.glob("images-*.parquet")):
         try:
-            # Without pre_buffer=False all of the shard is read into memory at once.
+            # By default pyarrow reads the whole shard into memory (pre_buffer).
             for batch in pq.ParquetFile(shard, pre_buffer=False).iter_batches(batch_size=64, columns=["image"]):
                 yield from batch["image"].to_pylist()
         except (pa.ArrowException, OSError, KeyError) as error:

@@ -1,7 +1,7 @@
-"""The first directory of a TIFF file, or of an EXIF block, which has the same form (TIFF 6.0, 1992; BigTIFF, 2007).
+"""Reads the first directory of a TIFF file or an EXIF block, which have the same form (TIFF 6.0, 1992; BigTIFF, 2007).
 
-Pillow reads both too, but it expands all values, which a hostile file can make gigabytes of ("TIFF of many strips" in
-`tests/hostile/images.py`), and it fails on damaged EXIF ("JPEG with EXIF cut" in `tests/hostile/odd_images.py`).
+Pillow reads both too. But it expands all values, gigabytes in a hostile file ("TIFF of many strips" in
+`tests/hostile/images.py`), and fails on damaged EXIF ("JPEG with EXIF of two bytes" in `tests/hostile/odd_images.py`).
 """
 
 import struct
@@ -18,7 +18,7 @@ def read_directory(data: bytes) -> Directory:
     """Reads the first directory.
 
     Raises:
-        struct.error, OverflowError, ValueError: it is not whole, or there is none.
+        struct.error, OverflowError, ValueError: there is no complete directory.
     """
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:
@@ -43,7 +43,7 @@ def read_directory(data: bytes) -> Directory:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """The orientation that an EXIF block asks for, 1 to 8 (CIPA DC-008); 1 if there is none or the block is damaged."""
+    """The orientation in an EXIF block, 1 to 8 (CIPA DC-008); 1 if there is none or the block is damaged."""
     try:
         _, value, _ = read_directory(exif).get(ORIENTATION, (1, 1, 0))
     except (struct.error, OverflowError, ValueError):

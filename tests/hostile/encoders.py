@@ -1,4 +1,4 @@
-"""Image files byte by byte: right ones, and ones that a library would not write."""
+"""Builds image files byte by byte: valid ones, and ones that a library would not write."""
 
 import io
 import struct
@@ -26,14 +26,14 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, depth: int, colour: int, rows: bytes, *chunks: bytes) -> bytes:
-    """A PNG of given rows, each with its filter byte; `chunks` come before the data."""
+    """A PNG of the given rows, each with its filter byte. `chunks` precede the data."""
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     data = png_chunk(b"IDAT", zlib.compress(rows))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + data + png_chunk(b"IEND", b"")
 
 
 def gif(screen: tuple[int, int], frames: list[tuple[int, int, int, int]], colours: bytes) -> bytes:
-    """A GIF whose frames (left, top, width, height) are filled with colour 1; its codes stay at 3 bits, being cleared often."""
+    """A GIF whose frames (left, top, width, height) are filled with colour 1. Frequent clearing keeps its codes at 3 bits."""
     blocks = b""
     for left, top, width, height in frames:
         codes = [4, *[code for _ in range(width * height) for code in (1, 4)], 5]
@@ -45,14 +45,21 @@ def gif(screen: tuple[int, int], frames: list[tuple[int, int, int, int]], colour
     return b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + colours + blocks + b";"
 
 
+def clearing_gif(width: int, height: int) -> bytes:
+    """A GIF whose data are one pixel, with a frame of this size that is to be cleared after it was shown."""
+    whole = gif((1, 1), [(0, 0, 1, 1)], bytes(6))
+    frame = struct.pack("<HHHH", 0, 0, width, height)
+    return whole.replace(b"," + struct.pack("<HHHH", 0, 0, 1, 1), b"!\xf9\4\x08\0\0\0\0," + frame)
+
+
 def short_gif() -> bytes:
-    """A GIF whose data stream ends well after one pixel of 64."""
+    """A GIF whose data stream is valid but ends after one pixel of 64."""
     whole = gif((8, 8), [(0, 0, 1, 1)], bytes(6))
     return whole.replace(b"," + struct.pack("<HHHH", 0, 0, 1, 1), b"," + struct.pack("<HHHH", 0, 0, 8, 8))
 
 
 def bmp(width: int, height: int, bits: int = 24, compression: int = 0, data: bytes = b"") -> bytes:
-    """A BMP with a 40-byte header and, up to 8 bits, a palette of greys."""
+    """A BMP with a 40-byte header and, if it has at most 8 bits, a palette of greys."""
     palette = b"".join(bytes([level, level, level, 0]) for level in range(1 << bits)) if bits <= 8 else b""
     offset = 54 + len(palette)
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, len(data), 0, 0, 0, 0)
@@ -60,7 +67,7 @@ def bmp(width: int, height: int, bits: int = 24, compression: int = 0, data: byt
 
 
 def tiff(entries: dict[int, tuple[int, list[int]]], data: bytes = b"", order: str = "<") -> bytes:
-    """A TIFF whose directory comes first and its data behind it; entries by tag: type and values, those of offsets are kept."""
+    """A TIFF whose directory precedes its data. Entries by tag: type and values; offsets are used as given."""
     codes = {1: "B", 3: "H", 4: "I"}
     outside, start = b"", 10 + 12 * len(entries) + 4
     directory = struct.pack(f"{order}H", len(entries))
@@ -84,7 +91,7 @@ def plain_tiff(
     *,
     more: dict[int, tuple[int, list[int]]] | None = None,
 ) -> bytes:
-    """A TIFF of one strip without compression, with `more` entries."""
+    """An uncompressed TIFF of one strip, with `more` entries."""
     width, height = size
     entries = {256: (3, [width]), 257: (3, [height]), 258: (3, bits), 259: (3, [1]), 262: (3, [photometric])}
     entries |= {273: (4, [0]), 277: (3, [len(bits)]), 278: (3, [height]), 279: (4, [len(data)])} | (more or {})
@@ -93,34 +100,34 @@ def plain_tiff(
 
 
 def exif(orientation: int, order: str = "<") -> bytes:
-    """An EXIF block with an orientation alone."""
+    """An EXIF block that contains an orientation only."""
     return b"Exif\0\0" + tiff({274: (3, [orientation])}, order=order)
 
 
 def jpeg_segment(marker: int, content: bytes) -> bytes:
-    """A segment of a JPEG with its length."""
+    """A JPEG segment with its length."""
     return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
 
 
 def jpeg_header(width: int, height: int, marker: int = 0xC0, depth: int = 8, data: bytes = bytes(64)) -> bytes:
-    """A JPEG with a frame header, the header of a scan, some data and the end marker."""
+    """A JPEG that consists of a frame header, a scan header, some data and the end marker."""
     frame = struct.pack(">BHHB", depth, height, width, 3) + b"\1\x11\0\2\x11\0\3\x11\0"
     scan = b"\3\1\0\2\0\3\0\0\x3f\0"
     return b"\xff\xd8" + jpeg_segment(marker, frame) + jpeg_segment(0xDA, scan) + data + b"\xff\xd9"
 
 
 def resized_jpeg(encoded: bytes, width: int, height: int) -> bytes:
-    """A JPEG that is not progressive, with another size in its header."""
+    """A baseline JPEG with another size in its header."""
     at = encoded.index(b"\xff\xc0") + 5
     return encoded[:at] + struct.pack(">HH", height, width) + encoded[at + 4 :]
 
 
 def riff(content: bytes) -> bytes:
-    """A WebP of given chunks."""
+    """A WebP of the given chunks."""
     return b"RIFF" + struct.pack("<I", len(content) + 4) + b"WEBP" + content
 
 
 def webp_canvas(width: int, height: int) -> bytes:
-    """The header of an extended WebP and some data."""
+    """The header of an extended WebP, and some data."""
     sizes = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     return riff(b"VP8X" + struct.pack("<I", 10) + bytes(4) + sizes + b"VP8 " + struct.pack("<I", 16) + bytes(16))

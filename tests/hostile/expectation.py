@@ -1,4 +1,4 @@
-"""A hostile archive and what has to come of it."""
+"""A hostile archive and the expected outcome of reading it."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet.images.outcomes import Reason
 
 SEED = 20261123
-IMAGE = random.Random(SEED).randbytes(700)  # what every file of these archives holds that is to be accepted
+IMAGE = random.Random(SEED).randbytes(700)  # the content of every file that must be accepted
 MIB = 1 << 20
 
 Left = tuple[str, Reason, str]
@@ -16,7 +16,7 @@ Left = tuple[str, Reason, str]
 
 @dataclass(frozen=True)
 class Hostile:
-    """An archive and what has to come of it.
+    """An archive and the expected outcome.
 
     Attributes:
         file: its name.

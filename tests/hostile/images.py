@@ -1,4 +1,4 @@
-"""Image files that are broken, each in its own way, with the reason that they must be refused for; made from seeds."""
+"""Broken image files, each with the reason for which it must be refused. They are made from seeds."""
 
 import struct
 import zlib
@@ -11,6 +11,7 @@ from PIL import Image
 from resnet.images.outcomes import Reason
 from tests.hostile.encoders import (
     bmp,
+    clearing_gif,
     encode,
     gif,
     jpeg_header,
@@ -26,7 +27,7 @@ from tests.hostile.encoders import (
     webp_canvas,
 )
 
-LIMIT = 4_000_000  # pixels; what `too_large` goes by
+LIMIT = 4_000_000  # pixels; more are `too_large`
 TGA_FOOTER = bytes(8) + b"TRUEVISION-XFILE.\0"
 HUGE = [(30_000, 30_000), (65_000, 65_000), (4_001, 1_000), (60_000, 67), (16_000, 16_000)]
 
@@ -38,7 +39,7 @@ class BadImage:
     Attributes:
         kind: what is wrong with it.
         encoded: its bytes.
-        reason: what to refuse it for.
+        reason: why it must be refused.
     """
 
     kind: str
@@ -54,7 +55,7 @@ def bad_images(seed: int = 0) -> list[BadImage]:
 
 
 def whole_images() -> dict[str, bytes]:
-    """Good files of every format and coding."""
+    """Valid files of every format and coding."""
     image = noise()
     grey16 = Image.fromarray(np.random.default_rng(1).integers(0, 65536, (40, 48), dtype=np.uint16))
     frames = [noise(seed=number).convert("P") for number in range(3)]
@@ -83,14 +84,14 @@ def whole_images() -> dict[str, bytes]:
 def _cut(generator: np.random.Generator) -> Iterator[BadImage]:
     """Files that end too early."""
     for kind, encoded in whole_images().items():
-        animated = kind == "animated GIF"  # the first frame alone counts, and ends before the middle of the file
+        animated = kind == "animated GIF"  # only its first frame matters, which ends before the middle of the file
         for share in (0.05, 0.25) if animated else (0.05, 0.25, 0.5, 0.75, 0.95):
             end = int(len(encoded) * share) + int(generator.integers(0, 5))
             yield BadImage(f"cut {kind}", encoded[:end], Reason.TRUNCATED)
-        least = 2 if "GIF" in kind else 1  # a GIF may lack its last byte, which says that it ends
+        least = 2 if "GIF" in kind else 1  # a GIF may lack its last byte, the trailer
         if not animated:
             yield BadImage(f"cut {kind}, at its end", encoded[:-least], Reason.TRUNCATED)
-    # A decoder that appends anything to the file, such as another directory, takes that for the missing pixels.
+    # If a decoder appended anything to the file, such as another directory, that would replace the missing pixels.
     yield BadImage("TIFF whose strip is as short as it says", plain_tiff((4, 4), [8] * 3, 2, bytes(38)), Reason.TRUNCATED)
     image = encode(noise(), "JPEG")
     for end in (2, 3, 4, 10, 20, 100, len(image) - 2):
@@ -106,7 +107,7 @@ def _cut(generator: np.random.Generator) -> Iterator[BadImage]:
 
 
 def _too_large(generator: np.random.Generator) -> Iterator[BadImage]:
-    """Headers that declare more than `LIMIT`, and small files that hold what they declare."""
+    """Headers that declare more than `LIMIT`, and small files that really hold so many pixels."""
     for width, height in HUGE:
         yield BadImage("huge PNG header", png(width, height, 8, 2, b"\0"), Reason.TOO_LARGE)
         yield BadImage("huge JPEG header", jpeg_header(width, height), Reason.TOO_LARGE)
@@ -116,8 +117,8 @@ def _too_large(generator: np.random.Generator) -> Iterator[BadImage]:
             b"," + struct.pack("<HHHH", 0, 0, 1, 1), b"," + struct.pack("<HHHH", 0, 0, width, height)
         )
         yield BadImage("GIF frame larger than its screen", frame, Reason.TOO_LARGE)
-        clearing = frame.replace(b",", b"!\xf9\4\x08\0\0\0\0,", 1)  # to be cleared: Pillow allocates what clears it
-        yield BadImage("GIF that clears a huge frame", clearing, Reason.TOO_LARGE)
+        # Pillow allocates what clears the frame when it opens the file.
+        yield BadImage("GIF that clears a huge frame", clearing_gif(width, height), Reason.TOO_LARGE)
         yield BadImage("huge RLE BMP", bmp(width, height, 8, 1, b"\0\1"), Reason.TOO_LARGE)
         yield BadImage("huge WebP canvas", webp_canvas(width, height), Reason.TOO_LARGE)
         entries = {
@@ -147,7 +148,7 @@ def _too_large(generator: np.random.Generator) -> Iterator[BadImage]:
 
 
 def _slow(generator: np.random.Generator) -> Iterator[BadImage]:
-    """Files that would take long: the same scan over and over, strips without number."""
+    """Files that would take long to decode: one scan repeated, very many strips."""
     encoded = encode(Image.new("RGB", (1_000, 1_000)), "JPEG", progressive=True)
     scan = encoded[encoded.rindex(b"\xff\xda") : -2]
     for times in (2_500, 5_000):
@@ -170,7 +171,7 @@ def _without_pixels(generator: np.random.Generator) -> Iterator[BadImage]:
 
 
 def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
-    """Images of other formats, and of kinds of pixels without an agreed scale."""
+    """Images of other formats, and of pixel types without an agreed scale."""
     image = noise()
     for kind in ("AVIF", "ICO", "JPEG2000", "PPM", "PCX", "DDS", "SGI", "EPS", "ICNS", "QOI", "TGA", "XBM"):
         encoded = encode(image.convert("1") if kind == "XBM" else image, kind)
@@ -214,7 +215,7 @@ def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
 
 
 def _unsupported_tiffs() -> Iterator[BadImage]:
-    """Right ones, of kinds that Pillow has not."""
+    """Valid TIFFs of pixel types that Pillow does not support."""
     floats, alpha = {339: (3, [3])}, {338: (3, [2])}
     pixels: dict[str, tuple[list[int], int, dict[int, tuple[int, list[int]]]]] = {
         "RGB of floating-point numbers": ([32] * 3, 2, {339: (3, [3] * 3)}),
@@ -235,7 +236,7 @@ def _unsupported_tiffs() -> Iterator[BadImage]:
 
 
 def _other_content(generator: np.random.Generator) -> Iterator[BadImage]:
-    """What is no image, whatever its name."""
+    """Contents that are not images."""
     yield BadImage("empty", b"", Reason.EMPTY)
     contents = {
         "text": b"A README.\n",
@@ -272,14 +273,14 @@ def _other_content(generator: np.random.Generator) -> Iterator[BadImage]:
 
 
 def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
-    """Files of a right length with wrong content."""
+    """Files of the right length with wrong content."""
     image = encode(noise(), "PNG")
     data = image.index(b"IDAT") + 4
     for _ in range(10):
         at = int(generator.integers(data, len(image) - 20))
         flipped = image[:at] + bytes([image[at] ^ 16]) + image[at + 1 :]
         yield BadImage("PNG with a wrong checksum", flipped, Reason.UNDECODABLE)
-    at = image.index(b"IEND") - 5  # in the checksum of the data, which are right
+    at = image.index(b"IEND") - 5  # in the checksum of the data, which are valid
     yield BadImage("PNG with a wrong checksum", image[:at] + bytes([image[at] ^ 1]) + image[at + 1 :], Reason.UNDECODABLE)
     start = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 2, 0, 0, 0))
     end = png_chunk(b"IEND", b"")

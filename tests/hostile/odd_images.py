@@ -1,4 +1,4 @@
-"""Good image files of unusual kinds, with the pixels that they must decode to, worked out by hand or with NumPy."""
+"""Valid image files of unusual kinds, with the expected pixels, computed by hand or with NumPy."""
 
 import struct
 import zlib
@@ -15,13 +15,13 @@ Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class OddImage:
-    """A good file of an unusual kind.
+    """A valid file of an unusual kind.
 
     Attributes:
-        kind: what is odd about it.
+        kind: what is unusual about it.
         encoded: its bytes.
-        pixels: what it must decode to, (height, width, 3) uint8.
-        tolerance: how far a decoded value may be off: rounding.
+        pixels: expected result, (height, width, 3) uint8.
+        tolerance: allowed difference of a decoded value, for rounding.
     """
 
     kind: str
@@ -31,7 +31,7 @@ class OddImage:
 
 
 def odd_images() -> list[OddImage]:
-    """Good files of unusual kinds."""
+    """Valid files of unusual kinds."""
     makers = [_odd_depths, _odd_transparency, _odd_orientations, _odd_colours, _odd_animations, _odd_tiffs, _odd_structure]
     return [image for maker in makers for image in maker()]
 
@@ -146,8 +146,8 @@ def _odd_colours() -> Iterator[OddImage]:
     inks = np.broadcast_to(np.round(expected).astype(np.uint8), (16, 16, 3))
     yield OddImage("CMYK JPEG", encode(image, "JPEG", quality=100), inks, tolerance=2)
     yield OddImage("CMYK TIFF", encode(image, "TIFF"), inks, tolerance=1)
-    # Stored are Y = 100, Cb = Cr = 128, K = 255 (inverted: no black): grey of 100, inverted to inks of 155, which Adobe's
-    # inversion makes 100; so 255 - 100 is left of white.
+    # The file stores Y = 100, Cb = Cr = 128, K = 255 (inverted: no black). That is grey of 100, inverted to inks of 155, which
+    # Adobe's inversion turns into 100. The result is 255 - 100.
     ycck = encode(Image.new("CMYK", (16, 16), (155, 127, 127, 0)), "JPEG", quality=100)
     at = ycck.index(b"Adobe")
     ycck = ycck[: at + 11] + b"\2" + ycck[at + 12 :]
@@ -193,6 +193,9 @@ def _odd_tiffs() -> Iterator[OddImage]:
     yield OddImage("TIFF with a predictor and texts", encode(image, "TIFF", compression="tiff_lzw", tiffinfo=tags), pixels)
     yield OddImage("inverted TIFF", plain_tiff((3, 1), [8], 0, b"\0\1\xff"), grey([[255, 254, 0]]))
     bits = Image.fromarray(np.random.default_rng(0).integers(0, 2, (9, 11), dtype=np.uint8) * 255).convert("1")
+    xmp = list(b'<x:xmpmeta tiff:Orientation="6"/>')
+    only_exif = plain_tiff((3, 1), [8], 1, b"\0\1\xff", more={700: (1, xmp)})
+    yield OddImage("TIFF that XMP alone would rotate", only_exif, grey([[0, 1, 255]]))
     fax = encode(bits, "TIFF", compression="group4")
     yield OddImage("fax TIFF", fax, grey(np.asarray(bits) * 255))
 
@@ -201,7 +204,7 @@ def _odd_structure() -> Iterator[OddImage]:
     image = noise(9, 7)
     pixels = np.asarray(image)
     whole = encode(image, "PNG")
-    yield OddImage("PNG with bytes behind its end", whole + b"more", pixels)
+    yield OddImage("PNG with bytes after its end", whole + b"more", pixels)
     broken = png_chunk(b"tEXt", b"Comment\0text")[:-1] + b"\0"
     yield OddImage("PNG with a text of a wrong checksum", whole[:33] + broken + whole[33:], pixels)
     profile = png_chunk(b"iCCP", b"name\0\0" + zlib.compress(bytes(3_000_000)))
@@ -226,7 +229,7 @@ def _odd_structure() -> Iterator[OddImage]:
         yield OddImage(f"interlaced PNG of {side} pixels", _interlaced(pixels[:side, :side]), pixels[:side, :side])
     flat = Image.new("RGB", (16, 16), (90, 90, 90))
     encoded = encode(flat, "JPEG")
-    yield OddImage("JPEG with bytes behind its end", encoded + bytes(1000), np.asarray(flat), tolerance=1)
+    yield OddImage("JPEG with bytes after its end", encoded + bytes(1000), np.asarray(flat), tolerance=1)
     more = (
         encoded[:2]
         + jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0<x>")
@@ -240,13 +243,13 @@ def _odd_structure() -> Iterator[OddImage]:
             shown = grey(np.full((size[1], size[0]), 128))
             yield OddImage(f"JPEG of {size}, as short as it can be, {options}", least, shown, tolerance=1)
     stray = encoded[:2] + jpeg_segment(0xE1, exif(1)) + b"\0\0" + encoded[2:]
-    yield OddImage("JPEG with stray bytes behind its EXIF", stray, np.asarray(flat), tolerance=1)
+    yield OddImage("JPEG with stray bytes after its EXIF", stray, np.asarray(flat), tolerance=1)
     thumbnail = jpeg_segment(0xE1, exif(1) + encode(noise(8, 8), "JPEG"))
     yield OddImage("JPEG with a thumbnail", encoded[:2] + thumbnail + encoded[2:], np.asarray(flat), tolerance=1)
 
 
 def _interlaced(pixels: Pixels) -> bytes:
-    """Adam7: seven passes over ever more of the pixels."""
+    """A PNG in seven passes (Adam7)."""
     height, width = pixels.shape[:2]
     rows = b""
     for left, top, across, down in (

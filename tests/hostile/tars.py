@@ -1,6 +1,6 @@
-"""Tar archives, also compressed ones, made to break whoever reads them.
+"""Hostile tar archives, also compressed ones.
 
-tarfile packs the headers, which are then made to lie.
+`tarfile` packs the headers, which are then changed.
 """
 
 import bz2
@@ -25,7 +25,7 @@ def _member(name: str, data: bytes = IMAGE, kind: bytes = tarfile.REGTYPE, targe
 
 
 def _pax(records: bytes, name: str = "x", kind: bytes = tarfile.XHDTYPE, size: int | None = None) -> bytes:
-    """A member behind an extended header of these records."""
+    """A member after an extended header of these records."""
     return _member("pax", records, kind, size=size) + _member(name)
 
 
@@ -96,14 +96,14 @@ def _tar_members() -> Iterator[Hostile]:
 
 
 def _checked(header: bytearray) -> bytes:
-    """With its checksum, which counts its own field as blanks."""
+    """The header with its checksum, for which its own field counts as blanks."""
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header)
 
 
 def _large_tar(path: Path) -> None:
-    """A file of 129 MiB in it is a hole in the file system."""
+    """Contains a file of 129 MiB that is a hole in the file system."""
     with path.open("wb") as file:
         file.write(_member("x", b"", size=129 * MIB))
         file.seek(129 * MIB, io.SEEK_CUR)
@@ -116,15 +116,15 @@ def _tar_wholes() -> Iterator[Hostile]:
     good = tarred(_member("good.png"), _member("better.png"))
     cases: list[tuple[str, bytes, str]] = [
         ("empty.tar", b"", "empty"),
-        ("text.tar", b"path,label\n" * 99, "no tar archive"),
-        ("short.tar", good[:99], "no tar archive"),
+        ("text.tar", b"path,label\n" * 99, "not a tar archive"),
+        ("short.tar", good[:99], "not a tar archive"),
         ("cut-in-file.tar", good[:1000], "'good.png'"),
         ("cut-in-padding.tar", good[: 512 + 701], "truncated"),
-        ("cut-in-header.tar", good[: 1536 + 100], "without the mark of its end"),
-        ("without-end.tar", good[:-1024], "without the mark of its end"),
+        ("cut-in-header.tar", good[: 1536 + 100], "no end-of-archive marker"),
+        ("without-end.tar", good[:-1024], "no end-of-archive marker"),
         ("damaged-header.tar", tarred(_member("good.png"), _member("better.png").replace(b"better", b"butter")), "damaged"),
-        ("more-behind.tar", good + b"more", "follow the mark"),
-        ("joined.tar", good + good, "follow the mark"),
+        ("more-behind.tar", good + b"more", "follow its end-of-archive marker"),
+        ("joined.tar", good + good, "follow its end-of-archive marker"),
         ("negative.tar", tarred(_checked(negative)), "-256 bytes"),
         ("lying-size.tar", tarred(_member("x", size=2**33)), "truncated"),
         ("pax-size.tar", tarred(_pax(_record("size", b"9" * 15))), "truncated"),
@@ -161,7 +161,7 @@ def _compressed_tars() -> Iterator[Hostile]:
         yield hostile(f"cut.tar.{suffix}", packed[: len(packed) // 2], refused="break")
         yield hostile(f"cut-at-end.tar.{suffix}", packed[:-2], refused="break")
         yield hostile(f"damaged.tar.{suffix}", packed[:-200] + b"\x55" * 20 + packed[-180:], refused="damaged")
-        yield hostile(f"of-text.tar.{suffix}", _packers[suffix](IMAGE), refused="no tar archive")
+        yield hostile(f"of-text.tar.{suffix}", _packers[suffix](IMAGE), refused="not a tar archive")
         yield hostile(f"of-nothing.tar.{suffix}", _packers[suffix](b""), refused="empty")
         yield hostile(f"text.tar.{suffix}", b"path,label\n" * 99, refused="damaged")
         yield hostile(f"garbage.tar.{suffix}", packed + b"<html>not found</html>", refused="damaged")
@@ -185,7 +185,7 @@ _packers: dict[str, Callable[[bytes], bytes]] = {
 
 @cache
 def _zeros(suffix: str) -> bytes:
-    """A stream of 16 MiB of zeros, to be repeated."""
+    """A compressed stream of 16 MiB of zeros, to be repeated."""
     return _packers[suffix](bytes(16 * MIB))
 
 
@@ -196,12 +196,12 @@ def _packed_bomb(suffix: str, path: Path) -> None:
 
 
 def _bomb_behind(suffix: str, packed: bytes, path: Path) -> None:
-    """1 GiB of zeros behind the end of the archive."""
+    """1 GiB of zeros after the end of the archive."""
     path.write_bytes(packed + _zeros(suffix) * 64)
 
 
 def _with_a_dictionary_of_4_gib(packed: bytes) -> bytes:
-    """Its first block's header: size, flags, filter 0x21, one byte of properties, the size of the dictionary, ..., CRC-32."""
+    """Changes the header of the first block: size, flags, filter 0x21, size of properties, dictionary size, ..., CRC-32."""
     data = bytearray(packed)
     end = 12 + (data[12] + 1) * 4
     data[16] = 40

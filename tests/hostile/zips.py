@@ -1,6 +1,6 @@
-"""Zip archives made to break whoever reads them.
+"""Hostile zip archives.
 
-Their headers are packed by hand from PKWARE's APPNOTE.TXT, so that they can lie.
+Their headers are packed by hand from PKWARE's APPNOTE.TXT, so that they can have wrong values.
 """
 
 import gzip
@@ -19,10 +19,10 @@ from tests.hostile.expectation import IMAGE, MIB, Hostile, hostile
 
 @dataclass(frozen=True)
 class Zipped:
-    """A file in a zip archive, told the truth about unless fields say otherwise."""
+    """A file in a zip archive. By default its headers are correct."""
 
     name: bytes
-    data: bytes = IMAGE  # as it stands in the archive
+    data: bytes = IMAGE  # as stored in the archive
     size: int = len(IMAGE)
     crc: int = zlib.crc32(IMAGE)
     method: int = 0
@@ -37,7 +37,7 @@ class Zipped:
 
 
 def zipped(*files: Zipped, entries: int | None = None, offset: int | None = None, end64: bytes = b"", disk: int = 0) -> bytes:
-    """A zip archive; `end64` stands before its last record, which declares `entries` and `offset` if they are given."""
+    """A zip archive. `end64` precedes its last record, which declares `entries` and `offset` if they are given."""
     body, directory = bytearray(), bytearray()
     for file in files:
         start = len(body) if file.start is None else file.start
@@ -145,7 +145,7 @@ def _lzma_with_a_dictionary_of_4_gib() -> Zipped:
         info = archive.infolist()[0]
     start = info.header_offset + 30 + len(info.filename)
     data = bytearray(packed.getvalue()[start : start + info.compress_size])
-    data[5:9] = b"\xff" * 4  # behind version, size and the byte of lc, lp and pb
+    data[5:9] = b"\xff" * 4  # after version, size and the byte of lc, lp and pb
     return Zipped(b"x", bytes(data), method=14, flags=0x802)
 
 
@@ -174,7 +174,7 @@ def _zip_wholes() -> Iterator[Hostile]:
         ("too-few.zip", zipped(*two, entries=3), "declares a directory of 3 entries"),
         ("far-directory.zip", zipped(*two, offset=5000), "declares a directory"),
         ("in-pieces.zip", zipped(*two, disk=2), "split into several"),
-        ("outside.zip", zipped(Zipped(b"good.png", start=4000)), "where the archive has ended"),
+        ("outside.zip", zipped(Zipped(b"good.png", start=4000)), "beyond the end"),
         ("contradiction.zip", zipped(*two, end64=zip64_end(1, size, directory)), "contradict"),
         ("huge-directory.zip", zipped(*two, entries=0xFFFF, end64=zip64_end(2**40, size, directory)), "decompression bomb"),
         ("wide-contradiction.zip", zipped(*two, end64=zip64_end(2, 2**60, directory)), "contradict"),
@@ -191,7 +191,7 @@ def _zip_wholes() -> Iterator[Hostile]:
     wide = struct.pack("<2H", 0xCAFE, 1) + b"?" + struct.pack("<2H2Q", 1, 16, len(IMAGE), len(IMAGE))
     wide_entry = Zipped(b"good.png", size=2**32 - 1, packed=2**32 - 1, extra=wide)
     yield hostile("wide-entry.zip", zipped(wide_entry), accepted=("good.png",))
-    yield hostile("wide-entry-without.zip", zipped(replace(wide_entry, extra=b"")), refused="has ended")
+    yield hostile("wide-entry-without.zip", zipped(replace(wide_entry, extra=b"")), refused="beyond the end")
     yield hostile("wide.zip", zipped(Zipped(b"good.png"), end64=zip64_end(1, 54, 738)), accepted=("good.png",))
 
 
@@ -212,14 +212,14 @@ def _crowded_zip(path: Path) -> None:
 
 
 def _deflate_bomb(path: Path) -> None:
-    """A file of 3 GiB of zeros: a flushed deflate block can be repeated."""
+    """A file of 3 GiB of zeros. A flushed deflate block can be repeated."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
     path.write_bytes(zipped(Zipped(b"x", block * 192 + packer.flush(), 3072 * MIB, method=8)))
 
 
 def _ten_millions(path: Path) -> None:
-    """Its records declare a directory of ten million entries; before them is a hole in the file, so that it takes no room."""
+    """The records declare a directory of ten million entries, which is a hole in the file and takes no space."""
     size = 10_000_000 * 50
     with path.open("wb") as file:
         file.seek(size)

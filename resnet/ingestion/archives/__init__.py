@@ -1,1 +1,1 @@
-"""Zip and tar archives as sources of images, hostile ones among them. `reading.read_archive` is the way in."""
+"""Zip and tar archives as sources of images, hostile ones included. The entry point is `reading.read_archive`."""

@@ -1,7 +1,7 @@
-"""What an archive may hold: which names are usable, how large a file may be, and how much an archive may unpack to.
+"""Limits on what an archive may contain: names, sizes, and the total that it unpacks to.
 
-Images are hardly compressible, so an archive that unpacks to many times its size, or has a great many entries with next to
-nothing in them, was made to overwhelm whoever unpacks it. It is refused as a whole, as soon as that shows.
+Images hardly compress. An archive that unpacks to many times its size, or that has very many nearly empty entries, is a
+decompression bomb and is refused as a whole, as soon as that is known.
 """
 
 import re
@@ -15,20 +15,20 @@ from resnet.images.outcomes import BadFile, Reason, Rejected, shown
 
 MAX_ENTRIES = 5_000_000
 
-# JPEG, PNG and WebP hardly shrink, a blank BMP does. Deflate reaches 1,032 (zlib's technical notes), bzip2 and xz more.
+# JPEG, PNG and WebP hardly shrink, a blank BMP does. Deflate reaches 1,032 (zlib's technical notes); bzip2 and xz reach more.
 _MAX_RATIO = 200
-_ALWAYS_FINE_BYTES = 64 << 20  # what any archive may unpack to: a few flat images are no bomb
+_ALWAYS_FINE_BYTES = 64 << 20  # any archive may unpack to this: a few flat images are not a bomb
 
-# The smallest PNG has 67 bytes. Below this number an archive that lists its folders first would look as empty.
+# The smallest PNG has 67 bytes. The mean is checked from 50,000 entries on, since an archive may list its folders first.
 _MIN_MEAN_BYTES = 32
 _MIN_MEAN_ENTRIES = 50_000
 
-# What Linux takes: NAME_MAX and PATH_MAX.
+# Limits of Linux: NAME_MAX and PATH_MAX.
 _MAX_PART_BYTES = 255
 _MAX_NAME_BYTES = 4096
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_SURROGATE = re.compile("[\ud800-\udfff]")  # what `surrogateescape` makes of bytes that are not UTF-8
+_SURROGATE = re.compile("[\ud800-\udfff]")  # from `surrogateescape`, for bytes that are not UTF-8
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class Member:
 
     Attributes:
         name: relative POSIX path in valid Unicode, without parts that are empty, `.` or `..`; unique within the archive.
-        read: returns the unpacked bytes; raises `BadFile`. May be called once, in any thread, also when the archive has been
-            read to its end.
+        read: returns the unpacked bytes; raises `BadFile`. Call it once, in any thread, even after the end of the archive.
     """
 
     name: str
@@ -47,10 +46,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that an archive lists by itself: it may be empty.
+    """A folder that has an entry of its own in an archive. It may be empty.
 
     Attributes:
-        name: as that of a `Member`.
+        name: as in `Member`.
     """
 
     name: str
@@ -62,8 +61,8 @@ Item = Member | Folder | Rejected
 class Names:
     """The names that an archive has used so far.
 
-    It keeps 12 bytes of a hash for each, whatever its length: about 90 bytes of memory. Two of a million different names
-    share a hash with a probability under 1e-17.
+    For each name it keeps 12 bytes of a hash, which take about 90 bytes of memory. The probability that two of a million
+    different names share a hash is below 1e-17.
     """
 
     def __init__(self) -> None:
@@ -74,15 +73,15 @@ class Names:
         """The normalised name of a file.
 
         Raises:
-            BadFile: it is not usable, or another file of the archive has it.
+            BadFile: the name is not usable, or another file of the archive has it.
         """
         normalised = usable_name(name)
         if not _add(self._files, normalised):
-            raise BadFile(Reason.NAME_NOT_USABLE, "another file of the archive has the same name, the first one is taken")
+            raise BadFile(Reason.NAME_NOT_USABLE, "another file of the archive has the same name; the first one is used")
         return normalised
 
     def folder(self, name: str) -> Folder | None:
-        """A folder when it is named for the first time; `None` for one that was there before, and for the top (`./`).
+        """The folder if its name is new; `None` if it is known, or is the top (`./`).
 
         Raises:
             BadFile: its name is not usable.
@@ -105,11 +104,11 @@ def usable_name(name: str) -> str:
     """The name of a member as a relative POSIX path.
 
     Args:
-        name: as the archive has it; bytes that are not UTF-8 as surrogates (`surrogateescape`).
+        name: the name in the archive; bytes that are not UTF-8 are surrogates (`surrogateescape`).
 
     Raises:
-        BadFile: it is not Unicode, leads out of the archive on POSIX or on Windows, is empty, or is longer than a file system
-            takes.
+        BadFile: the name is not Unicode, leads out of the archive on POSIX or on Windows, is empty, or is longer than file
+            systems allow.
     """
     parts = [part for part in name.split("/") if part not in {"", "."}]
     found = _not_usable(name, parts)
@@ -119,11 +118,11 @@ def usable_name(name: str) -> str:
 
 
 def _not_usable(name: str, parts: list[str]) -> str:
-    """What is wrong with a name; nothing if it is usable."""
+    """What is wrong with a name; empty if it is usable."""
     lengths = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
     top = parts[0] if parts else ""
     rules = (
-        ("\0" in name, "its name has a NUL character in it"),
+        ("\0" in name, "its name contains a NUL character"),
         (_SURROGATE.search(name), "its name is not UTF-8"),
         (name.startswith("/") or top.startswith("\\") or _DRIVE.match(top), "its name is an absolute path"),
         (".." in name.replace("\\", "/").split("/"), "its name leads out of the archive by '..'"),
@@ -135,7 +134,7 @@ def _not_usable(name: str, parts: list[str]) -> str:
 
 
 def rejected(name: str, bad: BadFile) -> Rejected:
-    """A member that is left out, under the name that the archive has for it."""
+    """A member that is left out, under its name in the archive."""
     return Rejected(shown(name), bad.reason, bad.detail)
 
 
@@ -151,7 +150,7 @@ class Allowance:
         """Counts an entry of `size` unpacked bytes.
 
         Raises:
-            UserError: there are too many, or next to nothing is in them.
+            UserError: there are too many entries, or they are nearly empty.
         """
         self.entries += 1
         self._bytes += size
@@ -159,13 +158,13 @@ class Allowance:
             raise too_many(self._path, self.entries)
         if self.entries >= _MIN_MEAN_ENTRIES and self._bytes < _MIN_MEAN_BYTES * self.entries:
             mean = self._bytes / self.entries
-            raise bomb(self._path, f"its first {self.entries:,} entries hold {mean:.1f} bytes on average, which no image does")
+            raise bomb(self._path, f"its first {self.entries:,} entries hold {mean:.1f} bytes on average, less than any image")
 
     def check_ratio(self, packed: int, unpacked: int, name: str = "") -> None:
         """Compares two sizes in bytes, of the archive or of one of its files.
 
         Raises:
-            UserError: `unpacked` is that of a bomb.
+            UserError: the sizes are those of a decompression bomb.
         """
         if unpacked > _ALWAYS_FINE_BYTES and unpacked > _MAX_RATIO * packed:
             what = repr(shown(name)) if name else "it"
@@ -174,17 +173,17 @@ class Allowance:
 
 
 def too_many(path: Path, entries: int) -> UserError:
-    """What to say of an archive with more than `MAX_ENTRIES`."""
-    return bomb(path, f"it has {entries:,} entries or more, and {MAX_ENTRIES:,} are the limit")
+    """The error for an archive with more than `MAX_ENTRIES`."""
+    return bomb(path, f"it has {entries:,} entries or more; the limit is {MAX_ENTRIES:,}")
 
 
 def bomb(path: Path, found: str) -> UserError:
-    """What to say of an archive that unpacks to too much."""
+    """The error for an archive that unpacks to too much."""
     return UserError(
-        f"{path} looks like a decompression bomb: {found}; if you trust it, unpack it and give the folder instead."
+        f"{path} looks like a decompression bomb: {found}; if you trust it, unpack it and use the folder as the source."
     )
 
 
 def damaged(path: Path, found: str) -> UserError:
-    """What to say of an archive that cannot be read on."""
-    return UserError(f"{path} cannot be read as an archive: {found}; make or download it anew.")
+    """The error for an archive that cannot be read to its end."""
+    return UserError(f"{path} cannot be read as an archive: {found}; create it or download it again.")

@@ -1,7 +1,6 @@
-"""Archives as sources of images: zip and tar, read front to back, without a byte written to a disk.
+"""Reads zip and tar archives as sources of images. Nothing is extracted to disk.
 
-Which kind an archive is says its name, and its content must agree: a name that says something else than the content is told
-to the user, not guessed around.
+The suffix of its name decides what kind an archive is, and the content must agree: otherwise the user is told to rename it.
 """
 
 from collections.abc import Iterator
@@ -42,22 +41,22 @@ def is_archive(path: Path) -> bool:
 
 
 def read_archive(path: Path, *, contents: bool = True) -> Iterator[Item]:
-    """What an archive holds, in its order; the same for the same bytes.
+    """Yields the contents of an archive in its order, one at a time. The same bytes always give the same items.
 
-    Files and folders come one at a time, and nothing is kept of them but 12 bytes of a hash of each name. A file of a tar
-    archive is in memory from when it is yielded until it is let go, a file of a zip archive from when it is read.
+    A hash of each name is kept, and for a zip archive the entry of its directory. The contents of a file are in memory from
+    when a `Member` of a tar archive is yielded, or a `Member` of a zip archive is read.
 
     Args:
         path: a file that `is_archive`.
-        contents: whether the files will be read. Without, those of a tar archive cannot be.
+        contents: whether the files will be read. If False, the contents of a tar archive are skipped.
 
     Yields:
-        A `Member` for each regular file, a `Folder` for each folder that the archive lists, and a `Rejected` for all that is
-        left out: `NAME_NOT_USABLE`, `TOO_LARGE` (more than `MAX_FILE_BYTES`) or `UNREADABLE` (links, devices, sparse files,
+        A `Member` for each regular file, a `Folder` for each folder that has an entry, and a `Rejected` for everything that
+        is left out: `NAME_NOT_USABLE`, `TOO_LARGE` (more than `MAX_FILE_BYTES`) or `UNREADABLE` (links, devices, sparse files,
         encrypted or damaged ones, and those compressed by a method that is not supported).
 
     Raises:
-        UserError: the archive is none of its kind, truncated, damaged, or made to overwhelm.
+        UserError: the archive is not of the kind that its name says, truncated, damaged, or a decompression bomb.
     """
     by_name, by_content = _kind_by_name(path), _kind_by_content(path)
     if by_content and by_content != by_name:
@@ -79,7 +78,7 @@ def _kind_by_name(path: Path) -> str | None:
 
 
 def _kind_by_content(path: Path) -> str | None:
-    """`None` also for an archive that something stands before, and for tar archives from before POSIX."""
+    """None for anything else, including an archive behind other data and a tar archive older than POSIX."""
     try:
         with path.open("rb") as file:
             head = file.read(262)
@@ -97,4 +96,4 @@ def _misnamed(path: Path, kind: str) -> UserError:
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} could not be read ({error.strerror or error}): check that it is there and may be read.")
+    return UserError(f"{path} could not be read ({error.strerror or error}): check that it exists and that you may read it.")

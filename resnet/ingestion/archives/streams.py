@@ -1,7 +1,7 @@
-"""The unpacked bytes of a tar archive, whatever it is compressed with, in bounded memory.
+"""Unpacks a tar archive of any compression as a stream, in bounded memory.
 
-Compressed data that are damaged, truncated, or need too much space or memory raise a `UserError`. So do data after the end of
-the compressed stream.
+A `UserError` is raised if the compressed data are damaged or truncated, unpack to too much, need too much memory, or are
+followed by other data.
 """
 
 import bz2
@@ -29,7 +29,7 @@ _CHUNK_BYTES = 256 << 10
 
 
 class UnpackedStream:
-    """The unpacked bytes of a file, front to back: as much of a file object as `tarfile` needs.
+    """The unpacked bytes of a file, front to back. It has the part of a file object's interface that `tarfile` needs.
 
     Attributes:
         path: the file.
@@ -46,17 +46,17 @@ class UnpackedStream:
         self._allowance = allowance
 
     def tell(self) -> int:
-        """How many unpacked bytes are read or skipped."""
+        """The number of unpacked bytes that were read or skipped."""
         return self._position
 
     def peek(self, size: int) -> bytes:
-        """The next `size` bytes, which `read` returns once more."""
+        """The next `size` bytes, without moving on."""
         self._ahead = self.read(size)
         self._position -= len(self._ahead)
         return self._ahead
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer only at the end.
+        """The next `size` bytes; fewer at the end only.
 
         Raises:
             UserError: the compressed data are damaged, truncated, or unpack to too much.
@@ -80,7 +80,7 @@ class UnpackedStream:
             raise damaged(self.path, found) from error
         except (OSError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, OSError) and error.errno:
-                raise  # of the disk; what gzip and bz2 raise has no number
+                raise  # an error of the disk; those of gzip and bz2 have no number
             if "Memory usage limit" in str(error):
                 raise _needs_memory(self.path) from error
             raise damaged(self.path, f"its compressed data are damaged ({error})") from error
@@ -90,11 +90,11 @@ class UnpackedStream:
         return data
 
     def seek(self, position: int) -> int:
-        """Skips to a position ahead, or to the end if that comes first.
+        """Skips to a position ahead, or to the end if the end comes first.
 
         Raises:
             UserError: as `read`.
-            tarfile.ReadError: the position has passed, so a header lies about a size.
+            tarfile.ReadError: the position lies behind, so a header has a wrong size.
         """
         if position < self._position:
             raise tarfile.ReadError(f"a header leads back to byte {position:,}")
@@ -108,8 +108,8 @@ class UnpackedStream:
 
 def _needs_memory(path: Path) -> UserError:
     return UserError(
-        f"{path} needs more than {MAX_XZ_MEMORY_BYTES >> 20} MiB of memory to be unpacked, and an archive made by `xz -9` "
-        "needs 65: pack it again with a smaller dictionary."
+        f"{path} needs more than {MAX_XZ_MEMORY_BYTES >> 20} MiB of memory to unpack (an archive of `xz -9` needs 65): "
+        "compress it again with a smaller dictionary."
     )
 
 
@@ -121,7 +121,7 @@ def _unpacking(file: BinaryIO, compression: Compression) -> BinaryIO:
 
 
 class _Streams(io.RawIOBase):
-    """One or more compressed streams in a row, with zeros between and after them: what parallel packers write.
+    """One or more compressed streams, with zeros between and after them, as parallel packers write them.
 
     `bz2.BZ2File` and `lzma.LZMAFile` ignore what follows the last stream (garbage.tar.bz2 and garbage.tar.xz in
     `tests/hostile/tars.py`), and `LZMAFile` takes no limit on memory (dictionary.tar.xz).
@@ -152,7 +152,7 @@ class _Streams(io.RawIOBase):
                 return len(data)
 
     def _next_stream(self) -> bool:
-        """False at the end of the file."""
+        """Begins the next stream; false at the end of the file."""
         rest = self._stream.unused_data.lstrip(b"\0")
         while not rest:
             chunk = self._file.read(_CHUNK_BYTES)

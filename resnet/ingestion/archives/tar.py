@@ -1,7 +1,7 @@
 """Reads a tar archive front to back with `tarfile`.
 
-`tarfile` alone ends in silence at a damaged header and believes every size that a header declares. `_Header` turns both into
-errors. The tests that fail without a check are named beside it; they are in `tests/hostile/tars.py`.
+`tarfile` alone stops without an error at a damaged header, and trusts every size in a header. `_Header` turns both into
+errors. Each check names the archive of `tests/hostile/tars.py` whose test fails without it.
 """
 
 import tarfile
@@ -14,7 +14,7 @@ from resnet.ingestion.archives.entries import Allowance, Item, Member, Names, da
 from resnet.ingestion.archives.streams import Compression, UnpackedStream
 
 _MAX_EXTENDED_BYTES = 1 << 20  # of an extended header; names, dates and attributes take some hundred bytes
-_MAX_PADDING_BYTES = 64 << 20  # after the end mark; tar pads to 10 kB, tapes to a few MB
+_MAX_PADDING_BYTES = 64 << 20  # after the end marker; tar pads to 10 kB, tapes to a few MB
 
 _PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.XGLTYPE)
 _EXTENDED = (*_PAX, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -26,11 +26,11 @@ _KINDS = {
     tarfile.BLKTYPE: "a block device",
     tarfile.FIFOTYPE: "a FIFO",
 }
-_DECEIVED = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)  # what tarfile raises for lying headers
+_INVALID = (tarfile.TarError, ValueError, LookupError, OverflowError, RecursionError)  # what tarfile raises for invalid headers
 
 
 class _Header(tarfile.TarInfo):
-    """A header that raises `ReadError` where `tarfile` would stop in silence or follow a wrong size."""
+    """A header that raises `ReadError` where `tarfile` would stop without an error or use a wrong size."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
@@ -56,12 +56,12 @@ class _Header(tarfile.TarInfo):
             )
         if self.type in _PAX:
             _check_records(_stream(archive).peek(self.size))
-        if self.type == tarfile.XGLTYPE:  # tarfile reads the header after a global one by recursion (chain.tar)
+        if self.type == tarfile.XGLTYPE:  # tarfile would recurse into the next header; `fromtarfile` loops (chain.tar)
             self.__dict__["fromtarfile"] = lambda _: self
         return cast(tarfile.TarInfo, super()._proc_member(archive))  # type: ignore[misc]
 
     def _proc_gnusparse_10(self, member: tarfile.TarInfo, *_: object) -> None:
-        """Marks a sparse file, which is left out. tarfile would parse its list of holes, and fail (pax-sparse.tar)."""
+        """Marks a sparse file, which is left out. tarfile would fail on an invalid list of its holes (pax-sparse.tar)."""
         member.sparse = b""
 
     _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10
@@ -75,16 +75,16 @@ def _found(block: bytes, position: int, error: tarfile.HeaderError) -> str:
     if not position:
         return "it is empty"
     if position <= tarfile.BLOCKSIZE:
-        return "it is no tar archive"
+        return "it is not a tar archive"
     if len(block) < tarfile.BLOCKSIZE:
-        return "it is truncated: it ends without the mark of its end"
+        return "it is truncated: it has no end-of-archive marker"
     return f"the header before byte {position:,} is damaged ({error})"
 
 
 def _check_records(data: bytes) -> None:
-    r"""Raises `ReadError` if the records of a pax header, `LENGTH KEYWORD=VALUE\n`, do not fit together.
+    r"""Raises `ReadError` if a record of a pax header does not have the form `LENGTH KEYWORD=VALUE\n`.
 
-    Python before 3.11.10 ignores everything from the first bad record on: pax-digits.tar, pax-no-newline.tar.
+    Before Python 3.11.10, `tarfile` ignores the first invalid record and all that follow (pax-digits.tar, pax-no-newline.tar).
     """
     at = 0
     while at < len(data) and data[at]:
@@ -97,7 +97,7 @@ def _check_records(data: bytes) -> None:
 
 
 def read_tar(path: Path, compression: Compression, *, contents: bool) -> Iterator[Item]:
-    """The members of a tar archive in its order; see `resnet.ingestion.archives.reading.read_archive`."""
+    """Yields the members of a tar archive in its order; see `resnet.ingestion.archives.reading.read_archive`."""
     allowance, names = Allowance(path), Names()
     with path.open("rb") as file:
         stream = UnpackedStream(path, file, compression, allowance)
@@ -124,13 +124,13 @@ def _members(stream: UnpackedStream) -> Iterator[tuple[tarfile.TarFile, tarfile.
             info = archive.next()
             if info and info.size < 0:  # pax-negative.tar
                 raise tarfile.ReadError(f"an extended header declares a size of {info.size:,} bytes for {shown(info.name)!r}")
-        except _DECEIVED as error:
+        except _INVALID as error:
             found = str(error) if isinstance(error, tarfile.TarError) else f"a header makes no sense ({error})"
-            found = found.replace("unexpected end of data", "it is truncated: it breaks off in the middle of a file")
+            found = found.replace("unexpected end of data", "it is truncated in the middle of a file")
             raise damaged(stream.path, f"{found}, after {stream.tell():,} bytes") from error
         if info is None:
             return
-        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all of them
+        archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header
         yield archive, info
 
 
@@ -139,7 +139,7 @@ def _item(archive: tarfile.TarFile, info: tarfile.TarInfo, names: Names, content
         return names.folder(info.name)
     name = names.file(info.name)
     if info.issparse():
-        raise BadFile(Reason.UNREADABLE, "a sparse file, its holes are left out: pack it without --sparse")
+        raise BadFile(Reason.UNREADABLE, "a sparse file: pack it without --sparse")
     if info.type not in _FILES:
         kind = _KINDS.get(info.type, f"of the kind {shown(repr(info.type)[1:])}")
         to = f" to {shown(info.linkname)!r}" if info.linkname else ""
@@ -157,9 +157,9 @@ def _only_names() -> bytes:
 
 
 def _check_padding(stream: UnpackedStream) -> None:
-    """Reads to the end, where compressed data have their checksum. Only zeros may follow the end mark (joined.tar)."""
+    """Reads to the end, where compressed data have their checksum. Only zeros may follow the end marker (joined.tar)."""
     end = stream.tell()
     while data := stream.read(1 << 18):
         if data.count(0) != len(data) or stream.tell() - end > _MAX_PADDING_BYTES:
-            found = f"other data follow the mark of its end at byte {end:,}, as in several archives joined into one"
+            found = f"other data follow its end-of-archive marker at byte {end:,}, as if several archives were joined"
             raise damaged(stream.path, found)

@@ -1,8 +1,9 @@
 """Reads a zip archive with `zipfile`.
 
-`zipfile` reads the directory and the members. What it lacks is added here: it believes the sizes in the directory, ignores
-contradictions between the records at the end, and gives the archive up for one name that is not UTF-8. The tests that fail
-without a check are named beside it; they are in `tests/hostile/zips.py`. Format: PKWARE's APPNOTE.TXT 6.3.10.
+`zipfile` reads the directory and the members. But it trusts the sizes in the directory, ignores contradictions between the
+records at the end, and refuses the whole archive for one name that is not UTF-8. This module checks the first two and avoids
+the third. Each check names the archive of `tests/hostile/zips.py` whose test fails without it. Format: PKWARE's APPNOTE.TXT
+6.3.10, whose sections are cited.
 """
 
 import copy
@@ -35,24 +36,24 @@ from resnet.ingestion.archives.streams import MAX_XZ_MEMORY_BYTES
 _END = struct.Struct("<4s4H2LH")  # section 4.3.16
 _END_64 = struct.Struct("<4sQ2H2L4Q4sLQL")  # sections 4.3.14 and 4.3.15: the record, then its locator
 _LOCATOR_BYTES = 20
-_MISSING = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # "see the zip64 record": number of entries, size and offset of the directory
+_MISSING = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)  # in the record: the value is in the zip64 record
 
 _CENTRAL_BYTES, _LOCAL_BYTES = 46, 30  # sections 4.3.12 and 4.3.7: headers without names
-_UTF_8, _NOT_UTF_8 = 0x800, 0x8000  # flags of section 4.4.4; the second is reserved, and set here
+_UTF_8, _NOT_UTF_8 = 0x800, 0x8000  # flags of section 4.4.4; the second is reserved and used here
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # the data, strongly, the directory
 _METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
 _READABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
-_VERSION = 20  # that a reader must have: 2.0, for Deflate
+_VERSION = 20  # of the format that a reader must know: 2.0, for Deflate
 
-_CHUNK_BYTES = 4096  # of packed data at a time, which bzip2 and LZMA unpack without a limit, to up to 80 MB
+_CHUNK_BYTES = 4096  # packed data are read in such chunks, because zipfile unpacks a chunk of bzip2 without a limit (80 MB)
 _MAX_TARGET_BYTES = 4096  # of a symbolic link: PATH_MAX
 _BROKEN = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, struct.error, zlib.error, lzma.LZMAError)
 
 
 class _ArchiveFile(io.FileIO):
-    """The bytes of a zip archive, shown to `zipfile` in a form that it reads.
+    """A zip archive in a form that `zipfile` reads: the directory is `_patched`, and the comment is cut off.
 
-    The file ends where the comment begins, since `zipfile` takes a signature in the comment for the record (comment.zip).
+    `zipfile` would take a signature in the comment for the record at the end (comment.zip).
 
     Attributes:
         entries: how many the record at the end declares.
@@ -82,11 +83,11 @@ class _ArchiveFile(io.FileIO):
         self.close()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As of a file."""
+        """As in `io.FileIO`."""
         return super().seek(offset + self._end) if whence == io.SEEK_END else super().seek(offset, whence)
 
     def read(self, size: int | None = -1) -> bytes:
-        """As of a file; the directory comes `_patched`."""
+        """As in `io.FileIO`; the directory is `_patched`."""
         at = self.tell()
         left = max(0, self._end - at)
         data = super().read(left if size is None or size < 0 else min(size, left))
@@ -94,17 +95,19 @@ class _ArchiveFile(io.FileIO):
 
 
 def _end_record(path: Path, tail: bytes) -> int:
-    """Where the record is in the last bytes of the file: it and its comment end the file (with-more-behind.zip)."""
+    """Position of the record in the last bytes of the file. It and its comment must end the file (with-more-behind.zip)."""
     at = len(tail) - _END.size
     while (at := tail.rfind(b"PK\5\6", 0, max(at + 4, 0))) >= 0:
         if at + _END.size + _END.unpack_from(tail, at)[-1] == len(tail):
             return at
         at -= 1
-    raise damaged(path, "it does not end as a zip archive: it is truncated, no zip archive, or other data follow its end")
+    raise damaged(
+        path, "it does not end as a zip archive: it is truncated, is not a zip archive, or has other data after its end"
+    )
 
 
 def _directory(path: Path, before: bytes, record: bytes) -> tuple[bool, list[int]]:
-    """Whether there is a zip64 record; number of entries, size and offset of the directory."""
+    """Whether there is a zip64 record; then number of entries, size and offset of the directory."""
     _, *disks, here, entries, size, offset, _ = _END.unpack_from(record)
     short = wide = [entries, size, offset]
     if before[-_LOCATOR_BYTES:].startswith(b"PK\6\7"):
@@ -115,7 +118,7 @@ def _directory(path: Path, before: bytes, record: bytes) -> tuple[bool, list[int
         if any(one not in (other, missing) for one, other, missing in zip(short, wide, _MISSING, strict=True)):
             raise damaged(path, f"the two records at its end contradict each other ({short} and {wide})")  # contradiction.zip
     if here != entries or disks not in ([0, 0], [0xFFFF, 0xFFFF]):  # in-pieces.zip
-        raise damaged(path, "it is a part of an archive that was split into several files")
+        raise damaged(path, "it is one part of an archive that was split into several files")
     return wide is not short, wide
 
 
@@ -123,7 +126,7 @@ def _patched(path: Path, directory: bytearray) -> bytes:
     """The directory with names that `zipfile` can decode (not-utf-8.zip), and no versions that it refuses.
 
     Raises:
-        UserError: it has too many entries, or next to nothing is in them (crowd.zip); `zipfile` needs 640 bytes for each.
+        UserError: it has too many entries, or they are nearly empty (crowd.zip). `zipfile` needs 640 bytes for each.
     """
     allowance = Allowance(path)
     at = 0
@@ -149,7 +152,10 @@ def _is_utf_8(name: bytes | bytearray) -> bool:
 
 
 def read_zip(path: Path) -> Iterator[Item]:
-    """The members of a zip archive in the order of its directory; see `resnet.ingestion.archives.reading.read_archive`."""
+    """Yields the members of a zip archive in the order of its directory.
+
+    See `resnet.ingestion.archives.reading.read_archive`.
+    """
     file = _ArchiveFile(path)
     try:
         archive = zipfile.ZipFile(file)
@@ -168,9 +174,9 @@ def read_zip(path: Path) -> Iterator[Item]:
 
 
 def _check_entries(path: Path, file: _ArchiveFile, infos: list[zipfile.ZipInfo]) -> None:
-    """Raises `UserError` if the directory does not hold what it declares, declares too much, or has entries that share bytes.
+    """Raises `UserError` if the directory contradicts itself, declares too much, or has entries that share bytes.
 
-    Several entries of the same bytes are Fifield's "A better zip bomb" (2019): shared-bytes.zip, quoted.zip.
+    Entries that share bytes are the technique of Fifield, "A better zip bomb" (2019): shared-bytes.zip, quoted.zip.
     """
     allowance = Allowance(path)
     if len(infos) != file.entries and (file.wide or len(infos) % 65536 != file.entries):  # short-directory.zip
@@ -178,7 +184,7 @@ def _check_entries(path: Path, file: _ArchiveFile, infos: list[zipfile.ZipInfo])
     for info in infos:
         allowance.check_ratio(info.compress_size, info.file_size, info.filename)  # bomb.zip
         if _end(info) > file.directory:  # outside.zip
-            raise damaged(path, f"its directory has {shown(_name(info))!r} where the archive has ended")
+            raise damaged(path, f"its directory places {shown(_name(info))!r} beyond the end of the files")
     allowance.check_ratio(path.stat().st_size, sum(info.file_size for info in infos))  # bomb-of-many.zip
     in_order = sorted(infos, key=operator.attrgetter("header_offset"))
     if any(_end(one) > other.header_offset for one, other in pairwise(in_order)):
@@ -194,10 +200,10 @@ def _encoding(info: zipfile.ZipInfo) -> str:
 
 
 def _name(info: zipfile.ZipInfo) -> str:
-    """The name of an entry; bytes that are not UTF-8, where the entry says UTF-8, are surrogates in it.
+    """The name of an entry. If its flag says UTF-8, bytes that are not UTF-8 become surrogates.
 
-    Without that flag a name is in code page 437 (appendix D), but some programs then write UTF-8 too; and some programs of
-    Windows separate folders by backslashes.
+    Without the flag the encoding is code page 437 (appendix D), but some programs write UTF-8. Some programs on Windows
+    separate folders by backslashes.
     """
     name = info.orig_filename
     if not info.flag_bits & _UTF_8:
@@ -212,11 +218,11 @@ def _item(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, names: Nam
     mode = info.external_attr >> 16
     if name.endswith("/") or stat.S_ISDIR(mode):
         if info.file_size:
-            raise BadFile(Reason.NAME_NOT_USABLE, f"named as a folder, but it holds {info.file_size:,} bytes")
+            raise BadFile(Reason.NAME_NOT_USABLE, f"its name is that of a folder, but it holds {info.file_size:,} bytes")
         return names.folder(name)
     usable = names.file(name)
     if info.flag_bits & _ENCRYPTED:
-        raise BadFile(Reason.UNREADABLE, "encrypted: pack the archive without a password")
+        raise BadFile(Reason.UNREADABLE, "encrypted: create the archive without a password")
     if info.compress_type not in _READABLE:
         method = _METHODS.get(info.compress_type, "an unknown method")
         raise BadFile(Reason.UNREADABLE, f"compressed with {method} ({info.compress_type}): use Deflate or none")
@@ -240,8 +246,8 @@ def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """The bytes of a member.
 
-    `zipfile` stops without a word at the declared size. It is told one byte more, so that the checksum fails when a member
-    unpacks to more than it declares (holds-more.zip).
+    `zipfile` stops without an error at the declared size. With a size of one byte more, the checksum fails if a member unpacks
+    to more than it declares (holds-more.zip).
     """
     more = copy.copy(info)
     more.file_size += 1
@@ -251,7 +257,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
                 _check_dictionary(info, Path(archive.filename or ""))
             data = b"".join(iter(partial(file.read, _CHUNK_BYTES), b""))
     except _BROKEN as error:
-        reason = getattr(error, "strerror", None) or error  # an OSError itself also names the path, which is the machine's own
+        reason = getattr(error, "strerror", None) or error  # the text of an OSError would contain the path
         raise BadFile(Reason.UNREADABLE, f"it cannot be unpacked ({reason})") from error
     if len(data) != info.file_size:
         raise BadFile(Reason.UNREADABLE, f"it unpacks to {len(data):,} of the {info.file_size:,} bytes that it declares")
@@ -259,9 +265,10 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 
 def _check_dictionary(info: zipfile.ZipInfo, path: Path) -> None:
-    """Raises `BadFile` for a dictionary that is too large: `zipfile` gives liblzma no limit (wide-dictionary.zip).
+    """Raises `BadFile` if the LZMA dictionary is too large: `zipfile` sets no memory limit (wide-dictionary.zip).
 
-    LZMA data begin with a version, the size of the properties and those: a byte, and the size of the dictionary (section 5.8).
+    LZMA data begin with a version (2 bytes), the size of the properties (2), and the properties: a byte, and the size of the
+    dictionary (section 5.8).
     """
     with path.open("rb") as file:
         file.seek(info.header_offset + 26)

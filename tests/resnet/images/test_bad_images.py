@@ -1,4 +1,4 @@
-"""Broken files are refused, each for its reason, in little time and memory; odd ones decode to what was worked out by hand."""
+"""Broken files are refused for the right reason, in little time and memory. Unusual ones decode to the expected pixels."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnet.images.decoding import MAX_PIXELS, MAX_SIDE, decode, inspect
 from resnet.images.outcomes import BadFile, Reason
-from tests.hostile.encoders import bmp, jpeg_header, plain_tiff, png, webp_canvas
+from tests.hostile.encoders import bmp, clearing_gif, jpeg_header, plain_tiff, png, webp_canvas
 from tests.hostile.images import LIMIT, bad_images, whole_images
 from tests.hostile.odd_images import OddImage, odd_images
 from tests.imports import ROOT
@@ -32,14 +32,16 @@ except BadFile as error:
     print(error.reason)
 print(time.process_time() - began)
 print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) // 1024)
-"""  # processor seconds, since the machine may be busy; megabytes: ru_maxrss would be inherited from the process of the tests
+"""  # CPU seconds, since the machine may be busy; megabytes: ru_maxrss would be inherited from the parent process
 
 SIDE = int(MAX_PIXELS**0.5)
-BOMBS: dict[str, Callable[[], bytes]] = {  # small files that declare as much as is allowed, or more than their kind may
+# Small files that declare as much as is allowed, or more than is allowed for their kind.
+BOMBS: dict[str, Callable[[], bytes]] = {
     "wide": lambda: png(SIDE, SIDE, 8, 2, bytes(1 + 3 * SIDE) * SIDE),
     "alpha": lambda: png(6_900, 6_900, 8, 6, bytes(1 + 4 * 6_900) * 6_900),
     "deep": lambda: png(6_900, 6_900, 16, 0, bytes(1 + 2 * 6_900) * 6_900),
     "WebP": lambda: webp_canvas(SIDE, SIDE),
+    "clearing GIF": lambda: clearing_gif(65_535, 65_535),
     "progressive": lambda: jpeg_header(SIDE, SIDE, marker=0xC2),
     "tall": lambda: png(1, 60_000_000, 8, 0, bytes(2 * 60_000_000)),
     "long": lambda: png(65_000_000, 1, 8, 0, bytes(1 + 65_000_000)),
@@ -64,7 +66,7 @@ def test_there_are_enough_kinds() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted({image.kind for image in BAD}))
-def test_a_bad_file_is_refused_for_its_reason(kind: str) -> None:
+def test_a_bad_file_is_refused_for_the_right_reason(kind: str) -> None:
     for image in (image for image in BAD if image.kind == kind):
         start = time.process_time()
         with pytest.raises(BadFile) as caught:
@@ -77,18 +79,18 @@ def test_a_bad_file_is_refused_for_its_reason(kind: str) -> None:
 
 
 @pytest.mark.parametrize("image", ODD, ids=[image.kind for image in ODD])
-def test_an_odd_file_decodes_to_what_it_shows(image: OddImage) -> None:
+def test_an_odd_file_decodes_to_the_expected_pixels(image: OddImage) -> None:
     decoded = np.asarray(decode(image.encoded, LIMIT)).astype(int)
     assert decoded.shape == image.pixels.shape
     assert np.abs(decoded - image.pixels).max() <= image.tolerance
 
 
 @pytest.mark.parametrize("kind", whole_images())
-def test_the_same_files_are_accepted_when_they_are_whole(kind: str) -> None:
+def test_the_same_files_are_accepted_if_they_are_complete(kind: str) -> None:
     assert inspect(whole_images()[kind], LIMIT, Image.Image.copy)[0].format in kind.upper()
 
 
-def test_nothing_is_printed_and_nothing_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
+def test_there_is_no_output_and_no_warning(capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for encoded in [*(image.encoded for image in BAD), *(image.encoded for image in ODD)]:
@@ -97,18 +99,18 @@ def test_nothing_is_printed_and_nothing_warned_of(capfd: pytest.CaptureFixture[s
     assert capfd.readouterr() == ("", "")
 
 
-def test_threads_come_to_the_same_verdicts() -> None:
+def test_threads_give_the_same_verdicts() -> None:
     files = [*(image.encoded for image in BAD), *(image.encoded for image in ODD)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(_verdict, files)) == [_verdict(encoded) for encoded in files]
 
 
-def test_what_one_limit_accepts_no_limit_accepts() -> None:
+def test_an_image_within_a_limit_decodes_the_same_without_a_limit() -> None:
     for image in ODD:
         assert decode(image.encoded) == decode(image.encoded, LIMIT)
 
 
-def test_the_detail_names_what_was_found() -> None:
+def test_the_detail_describes_what_was_found() -> None:
     expected = {
         b"%PDF-1.7": "the content is a PDF document",
         jpeg_header(30_000, 30_000): "30000 x 30000 pixels; the limit is 4,000,000 in all",

@@ -1,4 +1,4 @@
-"""Decoding, what is known of an image, and resizing. Broken files are in `test_bad_images.py`."""
+"""Decoding, facts about an image, and resizing. Broken files are in `test_bad_images.py`."""
 
 import hashlib
 import io
@@ -40,20 +40,20 @@ def test_facts_of_an_image() -> None:
     assert image.tobytes() == decode(encoded).tobytes()
 
 
-def test_the_pixel_hash_is_that_of_the_pixels_whatever_the_format() -> None:
+def test_the_pixel_hash_does_not_depend_on_the_format() -> None:
     image = noise(40, 30)
     hashes = {inspect(encode(image, kind), LIMIT, Image.Image.copy)[0].pixel_hash for kind in ("PNG", "BMP", "TIFF")}
     assert hashes == {hashlib.sha256(b"40 x 30 " + image.tobytes()).hexdigest()}
     assert inspect(encode(noise(40, 30, seed=1), "PNG"), LIMIT, Image.Image.copy)[0].pixel_hash not in hashes
 
 
-def test_the_pixel_hash_of_a_large_image_is_the_same_sum() -> None:
+def test_the_pixel_hash_of_a_large_image_is_one_hash() -> None:
     image = noise(2_000, 1_000)  # hashed in strips
     expected = hashlib.sha256(b"2000 x 1000 " + image.tobytes()).hexdigest()
     assert inspect(encode(image, "BMP"), 2_000_000, Image.Image.copy)[0].pixel_hash == expected
 
 
-def test_the_pixel_hash_knows_the_shape() -> None:
+def test_the_pixel_hash_depends_on_the_shape() -> None:
     shapes = [(4, 6), (6, 4), (3, 8)]
     assert (
         len({inspect(encode(Image.new("RGB", shape), "PNG"), LIMIT, Image.Image.copy)[0].pixel_hash for shape in shapes}) == 3
@@ -83,12 +83,12 @@ def test_flags_say_what_decoding_changed() -> None:
     assert {inspect(encoded, LIMIT, Image.Image.copy)[0].flags: encoded for encoded in expected.values()} == expected
 
 
-def test_width_and_height_are_those_after_turning() -> None:
+def test_width_and_height_are_those_of_the_upright_image() -> None:
     facts, image = inspect(encode(noise(50, 40), "JPEG", exif=exif(8)), LIMIT, Image.Image.copy)
     assert (facts.width, facts.height) == image.size == (40, 50)
 
 
-def test_the_limit_is_of_pixels_and_includes_itself() -> None:
+def test_an_image_of_exactly_the_limit_is_accepted() -> None:
     encoded = encode(noise(100, 100), "PNG")
     assert decode(encoded, 10_000).size == (100, 100)
     with pytest.raises(BadFile, match="100 x 100 pixels; the limit is 9,999 in all") as caught:
@@ -96,8 +96,8 @@ def test_the_limit_is_of_pixels_and_includes_itself() -> None:
     assert caught.value.reason == Reason.TOO_LARGE
 
 
-def test_the_limit_also_holds_memory() -> None:
-    # 100 MB for four pixels: a tile is decoded as a whole.
+def test_the_limit_also_bounds_memory() -> None:
+    # Four pixels take 100 MB, because a tile is decoded as a whole.
     entries = {256: (3, [2]), 257: (3, [2]), 258: (3, [8]), 259: (3, [5]), 262: (3, [1])}
     tile = {322: (3, [5_000]), 323: (3, [5_000]), 324: (4, [8]), 325: (4, [8])}
     with pytest.raises(BadFile, match="takes 100 MB to decode") as caught:
@@ -106,7 +106,7 @@ def test_the_limit_also_holds_memory() -> None:
 
 
 def test_a_progressive_jpeg_counts_its_coefficients() -> None:
-    # Neither has tables and can be decoded. Of 4:4:4, 3 coefficients of 2 bytes are kept for each pixel, beside its 4 bytes.
+    # Both lack tables, so neither decodes. With 4:4:4 each pixel takes 4 bytes, and 3 coefficients of 2 bytes if progressive.
     for marker, reason in ((0xC0, Reason.UNDECODABLE), (0xC2, Reason.TOO_LARGE)):
         with pytest.raises(BadFile) as caught:
             decode(jpeg_header(100, 100, marker, data=bytes(200)), LIMIT)
@@ -125,13 +125,13 @@ def test_any_image_becomes_a_square_of_the_size(size: tuple[int, int]) -> None:
     assert resize_and_crop(Image.new("RGB", size), 32).shape == (32, 32, 3)
 
 
-def test_the_middle_is_kept_and_the_aspect_too() -> None:
+def test_the_middle_and_the_aspect_are_kept() -> None:
     pixels = np.zeros((40, 120, 3), dtype=np.uint8)
     pixels[:, 40:80] = 255  # a white square in the middle of a black strip
     np.testing.assert_array_equal(resize_and_crop(Image.fromarray(pixels), 40), 255)
 
 
-def test_an_image_of_the_size_stays_as_it_is() -> None:
+def test_an_image_of_the_target_size_is_unchanged() -> None:
     image = noise(32, 32)
     np.testing.assert_array_equal(resize_and_crop(image, 32), np.asarray(image))
 
@@ -139,11 +139,11 @@ def test_an_image_of_the_size_stays_as_it_is() -> None:
 @pytest.mark.parametrize("size", [256, 2_048])
 def test_resizing_is_antialiased(size: int) -> None:
     stripes = np.zeros((size, size, 3), dtype=np.uint8)
-    stripes[:, ::2] = 255  # finer than the result can show: picking pixels would give all black or all white
+    stripes[:, ::2] = 255  # finer than the result can show; without antialiasing it would be all black or all white
     assert np.abs(resize_and_crop(Image.fromarray(stripes), 32).astype(int) - 128).max() < 20
 
 
-def test_a_gradient_stays_where_it_is() -> None:
+def test_a_gradient_keeps_its_place() -> None:
     across = np.linspace(0, 255, 1_000)
     pixels = np.repeat(np.tile(np.round(across), (700, 1))[..., None], 3, axis=-1).astype(np.uint8)
     centres = 150 + (np.arange(70) + 0.5) * 10 - 0.5  # of the middle 700 columns
@@ -160,12 +160,12 @@ def photograph(width: int, height: int, **options: object) -> bytes:
 @pytest.mark.parametrize(
     ("width", "height", "size"), [(640, 480, 224), (640, 480, 32), (300, 500, 128), (100, 90, 64), (40, 33, 32)]
 )
-def test_what_is_loaded_is_what_decoding_in_full_and_resizing_gives(width: int, height: int, size: int) -> None:
+def test_loading_gives_nearly_what_full_decoding_and_resizing_give(width: int, height: int, size: int) -> None:
     encoded = photograph(width, height)
     loaded = load(encoded, size)
     assert loaded.shape == (size, size, 3)
     difference = loaded.astype(float) - resize_and_crop(decode(encoded), size)
-    assert np.abs(difference).mean() < 1.0  # of 255; a shift by a quarter of a pixel would make it 2 and more
+    assert np.abs(difference).mean() < 1.0  # of 255; a shift by a quarter of a pixel would give 2 or more
 
 
 def test_loading_is_antialiased_and_upright() -> None:
@@ -182,7 +182,7 @@ def test_loading_is_antialiased_and_upright() -> None:
 
 
 @pytest.mark.parametrize(("kind", "size"), [("JPEG", (640, 480)), ("JPEG", (70, 90)), ("PNG", (640, 480)), ("PNG", (50, 40))])
-def test_a_small_picture_comes_with_what_is_loaded(kind: str, size: tuple[int, int]) -> None:
+def test_loading_and_shrinking_gives_both_results(kind: str, size: tuple[int, int]) -> None:
     encoded = encode(Image.open(io.BytesIO(photograph(*size))), kind)
     for wanted in (32, 224):
         pixels, small = load_and_shrink(encoded, wanted, 96)
@@ -193,7 +193,7 @@ def test_a_small_picture_comes_with_what_is_loaded(kind: str, size: tuple[int, i
         assert np.abs(np.asarray(small).astype(float) - np.asarray(expected)).mean() < 2.0
 
 
-def test_of_many_threads_one_at_a_time_holds_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_one_thread_at_a_time_holds_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = encode(Image.new("RGB", (4_200, 4_200)), "PNG", compress_level=1)  # 71 MB
     holding: list[int] = []
     most: list[int] = []
@@ -227,6 +227,6 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_threads_do_not_keep_the_memory_of_large_images(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
-    path.write_bytes(encode(Image.new("RGB", (5_000, 5_000)), "PNG", compress_level=1))  # 100 MB; kept in four arenas 400
+    path.write_bytes(encode(Image.new("RGB", (5_000, 5_000)), "PNG", compress_level=1))  # 100 MB; 400 MB if four arenas kept it
     done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], cwd=ROOT, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 230

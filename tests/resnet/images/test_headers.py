@@ -113,6 +113,11 @@ def test_a_progressive_jpeg_keeps_its_coefficients(options: dict[str, Any], memo
     assert read_header(encode(noise(), "JPEG", **options), "JPEG").memory == 4
 
 
+@pytest.mark.parametrize(("mode", "memory"), [("1", 5), ("L", 5), ("P", 5), ("RGB", 4), ("I;16", 8), ("RGBA", 8), ("LA", 8)])
+def test_the_memory_of_a_png_depends_on_its_mode(mode: str, memory: int) -> None:
+    assert read_header(encode(Image.new(mode, (4, 4)), "PNG"), "PNG").memory == memory
+
+
 def test_run_lengths_cost_time() -> None:
     assert read_header(bmp(4, 2, 8, 1, b"\0\1"), "BMP").passes > read_header(bmp(4, 2, 8, 0, bytes(8)), "BMP").passes
 

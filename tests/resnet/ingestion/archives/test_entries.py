@@ -71,5 +71,5 @@ def test_the_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch) -> No
     allowance = Allowance(Path("x.tar"))
     allowance.take(100)
     allowance.take(100)
-    with pytest.raises(UserError, match="3 entries or more, and 2 are the limit"):
+    with pytest.raises(UserError, match="3 entries or more; the limit is 2"):
         allowance.take(100)

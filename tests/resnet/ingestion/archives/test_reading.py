@@ -1,4 +1,4 @@
-"""Honest archives of all kinds against what was packed. Hostile ones are in `test_zip.py` and `test_tar.py`."""
+"""Valid archives of all kinds, compared with what was packed. Hostile ones are in `test_zip.py` and `test_tar.py`."""
 
 import random
 import shutil
@@ -26,7 +26,7 @@ def tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """A folder of class folders, one of them empty, and no folder in the way of the archives beside it."""
+    """A folder of class folders, one of them empty. Archives can be created beside it."""
     folder = tmp_path / "photographs"
     for name in ("cats/1.png", "cats/old/2.png", "dogs/été 3.png", "dogs/" + "n" * 150 + ".png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -49,13 +49,13 @@ def test_there_are_at_least_forty_hostile_archives() -> None:
     assert sum(1 for hostile in ARCHIVES if hostile.refused or hostile.rejected) >= 40
 
 
-def test_hostile_archives_write_nothing_and_fill_no_memory(tmp_path: Path) -> None:
+def test_hostile_archives_write_nothing_and_need_little_memory(tmp_path: Path) -> None:
     here = tmp_path / "above" / "here"
     here.mkdir(parents=True)
     for made in ARCHIVES:
         made.write(here / made.file)
     before = tree(tmp_path)
-    # VmHWM in kB: ru_maxrss of a new process starts at that of the one that started it, which may hold TensorFlow.
+    # VmHWM, in kB. ru_maxrss would be inherited from the parent process, which may have loaded TensorFlow.
     program = """
 import re
 from pathlib import Path
@@ -91,8 +91,8 @@ def peak_memory(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-# The set's table is at most 16 bytes x 5 for an entry while it grows by four, and the digest is an object of 48 bytes.
-# `zipfile` keeps an object of each entry, of 640 bytes.
+# A set takes at most 5 x 16 bytes for an entry while it grows fourfold, and a digest is an object of 48 bytes. `zipfile` keeps
+# 640 bytes of each entry.
 @pytest.mark.parametrize(("name", "most"), [("x.zip", 900), ("x.tar", 160)])
 def test_memory_grows_by_what_is_kept_of_a_name_and_no_more(name: str, most: int, tmp_path: Path) -> None:
     few, many = (crowd(tmp_path / f"{files}-{name}", files) for files in (1000, 9000))
@@ -101,7 +101,7 @@ def test_memory_grows_by_what_is_kept_of_a_name_and_no_more(name: str, most: int
 
 
 @pytest.mark.parametrize("name", ["x.zip", "x.tar"])
-def test_files_can_be_read_in_other_threads_and_when_the_archive_is_at_its_end(name: str, tmp_path: Path) -> None:
+def test_files_can_be_read_in_other_threads_and_after_the_end_of_the_archive(name: str, tmp_path: Path) -> None:
     members = [item for item in read_archive(crowd(tmp_path / name, 200)) if isinstance(item, Member)]
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(lambda member: member.read(), members)) == {IMAGE}
@@ -109,7 +109,7 @@ def test_files_can_be_read_in_other_threads_and_when_the_archive_is_at_its_end(n
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_pass_for_names_yields_the_same_names_in_the_same_order(kind: str, photographs: Path) -> None:
+def test_reading_names_only_yields_the_same_names_in_the_same_order(kind: str, photographs: Path) -> None:
     path = Path(shutil.make_archive(str(photographs), kind, photographs))
 
     def names(items: Iterable[Member | Folder | Rejected]) -> list[str]:
@@ -119,7 +119,7 @@ def test_the_pass_for_names_yields_the_same_names_in_the_same_order(kind: str, p
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_flipped_bytes_never_crash_the_reading_and_never_change_a_file_unsaid(kind: str, photographs: Path) -> None:
+def test_flipped_bytes_never_crash_and_never_change_a_file_unnoticed(kind: str, photographs: Path) -> None:
     path = Path(shutil.make_archive(str(photographs), kind, photographs))
     whole, files = path.read_bytes(), read(path).files
     generator = random.Random(kind)
@@ -133,7 +133,7 @@ def test_flipped_bytes_never_crash_the_reading_and_never_change_a_file_unsaid(ki
             assert all(data in files.values() for data in got.files.values())
 
 
-def test_what_is_an_archive_says_its_name_or_its_content(tmp_path: Path) -> None:
+def test_an_archive_is_recognised_by_its_name_or_its_content(tmp_path: Path) -> None:
     photographs = crowd(tmp_path / "x.zip", 1)
     for name in ("X.ZIP", "a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.tar.xz", "a.txz"):
         (tmp_path / name).write_bytes(b"")
