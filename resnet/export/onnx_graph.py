@@ -41,7 +41,7 @@ def onnx_model(model: ResNet) -> "onnx.ModelProto":
 
     size, class_names = exportable(model)
     graph = _Graph()
-    mean, deviation = (np.reshape(np.float32(values), (1, 3, 1, 1)) for values in (MEAN, DEVIATION))
+    mean, deviation = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     normalised = graph.add("Div", graph.add("Sub", _resized(graph, "images", size), mean), deviation)
     graph.add("Softmax", _logits(graph, model, normalised), name="probabilities", axis=1)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3])
@@ -134,7 +134,7 @@ def _pillow_weights(graph: _Graph, length: str, side: str, size: int) -> str:
     far = _polynomial(graph, distances, -0.5, 2.5, -4.0, 2.0)
     outer = graph.add("Where", graph.add("Less", distances, np.float32(2.0)), far, np.float32(0.0))
     weights = graph.add("Where", graph.add("Less", distances, np.float32(1.0)), near, outer)
-    return graph.add("Div", weights, graph.add("ReduceSum", weights, np.int64([1]), keepdims=1))
+    return graph.add("Div", weights, graph.add("ReduceSum", weights, np.array([1], np.int64), keepdims=1))
 
 
 def _polynomial(graph: _Graph, x: str, first: float, *others: float) -> str:

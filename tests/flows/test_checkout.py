@@ -11,12 +11,12 @@ from flows.checkout import (
     clone,
     commit_experiment,
     experiment_name,
-    git,
     private_folder,
     resolve,
     snapshot,
 )
 from resnet.core.errors import UserError
+from tasks.stage.git import git
 from tests.flows.quick import QuickProject
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from resnet.export.classifier import Classifier
 from resnet.export.onnx_graph import onnx_model
+from resnet.images.decoding import resize_and_crop as with_pillow
 from resnet.network.model import ResNet
-from tests.resnet.export.test_resampling import photograph, with_pillow
+from tests.resnet.export.test_resampling import photograph
 
 NAMES = ["cat", "Hündin", "owl"]
 
