@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all."""
+"""Atomic writes of files and folders: after an error or a kill they are either complete or unchanged."""
 
 import errno
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from resnet.core.errors import UserError
 
-# EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota: to the user all three are a full disk.
+# EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 @contextmanager
 def replacing(path: Path, least: int = 0) -> Iterator[Path]:
-    """Yields a path to write a file or a folder to, which takes the place of `path` when the block ends without an error.
+    """Yields a temporary path for a file or a folder, which replaces `path` when the block ends without an error.
 
-    What is written is synced to the disk before it is renamed. After an error, or a kill, the old `path` is as it was.
+    The new content is synced to the disk before it is renamed. After an error or a kill, the old `path` is unchanged.
 
     Args:
         path: of the file or folder.
-        least: bytes that it will have at least, where that is known; without so much room nothing is begun.
+        least: the least number of bytes that it will have, if known. Without this much free space nothing is written.
 
     Raises:
         UserError: the disk is full.
@@ -30,9 +30,9 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)  # what a killed run left
+        remove(partial)  # a killed run may have left it
         if _old(path).exists() and not path.exists():
-            _old(path).replace(path)  # it was killed between the two steps of _swap
+            _old(path).replace(path)  # a run was killed between the two steps of _swap
         if least > shutil.disk_usage(path.parent).free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield partial
@@ -53,7 +53,7 @@ def _full(path: Path, error: OSError, needed: int) -> UserError:
     return UserError(
         f"{path} could not be written because the disk is full or a limit on file sizes was reached "
         f"({os.strerror(error.errno or 0)}): it needs at least {needed:,} bytes, and {free:,} are free; "
-        "nothing half-written was left: free some space and run again."
+        "no partial file was left: free some space and run again."
     )
 
 
@@ -65,7 +65,7 @@ def _size(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all that is in it, if there is one."""
+    """Removes a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -73,7 +73,7 @@ def remove(path: Path) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """A file is replaced in one step; a folder in two, since no rename puts a folder in the place of a full one."""
+    """Replaces a file in one step, and a folder in two: rename(2) cannot replace a folder that is not empty."""
     if not path.is_dir():
         new.replace(path)
         return

@@ -1,1 +1,1 @@
-"""A trained network for other programs: as SavedModel, ONNX, LiteRT and plain Keras, with its preprocessing and its classes."""
+"""Export of a trained network as SavedModel, ONNX, LiteRT and plain Keras, with its preprocessing and class names."""

@@ -1,7 +1,7 @@
-"""From the bytes of an image file to pixels in TensorFlow's own operations, close to what Pillow gives.
+"""Decoding of image files by TensorFlow's own operations, close to what Pillow decodes.
 
-They know JPEG, PNG, GIF and BMP. They do not know EXIF: a photograph that says that it lies on its side stays so. CMYK,
-16 bits and palettes with transparency are decoded otherwise than by Pillow. Whoever has Pillow decodes with it.
+They decode JPEG, PNG, GIF and BMP. They ignore EXIF, so a photograph is not rotated as its orientation tag asks. CMYK, 16 bits
+and palettes with transparency are decoded differently from Pillow. If Pillow is available, decode with Pillow.
 """
 
 import tensorflow as tf
@@ -10,7 +10,7 @@ from resnet.export.resampling import resize_and_crop
 
 
 def decode_all(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """Images as the network takes them.
+    """Decodes and resizes images for the network.
 
     Args:
         encoded: (batch,) string, the bytes of image files.
@@ -37,7 +37,7 @@ def _decode(encoded: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
-    """At a half, a quarter or an eighth of the size where that is enough, as Pillow's draft mode does."""
+    """Decodes at a half, a quarter or an eighth of the size if that is large enough, as Pillow's draft mode does."""
     least = tf.reduce_min(tf.image.extract_jpeg_shape(encoded)[:2]) // size
     branches = [lambda ratio=ratio: _jpeg_at(encoded, ratio) for ratio in (1, 2, 4, 8)]
     steps = tf.reduce_sum(tf.cast(least >= tf.constant([2, 4, 8]), tf.int32))
@@ -45,12 +45,12 @@ def _jpeg(encoded: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _jpeg_at(encoded: tf.Tensor, ratio: int) -> tf.Tensor:
-    # libjpeg's accurate transform, which Pillow takes; TensorFlow's default is the fast one.
+    # Pillow uses libjpeg's accurate transform; TensorFlow's default is the fast one.
     return tf.io.decode_jpeg(encoded, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
 def _png(encoded: tf.Tensor) -> tf.Tensor:
-    """What is transparent shows white, as in training."""
+    """Blends transparent pixels with white, as in training."""
     image = tf.cast(tf.io.decode_png(encoded, channels=4), tf.float32)
     alpha = image[..., 3:] / 255.0
     return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)

@@ -1,32 +1,32 @@
-"""Pillow's way of resizing in TensorFlow, so that an exported network sees the pixels that it was trained on.
+"""Resizing in TensorFlow as Pillow resizes, so that an exported network gets the same pixels as in training.
 
-TensorFlow's own antialiased resizing keeps fractions between its two passes and in the end; Pillow rounds to whole levels.
-Here as there a pass is a product with a matrix that depends on the sizes alone (Pillow, `src/libImaging/Resample.c`).
+Pillow rounds to whole levels after each of its two passes; TensorFlow's own antialiased resizing does not round. In both, a
+pass is a product with a matrix that depends only on the sizes (Pillow, `src/libImaging/Resample.c`).
 """
 
 import tensorflow as tf
 
-_SUPPORT = 2.0  # of the bicubic kernel, in source pixels where nothing is made smaller
+_SUPPORT = 2.0  # of the bicubic kernel, in source pixels when enlarging
 
 
 def resize_and_crop(images: tf.Tensor, size: int) -> tf.Tensor:
-    """What `resnet.images.decoding.resize_and_crop` does, for images of one size: the middle, aspect kept.
+    """Does the same as `resnet.images.decoding.resize_and_crop` for images of one size: keeps the aspect and the middle.
 
-    It differs where that function averages over blocks first, with images more than six times as large: by a few levels.
+    For images more than six times as large, that function first averages over blocks; results then differ by a few levels.
 
     Args:
         images: (batch, height, width, 3) uint8.
-        size: height and width of what comes out.
+        size: height and width of the result.
 
     Returns:
-        (batch, size, size, 3) uint8; the images themselves where they are of that size.
+        (batch, size, size, 3) uint8; images that already have this size are unchanged.
     """
     height, width = tf.unstack(tf.cast(tf.shape(images)[1:3], tf.float32))
     side = tf.minimum(height, width)
     across, down = _weights(width, side, size), _weights(height, side, size)
     pixels = tf.cast(images, tf.float32)
-    # Rounding in between makes the order visible. When Pillow goes down first was found by trial: with version 13 this rule
-    # held for all of 374 random sizes.
+    # Because of the rounding, the order of the passes matters. This rule for Pillow's order was found by trial; with version 13
+    # it held for all of 374 random sizes.
     down_first = height - size > 2.0 * tf.maximum(width - size, 0.0)
     resized = tf.cond(down_first, lambda: _across(_down(pixels, down), across), lambda: _down(_across(pixels, across), down))
     return tf.cast(resized, tf.uint8)
@@ -41,7 +41,7 @@ def _down(pixels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 def _weights(length: tf.Tensor, side: tf.Tensor, size: int) -> tf.Tensor:
-    """(size, length) float32: how much of each source pixel is in each pixel of the middle `side` of them, made `size`."""
+    """(size, length) float32: the share of each source pixel in each pixel of the middle `side`, resized to `size`."""
     scale = side / size
     stretch = tf.maximum(scale, 1.0)
     centers = (length - side) / 2.0 + (tf.range(size, dtype=tf.float32) + 0.5) * scale
@@ -51,7 +51,7 @@ def _weights(length: tf.Tensor, side: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _bicubic(x: tf.Tensor) -> tf.Tensor:
-    """Keys, "Cubic Convolution Interpolation for Digital Image Processing" (1981), with a = -0.5, at distances x >= 0."""
+    """The kernel of Keys, "Cubic Convolution Interpolation for Digital Image Processing" (1981), with a = -0.5, for x >= 0."""
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
     return tf.where(x < 1.0, near, tf.where(x < _SUPPORT, far, 0.0))

@@ -1,4 +1,4 @@
-"""A ResNet in Keras's own layers alone, so that its file loads wherever Keras is, without this project."""
+"""A ResNet made only of Keras's own layers, so that its file loads with Keras and without this project."""
 
 import keras
 import numpy as np
@@ -8,10 +8,10 @@ from resnet.network.normalisation import DEVIATION, MEAN
 
 
 def stock_model(model: ResNet) -> keras.Model:
-    """The same network with the same weights, with its preprocessing before it and softmax behind.
+    """The same network with the same weights, between its preprocessing and softmax.
 
-    Resizing is Keras's, which is Pillow's but for rounding, and for half a pixel where the margins that are cut off are odd;
-    images that have the network's size pass through it unchanged.
+    Resizing is Keras's. It differs from Pillow's in rounding, and by half a pixel if the margins that are cut off are odd.
+    Images of the network's size pass through it unchanged.
 
     Args:
         model: computing in float32.
@@ -38,6 +38,6 @@ def stock_model(model: ResNet) -> keras.Model:
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:
-    """A new layer of Keras's own class: those of `resnet.network.layers` bear the names of theirs."""
+    """A new layer of Keras's class of the same name; the classes in `resnet.network.layers` are named after Keras's."""
     kind = getattr(keras.layers, type(layer).__name__)
     return kind.from_config(layer.get_config())

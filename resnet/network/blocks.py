@@ -1,8 +1,8 @@
-"""The blocks of a ResNet, and the three variants in which the field knows them.
+"""The blocks of a ResNet, and its three common variants.
 
 A bottleneck block is 1x1, 3x3 and 1x1 convolutions, each followed by batch normalisation, added to a shortcut; a basic
 block has two 3x3 convolutions: He et al., "Deep Residual Learning for Image Recognition" (2015), figure 5 and table 1. Layers
-carry the names of `keras.applications.ResNet50` (``conv2_block1_1_conv``), so that weights can be matched by name.
+have the names that they have in `keras.applications.ResNet50` (``conv2_block1_1_conv``), so weights can be matched by name.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ EXPANSION = 4
 
 @dataclass(frozen=True)
 class Variant:
-    """Where implementations of one paper differ.
+    """The points in which implementations of the paper differ.
 
     Attributes:
-        stride_in_3x3: whether a block that halves the resolution does it in its 3x3 convolution instead of its first 1x1.
-        use_bias: whether convolutions have a bias, which the batch normalisation behind them makes redundant.
+        stride_in_3x3: whether a block that halves the resolution does so in its 3x3 convolution rather than in its first 1x1.
+        use_bias: whether convolutions have a bias; the batch normalisation after them makes it redundant.
         epsilon: added to the variance in batch normalisation.
-        deep_stem: whether the stem is three 3x3 convolutions instead of one of 7x7.
-        pooled_shortcut: whether a shortcut halves the resolution by an average of 2x2 pixels before its 1x1 convolution
-            instead of a stride in it.
+        deep_stem: whether the stem has three 3x3 convolutions rather than one 7x7 convolution.
+        pooled_shortcut: whether a shortcut halves the resolution by averaging 2x2 pixels before its 1x1 convolution rather than
+            by a stride in that convolution.
     """
 
     stride_in_3x3: bool
@@ -35,27 +35,28 @@ class Variant:
 
 
 VARIANTS = {
-    # As in the paper, the first Caffe models and keras.applications.
+    # As in the paper, the original Caffe models and keras.applications.
     "v1": Variant(stride_in_3x3=False, use_bias=True, epsilon=1.001e-5),
-    # A stride in a 1x1 convolution throws three quarters of its input away; moving it to the 3x3 gains about 0.5 points of
-    # top-1 on ImageNet: Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1, and torchvision since.
+    # A 1x1 convolution with stride 2 ignores three quarters of its input. With the stride in the 3x3 convolution, top-1
+    # accuracy on ImageNet is about 0.5 points higher: Goyal et al., "Accurate, Large Minibatch SGD" (2017), section 5.1.
+    # torchvision has it there, too.
     "v1.5": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5),
-    # Nor does the shortcut throw anything away any more: He et al., "Bag of Tricks for Image Classification with Convolutional
-    # Neural Networks" (2018), section 4.
+    # The shortcut does not ignore input either: He et al., "Bag of Tricks for Image Classification with Convolutional Neural
+    # Networks" (2018), section 4.
     "D": Variant(stride_in_3x3=True, use_bias=False, epsilon=1e-5, deep_stem=True, pooled_shortcut=True),
 }
 
 
 @dataclass(frozen=True)
 class Style:
-    """What all blocks of one network share.
+    """Settings that all blocks of a network share.
 
     Attributes:
         variant: see `Variant`.
         momentum: of the moving statistics of batch normalisation, in (0, 1).
-        zero_init_last_gamma: start each block as the identity by a zero scale in its last batch normalisation
-            (Goyal et al. 2017, section 5.1).
-        kernel_initializer: Keras's name of what the kernels of convolutions begin with.
+        zero_init_last_gamma: initialise the scale of each block's last batch normalisation with zero, so that the block starts
+            as the identity (Goyal et al. 2017, section 5.1).
+        kernel_initializer: Keras's name of the initialiser of convolution kernels.
     """
 
     variant: Variant = VARIANTS["v1.5"]
@@ -94,16 +95,16 @@ def convolution_norm(
 
 
 def _shortcut(x: keras.KerasTensor, channels: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
-    """Brings the input to the resolution and the number of channels that the residual will have."""
+    """A 1x1 convolution that gives the input the resolution and the channels of the residual branch."""
     if stride > 1 and style.variant.pooled_shortcut:
-        # "same" leaves what it pads out of the average.
+        # With "same", padding does not count in the average.
         x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_0_pool")(x)
         stride = 1
     return convolution_norm(x, channels, 1, stride=stride, style=style, name=f"{name}_0")
 
 
 def _residual(x: keras.KerasTensor, filters: int, stride: int, style: Style, name: str) -> keras.KerasTensor:
-    """The branch beside the shortcut: 1x1, 3x3, 1x1."""
+    """The residual branch, parallel to the shortcut: 1x1, 3x3 and 1x1 convolutions."""
     stride_1x1, stride_3x3 = (1, stride) if style.variant.stride_in_3x3 else (stride, 1)
     x = convolution_norm(x, filters, 1, stride=stride_1x1, style=style, name=f"{name}_1")
     x = ReLU(name=f"{name}_1_relu")(x)
@@ -122,7 +123,7 @@ def _join(shortcut: keras.KerasTensor, residual: keras.KerasTensor, name: str) -
 def convolution_block(
     x: keras.KerasTensor, filters: int, *, stride: int = 2, style: Style = Style(), name: str
 ) -> keras.KerasTensor:
-    """Bottleneck block whose shortcut is a 1x1 convolution: it changes the number of channels, and the resolution if asked.
+    """Bottleneck block whose shortcut is a 1x1 convolution, so that channels and resolution can change.
 
     Args:
         x: (batch, h, w, c).
@@ -162,14 +163,14 @@ def identity_block(x: keras.KerasTensor, filters: int, *, style: Style = Style()
 
 
 def basic_block(x: keras.KerasTensor, filters: int, *, stride: int = 1, style: Style = Style(), name: str) -> keras.KerasTensor:
-    """Block of two 3x3 convolutions, of which the shallow networks are made.
+    """Block of two 3x3 convolutions, used in the networks of 18 and 34 layers.
 
-    Its shortcut is the input itself, or a 1x1 convolution where the resolution or the number of channels changes.
+    Its shortcut is the input itself, or a 1x1 convolution if the resolution or the number of channels changes.
 
     Args:
         x: (batch, h, w, c).
         filters: channels of the output.
-        stride: 1, or 2 to halve height and width (rounded up); in the first convolution in all variants.
+        stride: 1, or 2 to halve height and width (rounded up); all variants have it in the first convolution.
         style: see `Style`.
         name: prefix of the layers' names.
 

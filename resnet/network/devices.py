@@ -1,4 +1,4 @@
-"""The devices that share the work of a training step."""
+"""Devices that share a training step."""
 
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def share_among(devices: int) -> "tf.distribute.Strategy":
-    """How so many devices share the work: GPUs, or processors where there is none. One works without any sharing.
+    """The strategy that divides a training step among GPUs, or among TensorFlow's CPU devices if there is no GPU.
 
-    TensorFlow must have been started.
+    TensorFlow must have been started. For one device it is TensorFlow's default strategy, which does nothing.
 
     Raises:
-        UserError: there are fewer.
+        UserError: TensorFlow finds fewer devices.
     """
     import tensorflow as tf
 
@@ -25,6 +25,6 @@ def share_among(devices: int) -> "tf.distribute.Strategy":
     if len(found) < devices:
         raise UserError(
             f"train.devices is {devices}, but TensorFlow finds {len(found)} {kind}{'s' if len(found) > 1 else ''}: set it to "
-            f"{len(found)}, or see `train-resnet doctor` for why there are not more."
+            f"{len(found)}, or run `train-resnet doctor` to see why there are not more."
         )
     return tf.distribute.MirroredStrategy(found[:devices])

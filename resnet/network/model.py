@@ -1,4 +1,4 @@
-"""The ResNets as one Keras model: stem, four stages of blocks, head. ResNet-50 has (3, 4, 6, 3) bottleneck blocks."""
+"""All ResNets as one Keras model: a stem, four stages of blocks and a head. ResNet-50 has (3, 4, 6, 3) bottleneck blocks."""
 
 from collections.abc import Sequence
 from typing import Any, Self
@@ -8,7 +8,7 @@ import keras
 from resnet.network.blocks import VARIANTS, Style, basic_block, convolution_block, convolution_norm, identity_block
 from resnet.network.layers import ReLU
 
-DEPTHS = {  # layers with weights on the longest way, and blocks in each stage: He et al. 2015, table 1
+DEPTHS = {  # layers with weights on the longest path, and blocks in each stage: He et al. 2015, table 1
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
@@ -17,8 +17,8 @@ DEPTHS = {  # layers with weights on the longest way, and blocks in each stage: 
 }
 STEMS = ("large", "small", "auto")
 
-_BASIC = (18, 34)  # of basic blocks; the others are of bottleneck blocks
-_SMALL = 64  # pixels: the large stem and the stages after it would leave 2x2 pixels of such an image to the last one
+_BASIC = (18, 34)  # depths with basic blocks; the others have bottleneck blocks
+_SMALL = 64  # pixels: of such an image the large stem would leave 2x2 pixels for the last stage
 
 
 @keras.saving.register_keras_serializable(package="resnet")
@@ -28,23 +28,23 @@ class ResNet(keras.Model):
     Args:
         input_shape: (height, width, channels) of an image.
         classes: number of classes, the width of the head.
-        depth: a key of `DEPTHS`: 18 and 34 are made of basic blocks, 50, 101 and 152 of bottleneck blocks.
+        depth: a key of `DEPTHS`; 18 and 34 have basic blocks, 50, 101 and 152 bottleneck blocks.
         variant: "v1.5" (stride in the 3x3, no biases), "v1" (stride in the first 1x1, biased convolutions, as in
             `keras.applications`) or "D" (v1.5 with a deep stem and average-pooled shortcuts).
-        stem: "large" (a quarter of the height and width is left), "small" (all of it is, as for CIFAR in He et al. 2015,
-            section 4.2, at about 16 times the cost), or "auto": "small" for images of up to 64 pixels.
-        blocks: blocks in each stage, instead of as many as make the depth.
-        width: channels of the stem; the stages' 3x3 convolutions are 1, 2, 4, 8 times as wide.
+        stem: "large" (reduces height and width to a quarter), "small" (keeps them, as for CIFAR in He et al. 2015, section 4.2,
+            at about 16 times the cost), or "auto": "small" for images of up to 64 pixels.
+        blocks: blocks in each stage, instead of those that `DEPTHS` has for the depth.
+        width: channels of the stem; the 3x3 convolutions of the stages are 1, 2, 4 and 8 times as wide.
         momentum: of the moving statistics of batch normalisation.
         zero_init_last_gamma: start every block as the identity.
-        class_names: the label names in the order of the logits; kept in a saved model, so that it says what it knows.
+        class_names: in the order of the logits; stored in a saved model.
         name: of the Keras model.
-        draw_kernels: give convolutions random kernels; without them they are zero, for weights that are about to be loaded:
-            drawing takes half of the time in which a ResNet-50 is made.
+        draw_kernels: give convolutions random kernels. Otherwise they are zero, for weights that will be loaded; drawing takes
+            half of the time of building a ResNet-50.
 
     Input: (batch, height, width, channels) float32, see `resnet.network.normalisation`. Output: (batch, classes) float32
-    logits. What lies between is computed in the type of Keras's dtype policy at the time of making. It is a matter of the
-    machine, and `get_config` leaves it out. Under the mixed policies the weights are float32.
+    logits. The layers compute in the type of Keras's dtype policy when the network is built. `get_config` leaves this type out,
+    because it depends on the machine. Under the mixed policies the weights are float32.
 
     Raises:
         ValueError: an unknown depth, variant or stem, fewer than two classes, no stages, or not one name for each class.
@@ -98,22 +98,22 @@ class ResNet(keras.Model):
 
     @property
     def class_names(self) -> list[str] | None:
-        """Label names in the order of the logits, if they were given."""
+        """Class names in the order of the logits, if they were given."""
         names = self._arguments["class_names"]
         return None if names is None else list(names)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments that say all about the architecture, in one line of a saved model."""
+        """The constructor's arguments, which determine the architecture; a saved model stores them."""
         return {key: list(value) if isinstance(value, list) else value for key, value in self._arguments.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: object = None) -> Self:
-        """The network that `get_config` described, with new weights."""
+        """A new network from the arguments that `get_config` returned, with initial weights."""
         return cls(**config)
 
 
 def choose_stem(stem: str, input_shape: Sequence[int]) -> str:
-    """What "auto" comes to for images of (height, width, channels); any other stem as it is."""
+    """The stem that "auto" selects for images of (height, width, channels); any other stem is returned unchanged."""
     if stem != "auto":
         return stem
     return "small" if min(input_shape[:2]) <= _SMALL else "large"
@@ -135,8 +135,8 @@ def _check_size(blocks: Sequence[int] | None, classes: int, class_names: Sequenc
 
 
 def _large_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTensor:
-    """Convolution of stride 2, 7x7 or in variant D three of 3x3, and 3x3 max-pooling of stride 2: a quarter of each side."""
-    # Padded on all sides alike: "same" would pad an even size on the right and bottom only and shift the picture.
+    """A 7x7 convolution, or three of 3x3 in variant D, then 3x3 max-pooling; both halve height and width."""
+    # Equal padding on all sides: for an even size, "same" pads only right and bottom, which shifts the image.
     if style.variant.deep_stem:
         x = keras.layers.ZeroPadding2D(1, name="conv1_pad")(x)
         x = _deep_convolutions(x, width, stride=2, padding="valid", style=style)
@@ -149,7 +149,7 @@ def _large_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTe
 
 
 def _small_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTensor:
-    """One 3x3 convolution, or in variant D three, that keep the resolution."""
+    """One 3x3 convolution, or three in variant D; the resolution stays."""
     if style.variant.deep_stem:
         x = _deep_convolutions(x, width, stride=1, padding="same", style=style)
     else:
@@ -158,7 +158,7 @@ def _small_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTe
 
 
 def _deep_convolutions(x: keras.KerasTensor, width: int, *, stride: int, padding: str, style: Style) -> keras.KerasTensor:
-    """Three 3x3 convolutions of a half, a half and the whole of the width (He et al. 2018, section 4, ResNet-C)."""
+    """Three 3x3 convolutions with half, half and all of the width's channels (He et al. 2018, section 4, ResNet-C)."""
     x = convolution_norm(x, width // 2, 3, stride=stride, padding=padding, style=style, name="conv1_1")
     x = ReLU(name="conv1_1_relu")(x)
     x = convolution_norm(x, width // 2, 3, style=style, name="conv1_2")
@@ -177,7 +177,7 @@ def _bottleneck_stage(
 
 
 def _basic_stage(x: keras.KerasTensor, filters: int, count: int, *, stride: int, style: Style, name: str) -> keras.KerasTensor:
-    """Basic blocks, the first of which may halve the resolution."""
+    """Basic blocks; the first may halve the resolution."""
     x = basic_block(x, filters, stride=stride, style=style, name=f"{name}_block1")
     for block in range(2, count + 1):
         x = basic_block(x, filters, style=style, name=f"{name}_block{block}")
@@ -185,9 +185,9 @@ def _basic_stage(x: keras.KerasTensor, filters: int, count: int, *, stride: int,
 
 
 def _head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Global average pooling, whatever the size that is left, and one dense layer giving logits.
+    """Global average pooling, for any remaining size, and a dense layer that returns the logits.
 
-    In float32 always: bfloat16 has three digits, and probabilities are made of differences of logits.
+    Always in float32: probabilities depend on differences of logits, and bfloat16 has only three decimal digits.
     """
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool", dtype="float32")(x)
     return keras.layers.Dense(classes, name="predictions", dtype="float32")(x)

@@ -1,4 +1,4 @@
-"""The precision that a network computes in: which one is fastest on this machine, and how Keras is told."""
+"""The precision that a network computes in: the fastest on this machine, and how to set it in Keras."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,9 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mi
 
 
 def choose_precision(wanted: str) -> str:
-    """The precision to compute in: what is wanted, or with "auto" the fastest that this machine computes in hardware.
+    """The precision to compute in: the given one, or for "auto" the fastest that this machine's hardware supports.
 
-    Says which and why in a line. TensorFlow must have been started.
+    Prints one line with the precision and the reason. TensorFlow must have been started.
     """
     import tensorflow as tf
 
@@ -24,11 +24,16 @@ def choose_precision(wanted: str) -> str:
 
 
 def fastest_precision(capabilities: list[tuple[int, int]], cpu_flags: set[str]) -> tuple[str, str]:
-    """Precision and reason, for GPUs of these compute capabilities, or without one for a processor with these flags."""
+    """The fastest precision and the reason.
+
+    Args:
+        capabilities: compute capability (major, minor) of each GPU.
+        cpu_flags: of the processor, as in `/proc/cpuinfo`; they decide if there is no GPU.
+    """
     if capabilities:
         least = min(capabilities)
-        reason = f"the GPU is of compute capability {least[0]}.{least[1]}"
-        # Tensor cores take float16 from 7.0 on and bfloat16 from 8.0 on: NVIDIA, CUDA C++ Programming Guide.
+        reason = f"the GPU has compute capability {least[0]}.{least[1]}"
+        # Tensor cores support float16 since 7.0 and bfloat16 since 8.0: NVIDIA, CUDA C++ Programming Guide.
         return ("bfloat16" if least >= (8, 0) else "float16" if least >= (7, 0) else "float32"), reason
     for flag in ("amx_bf16", "avx512_bf16"):
         if flag in cpu_flags:
@@ -46,7 +51,7 @@ def _cpu_flags() -> set[str]:
 
 @contextmanager
 def dtype_policy(precision: str) -> Iterator[None]:
-    """While the block lasts, layers are made to compute in one of `PRECISIONS`, with weights in float32."""
+    """Within the block, new layers compute in one of `PRECISIONS`; their weights are float32."""
     import keras
 
     before = keras.config.dtype_policy()

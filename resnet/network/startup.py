@@ -1,4 +1,4 @@
-"""Starts TensorFlow the same way for every command that needs it. The import takes seconds, so callers do it late."""
+"""The start of TensorFlow, the same for every command. The import takes seconds, so commands start it as late as possible."""
 
 import gc
 import os
@@ -8,35 +8,35 @@ from contextlib import contextmanager
 
 
 def start_tensorflow() -> list[str]:
-    """Imports TensorFlow and settles what has to be settled before its first operation.
+    """Imports TensorFlow and sets what must be set before its first operation.
 
     Returns:
-        The names of the GPUs that it found.
+        The names of the GPUs.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _held_back_stderr(), _out_of_sight("sklearn", "pandas", "matplotlib"), _nothing_collected():
+    with _held_back_stderr(), _hidden("sklearn", "pandas", "matplotlib"), _uncollected():
         import keras  # noqa: F401
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-    # The same seed must give the same bytes; on GPUs some kernels add up in the order in which threads finish otherwise.
+    # The same seed must give the same bytes. Otherwise some GPU kernels sum in the order in which threads finish.
     tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
-        # Take memory as it is needed, not all of it, so that others can use the device too.
+        # Allocate memory when it is needed rather than all at once, so that other processes can use the GPU.
         tf.config.experimental.set_memory_growth(gpu, True)
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
 
 
 @contextmanager
-def _out_of_sight(*packages: str) -> Iterator[None]:
-    """Lets packages look as if they were not installed while the block lasts.
+def _hidden(*packages: str) -> Iterator[None]:
+    """Makes packages look as if they were not installed within the block.
 
-    Keras imports scikit-learn, pandas and matplotlib where they are, to serve their users: 1.8 s of processor time that no
-    stage makes use of.
+    Keras imports scikit-learn, pandas and matplotlib if they are installed. That takes 1.8 s of processor time, and no stage
+    needs it.
     """
     hidden = [package for package in packages if package not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how Python marks a module that is not there
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None marks a module as missing
     try:
         yield
     finally:
@@ -45,10 +45,10 @@ def _out_of_sight(*packages: str) -> Iterator[None]:
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Keeps the garbage collector off what the block makes, for good.
+def _uncollected() -> Iterator[None]:
+    """Excludes the objects that the block creates from garbage collection, permanently.
 
-    An import makes hundreds of thousands of objects that all stay. To look through them again and again took 0.4 of 2.7 s of
+    An import creates hundreds of thousands of objects that all stay alive. Checking them repeatedly took 0.4 of 2.7 s of
     processor time.
     """
     gc.disable()
@@ -61,13 +61,13 @@ def _nothing_collected() -> Iterator[None]:
 
 @contextmanager
 def _held_back_stderr() -> Iterator[None]:
-    """Drops what native code writes to standard error, unless the block fails.
+    """Discards what native code writes to standard error, unless the block fails.
 
-    TensorFlow's libraries print several lines about oneDNN and CUDA before their own log levels are in force.
+    TensorFlow's libraries print several lines about oneDNN and CUDA before their log level takes effect.
     """
     sys.stderr.flush()
     saved = os.dup(2)
-    # In memory, so that a full disk does not keep TensorFlow from starting.
+    # In memory, so that TensorFlow starts when the disk is full.
     with os.fdopen(os.memfd_create("stderr"), "w+b") as held:
         os.dup2(held.fileno(), 2)
         try:

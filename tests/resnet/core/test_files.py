@@ -156,5 +156,5 @@ def test_a_full_disk_is_one_sentence_and_the_old_output_stays(tmp_path: Path, wr
 
 
 def test_the_sentence_is_for_the_user(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nothing half-written was left"), replacing(tmp_path / "file"):
+    with pytest.raises(UserError, match="no partial file was left"), replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")

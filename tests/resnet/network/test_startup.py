@@ -1,39 +1,9 @@
-"""Which precision the machine is given, and what the start leaves out."""
+"""The start of TensorFlow: what it leaves out, and what works as before afterwards."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
-
-from resnet.network.precision import choose_precision, fastest_precision
 from tests.imports import ROOT
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "flags", "precision", "reason"),
-    [
-        ([], {"amx_bf16", "avx512_bf16"}, "bfloat16", "the processor has AMX-BF16"),
-        ([], {"avx512_bf16", "avx2"}, "bfloat16", "the processor has AVX512-BF16"),
-        ([], {"avx2", "avx512f"}, "float32", "neither AMX-BF16 nor AVX512-BF16"),
-        ([(8, 0)], set(), "bfloat16", "compute capability 8.0"),
-        ([(7, 5)], {"amx_bf16"}, "float16", "compute capability 7.5"),
-        ([(6, 1)], {"amx_bf16"}, "float32", "compute capability 6.1"),
-        ([(9, 0), (7, 0)], set(), "float16", "compute capability 7.0"),
-    ],
-)
-def test_auto_takes_what_the_hardware_computes_fastest(
-    capabilities: list[tuple[int, int]], flags: set[str], precision: str, reason: str
-) -> None:
-    chosen, why = fastest_precision(capabilities, flags)
-    assert chosen == precision
-    assert reason in why
-
-
-def test_a_precision_that_is_named_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
-    assert choose_precision("float16") == "float16"
-    assert capsys.readouterr().out == "precision: float16, as train.precision says\n"
 
 
 def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_be_imported_after() -> None:
@@ -55,17 +25,12 @@ def test_the_garbage_collector_is_at_work_again_after_the_start() -> None:
     assert result.stdout.split() == ["0", "True", "True"]
 
 
-def test_huge_pages_are_asked_for_once_and_the_arguments_stay() -> None:
+def test_what_native_code_prints_is_shown_only_after_a_failure() -> None:
     program = (
-        "import os, sys; sys.path.insert(0, os.getcwd())\n"
-        "from resnet.network.huge_pages import use_huge_pages; use_huge_pages()\n"
-        "print(os.environ.get('GLIBC_TUNABLES'), sys.argv[1:])"
+        "import os; from resnet.network.startup import _held_back_stderr\n"
+        "with _held_back_stderr():\n    os.write(2, b'noise')\n"
+        "try:\n    with _held_back_stderr():\n        os.write(2, b'reason'); raise ImportError\n"
+        "except ImportError:\n    os.write(2, b' end')"
     )
-    command = [sys.executable, "-c", program, "an argument"]
-    for setting in ("glibc.malloc.check=0", None):
-        environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-        environment |= {"GLIBC_TUNABLES": setting} if setting else {}
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        pages = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-        asked = "glibc.malloc.hugetlb=1" if pages.exists() and "[madvise]" in pages.read_text("utf-8") else None
-        assert result.stdout.strip() == f"{setting or asked} ['an argument']"
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stderr == "reason end"
