@@ -65,7 +65,7 @@ def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
     assert serve.main([]) == 0
     # The automations need the deployments, so those are registered first.
     assert events == ["apply train-resnet", "apply sweep", "automations after 300 s", (2, 3)]
-    assert Runner.handle_sigterm is serve._on_sigterm  # type: ignore[comparison-overlap]
+    assert Runner.handle_sigterm is serve._on_sigterm
 
 
 def test_the_options_take_precedence(events: list[Any]) -> None:
