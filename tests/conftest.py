@@ -1,17 +1,23 @@
 """Fixtures of several tests: small splits of random or separable images, and a project with a tiny network."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import logging as absl_logging
 
 from resnet.dataset.arrays import Split, SplitWriter
 from tests.project import STAGES, Project
 
 # Set before any test imports TensorFlow, whose libraries print much otherwise.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+# Importing Prefect closes every log handler. The one of absl, which TensorFlow imports, then closes its stream too, unless that
+# is the process's own: pytest's capture would lose its file.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 
 @pytest.fixture
