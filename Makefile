@@ -3,10 +3,10 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro verify bench test soak lint types check lock clean
+.PHONY: help setup repro verify bench test test-fast soak lint types check lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv from requirements.lock
 
@@ -37,6 +37,9 @@ bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 
 test: setup ## Run all tests
 	pytest
+
+test-fast: setup ## Run the tests that start no process and take no seconds, in less than a minute
+	pytest -m "not slow"
 
 soak: setup ## Run the long tests: 100,000 mutated images, and the trials of docs/survival.md
 	python -m tests.soak.mutated_images

@@ -1,6 +1,7 @@
 """Fixtures of several tests: small splits of random or separable images, and a project with a tiny network."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import logging as absl_logging
+from filelock import FileLock
 
 from resnet.dataset.arrays import Split, SplitWriter
+from tests.imports import ROOT
 from tests.project import STAGES, Project
 
 # Set before any test imports TensorFlow, whose libraries print much otherwise.
@@ -18,6 +21,71 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 # Importing Prefect closes every log handler. The one of absl, which TensorFlow imports, then closes its stream too, unless that
 # is the process's own: pytest's capture would lose its file.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# Files of tests that start processes or take seconds, the longest first: `make test-fast` leaves them out, and `make test`
+# starts with them, so that the workers end at about the same time.
+SLOW = (
+    "flows/test_train_resnet.py",
+    "flows/test_deployments.py",
+    "flows/test_lost_runs.py",
+    "test_entry_points.py",
+    "test_pipeline.py",
+    "test_survival.py",
+    "benchmarks/",
+    "test_rooms.py",
+    "test_interrupted_training.py",
+    "test_sources.py",
+    "test_devices.py",
+    "resnet/training/test_loop.py",
+    "flows/test_dvc_process.py",
+    "resnet/network/test_model.py",
+    "resnet/training/test_precision.py",
+    "flows/",
+    "resnet/export/",
+    "resnet/images/test_bad_images.py",
+    "resnet/network/",
+    "resnet/test_pretrained.py",
+    "resnet/ingestion/archives/test_reading.py",
+    "commands/",
+    "resnet/training/test_recipe.py",
+    "resnet/core/test_files.py",
+    "tasks/stage/",
+    "tasks/training/",
+    "test_hostile_texts.py",
+    "test_silent_faults.py",
+    "resnet/training/test_state.py",
+    "resnet/evaluation/",
+    "resnet/prediction/",
+    "resnet/pictures/test_report.py",
+    "test_artifacts.py",
+    "test_layering.py",
+    "test_results.py",
+)
+
+
+def _rank(item: pytest.Item) -> int:
+    name = item.path.relative_to(ROOT / "tests").as_posix()
+    return next((rank for rank, prefix in enumerate(SLOW) if name.startswith(prefix)), len(SLOW))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks slow tests and puts them first."""
+    for item in items:
+        if _rank(item) < len(SLOW):
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=_rank)
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fast test starts no process."""
+    if request.node.get_closest_marker("slow") is None:
+        monkeypatch.setattr(subprocess, "Popen", _refuse)
+
+
+class _refuse:  # noqa: N801 - a class, because others inherit from Popen
+    def __init__(self, command: object, *_: object, **__: object) -> None:
+        raise AssertionError(f"a fast test starts {command}: mark it slow, or add its file to SLOW in tests/conftest.py")
 
 
 @pytest.fixture
@@ -56,11 +124,24 @@ def make_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Proje
     return lambda: Project(tmp_path_factory.mktemp("project"))
 
 
+@pytest.fixture(scope="session")
+def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a project whose six stages have run once, with committed results; the workers of a test run share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / "finished", shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            folder.mkdir()
+            made = Project(folder)
+            assert made.repro() == STAGES
+            made.run("git", "add", "--all")
+            made.run("git", "commit", "--quiet", "--message", "first results")
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="module")
-def project(make_project: Callable[[], Project]) -> Project:
-    """A project whose six stages have run once, with committed results."""
-    made = make_project()
-    assert made.repro() == STAGES
-    made.run("git", "add", "--all")
-    made.run("git", "commit", "--quiet", "--message", "first results")
-    return made
+def project(finished_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the finished project."""
+    return Project(tmp_path_factory.mktemp("project"), copy_of=finished_project)

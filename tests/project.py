@@ -16,7 +16,7 @@ STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
 class Project:
     """A copy of this project in a new Git repository, with a network of two blocks and two epochs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, copy_of: Path | None = None) -> None:
         self.folder = folder
         self.environment = {
             **os.environ,
@@ -27,6 +27,12 @@ class Project:
             "GIT_COMMITTER_NAME": "Test",
             "GIT_COMMITTER_EMAIL": "test@example.org",
         }
+        if copy_of is None:
+            self._make()
+        else:  # a finished one, with DVC's cache
+            shutil.copytree(copy_of, folder, symlinks=True, dirs_exist_ok=True)
+
+    def _make(self) -> None:
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
@@ -36,8 +42,8 @@ class Project:
         )
         for name in filter(None, listed.stdout.split("\0")):
             if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, folder / name)
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.folder / name)
         self.set(blocks="[1, 1]", width="8", epochs="2", warmup_epochs="0.5", samples="8", dpi="60")
         self.run("git", "init", "--quiet")
         self.run("git", "add", "--all")

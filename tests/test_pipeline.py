@@ -32,7 +32,7 @@ def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
         assert (project.folder / "reports" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert details["provenance"]["model_md5"] == project.hashes()["models/resnet.keras"]
     page = project.read("reports/index.html")
-    assert page.count('alt="where the network looked"') == 8
+    assert page.count('alt="heat map of the prediction"') == 8
     assert all(word in page for word in (details["provenance"]["model_md5"], "train.learning_rate", 'class="learning-rate"'))
     assert json.loads(project.read("reports/evaluation/gate.json")) == {"passed": True, "checks": []}
     assert project.read("reports/data.html").count("data:image/jpeg;base64,") >= 240  # 24 of each of ten classes

@@ -26,6 +26,7 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_sha256sum_agrees(sums: Path) -> None:
     checked = subprocess.run(
         ["sha256sum", "--check", "--strict", sums.name], cwd=sums.parent, check=True, capture_output=True, text=True

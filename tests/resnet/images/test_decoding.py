@@ -225,6 +225,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.slow
 def test_threads_do_not_keep_the_memory_of_large_images(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     path.write_bytes(encode(Image.new("RGB", (5_000, 5_000)), "PNG", compress_level=1))  # 100 MB; 400 MB if four arenas kept it

@@ -120,6 +120,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
         tfds_source("animals")
 
 
+@pytest.mark.slow
 def test_fetch_writes_the_file_that_dvc_watches(data_dir: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "commands", "fetch", "tfds:animals"]
     environment = {"PATH": "/usr/bin:/bin", "TFDS_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
