@@ -20,11 +20,6 @@ def listed_code(stage: str) -> list[Path]:
     return stage_code(GRAPH[stage])
 
 
-def reruns(path: str) -> list[str]:
-    """The stages that depend on a file of code."""
-    return [stage for stage in STAGES if any(Path(path).is_relative_to(code) for code in listed_code(stage))]
-
-
 def test_the_six_stages_stand_in_their_order() -> None:
     assert list(GRAPH) == STAGES
 
@@ -55,34 +50,6 @@ def test_a_stage_depends_on_no_folder_that_it_does_not_import_from(stage: str) -
 def test_dvc_yaml_names_folders() -> None:
     assert sum(len(GRAPH[stage]["deps"]) for stage in STAGES) < 60
     assert [code for stage in STAGES for code in listed_code(stage) if not (ROOT / code).exists()] == []
-
-
-@pytest.mark.parametrize(
-    ("path", "stages"),
-    [
-        ("resnet/core/files.py", STAGES),
-        ("tasks/stage/params.py", STAGES),
-        ("resnet/ingestion/ledger.py", ["ingest"]),
-        ("resnet/images/decoding.py", ["ingest", "preprocess"]),
-        ("resnet/preparation/splits.py", ["preprocess"]),
-        ("resnet/dataset/arrays.py", ["preprocess", "train", "evaluate"]),
-        ("resnet/pretrained.py", ["build"]),
-        ("resnet/network/blocks.py", ["build", "train", "evaluate"]),
-        ("resnet/training/loop.py", ["train"]),
-        ("tasks/training/runs.py", ["train"]),
-        ("resnet/evaluation/metrics.py", ["evaluate"]),
-        ("resnet/pictures/report.html", ["render"]),
-        ("tasks/report/data.py", ["render"]),
-        ("resnet/export/formats.py", []),
-        ("resnet/prediction/prediction.py", []),
-        ("resnet/comparison/paired_comparison.py", []),
-        ("commands/predict.py", []),
-        ("flows/serve.py", []),
-    ],
-)
-def test_a_files_folder_says_which_stages_an_edit_runs(path: str, stages: list[str]) -> None:
-    assert (ROOT / path).exists()
-    assert reruns(path) == stages
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("resnet")])
