@@ -29,17 +29,19 @@ def check() -> None:
         print(sentence)
     graph = read_graph(DVC_YAML)
     params = load_params(PARAMS_YAML, graph)
-    check_source(params.sections["ingest"].model_dump()["source"])
-    check_weights(params.sections["build"].model_dump()["weights"], graph)
+    check_source(params.value("ingest.source", str), graph)
+    check_weights(params.value("build.weights", str), graph)
 
 
-def check_source(source: str) -> None:
+def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
     """Checks that DVC can watch the path that `ingest.source` names.
 
     Raises:
-        UserError: the path does not exist, or it is a folder that contains something that DVC cannot read.
+        UserError: the path does not exist, overlaps with an output of a stage, or is a folder that contains something that DVC
+            cannot read.
     """
     path = Path(source)
+    _refuse_outputs("ingest.source", path, graph)
     if path.is_dir():
         for folder, folders, files in os.walk(path):
             for name in (*folders, *files):
@@ -55,17 +57,24 @@ def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
     """Checks that DVC can watch the path that `build.weights` names.
 
     Raises:
-        UserError: the path does not exist, or it is an output of a stage, which would have to run before and after `build`.
+        UserError: the path does not exist or overlaps with an output of a stage.
     """
-    outputs = {path.absolute() for entry in graph.values() for path in stage_paths({**entry, "deps": []})}
-    if Path(weights).absolute() in outputs:
-        raise UserError(
-            f"{PARAMS_YAML}: build.weights is {weights}, which this pipeline writes itself: copy it to another path and name "
-            "that path."
-        )
+    _refuse_outputs("build.weights", Path(weights), graph)
     if not Path(weights).exists():
         advice = _advice(weights, ("random", "imagenet"))
         raise UserError(f"{PARAMS_YAML}: build.weights is {weights}, but there is no such file in {Path.cwd()}: {advice}")
+
+
+def _refuse_outputs(name: str, path: Path, graph: Mapping[str, dict[str, Any]]) -> None:
+    """A stage that reads what a stage writes, or a folder that contains it, would never be up to date."""
+    given = path.resolve()
+    for output in (output for entry in graph.values() for output in stage_paths({**entry, "deps": []})):
+        written = output.resolve()
+        if given.is_relative_to(written) or written.is_relative_to(given):
+            raise UserError(
+                f"{PARAMS_YAML}: {name} is {path}, but this pipeline writes {output} itself: copy what you need to another "
+                "path and name that path."
+            )
 
 
 def _advice(value: str, builtin: tuple[str, ...]) -> str:

@@ -78,7 +78,8 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
             if name not in _ANYWHERE and not DVC_YAML.exists():
                 raise UserError(f"there is no {DVC_YAML} in {Path.cwd()}: run `{NAME} {name}` in a project's folder.")
             code = work(*arguments, **options) or 0
-            sys.stdout.flush()
+            if sys.stdout:  # None where it was closed before the start
+                sys.stdout.flush()
         except UserError as error:
             print(f"{name}: {error}", file=sys.stderr)
             code = 1

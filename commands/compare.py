@@ -23,7 +23,9 @@ _MOST_LINES = 10  # of classes and of images in the text; the page has all of th
 def compare(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A revision, an experiment, or workspace.")],
     second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")] = WORK_TREE,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison as a page, too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write the comparison as a page, too.")
+    ] = None,
 ) -> None:
     """Prints the comparison of two revisions, and writes it as a page.
 

@@ -85,7 +85,7 @@ def export(
     expected = _expected(network, pixels)
     for name in dict.fromkeys(to):
         target = out / f"{path.stem}{FORMATS[name].suffix}"
-        if target.absolute() == path.absolute():
+        if target.resolve() == path.resolve():
             raise UserError(f"{target} is the model itself: name another folder with --out.")
         with replacing(target) as partial:
             FORMATS[name].write(network, partial)

@@ -85,7 +85,7 @@ def _folder_hash(packed: bytes, path: Path) -> str:
 
 def _differing(commit: str, name: str) -> set[str]:
     """Files below `name` that differ between a commit and the work tree."""
-    return set(_split(git_or_none(Path(), "diff", "--name-only", "--relative", "-z", commit, "--", name)))
+    return set(_split(git_or_none(Path(), "diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--", name)))
 
 
 def _split(names: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands.check import check_source
+from commands.check import check_source, check_weights
 from commands.checkup.findings import Finding
 from resnet.core.errors import UserError
 from tasks.stage.git import git_or_none
@@ -24,14 +24,16 @@ _MOST_FILES = 200_000  # of the cache are counted; more would take seconds
 
 
 def check_parameters() -> Iterator[Finding]:
-    """Whether `train-resnet check` would accept `params.yaml` and the source."""
+    """Whether `train-resnet check` would accept `params.yaml` and the paths in it."""
     try:
-        params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
-        check_source(params.sections["ingest"].model_dump()["source"])
+        graph = read_graph(DVC_YAML)
+        params = load_params(PARAMS_YAML, graph)
+        check_source(params.value("ingest.source", str), graph)
+        check_weights(params.value("build.weights", str), graph)
     except UserError as error:
         yield Finding("parameters", str(error), wrong=True, remedy="train-resnet check, after each change")
     else:
-        yield Finding("parameters", f"{PARAMS_YAML} is accepted, and its source is there")
+        yield Finding("parameters", f"{PARAMS_YAML} is accepted, and the paths in it exist")
 
 
 def check_git() -> Iterator[Finding]:

@@ -24,8 +24,10 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         least: the least number of bytes that it will have, if known. Without this much free space nothing is written.
 
     Raises:
-        UserError: the disk is full.
+        UserError: the disk is full, a file would replace a folder, or the path is a device or the like.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path} is no regular file, and writing there would replace it: name another path.")
     partial = path.with_name(f".partial-{path.name}")
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -73,7 +75,13 @@ def remove(path: Path) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Replaces a file in one step, and a folder in two: rename(2) cannot replace a folder that is not empty."""
+    """Replaces a file in one step, and a folder in two: rename(2) cannot replace a folder that is not empty.
+
+    Raises:
+        UserError: a file would replace a folder, which would delete everything in it.
+    """
+    if path.is_dir() and not new.is_dir():
+        raise UserError(f"{path} is a folder, but a file is to be written there: name another path.")
     if not path.is_dir():
         new.replace(path)
         return

@@ -46,6 +46,7 @@ def main(stage: str) -> int:
     try:
         with endable():
             graph = read_graph(DVC_YAML)
+            _check_folder()
             params = load_params(PARAMS_YAML, graph)
             facts = work(params.sections[stage], **bind(work, graph[stage], params))
     except UserError as error:
@@ -57,6 +58,19 @@ def main(stage: str) -> int:
         return end.code
     _record(stage, time.perf_counter() - began, facts or {})
     return 0
+
+
+def _check_folder() -> None:
+    """Raises `UserError` if the code that runs is not that of the current folder, whose hashes DVC records.
+
+    With PYTHONSAFEPATH, Python does not look in the current folder first, and finds an installed copy.
+    """
+    here = Path(*Path(__file__).parts[-3:])
+    if here.exists() and not here.samefile(__file__):
+        raise UserError(
+            f"this stage would run the code of {Path(__file__).parents[2]}, but DVC records that of {Path.cwd()}: unset "
+            "PYTHONSAFEPATH, and run `python -m tasks.NAME` in the folder of the project."
+        )
 
 
 def _record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:

@@ -21,8 +21,8 @@ def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
     tree = two_classes(tmp_path / "tree", each=2)
     (tree / "cat" / "new\nline").touch()
     (tree / "cat" / "link").symlink_to("../dog")
-    check_source(str(tree))
-    check_source(str(tree / "cat" / "0.png"))
+    check_source(str(tree), {})
+    check_source(str(tree / "cat" / "0.png"), {})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
 )
 def test_a_missing_source_is_named(source: str, advice: str) -> None:
     with pytest.raises(UserError, match=f"ingest.source is {source}, but there is no such file or folder in .*: {advice}"):
-        check_source(source)
+        check_source(source, {})
 
 
 def bind(path: Path) -> None:
@@ -61,7 +61,7 @@ def test_what_dvc_cannot_read_is_named(tmp_path: Path, make: Callable[[Path], No
     tree = two_classes(tmp_path / "tree", each=2)
     make(tree / "dog" / "x")
     with pytest.raises(UserError, match=why):
-        check_source(str(tree))
+        check_source(str(tree), {})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,10 @@ def test_what_dvc_cannot_read_is_named(tmp_path: Path, make: Callable[[Path], No
         ("random", r"build\.weights is random, .*: did you mean builtin/random\?"),
         ("imagenet", r"build\.weights is imagenet, .*: did you mean builtin/imagenet\?"),
         ("digits", "correct the path"),
-        ("models/resnet.keras", r"build\.weights is models/resnet\.keras, which this pipeline writes itself: copy it"),
+        (
+            "models/resnet.keras",
+            r"build\.weights is models/resnet\.keras, but this pipeline writes models/resnet\.keras itself: copy",
+        ),
     ],
 )
 def test_weights_that_dvc_cannot_watch_are_named(weights: str, sentence: str) -> None:
@@ -104,3 +107,17 @@ def test_it_imports_nothing_heavy() -> None:
     program = f"import sys, commands.check; commands.check.check(); print([m for m in {HEAVY} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"  # lines before it say what was repaired
+
+
+@pytest.mark.parametrize("path", ["data/raw", "data/prepared/test", ".", "data", "reports/../data/raw"])
+def test_a_source_or_weights_that_overlap_with_an_output_are_refused(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data/prepared/test").mkdir(parents=True)
+    (tmp_path / "data/raw").mkdir()
+    (tmp_path / "reports").mkdir()
+    monkeypatch.chdir(tmp_path)
+    graph = {"ingest": {"outs": ["data/raw"]}, "preprocess": {"outs": ["data/prepared"]}}
+    for refuse in (check_source, check_weights):
+        with pytest.raises(UserError, match="but this pipeline writes data/(raw|prepared) itself"):
+            refuse(path, graph)

@@ -158,3 +158,22 @@ def test_a_full_disk_is_one_sentence_and_the_old_output_stays(tmp_path: Path, wr
 def test_the_sentence_is_for_the_user(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no partial file was left"), replacing(tmp_path / "file"):
         raise OSError(28, "No space left on device")
+
+
+def test_a_file_does_not_replace_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages/old").write_text("kept")
+    with (
+        pytest.raises(UserError, match="pages is a folder, but a file is to be written there"),
+        replacing(tmp_path / "pages") as new,
+    ):
+        new.write_text("page")
+    assert (tmp_path / "pages/old").read_text() == "kept"
+    assert [path.name for path in tmp_path.iterdir()] == ["pages"]
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is no regular file"), replacing(tmp_path / "pipe"):
+        raise AssertionError("not reached")
+    assert (tmp_path / "pipe").is_fifo()

@@ -188,3 +188,15 @@ def test_a_stage_has_a_help_text() -> None:
         [sys.executable, "-m", "tasks.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "Trains the network on the training split" in result.stdout
+
+
+def test_the_code_of_another_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dvc.yaml", "tasks/stage/command.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tasks.train"])
+    assert main("train") == 1
+    assert re.match(r"train: this stage would run the code of .*: unset PYTHONSAFEPATH", capsys.readouterr().err)

@@ -117,6 +117,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("blocks", "[3, 0]"), "build.blocks.1 should be greater than or equal to 1, but it is 0."),
         (changed("on_bad", "stop"), "ingest.on_bad should be 'quarantine' or 'fail', but it is 'stop'."),
         (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
+        (changed("seed", "2147483648"), "seed must be a whole number from 0 to 2147483647, but it is 2147483648."),
         (changed("seed", "true"), "seed must be a whole number from 0 to 2147483647, but it is True."),
         (TEXT.replace("\n  epochs:", "\n  epoch:"), "there is no parameter train.epoch; did you mean train.epochs?"),
         (TEXT.replace("\ntrain:", "\ntrian:"), "there is no parameter trian; did you mean train?"),
