@@ -26,7 +26,7 @@ PANELS = {
 }
 _ANYWHERE = ("fetch", "predict", "doctor", "repair")  # the others need a project in the current folder
 _HELP = "Commands around the pipeline in the current folder; `predict --model FILE` works in any folder."
-_EPILOG = """These are commands of their own:
+_EPILOG = """Not part of train-resnet:
 
 dvc repro                      run the stages that are not up to date
 dvc exp run -S train.epochs=3  run an experiment with other parameters

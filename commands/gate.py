@@ -49,7 +49,7 @@ def gate(
     for check in checks:
         print(f"gate: {'passed' if check.passed else 'FAILED'}: {check.why}")
     if not checks:
-        print("gate: passed: neither evaluate.minimum_accuracy nor evaluate.baseline is set.")
+        print("gate: nothing was checked: neither evaluate.minimum_accuracy nor evaluate.baseline is set.")
     return 0 if all(check.passed for check in checks) else 1
 
 

@@ -77,7 +77,7 @@ def test_paths_and_links_exist(page: str) -> None:
     for path in found(rf"^(?:{'|'.join(OWN)})/[\w./*-]*$", page):
         assert list(ROOT.glob(path.rstrip("/"))), path
     for link in re.findall(r"\]\(([^)#]+)\)", text(page)):
-        if "://" not in link and not link.endswith("report.png"):  # the picture is drawn from a run
+        if "://" not in link:
             assert (ROOT / Path(page).parent / link).exists(), link
 
 

@@ -39,7 +39,7 @@ def test_a_baseline_with_other_test_images_is_refused(conditions: Callable[[floa
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        ([], 0, "gate: passed: neither evaluate.minimum_accuracy nor evaluate.baseline is set.\n"),
+        ([], 0, "gate: nothing was checked: neither evaluate.minimum_accuracy nor evaluate.baseline is set.\n"),
         (["--minimum-accuracy", "0.6"], 0, "gate: passed: accuracy 0.6000 is at least 0.6.\n"),
         (["--minimum-accuracy", "0.61"], 1, "gate: FAILED: accuracy 0.6000 is below 0.61.\n"),
         (["first", "--minimum-accuracy", "0.61"], 0, "gate: passed: accuracy 0.8000 is at least 0.61.\n"),
