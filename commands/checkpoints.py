@@ -95,7 +95,7 @@ def _relation(run: "Run", now: "Facts", ours: Sequence[str]) -> str:
         return f"{holder} works on it"
     differing = differences(now, run.facts)
     if not differing:
-        return "the next run resumes from it"
+        return "the next run has nothing left to train" if run.finished else "the next run resumes from it"
     if run.folder.name in ours:
         return "the next run continues from it, unless it has a checkpoint of its own"
     more = f" and {len(differing) - _MOST_DIFFERENCES} more" if len(differing) > _MOST_DIFFERENCES else ""
@@ -116,8 +116,8 @@ def _remove(wanted: Sequence[str], *, everything: bool) -> None:
         found = [run for run in runs if run.folder.name.startswith(name)]
         if len(found) != 1:
             raise UserError(
-                f"{len(found)} runs have an ID that begins with {name!r}, but it must be one; `train-resnet checkpoints` "
-                "lists them."
+                f"{len(found) or 'no'} runs have an ID that begins with {name!r}, but it must be one; "
+                "`train-resnet checkpoints` lists them."
             )
         remove_run(found[0])
         print(f"removed {found[0].folder.name}")

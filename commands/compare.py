@@ -22,7 +22,7 @@ _MOST_LINES = 10  # of classes and of images in the text; the page has all of th
 
 def compare(
     first: Annotated[str, typer.Argument(metavar="FIRST", help="A revision, an experiment, or workspace.")],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="The same.")] = WORK_TREE,
+    second: Annotated[str, typer.Argument(metavar="SECOND", help="A revision, an experiment, or workspace.")] = WORK_TREE,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write the comparison as a page, too.")
     ] = None,
@@ -129,10 +129,11 @@ def as_text(found: "Comparison") -> str:
         f"{place:<8}{name:<{width}}  accuracy {100 * hits / paired.images:.2f} % ({hits} of {paired.images})"
         for place, name, hits in (("first", found.first, paired.first), ("second", found.second, paired.second))
     ]
+    p_value = f"p = {paired.p_value:.4f}" if paired.p_value >= 0.0001 else "p < 0.0001"
     lines += [
         f"difference {100 * paired.difference:+.2f} points, 95 % interval {100 * paired.low:+.2f} to {100 * paired.high:+.2f} "
         "(paired, Newcombe 1998)",
-        f"McNemar's exact test: p = {paired.p_value:.4f}; {paired.gained} images gained, {paired.lost} lost",
+        f"McNemar's exact test: {p_value}; images gained: {paired.gained}, lost: {paired.lost}",
         found.conclusion,
     ]
     lines += ["", f"{'metric':<20}{'first':>10}{'second':>10}{'difference':>12}"]

@@ -33,7 +33,7 @@ def test_runs_are_listed_and_removed(runs: Path, train_resnet: Callable[..., Res
     assert re.fullmatch(rf"{two.folder.name}  \S+ \S+  epoch 2 of 3, step 0, 0\.0 MB; differs in .*", second)
     refused = train_resnet("checkpoints", "--remove", "xyz")
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("checkpoints: 0 runs have an ID that begins with 'xyz', but it must be one;")
+    assert refused.stderr.startswith("checkpoints: no runs have an ID that begins with 'xyz', but it must be one;")
     train_resnet("checkpoints", "--remove", two.folder.name[:8], "--remove", three.folder.name)
     assert [run.folder for run in list_runs(runs)] == [one.folder]
     assert train_resnet("checkpoints", "--all").stdout == f"removed {one.folder.name}\n"

@@ -29,7 +29,7 @@ def test_the_text_has_the_figures_and_the_images() -> None:
     assert "first   first (" in text
     assert "accuracy 80.00 % (4 of 5)" in text
     assert "difference -20.00 points, 95 % interval " in text
-    assert "p = 1.0000; 1 images gained, 2 lost" in text
+    assert "p = 1.0000; images gained: 1, lost: 2" in text
     assert "There is no significant difference on these 5 images: the interval contains zero." in text
     assert "train.epochs: 3 -> 5" in text
     assert "  a/1: is a; a (0.75) -> b (0.75)" in text
