@@ -66,7 +66,7 @@ def _check_folder() -> None:
     With PYTHONSAFEPATH, Python does not look in the current folder first, and finds an installed copy.
     """
     here = Path(*Path(__file__).parts[-3:])
-    if here.exists() and not here.samefile(__file__):
+    if sys.flags.safe_path and here.exists() and not here.samefile(__file__):
         raise UserError(
             f"this stage would run the code of {Path(__file__).parents[2]}, but DVC records that of {Path.cwd()}: unset "
             "PYTHONSAFEPATH, and run `python -m tasks.NAME` in the folder of the project."

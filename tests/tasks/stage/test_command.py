@@ -190,13 +190,15 @@ def test_a_stage_has_a_help_text() -> None:
     assert "Trains the network on the training split" in result.stdout
 
 
-def test_the_code_of_another_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_code_of_another_folder_is_refused(tmp_path: Path) -> None:
     for name in ("dvc.yaml", "tasks/stage/command.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["tasks.train"])
-    assert main("train") == 1
-    assert re.match(r"train: this stage would run the code of .*: unset PYTHONSAFEPATH", capsys.readouterr().err)
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.argv = ['train']\n"
+        "from tasks.stage.command import main; sys.exit(main('train'))"
+    )
+    command = [sys.executable, "-P", "-c", program]  # -P is what PYTHONSAFEPATH sets
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert re.fullmatch(r"train: this stage would run the code of .*: unset PYTHONSAFEPATH, .*\n", result.stderr)
