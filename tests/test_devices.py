@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from resnet.network.model import ResNet
 from tests.interrupted import ENDED, RESUMED, TinyRun
 
 
@@ -24,7 +25,7 @@ def forgotten(run: TinyRun) -> None:
 
 def results(run: TinyRun) -> tuple[list[np.ndarray], float]:
     """The trained weights, and the training loss of the first epoch."""
-    model = keras.models.load_model(run.folder / "models/resnet.keras")
+    model = keras.models.load_model(run.folder / "models/resnet.keras", custom_objects={"ResNet": ResNet})
     rows = list(csv.DictReader((run.folder / "reports/history.csv").read_text("utf-8").splitlines()))
     return [weight.numpy() for weight in model.trainable_variables], float(rows[0]["loss"])
 
