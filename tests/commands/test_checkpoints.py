@@ -51,3 +51,11 @@ def test_a_run_that_a_process_works_on_stays(runs: Path, train_resnet: Callable[
         assert re.fullmatch(rf"left {name}: process \d+ on .* works on it\n", left, re.DOTALL)
         assert train_resnet("checkpoints", "--remove", name).exit_code == 1
     assert train_resnet("checkpoints", "--all").stdout == f"removed {name}\n"
+
+
+def test_a_finished_run_leaves_nothing_to_train(
+    runs: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(runs, epochs=3, at=4)
+    monkeypatch.setattr("tasks.training.fingerprint.differences", lambda *_: [])
+    assert train_resnet("checkpoints").stdout.endswith("; the next run has nothing left to train\n")

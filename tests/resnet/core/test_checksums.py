@@ -63,3 +63,9 @@ def test_what_is_missing_or_not_listed_is_named(sums: Path) -> None:
     sums.unlink()
     with pytest.raises(UserError, match="all.sha256 is missing"):
         verify(sums)
+
+
+def test_a_list_that_is_cut_short_is_damaged(sums: Path) -> None:
+    sums.write_bytes(sums.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"all\.sha256 is damaged"):
+        verify(sums)

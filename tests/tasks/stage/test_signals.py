@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tasks.stage import signals
 from tasks.stage.signals import EndedError, at_once, endable, noted
 from tests.imports import ROOT
 
@@ -85,10 +86,27 @@ def test_the_death_of_the_parent_is_a_sigterm_where_dvc_is_the_parent() -> None:
         child = int(parent.stdout.readline())
         parent.kill()
         parent.communicate()
-        time.sleep(1.5)
-        assert is_alive(child) == (not dvc)
-        if not dvc:
+        if dvc:
+            deadline = time.monotonic() + 30
+            while is_alive(child) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not is_alive(child)
+        else:
+            time.sleep(1.5)  # three polls, if it polled
+            assert is_alive(child)
             os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("received", "sent"), [(None, [signal.SIGTERM]), (signal.SIGINT, [])])
+def test_the_death_of_the_parent_is_no_second_signal(
+    received: signal.Signals | None, sent: list[signal.Signals], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr(signals, "_received", received)
+    monkeypatch.setattr(signals, "_POLL_SECONDS", 0.001)
+    monkeypatch.setattr("os.kill", lambda _, number: found.append(number))
+    signals._watch_parent(os.getppid() + 1, threading.Event())
+    assert found == sent
 
 
 def is_alive(process: int) -> bool:

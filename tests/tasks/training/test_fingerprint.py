@@ -59,3 +59,12 @@ def test_data_and_code_are_identified_by_their_bytes_and_data_is_read_once(
     contents(*arguments)
     assert "images.npy" not in opened
     assert "loop.py" in opened
+
+
+def test_code_in_folders_of_a_folder_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop/kernels").mkdir(parents=True)
+    Path("loop/kernels/relu.py").write_text("one")
+    first = contents([], [Path("loop")], Path("hashes.json"))
+    Path("loop/kernels/relu.py").write_text("two")
+    assert differences(first, contents([], [Path("loop")], Path("hashes.json"))) == ["code.loop/kernels/relu.py"]
