@@ -38,7 +38,7 @@ class Train(Section):
 
     epochs: int = Field(ge=1, description="passes over the training images")
     restarts: list[Annotated[int, Field(ge=1)]] = Field(
-        description="epochs after which the learning rate restarts; [10] continues a run of 10 epochs"
+        description="epochs after which the learning rate restarts; [10] with epochs 20 continues a finished run of 10"
     )
     batch_size: int = Field(ge=2, description="images in a step")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -82,7 +82,7 @@ class Train(Section):
     unfrozen_rate: float = Field(gt=0, le=1, description="factor of learning_rate after the first freeze_epochs epochs")
     patience: int = Field(ge=0, description="epochs without a lower validation loss before early stopping; 0 disables it")
     budget_minutes: float = Field(
-        ge=0, description="time limit that shortens training, so that the result depends on speed; 0 disables it"
+        ge=0, description="time limit that shortens training; the result then depends on speed; 0 disables it"
     )
 
     def recipe(self) -> "Recipe":
