@@ -19,9 +19,10 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@touch $@
 
 # An editable install: it makes the program train-resnet, which runs the code of this folder, and Prefect finds its plugin by it.
-.venv/ready: .venv/packages pyproject.toml
+.venv/ready: .venv/packages pyproject.toml resnet/native/fused.cc
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
 	@.venv/bin/train-resnet repair
+	@.venv/bin/python -m resnet.native.library
 	@touch $@
 
 repro: setup ## Run the stages that are not up to date, from the data to the report

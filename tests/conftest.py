@@ -43,6 +43,7 @@ SLOW = (
     "flows/",
     "resnet/export/",
     "resnet/images/test_bad_images.py",
+    "resnet/native/",
     "resnet/network/",
     "resnet/test_pretrained.py",
     "resnet/ingestion/archives/test_reading.py",

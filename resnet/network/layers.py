@@ -54,13 +54,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=learning,
         )
         if learning:
-            self._move(mean, variance, tf.size(inputs) // channels)
+            # The kernel's variance has Bessel's correction, which the moving variance of Keras does not have.
+            count = tf.cast(tf.size(inputs) // channels, tf.float32)
+            self.move(mean, variance * (tf.maximum(count - 1.0, 1.0) / count))
         return tf.reshape(outputs, (-1, height, width, channels))
 
-    def _move(self, mean: tf.Tensor, variance: tf.Tensor, samples: tf.Tensor) -> None:
-        """Updates the moving statistics; the kernel's variance has Bessel's correction, which Keras's does not have."""
-        count = tf.cast(samples, tf.float32)
-        variance *= tf.maximum(count - 1.0, 1.0) / count
+    def move(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        """Updates the moving statistics by those of a batch, (channels,) float32, without Bessel's correction."""
         for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moved = moving * self.momentum + of_batch * (1.0 - self.momentum)
             if tf.distribute.has_strategy():

@@ -12,6 +12,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.dataset.batches import batches, epoch_order
+from resnet.native.forward import training_forward
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
@@ -63,6 +64,7 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.model = model
+        self._training_forward = training_forward(model)
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
@@ -157,7 +159,7 @@ class Trainer:
 
     def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            logits = self.model(batch.images, training=training)
+            logits = self._training_forward(batch.images) if training else self.model(batch.images, training=False)
             cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
             loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:

@@ -106,4 +106,4 @@ class _Hashes:
 
 
 def _source_files(path: Path) -> list[Path]:
-    return sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return sorted([*path.rglob("*.py"), *path.rglob("*.cc")]) if path.is_dir() else [path]

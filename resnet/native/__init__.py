@@ -1,0 +1,1 @@
+"""Fused operations for training on processors, in C++; optional."""

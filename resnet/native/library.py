@@ -1,0 +1,133 @@
+"""Compiles and loads `fused.cc`: `python -m resnet.native.library` compiles it, as `make setup` does.
+
+The library is optional. Without a compiler, or on a machine for which it was not compiled, training uses TensorFlow's own
+operations, and takes longer. The compiled file is in the virtual environment, which it is only valid for: it depends on the
+installed TensorFlow. Its name has a hash of everything that it is made from, so that a stale one is never loaded.
+"""
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+SOURCE = Path(__file__).with_name("fused.cc")
+SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
+_SECONDS = 300.0  # it takes 10 s on a quiet machine
+# The instructions to compile for: g++'s name, and the flags that a processor must have in /proc/cpuinfo.
+_LEVELS = (
+    (("-march=x86-64-v4", "-mprefer-vector-width=512"), {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+    (("-march=x86-64-v3",), {"avx2", "fma", "bmi2", "f16c"}),
+)
+# Errors are not reported through errno: with it, a square root is a call. Otherwise arithmetic is as the C++ standard says.
+_OPTIONS = ("-O3", "-fno-math-errno", "-shared", "-fPIC", "-std=c++17")
+
+
+def unavailable() -> str | None:
+    """Why the library cannot be loaded on this machine, as a clause, or None if it can be.
+
+    Looks at files alone and does not import TensorFlow.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return f"{SWITCH} is 0"
+    if _instructions() is None:
+        return "this processor has no AVX2"
+    return None if path().exists() else "it has not been compiled"
+
+
+def path() -> Path:
+    """Where the library for this source, TensorFlow and processor is, or would be."""
+    made_from = (SOURCE.read_text("utf-8"), version("tensorflow"), *_OPTIONS, *(_instructions() or ()))
+    key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
+    return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
+
+
+@functools.cache
+def load() -> Any | None:
+    """The operations as a module, or None if the library is not available.
+
+    TensorFlow must have been started. On a machine with a GPU they are not used: they are for processors.
+    """
+    import tensorflow as tf
+
+    if unavailable() or tf.config.list_physical_devices("GPU"):
+        return None
+    try:
+        return tf.load_op_library(str(path()))
+    except (tf.errors.OpError, OSError) as error:
+        print(f"train: {path().name} cannot be loaded ({str(error).splitlines()[0]}); `make setup` compiles it again")
+        return None
+
+
+def compile_library() -> str | None:
+    """Compiles the library, unless that has been done.
+
+    Returns:
+        Why there is no library, as a clause, or None if there is one.
+    """
+    if os.environ.get(SWITCH) != "0" and unavailable() == "it has not been compiled":
+        return _compile(path())
+    return unavailable()
+
+
+def _compile(target: Path) -> str | None:
+    compiler = shutil.which(os.environ.get("CXX") or "g++")
+    if compiler is None:
+        return "there is no C++ compiler (g++)"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        partial = Path(folder) / target.name
+        command = [compiler, *_OPTIONS, *(_instructions() or ()), str(SOURCE), "-o", str(partial), *_tensorflow_flags()]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"{compiler} cannot be run ({error})"
+        if done.returncode:
+            lines = done.stderr.decode("utf-8", "replace").splitlines()
+            return f"{compiler} failed: {next((line for line in lines if 'error' in line), 'it gave no reason')}"
+        partial.replace(target)
+    return None
+
+
+def _tensorflow_flags() -> list[str]:
+    """Where the headers and libraries of the installed TensorFlow are."""
+    from resnet.network.startup import start_tensorflow
+
+    start_tensorflow()
+    import tensorflow as tf
+
+    return [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
+
+
+def _instructions() -> tuple[str, ...] | None:
+    """Options of the compiler for this processor; None if it is older than AVX2 or of another kind."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return None
+    flags = _cpu_flags()
+    return next((options for options, needed in _LEVELS if needed <= flags), None)
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+def main() -> int:
+    """Compiles the library and says in one line if there is none; returns 0, because training works without it."""
+    why = compile_library()
+    if why:
+        print(f"Training will use TensorFlow's own operations, which are slower, because {why}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

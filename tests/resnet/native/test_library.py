@@ -1,0 +1,113 @@
+"""The compiled library: found, made, and done without."""
+
+from pathlib import Path
+
+import pytest
+
+from resnet.native import library
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(library.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx2", "fma", "bmi2", "f16c"})
+    monkeypatch.setattr(library, "_tensorflow_flags", lambda: [])
+    monkeypatch.delenv(library.SWITCH, raising=False)
+    monkeypatch.delenv("CXX", raising=False)
+    return tmp_path
+
+
+def compiler(folder: Path, script: str) -> str:
+    program = folder / "g++"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_it_is_compiled_once_for_this_processor(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = f'echo "$@" >> {elsewhere}/calls; while [ "$1" != -o ]; do shift; done; echo code > "$2"'
+    monkeypatch.setenv("CXX", compiler(elsewhere, script))
+
+    assert library.unavailable() == "it has not been compiled"
+    assert library.compile_library() is None
+    assert library.compile_library() is None
+
+    assert library.path().read_text() == "code\n"
+    calls = (elsewhere / "calls").read_text().splitlines()
+    assert len(calls) == 1
+    assert "-march=x86-64-v3" in calls[0]
+    assert [file.name for file in library.path().parent.iterdir()] == [library.path().name]
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo 'fused.cc:1: fatal error: no such header' >&2; exit 1", "fused.cc:1: fatal error: no such header"),
+        ("exit 1", "it gave no reason"),
+    ],
+)
+def test_a_compiler_that_fails_is_a_reason(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, script: str, why: str) -> None:
+    monkeypatch.setenv("CXX", compiler(elsewhere, script))
+
+    found = library.compile_library()
+
+    assert found is not None
+    assert found.endswith(f"failed: {why}")
+    assert not list(elsewhere.rglob("*.so"))
+
+
+def test_without_a_compiler_the_reason_says_so(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(elsewhere))
+
+    assert library.main() == 0
+
+    assert capsys.readouterr().out == (
+        "Training will use TensorFlow's own operations, which are slower, because there is no C++ compiler (g++).\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "option"),
+    [
+        ({"avx2", "fma", "bmi2", "f16c", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}, "-march=x86-64-v4"),
+        ({"avx2", "fma", "bmi2", "f16c", "avx512f"}, "-march=x86-64-v3"),
+        ({"avx"}, None),
+    ],
+)
+def test_the_instructions_are_those_of_the_processor(monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None) -> None:
+    monkeypatch.setattr(library, "_cpu_flags", lambda: flags)
+
+    assert (library._instructions() or (None,))[0] == option
+
+
+def test_a_processor_without_avx2_and_the_switch_are_reasons(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx"})
+    assert library.compile_library() == "this processor has no AVX2"
+
+    monkeypatch.setenv(library.SWITCH, "0")
+    assert library.compile_library() == "TRAIN_RESNET_NATIVE is 0"
+
+
+def test_another_source_or_tensorflow_has_another_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = {library.path()}
+    monkeypatch.setattr(library, "version", lambda _: "3.0.0")
+    paths.add(library.path())
+    other = elsewhere / "fused.cc"
+    other.write_text("other")
+    monkeypatch.setattr(library, "SOURCE", other)
+    paths.add(library.path())
+
+    assert len(paths) == 3
+
+
+def test_a_file_that_is_no_library_is_named_and_not_used(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library.path().parent.mkdir(parents=True)
+    library.path().write_text("text")
+
+    assert library.load.__wrapped__() is None
+
+    assert library.path().name in capsys.readouterr().out
