@@ -42,8 +42,10 @@ def test_logits_gradients_and_statistics_are_those_of_the_layers(depth: int, var
         seen.append([logits, *gradients, *model.non_trainable_variables])
 
     for one, other in zip(*seen, strict=True):
-        # The gradient of a bias before a normalisation is 0 but for rounding; the least of the others is of the order of 1.
-        np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=2e-3, atol=2e-3 * max(1.0, float(np.abs(one).max())))
+        # Of whole tensors: at the edge of a ReLU, a single number may fall on the other side. The gradient of a bias before a
+        # normalisation is 0 but for rounding.
+        difference = np.linalg.norm(np.asarray(one) - np.asarray(other))
+        assert difference <= 5e-3 * max(1.0, float(np.linalg.norm(np.asarray(one))))
 
 
 @needs_library
