@@ -158,11 +158,12 @@ def train(
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         gpus = start_tensorflow()
+    from resnet.native.library import in_use
     from resnet.network.saving import load_model, save_model
     from resnet.training.recipe import make_trainer
 
     precision = choose_precision(params.precision)
-    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"]}
+    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()}
     compute = {"precision": precision, "devices": gpus or ["CPU"]}
     with begun(home(), facts) as run:
         strategy = share_among(params.devices)
@@ -210,6 +211,7 @@ def train(
     return {
         "gpus": gpus,
         "precision": precision,
+        "fused_kernels": in_use(),
         "resumed": resumed,
         "checkpoints": keep.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],

@@ -65,6 +65,11 @@ def load() -> Any | None:
         return None
 
 
+def in_use() -> str | None:
+    """The name of the loaded library, which decides the last bits of the weights; None if there is none."""
+    return path().name if load() else None
+
+
 def compile_library() -> str | None:
     """Compiles the library, unless that has been done.
 
