@@ -2,11 +2,15 @@
 
 Our step takes uint8 images, augments and normalises them. The peers take normalised floats, which favours them.
 
-`ours-without-...` omits one part, to show its cost: `update`, `augmentation`, `metrics`, or `smoothing` (label smoothing and
+Peers run as their documentation recommends: channels last, autocast to bfloat16, eager or compiled (PyTorch); with and without
+XLA (Keras). All have the same allocator.
+
+`ours-portable` is without the fused kernels of `resnet/native`. `ours-without-...` omits one part, to show its cost: `update`, `augmentation`, `metrics`, or `smoothing` (label smoothing and
 weight decay). `ours-bare` omits all of them.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +18,7 @@ from typing import Any
 from benchmarks.command import main, parser
 
 CLASSES = 1000
-PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]
+PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]  # and keras-bf16-xla, torch, torch-compiled
 RATE = 1e-3
 
 
@@ -30,11 +34,14 @@ def ours(name: str, size: int, batch: int) -> Callable[[], object]:
 
 def make_trainer(name: str, size: int) -> Any:
     """Makes the trainer of the `train` stage, without the parts that the contender's name omits."""
+    from resnet.native.library import SWITCH
     from resnet.network.huge_pages import use_huge_pages
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
-    use_huge_pages()
+    use_huge_pages()  # all contenders have them already
+    if name == "ours-portable":
+        os.environ[SWITCH] = "0"
     start_tensorflow()
     import keras
 
@@ -100,11 +107,11 @@ def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]
     import numpy as np
     import tensorflow as tf
 
-    if name == "keras-bf16":
+    if "bf16" in name:
         keras.config.set_dtype_policy("mixed_bfloat16")
     model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(RATE), loss, metrics=["accuracy"], jit_compile=False)
+    model.compile(keras.optimizers.Adam(RATE), loss, metrics=["accuracy"], jit_compile="xla" in name)
     images, labels = _batch(size, batch)
     data = tf.data.Dataset.from_tensors((_normalised(images), labels.astype(np.int64))).repeat()
     model.make_train_function()

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from tasks.training.runs import Run
 
 _MOST_DIFFERENCES = 4  # are named
-_FROM_TENSORFLOW = ("precision", "machine.devices", "machine.fused_kernels")  # they take seconds to find out, so they are assumed to be unchanged
+_FROM_TENSORFLOW = (
+    "precision",
+    "machine.devices",
+    "machine.fused_kernels",
+)  # they take seconds to find out, so they are assumed to be unchanged
 
 
 def checkpoints(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import step_profile
-from benchmarks.contenders import summarise, table
+from benchmarks.contenders import best_peer, quiet_rounds, summarise, table
 from benchmarks.scaling import slope
 from tests.imports import ROOT
 
@@ -41,6 +41,45 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert (peer["ratio"], peer["median"], peer["least"], peer["most"]) == (2.0, 10.0, 5.0, 20.0)
     assert ours["ratios"] == [1.0, 1.0, 1.0]
     assert "| peer | rate | 10 | 5 to 20 | 2.00 | 2.00 3.00 1.00 |" in table("Title", "command", [peer], "ours")
+
+
+def test_the_best_peer_is_the_fastest_contender_that_is_not_ours() -> None:
+    rates = {
+        "ours": [10.0, 30.0],
+        "ours-bare": [90.0, 90.0],
+        "torch-bf16": [5.0, 10.0],
+        "keras": [4.0, 4.0],
+        "matmul-bf16": [99.0, 99.0],
+    }
+    rounds = {name: [{"images_per_second": one, "peak_memory_mb": 1e4} for one in values] for name, values in rates.items()}
+    rows = [row for figure in ("images_per_second", "peak_memory_mb") for row in summarise(rounds, figure, "ours")]
+
+    sentence = "Best peer, images per second: torch-bf16; ours / best peer 2.50 (2.00 to 3.00).\n"
+
+    assert best_peer(rows, "ours") == sentence
+    assert table("Title", "command", rows, "ours").endswith(f" |\n\n{sentence}")
+    assert best_peer(rows[:1], "ours") == ""
+
+
+def rounds_at(rates: list[float], wanted: int) -> list[int]:
+    """The numbers of the kept rounds, on a machine with these rates before the first and after each round."""
+    left = iter(rates)
+    kept = quiet_rounds(lambda number: {"ours": {"round": number}}, lambda: next(left), wanted)
+    return [int(answers["ours"]["round"]) for answers in kept]
+
+
+def test_a_round_on_a_busy_machine_is_repeated() -> None:
+    assert rounds_at([10, 10, 8, 9], 3) == [1, 2, 3]
+    assert rounds_at([10, 6.9, 9, 10, 10, 10], 3) == [3, 4, 5]  # busy after the first, and so before the second
+
+
+def test_rounds_before_the_best_rate_are_judged_by_it() -> None:
+    assert rounds_at([5, 5, 10, 10, 10], 2) == [3, 4]
+
+
+def test_a_machine_that_stays_busy_ends_with_the_best_rounds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rounds_at([10, *[5] * 9, 6, 6, 5], 2) == [1, 11]
+    assert "only 0 of 12 rounds were undisturbed: the machine is busy" in capsys.readouterr().err
 
 
 def test_the_scaling_benchmark_has_a_row_for_each_setting(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ needs_library = pytest.mark.skipif(load() is None, reason="the library has not b
 def small(depth: int, variant: str, precision: str = "float32", stem: str = "large") -> ResNet:
     tf.keras.utils.set_random_seed(1)
     with dtype_policy(precision):
-        model = ResNet((32, 32, 3), 5, depth=depth, variant=variant, stem=stem, blocks=(1, 2), width=8, zero_init_last_gamma=False)
+        model = ResNet(
+            (32, 32, 3), 5, depth=depth, variant=variant, stem=stem, blocks=(1, 2), width=8, zero_init_last_gamma=False
+        )
     for weight in model.trainable_variables:  # scales and offsets that are not those of the start
         if len(weight.shape) == 1:
             weight.assign(weight + tf.random.stateless_uniform(weight.shape, (1, 2), 0.1, 0.5))
@@ -28,7 +30,9 @@ def images(dtype: tf.DType = tf.float32) -> tf.Tensor:
 
 
 @needs_library
-@pytest.mark.parametrize(("depth", "variant", "stem"), [(50, "v1.5", "large"), (50, "v1", "small"), (18, "D", "large"), (34, "v1.5", "small")])
+@pytest.mark.parametrize(
+    ("depth", "variant", "stem"), [(50, "v1.5", "large"), (50, "v1", "small"), (18, "D", "large"), (34, "v1.5", "small")]
+)
 def test_logits_gradients_and_statistics_are_those_of_the_layers(depth: int, variant: str, stem: str) -> None:
     model, seen = small(depth, variant, stem=stem), []
     before = model.get_weights()

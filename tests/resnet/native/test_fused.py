@@ -11,7 +11,16 @@ from resnet.native import forward  # noqa: F401 - registers the gradients
 from resnet.native.library import load
 
 EPSILON = 1e-5
-SHAPES = [(1, 1, 1, 1), (2, 1, 1, 3), (3, 5, 7, 1), (2, 3, 3, 17), (5, 4, 4, 64), (1, 9, 9, 130), (2, 28, 28, 96), (33, 2, 2, 512)]
+SHAPES = [
+    (1, 1, 1, 1),
+    (2, 1, 1, 3),
+    (3, 5, 7, 1),
+    (2, 3, 3, 17),
+    (5, 4, 4, 64),
+    (1, 9, 9, 130),
+    (2, 28, 28, 96),
+    (33, 2, 2, 512),
+]
 
 Array = npt.NDArray[np.float64]
 

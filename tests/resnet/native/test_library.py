@@ -11,7 +11,7 @@ from resnet.native import library
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(library.sys, "prefix", str(tmp_path))
     monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx2", "fma", "bmi2", "f16c"})
-    monkeypatch.setattr(library, "_tensorflow_flags", lambda: [])
+    monkeypatch.setattr(library, "_tensorflow_flags", list)
     monkeypatch.delenv(library.SWITCH, raising=False)
     monkeypatch.delenv("CXX", raising=False)
     return tmp_path
@@ -76,7 +76,9 @@ def test_without_a_compiler_the_reason_says_so(
         ({"avx"}, None),
     ],
 )
-def test_the_instructions_are_those_of_the_processor(monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None) -> None:
+def test_the_instructions_are_those_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None
+) -> None:
     monkeypatch.setattr(library, "_cpu_flags", lambda: flags)
 
     assert (library._instructions() or (None,))[0] == option
