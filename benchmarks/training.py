@@ -5,8 +5,8 @@ Our step takes uint8 images, augments and normalises them. The peers take normal
 Peers run as their documentation recommends: channels last, autocast to bfloat16, eager or compiled (PyTorch); with and without
 XLA (Keras). All have the same allocator.
 
-`ours-portable` is without the fused kernels of `resnet/native`. `ours-without-...` omits one part, to show its cost: `update`, `augmentation`, `metrics`, or `smoothing` (label smoothing and
-weight decay). `ours-bare` omits all of them.
+`ours-portable` is without the fused kernels of `resnet/native`. `ours-without-...` omits one part, to show its cost: `update`,
+`augmentation`, `metrics`, or `smoothing` (label smoothing and weight decay). `ours-bare` omits all of them.
 """
 
 import argparse
