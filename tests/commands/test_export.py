@@ -16,7 +16,7 @@ from resnet.images.outcomes import Candidate
 from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.model import ResNet
-from resnet.network.saving import save_model
+from resnet.network.saving import load_model, save_model
 from tasks.preprocess import Preprocess, preprocess
 from tests.imports import ROOT
 from tests.pictures import picture
@@ -47,8 +47,10 @@ def test_the_agreement_is_printed_also_for_encoded_images(folder: Path, train_re
     assert result.exit_code == 0
     first, second = [line for line in result.stdout.splitlines() if line.startswith("export: ")]
     assert first.startswith("export: out/resnet-savedmodel: same label on 6 of 6 images, largest difference of a probability ")
-    assert "; encoded: same label on 6 of 6 images" in first
+    assert "; of many sizes and shapes: same label on 14 of 14 images, largest difference of a probability " in first
+    assert "; encoded: same label on 20 of 20 images" in first
     assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
+    assert "; of many sizes and shapes: same label on 14 of 14 images" in second
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["resnet-savedmodel", "resnet.keras"]
 
 
@@ -66,6 +68,25 @@ def test_an_export_that_does_not_agree_is_not_written(
     result = train_resnet("export", "--to", "keras")
     assert result.exit_code == 1
     assert result.stderr.startswith("export: keras does not agree with the model: same label on ")
+    assert list((folder / "exports").iterdir()) == []
+
+
+def test_an_export_that_resizes_otherwise_is_not_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    def resized(images: keras.KerasTensor, size: int) -> keras.KerasTensor:
+        """Keras's layer, which crops whole pixels and keeps fractions of levels."""
+        options = {"interpolation": "bicubic", "crop_to_aspect_ratio": True, "antialias": True}
+        return keras.layers.Resizing(size, size, **options)(images)
+
+    monkeypatch.setattr("resnet.export.stock._resized", resized)
+    model = load_model(folder / "models" / "resnet.keras", ["a", "b"], (32, 32, 3))
+    head = model.get_layer("predictions")
+    head.kernel.assign(40 * np.asarray(head.kernel))  # surer than at the beginning of a training
+    save_model(model, folder / "models" / "resnet.keras")
+    result = train_resnet("export", "--to", "keras")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("export: keras with images to resize does not agree with the model: same label on ")
     assert list((folder / "exports").iterdir()) == []
 
 
