@@ -12,7 +12,7 @@ def stock_model(model: ResNet) -> keras.Model:
     """The same network with the same weights, between its preprocessing and softmax.
 
     Resizing is that of `resnet.export.resampling`, in Keras's operations: its layer for resizing crops whole pixels and keeps
-    fractions of levels, which changed the label of 1 photograph in 20.
+    fractions of levels, which changed probabilities by up to 0.4.
 
     Args:
         model: computing in float32.
