@@ -30,9 +30,14 @@ def find_images(names: Iterable[str]) -> Iterator[Path | Rejected]:
 
 def _find(name: str) -> Iterator[Path | Rejected]:
     path = Path(name)
-    if path.is_dir():
+    try:
+        is_folder, is_there = path.is_dir(), path.exists() or path.is_symlink()
+    except OSError as error:  # such as a name that is too long, or a folder without permission
+        yield Rejected(shown(name), Reason.UNREADABLE, (error.strerror or str(error)).lower())
+        return
+    if is_folder:
         yield from _below(path)
-    elif path.exists() or path.is_symlink():
+    elif is_there:
         yield path
     elif glob.has_magic(name):
         yield from _matching(name)

@@ -110,3 +110,19 @@ def test_another_model_can_be_exported_but_not_over_itself(folder: Path, train_r
     result = train_resnet("export", "--to", "keras", "--model", "better.keras", "--out", ".")
     assert result.exit_code == 1
     assert result.stderr == "export: better.keras is the model itself: name another folder with --out.\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("models/resnet.keras/new", "models/resnet.keras is no folder, but models/resnet.keras/new/resnet.keras is to be "),
+        ("/proc/new", "/proc/new/resnet.keras cannot be written (No such file or directory); expected a path in a folder "),
+        ("a" * 300, "aaa... cannot be written (File name too long); expected a path in a folder "),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: Path, train_resnet: Callable[..., Result], out: str, why: str
+) -> None:
+    result = train_resnet("export", "--to", "keras", "--out", out)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert why in result.stderr

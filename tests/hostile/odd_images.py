@@ -293,7 +293,9 @@ def _odd_segments() -> Iterator[OddImage]:
     }.items():
         yield OddImage(f"JPEG with EXIF in its {name} only", start + segment + beside[2:], grey(np.asarray(plain)), tolerance=3)
     split = jpeg_segment(0xE1, exif(6)[:16]) + jpeg_segment(0xE1, b"Exif\0\0" + exif(6)[16:])
-    yield OddImage("JPEG with EXIF in two segments", start + split + beside[2:], grey(np.rot90(plain, -1)), tolerance=3)
+    yield OddImage(
+        "JPEG with EXIF in two segments", start + split + beside[2:], grey(np.rot90(np.asarray(plain), -1)), tolerance=3
+    )
     # T.81, annex H: with predictor 1 and no difference anywhere, all samples are half of the range. Code 0 is no difference.
     table = jpeg_segment(0xC4, b"\0\1" + bytes(15) + b"\0")
     frame, scan = jpeg_segment(0xC3, b"\x08\0\x08\0\x08\1\1\x11\0"), jpeg_segment(0xDA, b"\1\1\0\1\0\0")

@@ -38,3 +38,9 @@ def test_what_cannot_be_read_in_a_folder_is_named_with_its_path(tmp_path: Path) 
 def test_a_dangling_link_that_is_named_directly_is_left_to_the_reader(tmp_path: Path) -> None:
     (tmp_path / "a.png").symlink_to("nowhere")
     assert list(find_images([str(tmp_path / "a.png")])) == [tmp_path / "a.png"]
+
+
+def test_a_name_that_the_system_refuses_is_rejected() -> None:
+    (found,) = find_images(["a" * 300])
+    assert isinstance(found, Rejected)
+    assert (found.reason, found.detail) == (Reason.UNREADABLE, "file name too long")
