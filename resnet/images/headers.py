@@ -35,6 +35,8 @@ JPEG_DECODED = JPEG_SEQUENTIAL_HUFFMAN | JPEG_PROGRESSIVE | {0xC3, 0xC9}  # also
 JPEG_METADATA = dict.fromkeys((*range(0xE0, 0xF0), 0xFE), 1 << 16) | {0xE0: 14, 0xEE: 12}
 JPEG_MOST_SEGMENTS = 100_000  # each takes microseconds of Python
 JPEG_LEAST_BITS = 2  # of a block of 8 x 8 samples: the shortest codes for a difference of 0 and for the end of the block
+GIF_BLOCK = re.compile(rb"[,!;]")  # an image, an extension, the trailer
+GIF_MOST_EXTENSIONS = 100_000  # before a frame; each takes microseconds of Python
 BMP_RLE_PASSES = 100  # Pillow expands run lengths in Python: 93 ns for each pixel
 TIFF_MOST_PARTS = 200_000  # strips or tiles; Pillow spends microseconds and half a kilobyte on each
 TIFF_DNG, TIFF_BITS, TIFF_COLOURS, TIFF_SAMPLES, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 50706, 258, 262, 277, 322, 323
@@ -128,7 +130,7 @@ def _read_jpeg(encoded: bytes) -> Header:
     end marker ("JPEG whose end is zero bytes") and, for sequential Huffman coding, enough data for all blocks ("JPEG of more
     pixels than its data").
     """
-    kept, exif, coding, scan = [b"\xff\xd8"], b"", 0, 0
+    kept, exif, coding, scan = [b"\xff\xd8"], bytearray(), 0, 0
     for marker, start, end in _jpeg_segments(encoded):
         content = encoded[start + 4 : end]
         if marker == JPEG_SCAN:
@@ -143,7 +145,7 @@ def _read_jpeg(encoded: bytes) -> Header:
         raise BadFile(Reason.TRUNCATED, "the JPEG file ends without its end marker")
     essential = encoded if sum(map(len, kept)) == scan else b"".join([*kept, encoded[scan:]])
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(essential))
-    header = replace(_header(image, "JPEG", essential), orientation=exif_orientation(exif))
+    header = replace(_header(image, "JPEG", essential), orientation=exif_orientation(bytes(exif)))
     if coding not in JPEG_DECODED:
         raise BadFile(Reason.UNSUPPORTED_FORMAT, "JPEG of a hierarchical or rare kind; convert it to 8-bit JPEG or PNG")
     samples = _samples_per_pixel([(across, down) for _, across, down, _ in image.layer])
@@ -294,16 +296,16 @@ def _next_frame(encoded: bytes, position: int) -> tuple[int | None, bytes]:
     Like Pillow, this skips bytes that begin no block.
     """
     control = b""
-    while (block := encoded[position]) != ord(","):
-        if block == ord(";"):
-            return None, control
-        if block != ord("!"):
-            position += 1
-            continue
+    for _ in range(GIF_MOST_EXTENSIONS):
+        if not (found := GIF_BLOCK.search(encoded, position)):
+            break
+        position = found.start()
+        if found[0] != b"!":
+            return (position if found[0] == b"," else None), control
         if encoded[position + 1 : position + 3] == b"\xf9\4":
             control = b"!\xf9\4" + bytes([encoded[position + 3] & 1]) + encoded[position + 4 : position + 7] + b"\0"
         position = _skip_sub_blocks(encoded, position + 2)
-    return position, control
+    raise IndexError("neither a frame nor the trailer")
 
 
 def _skip_sub_blocks(encoded: bytes, position: int) -> int:
