@@ -80,6 +80,7 @@ class Candidate:
         read: returns the bytes of the file; raises `BadFile`. Call it once, in any thread.
         split: training, validation or test, if the source has splits.
         group: what must stay within one split, such as a patient or a video, if the source has groups.
+        unlikely: whether the name is that of a text or an annotation: the file is ignored unless its content is an image.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Candidate:
     read: Callable[[], bytes]
     split: str | None = None
     group: str | None = None
+    unlikely: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,21 @@ from resnet.ingestion.sources.layout import Layout, find_layout
 from resnet.ingestion.sources.source import Source
 
 
-def archive_source(path: Path) -> Source:
+def archive_source(path: Path, *, class_level: int | None = None) -> Source:
     """The images of an archive, with classes and splits as in `resnet.ingestion.sources.layout`.
 
     The archive is read twice: first for the names, then for the files.
 
+    Args:
+        path: the archive.
+        class_level: the level of the folders that name the classes, from 1; None to find it.
+
     Raises:
-        UserError: the file is damaged, not of the kind that its name says, or a decompression bomb.
+        UserError: the file is damaged, not of the kind that its name says, or a decompression bomb, or it is not plain which
+            folders are the classes.
     """
-    layout = find_layout(_names(path))
-    return Source(layout.classes, partial(_files, path, layout), layout.notes())
+    layout = find_layout(_names(path), class_level)
+    return Source(layout.classes, partial(_files, path, layout), layout.notes, layout.splits)
 
 
 def _names(path: Path) -> Iterator[tuple[str, bool]]:

@@ -12,11 +12,15 @@ KINDS = (
 )
 
 
-def open_source(name: str) -> Source:
+def open_source(name: str, *, class_level: int | None = None) -> Source:
     """Opens the source with a name or path.
 
     A folder with a `labels.csv` is read as that table. A folder with Parquet files in it or in its `data/` is read as those.
     Every other folder is read as a folder of class folders.
+
+    Args:
+        name: the source.
+        class_level: for folders and archives, the level of the folders that name the classes; None to find it.
 
     Raises:
         UserError: there is no such source, its kind is unknown, or its content is not as expected.
@@ -32,10 +36,10 @@ def open_source(name: str) -> Source:
     path = Path(name)
     if not path.exists():
         raise UserError(f"the source {name} does not exist in {Path.cwd()}; expected {KINDS}.")
-    return _folder(path) if path.is_dir() else _file(path)
+    return _folder(path, class_level) if path.is_dir() else _file(path, class_level)
 
 
-def _folder(path: Path) -> Source:
+def _folder(path: Path, class_level: int | None) -> Source:
     if (path / TABLE_IN_FOLDER).is_file():
         from resnet.ingestion.sources.table import table_source
 
@@ -46,10 +50,10 @@ def _folder(path: Path) -> Source:
         return parquet_source(path)
     from resnet.ingestion.sources.folder import folder_source
 
-    return folder_source(path)
+    return folder_source(path, class_level=class_level)
 
 
-def _file(path: Path) -> Source:
+def _file(path: Path, class_level: int | None) -> Source:
     from resnet.ingestion.archives.reading import is_archive
 
     if path.suffix.casefold() == ".csv":
@@ -63,5 +67,5 @@ def _file(path: Path) -> Source:
     if is_archive(path):
         from resnet.ingestion.sources.archive import archive_source
 
-        return archive_source(path)
+        return archive_source(path, class_level=class_level)
     raise UserError(f"the source {path} is of no known kind; expected {KINDS}.")

@@ -26,8 +26,11 @@ class Source:
         classes: the class names in the order of their labels, including classes without images.
         files: starts an iteration over all files; the order is always the same, and each file occurs once.
         notes: sentences about how the source was interpreted, where that may be unexpected.
+        splits: the splits that the source gives, as far as that is known before its files are read; in the order of
+            `resnet.core.tables.SPLITS`.
     """
 
     classes: list[str]
     files: Callable[[], Iterator[Outcome]]
     notes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
