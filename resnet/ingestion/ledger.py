@@ -16,6 +16,8 @@ class Ledger:
     """A context manager that writes `rejected.csv`, `duplicates.csv` and `ignored.csv` and counts files.
 
     Attributes:
+        classes: the names of the classes, in the order of their labels, without those that were left out.
+        splits: the splits of the source that have an image, duplicates and conflicts included.
         images: number of accepted images by class.
         rejected: number of rejected files by reason.
         set_aside: number of files that are left out without a fault of their own, by reason; also listed in `rejected.csv`.
@@ -29,6 +31,8 @@ class Ledger:
 
     def __init__(self, folder: Path, on_bad: Literal["quarantine", "fail"]) -> None:
         folder.mkdir()
+        self.classes: list[str] = []
+        self.splits: set[str] = set()
         self.images: Counter[str] = Counter()
         self.rejected: Counter[Reason] = Counter()
         self.set_aside: Counter[Reason] = Counter()
@@ -56,9 +60,11 @@ class Ledger:
         """The number of files of the source."""
         return self.accepted + self.rejected.total() + self.set_aside.total() + self.duplicates + self.ignored
 
-    def accept(self, label: str) -> None:
+    def accept(self, label: str, split: str | None = None) -> None:
         """Counts an image of a class."""
         self.images[label] += 1
+        if split:
+            self.splits.add(split)
 
     def withdraw(self, label: str) -> None:
         """Takes back an image that was accepted; the caller then lists it as rejected or as a duplicate."""

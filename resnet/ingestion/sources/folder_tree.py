@@ -70,10 +70,3 @@ class FolderTree:
     def at_level(self, level: int) -> list[Folder]:
         """All folders at a level that hold images, at any depth; sorted. The top is level 0."""
         return sorted(folder for folder in self._filled if len(folder) == level)
-
-
-def listed(names: Iterable[str], most: int = 3) -> str:
-    """Names in quotes, at most so many, and the number of the others."""
-    every = list(names)
-    more = f" and {len(every) - most:,} more" if len(every) > most else ""
-    return ", ".join(map(repr, every[:most])) + more

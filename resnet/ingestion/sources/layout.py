@@ -12,11 +12,11 @@ The same rules hold for folders and archives. Folders count if they hold an imag
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, listed
 from resnet.core.tables import SPLITS
 from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
 from resnet.ingestion.sources.file_names import is_annotation, is_ignored
-from resnet.ingestion.sources.folder_tree import Folder, FolderTree, listed
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.layout_checks import refuse_flat, refuse_masks, refuse_single
 from resnet.ingestion.sources.layout_notes import notes_on_folders
 from resnet.ingestion.sources.split_folders import read_folders, read_level

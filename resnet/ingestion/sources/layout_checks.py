@@ -1,14 +1,15 @@
 """Refuses folders of images that are not class folders: images without folders, images beside masks, a single class."""
 
-from resnet.core.errors import UserError
-from resnet.ingestion.sources.folder_tree import Folder, FolderTree, listed
+from resnet.core.errors import UserError, listed
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.split_names import words
 
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
 _MASK_WORDS = {
     *("annotation", "annotations", "groundtruth", "gt", "label", "labels", "mask", "masks", "segmentation", "segmentations"),
-    *("segmentationclass", "segmentationobject", "trimap", "trimaps"),
+    *("trimap", "trimaps", "truth"),
 }
+_KINDS_OF_MASKS = {"class", "ground", "object"}
 
 
 def refuse_flat(tree: FolderTree, roots: list[Folder]) -> None:
@@ -30,7 +31,7 @@ def refuse_masks(names: list[str]) -> None:
     """Raises `UserError` for images beside masks: a network would learn to tell an image from its mask."""
     for name in names:
         found = set(words(name))
-        rest = found - _MASK_WORDS
+        rest = found - _MASK_WORDS - _KINDS_OF_MASKS
         image = next((other for other in names if other != name and set(words(other)) - _IMAGE_WORDS == rest), None)
         if found & _MASK_WORDS and image is not None:
             raise UserError(
@@ -40,12 +41,19 @@ def refuse_masks(names: list[str]) -> None:
 
 
 def refuse_single(tree: FolderTree, root: Folder, classes: list[str]) -> None:
-    """Raises `UserError` if there is one class folder with folders inside, which are probably the classes."""
-    inside = tree.filled((*root, classes[0]))
-    if len(classes) == 1 and len(inside) > 1:
+    """Raises `UserError` if only one folder holds images, and there are others that may be meant to be classes."""
+    if len(classes) > 1:
+        return
+    inside, empty = tree.filled((*root, classes[0])), tree.empty(root)
+    if len(inside) > 1:
         beside = root if tree.images(root) else (*root, classes[0])
         raise UserError(
             f"the source has one class folder, {classes[0]!r}, but a classifier needs two classes: if the folders in it, "
             f"{listed(inside)}, are the classes, set ingest.class_level to {len(root) + 2}, or remove the images beside them, "
             f"such as {'/'.join((*beside, *tree.examples(beside)[:1]))!r}."
+        )
+    if empty:
+        raise UserError(
+            f"the source has one class folder with images, {classes[0]!r}, and folders without an image ({listed(empty)}), but "
+            "a classifier needs two classes: add images of another class."
         )

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from resnet.ingestion.sources.folder_tree import Folder, FolderTree, listed
+from resnet.core.errors import listed
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.split_folders import Reading
 from resnet.ingestion.sources.split_names import UNLABELLED
 

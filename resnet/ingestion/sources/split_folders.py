@@ -13,8 +13,8 @@ plain, and what can be read in two ways is refused.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from resnet.core.errors import UserError
-from resnet.ingestion.sources.folder_tree import Folder, FolderTree, listed
+from resnet.core.errors import UserError, listed
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.source import SPLIT_NAMES
 from resnet.ingestion.sources.split_names import UNLABELLED, differ_only_in_the_split, roles
 
@@ -108,9 +108,10 @@ def _inner(tree: FolderTree, folder: Folder, classes: frozenset[str] | set[str] 
         names = tree.filled(folder)
         if tree.images(folder) or len(names) != 1 or names[0] in classes:
             break
-        if not tree.filled((*folder, *names)) and not roles(names):  # test/images/, or a split with one class
+        inner = (*folder, *names)
+        if not roles(names) and (tree.images(inner) or not tree.filled(inner)):  # test/images/, or a split with one class
             break
-        folder = (*folder, *names)
+        folder = inner
     return folder
 
 
@@ -154,8 +155,9 @@ def _holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool
 def _mixed(tree: FolderTree, top: Folder, splits: list[str], others: list[str]) -> UserError:
     inside = [name for split in splits for name in tree.filled((*top, split))]
     below = f", or to {len(top) + 2} if the folders in them are ({listed(dict.fromkeys(inside), 2)})" if inside else ""
+    named = f"folders {listed(splits)}, which have names" if len(splits) > 1 else f"folder {splits[0]!r}, which has the name"
     return UserError(
-        f"the source has the folders {listed(splits)}, which have names of splits, beside {listed(others)}: remove one or the "
+        f"the source has the {named} of splits, beside {listed(others)}: remove one or the "
         "other, or rename the folders that are classes; or set ingest.class_level to "
         f"{len(top) + 1} if all of them are classes{below}."
     )
