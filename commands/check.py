@@ -6,6 +6,7 @@ will read the folders of the source, or why it will refuse them, before DVC hash
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,7 +85,8 @@ def describe_source(source: str, level: int | None = None) -> list[str]:
     found = open_source(source, class_level=level)
     check_classes(found.classes)
     noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
-    splits = f", and the splits {', '.join(found.splits)}" if found.splits else ""
+    given = ", ".join(found.splits)
+    splits = "" if not given else f", and the split{'s' if len(found.splits) > 1 else ''} {given}"
     return [f"{source} has {noun}{splits}", *found.notes, *confusable(found.classes)]
 
 
@@ -120,15 +122,24 @@ def _refuse_outputs(name: str, path: Path, graph: Mapping[str, dict[str, Any]]) 
 def _advice(value: str, builtin: tuple[str, ...]) -> str:
     if value in builtin:
         return f"did you mean {_BUILTIN / value}?"
-    if value.startswith("tfds:"):
-        return f"run `train-resnet fetch {value}`."
-    if value.startswith("~"):
-        return f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."
-    if "$" in value:
-        return "variables in a parameter are not expanded; write the path in full."
-    if "://" in value:
-        return "only paths are read; download it, and write the path of the folder or archive."
-    return "correct the path."
+    longer = _longer(Path(value))  # after -S, a space or a sign ends a value without quotes
+    hints = (
+        (value.startswith("tfds:"), f"run `train-resnet fetch {value}`."),
+        (value.startswith("~"), f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."),
+        ("$" in value, "variables in a parameter are not expanded; write the path in full."),
+        ("://" in value, "only paths are read; download it, and write the path of the folder or file."),
+        (longer is not None, f"did you mean {longer}? After -S, write it in quotes within quotes: \"NAME='VALUE'\"."),
+    )
+    return next((advice for applies, advice in hints if applies), "correct the path.")
+
+
+def _longer(path: Path) -> Path | None:
+    """A path that goes on where this one ends, with something that is no part of a word."""
+    goes_on = re.compile(re.escape(path.name) + r"[^\w.-]")
+    try:
+        return min((each for each in path.parent.iterdir() if path.name and goes_on.match(each.name)), default=None)
+    except OSError:  # there is no such folder, or it cannot be read
+        return None
 
 
 def _check_entry(path: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resnet.core.tables import SET_ASIDE
+
 MAX_FILE_BYTES = 128 * 2**20  # of an encoded image; memory holds several at a time
 LONGEST_NAME = 4096  # characters of a path
 _LEFT_OF_A_NAME = 300
@@ -32,7 +34,7 @@ class Reason(StrEnum):
     @property
     def is_fault(self) -> bool:
         """Whether something is wrong with the file. Others are listed too, but count as no bad file."""
-        return self not in (Reason.UNLABELLED, Reason.SMALL_CLASS)
+        return self.value not in SET_ASIDE
 
 
 class BadFile(Exception):  # noqa: N818 (it describes a file, not an error of the program)

@@ -48,6 +48,15 @@ def test_a_missing_source_is_named(source: str, advice: str) -> None:
         check_source(source, {})
 
 
+def test_a_path_that_was_cut_at_a_space_is_completed(tmp_path: Path) -> None:
+    for name in ("my photos (2)", "mystery", "my.zip"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        UserError, match=r"did you mean .*/my photos \(2\)\? After -S, write it in quotes within quotes: \"NAME='VAL"
+    ):
+        check_source(str(tmp_path / "my"), {})
+
+
 def bind(path: Path) -> None:
     here = Path.cwd()
     os.chdir(path.parent)

@@ -56,7 +56,7 @@ def test_how_the_folders_were_read_is_said_before_the_images_are(tmp_path: Path,
     ingest(params(source, on_bad="fail"), raw=tmp_path / "raw")
     first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith(
-        "ingest: 'val' has no class folders, so its 1 images are unlabelled and left out; the validation split"
+        "ingest: 'val' has no class folders, so its 1 image is unlabelled and left out; the validation split"
     )
     assert second.startswith("ingest: 6 images of 2 classes")
     assert third == f"ingest: left out of 7 files: 1 unlabelled, see {tmp_path / 'raw' / 'rejected.csv'}"

@@ -29,11 +29,10 @@ def _unlabelled(tree: FolderTree, reading: Reading, roots: Mapping[Folder, str |
     given = {*roots.values(), UNLABELLED}
     for root, split in reading.roots.items():
         if roots[root] == UNLABELLED:
+            number = tree.all_images(root)
+            images = "1 image is" if number == 1 else f"{number:,} images are"
             cut = "" if split in given else f"; the {split} split is cut from the training images"
-            yield (
-                f"{'/'.join(root)!r} has no class folders, so its {tree.all_images(root):,} images are unlabelled and left "
-                f"out{cut}"
-            )
+            yield f"{'/'.join(root)!r} has no class folders, so its {images} unlabelled and left out{cut}"
 
 
 def _nested(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def test_images_to_be_predicted_are_named_and_cut_no_split() -> None:
 
 def test_a_split_that_another_folder_gives_is_not_cut() -> None:
     found = notes("train/cat/1.jpg", "train/dog/1.jpg", "test/cat/1.jpg", "test1/1.jpg")
-    assert found[-1] == "'test1' has no class folders, so its 1 images are unlabelled and left out"
+    assert found[-1] == "'test1' has no class folders, so its 1 image is unlabelled and left out"
 
 
 def test_many_empty_folders_are_counted() -> None:
