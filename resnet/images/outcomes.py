@@ -26,6 +26,13 @@ class Reason(StrEnum):
     NAME_NOT_USABLE = "name_not_usable"  # not UTF-8, leads out of its archive, or is in it twice
     NO_LABEL = "no_label"  # not in a class folder
     LABEL_CONFLICT = "label_conflict"  # the same image has another label too
+    UNLABELLED = "unlabelled"  # in a split whose images have no labels, such as the test images of a competition
+    SMALL_CLASS = "small_class"  # of a class with fewer images than the user asked for
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong with the file. Others are listed too, but count as no bad file."""
+        return self not in (Reason.UNLABELLED, Reason.SMALL_CLASS)
 
 
 class BadFile(Exception):  # noqa: N818 (it describes a file, not an error of the program)
