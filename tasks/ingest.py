@@ -20,6 +20,13 @@ class Ingest(Section):
     source: str = Field(
         min_length=1, description="builtin/digits, a folder, an archive, a .csv, a .parquet, or tfds:NAME; see data/README.md"
     )
+    path_column: str = Field(
+        min_length=1, description="column of a table that names the images, or of a .parquet with the images; auto: by its name"
+    )
+    label_column: str = Field(min_length=1, description="column of a table or a .parquet with the classes; auto: by its name")
+    image_folder: str = Field(
+        min_length=1, description="folder that the paths of a table start from; auto: its own, images, train, or of its name"
+    )
     on_bad: Literal["quarantine", "fail"] = Field(
         description="files that are not usable images: quarantine lists and skips them, fail stops the run"
     )
@@ -33,7 +40,12 @@ def ingest(params: Ingest, *, raw: Path) -> None:
     from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
-    source = open_source(params.source)
+    source = open_source(
+        params.source,
+        path_column=params.path_column,
+        label_column=params.label_column,
+        image_folder=params.image_folder,
+    )
     ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)
     print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {printable(params.source)}")
     for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes), *_empty(ledger, source.classes)]:

@@ -10,7 +10,8 @@ from tests.pictures import picture, two_classes
 
 
 def params(source: Path, **changes: object) -> Ingest:
-    values = {"source": str(source), "on_bad": "quarantine", "max_rejected": 0.5, "max_pixels": 10**6} | changes
+    columns = {"path_column": "auto", "label_column": "auto", "image_folder": "auto"}
+    values = {"source": str(source), "on_bad": "quarantine", "max_rejected": 0.5, "max_pixels": 10**6} | columns | changes
     return Ingest.model_validate(values)
 
 
