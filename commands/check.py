@@ -36,7 +36,7 @@ def check() -> None:
     source = params.value("ingest.source", str)
     check_source(source, graph)
     check_weights(params.value("build.weights", str), graph)
-    for sentence in describe_source(source, class_level(params)):
+    for sentence in describe_source(source, class_level(params), table_choice(params)):
         print(f"check: {printable(sentence)}")
 
 
@@ -66,12 +66,18 @@ def class_level(params: Params) -> int | None:
     return level if isinstance(level, int) else None
 
 
-def describe_source(source: str, level: int | None = None) -> list[str]:
+def table_choice(params: Params) -> dict[str, str]:
+    """What the user says about the columns and images of a table, as `open_source` takes it."""
+    return {name: params.value(f"ingest.{name}", str) for name in ("path_column", "label_column", "image_folder")}
+
+
+def describe_source(source: str, level: int | None = None, table: Mapping[str, str] | None = None) -> list[str]:
     """What `ingest` will make of a source, by the names of its files; empty if that is known or would take long to find out.
 
     Args:
         source: has passed `check_source`.
         level: the level of the folders that name the classes; None to find it.
+        table: what the user says about tables.
 
     Raises:
         UserError: `ingest` would refuse the source at once, for the same reason.
@@ -82,7 +88,7 @@ def describe_source(source: str, level: int | None = None) -> list[str]:
     from resnet.core.classes import check_classes, confusable
     from resnet.ingestion.sources.catalog import open_source
 
-    found = open_source(source, class_level=level)
+    found = open_source(source, class_level=level, **(table or {}))
     check_classes(found.classes)
     noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
     given = ", ".join(found.splits)

@@ -21,6 +21,13 @@ class Ingest(Section):
     source: str = Field(
         min_length=1, description="builtin/digits, a folder, an archive, a .csv, a .parquet, or tfds:NAME; see data/README.md"
     )
+    path_column: str = Field(
+        min_length=1, description="column of a table that names the images, or of a .parquet with the images; auto: by its name"
+    )
+    label_column: str = Field(min_length=1, description="column of a table or a .parquet with the classes; auto: by its name")
+    image_folder: str = Field(
+        min_length=1, description="folder that the paths of a table start from; auto: its own, images, train, or of its name"
+    )
     on_bad: Literal["quarantine", "fail"] = Field(
         description="files that are not usable images: quarantine lists and skips them, fail stops the run"
     )
@@ -38,7 +45,13 @@ def ingest(params: Ingest, *, raw: Path) -> None:
     from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
-    source = open_source(params.source, class_level=None if params.class_level == "auto" else params.class_level)
+    source = open_source(
+        params.source,
+        class_level=None if params.class_level == "auto" else params.class_level,
+        path_column=params.path_column,
+        label_column=params.label_column,
+        image_folder=params.image_folder,
+    )
     for note in [*source.notes, *confusable(source.classes)]:
         print(f"ingest: {note}")
     ledger = write_raw(

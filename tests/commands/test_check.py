@@ -145,7 +145,17 @@ def test_what_ingest_refuses_is_refused_with_the_same_sentence(tmp_path: Path, f
     tree = write_tree(tmp_path / "tree", files)
     with pytest.raises(UserError) as by_check:
         describe_source(str(tree))
-    params = Ingest(source=str(tree), on_bad="fail", max_rejected=0, max_pixels=1, min_images_per_class=1, class_level="auto")
+    params = Ingest(
+        source=str(tree),
+        path_column="auto",
+        label_column="auto",
+        image_folder="auto",
+        on_bad="fail",
+        max_rejected=0,
+        max_pixels=1,
+        min_images_per_class=1,
+        class_level="auto",
+    )
     with pytest.raises(UserError) as by_ingest:
         ingest(params, raw=tmp_path / "raw")
     assert str(by_check.value) == str(by_ingest.value)

@@ -18,6 +18,9 @@ def params(source: Path, **changes: object) -> Ingest:
         "max_pixels": 10**6,
         "min_images_per_class": 1,
         "class_level": "auto",
+        "path_column": "auto",
+        "label_column": "auto",
+        "image_folder": "auto",
     } | changes
     return Ingest.model_validate(values)
 
