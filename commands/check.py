@@ -1,22 +1,26 @@
-"""Check `params.yaml`, the paths in it, and DVC's own files.
+"""Check `params.yaml`, the paths in it, the folders of the source, and DVC's own files.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
-them, it prints a message of its own or blocks forever. This command finds such files and names them.
+them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
+will read the folders of the source, or why it will refuse them, before DVC hashes every file.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from commands.repair import repair_dvc_files
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
-from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.stage.params import PARAMS_YAML, Params, load_params
 
 _BUILTIN = Path("builtin")
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
+_LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
 
 def check() -> None:
@@ -29,8 +33,11 @@ def check() -> None:
         print(sentence)
     graph = read_graph(DVC_YAML)
     params = load_params(PARAMS_YAML, graph)
-    check_source(params.value("ingest.source", str), graph)
+    source = params.value("ingest.source", str)
+    check_source(source, graph)
     check_weights(params.value("build.weights", str), graph)
+    for sentence in describe_source(source, class_level(params), table_choice(params)):
+        print(f"check: {printable(sentence)}")
 
 
 def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
@@ -47,10 +54,51 @@ def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
             for name in (*folders, *files):
                 _check_entry(os.path.join(folder, name))  # noqa: PTH118 (of a million files)
     elif not path.exists():
-        advice = f"run `train-resnet fetch {source}`." if source.startswith("tfds:") else _advice(source, ("digits",))
+        advice = _advice(source, ("digits",))
         raise UserError(
             f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}"
         )
+
+
+def class_level(params: Params) -> int | None:
+    """The level of the folders that name the classes, None if it is to be found."""
+    level = params.value("ingest.class_level", object)
+    return level if isinstance(level, int) else None
+
+
+def table_choice(params: Params) -> dict[str, str]:
+    """What the user says about the columns and images of a table, as `open_source` takes it."""
+    return {name: params.value(f"ingest.{name}", str) for name in ("path_column", "label_column", "image_folder")}
+
+
+def describe_source(source: str, level: int | None = None, table: Mapping[str, str] | None = None) -> list[str]:
+    """What `ingest` will make of a source, by the names of its files; empty if that is known or would take long to find out.
+
+    Args:
+        source: has passed `check_source`.
+        level: the level of the folders that name the classes; None to find it.
+        table: what the user says about tables.
+
+    Raises:
+        UserError: `ingest` would refuse the source at once, for the same reason.
+    """
+    path = Path(source)
+    if path.is_relative_to(_BUILTIN) or source.startswith("tfds:") or _is_slow(path):
+        return []
+    from resnet.core.classes import check_classes, confusable
+    from resnet.ingestion.sources.catalog import open_source
+
+    found = open_source(source, class_level=level, **(table or {}))
+    check_classes(found.classes)
+    noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
+    given = ", ".join(found.splits)
+    splits = "" if not given else f", and the split{'s' if len(found.splits) > 1 else ''} {given}"
+    return [f"{source} has {noun}{splits}", *found.notes, *confusable(found.classes)]
+
+
+def _is_slow(path: Path) -> bool:
+    """Whether listing the files means to unpack an archive: a compressed tar archive has no table of contents."""
+    return path.is_file() and path.suffix.lower() in _COMPRESSED and path.stat().st_size > _LARGEST_LISTED
 
 
 def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
@@ -78,7 +126,26 @@ def _refuse_outputs(name: str, path: Path, graph: Mapping[str, dict[str, Any]]) 
 
 
 def _advice(value: str, builtin: tuple[str, ...]) -> str:
-    return f"did you mean {_BUILTIN / value}?" if value in builtin else "correct the path."
+    if value in builtin:
+        return f"did you mean {_BUILTIN / value}?"
+    longer = _longer(Path(value))  # after -S, a space or a sign ends a value without quotes
+    hints = (
+        (value.startswith("tfds:"), f"run `train-resnet fetch {value}`."),
+        (value.startswith("~"), f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."),
+        ("$" in value, "variables in a parameter are not expanded; write the path in full."),
+        ("://" in value, "only paths are read; download it, and write the path of the folder or file."),
+        (longer is not None, f"did you mean {longer}? After -S, write it in quotes within quotes: \"NAME='VALUE'\"."),
+    )
+    return next((advice for applies, advice in hints if applies), "correct the path.")
+
+
+def _longer(path: Path) -> Path | None:
+    """A path that goes on where this one ends, with something that is no part of a word."""
+    goes_on = re.compile(re.escape(path.name) + r"[^\w.-]")
+    try:
+        return min((each for each in path.parent.iterdir() if path.name and goes_on.match(each.name)), default=None)
+    except OSError:  # there is no such folder, or it cannot be read
+        return None
 
 
 def _check_entry(path: str) -> None:

@@ -93,7 +93,12 @@ def _similar(
 
 
 def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
-    """Notes on unusual splits of the source."""
+    """Notes on splits of the source: those that it lacks, and unusual ones."""
+    given = set(filter(None, manifest.splits))
+    lacking = [split for split in SPLITS[1:] if given and split not in given]
+    if lacking:
+        verb = "splits; they were" if len(lacking) > 1 else "split; it was"
+        yield f"the source gives no {' and no '.join(lacking)} {verb} cut from the images for training"
     torn = groups_across_splits(manifest.groups, splits)
     if torn:
         yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"

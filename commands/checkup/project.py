@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands.check import check_source, check_weights
+from commands.check import check_source, check_weights, class_level, describe_source
 from commands.checkup.findings import Finding
 from resnet.core.errors import UserError
 from tasks.stage.git import git_or_none
@@ -28,8 +28,10 @@ def check_parameters() -> Iterator[Finding]:
     try:
         graph = read_graph(DVC_YAML)
         params = load_params(PARAMS_YAML, graph)
-        check_source(params.value("ingest.source", str), graph)
+        source = params.value("ingest.source", str)
+        check_source(source, graph)
         check_weights(params.value("build.weights", str), graph)
+        describe_source(source, class_level(params))
     except UserError as error:
         yield Finding("parameters", str(error), wrong=True, remedy="train-resnet check, after each change")
     else:

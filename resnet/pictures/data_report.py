@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resnet.core.tables import SPLITS
+from resnet.core.tables import SET_ASIDE, SPLITS
 from resnet.pictures.data_warnings import data_warnings
 from resnet.pictures.pages import environment
 
@@ -99,11 +99,12 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
         "duplicate": len(data.duplicates),
         "ignored": len(data.ignored),
     }
+    faults = files | {"rejected": int((~data.rejected["reason"].isin(SET_ASIDE)).sum())}
     return {
         "files": files,
         "splits": table[list(SPLITS)].sum().to_dict(),
         "classes_in_all": len(table),
-        "warnings": data_warnings(files, table, _balance(table), _groups(data), _pairs(data)),
+        "warnings": data_warnings(faults, table, _balance(table), _groups(data), _pairs(data)),
     }
 
 

@@ -93,7 +93,7 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
         found.append(DataWarning("classes", text))
     alike = _alike(table.index.tolist())
     if alike:
-        found.append(DataWarning("classes", "Classes whose names differ only in case or Unicode form:", alike))
+        found.append(DataWarning("classes", "Classes whose names look alike:", alike))
     return found
 
 

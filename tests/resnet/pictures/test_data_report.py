@@ -238,6 +238,14 @@ def test_rejects_are_grouped_by_reason_and_the_rest_is_counted() -> None:
     assert "and 5 more in data/raw/rejected.csv" in said
 
 
+@pytest.mark.parametrize(("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False)])
+def test_files_without_a_fault_are_listed_but_not_warned_of(reason: str, warned: bool) -> None:
+    shown = page(pets(rejected=[(f"test/{number}", reason, "") for number in range(25)]))
+    assert ("of the files were rejected" in shown.section("top")) == warned
+    assert "25 rejected" in shown.section("top")
+    assert reason.replace("_", " ") in shown.section("rejected")
+
+
 def test_duplicates_stand_beside_what_they_repeat_and_the_rest_is_counted() -> None:
     duplicates = [(f"cat/copy {number}", "cat/0.png") for number in range(57)]
     shown = page(pets(duplicates=duplicates, thumbnails=PICTURES))
