@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -34,7 +34,7 @@ class Ingest(Section):
     max_rejected: float = Field(ge=0, le=1, description="largest share of rejected files; the run stops above it")
     max_pixels: int = Field(ge=1, description="images with more pixels are rejected without decoding")
     min_images_per_class: int = Field(ge=1, description="classes with fewer images are left out; 1 keeps all classes")
-    class_level: Literal["auto"] | Annotated[int, Field(ge=1, le=8)] = Field(
+    class_level: Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8] = Field(
         description="level of the folders that name the classes, 1 for those directly in the source; auto finds it"
     )
 

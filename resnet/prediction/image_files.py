@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from resnet.images.outcomes import Reason, Rejected, shown
+from resnet.ingestion.sources.file_names import is_ignored
 from resnet.ingestion.sources.folder import Entry, walk
-from resnet.ingestion.sources.layout import is_ignored
 
 
 def find_images(names: Iterable[str]) -> Iterator[Path | Rejected]:

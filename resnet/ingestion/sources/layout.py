@@ -88,11 +88,11 @@ def find_layout(entries: Iterable[tuple[str, bool]], class_level: int | None = N
     if not classes:
         refuse_flat(tree, labelled)
         return Layout(sorted({name for root in labelled for name in tree.empty(root)}), reading.roots)
-    refuse_masks(classes)
-    if not reading.inside:
+    if class_level is None and not reading.inside:
+        refuse_masks(classes, len(labelled[0]) + 1)
         refuse_single(tree, labelled[0], classes)
     roots = {root: _checked(tree, root, split, classes) for root, split in reading.roots.items()}
-    notes = (*reading.notes, *notes_on_folders(tree, reading, roots, classes))
+    notes = (*reading.notes, *notes_on_folders(tree, reading, roots, classes, nested=class_level is None))
     return Layout(classes, roots, reading.inside, notes)
 
 

@@ -27,8 +27,8 @@ def refuse_flat(tree: FolderTree, roots: list[Folder]) -> None:
     )
 
 
-def refuse_masks(names: list[str]) -> None:
-    """Raises `UserError` for images beside masks: a network would learn to tell an image from its mask."""
+def refuse_masks(names: list[str], level: int) -> None:
+    """Raises `UserError` for images beside masks at a level: a network would learn to tell an image from its mask."""
     for name in names:
         found = set(words(name))
         rest = found - _MASK_WORDS - _KINDS_OF_MASKS
@@ -36,7 +36,7 @@ def refuse_masks(names: list[str]) -> None:
         if found & _MASK_WORDS and image is not None:
             raise UserError(
                 f"the source has the folders {image!r} and {name!r}, which seem to be images and their masks or annotations, "
-                f"but folders of classes were expected: remove {name!r}, or rename both if they are classes."
+                f"not classes: remove {name!r}, or set ingest.class_level to {level} if both are classes."
             )
 
 

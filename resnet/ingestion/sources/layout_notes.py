@@ -9,7 +9,7 @@ from resnet.ingestion.sources.split_names import UNLABELLED
 
 
 def notes_on_folders(
-    tree: FolderTree, reading: Reading, roots: Mapping[Folder, str | None], classes: list[str]
+    tree: FolderTree, reading: Reading, roots: Mapping[Folder, str | None], classes: list[str], *, nested: bool
 ) -> Iterator[str]:
     """Yields the sentences.
 
@@ -18,9 +18,10 @@ def notes_on_folders(
         reading: how they were read by their names.
         roots: the folders that hold class folders, with their splits, after the unlabelled ones were found.
         classes: the names of the class folders.
+        nested: whether to name classes whose images are all in folders below them.
     """
     yield from _unlabelled(tree, reading, roots)
-    if not reading.inside:
+    if nested and not reading.inside:
         yield from _nested(tree, reading, classes)
     yield from _empty(tree, reading, classes)
 

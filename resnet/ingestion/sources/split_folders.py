@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from resnet.core.errors import UserError, listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
+from resnet.ingestion.sources.layout_checks import refuse_masks
 from resnet.ingestion.sources.source import SPLIT_NAMES
 from resnet.ingestion.sources.split_names import UNLABELLED, differ_only_in_the_split, roles
 
@@ -45,12 +46,13 @@ def read_folders(tree: FolderTree) -> Reading:
     """Interprets folders by their names and by where the images are.
 
     Raises:
-        UserError: folders with names of splits are mixed with others, none of them is for training, or folders can be splits as
-            well as classes.
+        UserError: folders with names of splits are mixed with others, none of them is for training, folders can be splits as
+            well as classes, or they hold images and masks.
     """
     top = _below_wrapping(tree)
     levels = "1 level" if len(top) == 1 else f"{len(top)} levels"
     notes = (f"the classes were found {levels} down",) if top else ()
+    refuse_masks(tree.filled(top), len(top) + 1)
     splits = _splits(tree, top)
     if splits:
         return Reading(_roots(tree, top, splits), notes=(*notes, *_read_as(splits)))

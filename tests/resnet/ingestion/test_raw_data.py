@@ -32,7 +32,7 @@ from tests.pictures import picture, two_classes, write_tree
 CLASSES = ["cat", "dög, 'big'"]
 
 
-def file(path: str, content: bytes, label: str | None = None, **given: str) -> Candidate:
+def file(path: str, content: bytes, label: str | None = None, **given: Any) -> Candidate:
     return Candidate(path, label or path.split("/", maxsplit=1)[0], lambda: content, **given)
 
 

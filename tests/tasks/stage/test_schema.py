@@ -47,7 +47,7 @@ def test_every_parameter_has_a_description_and_a_type() -> None:
         assert section["additionalProperties"] is False
         for field in section["properties"].values():
             assert field["description"]
-            assert {"type", "anyOf"} & field.keys()
+            assert {"type", "anyOf", "enum"} & field.keys()
             assert not {"title", "default"} & field.keys()
 
 
@@ -62,6 +62,7 @@ def test_every_parameter_has_a_description_and_a_type() -> None:
         ("train", "restarts", [0], "$.train.restarts[0]"),
         ("train", "epoch", 3, "$.train"),
         ("build", "depth", 20, "$.build.depth"),
+        ("ingest", "class_level", 0, "$.ingest.class_level"),
         ("build", "blocks", [], "$.build.blocks"),
         ("preprocess", "image_size", 16, "$.preprocess.image_size"),
         ("ingest", "source", "", "$.ingest.source"),

@@ -117,7 +117,9 @@ def test_a_class_of_a_given_split_must_be_one_of_training() -> None:
 
 def test_the_user_can_name_the_level_of_the_classes() -> None:
     files = [f"{kind}/{name}/1.jpg" for kind in ("color", "grey") for name in ("apple", "corn")]
-    assert layout(*files, level=1).classes == ["color", "grey"]
+    top = layout(*files, level=1)
+    assert (top.classes, top.notes) == (["color", "grey"], ())
+    assert layout("images/1.jpg", "masks/1.jpg", level=1).classes == ["images", "masks"]
     found = layout(*files, level=2)
     assert found.classes == ["apple", "corn"]
     assert found.place("grey/corn/1.jpg") == (None, "corn")

@@ -41,7 +41,8 @@ def test_images_beside_masks_are_refused(image: str, mask: str) -> None:
     refuse(f"the folders '{image}' and '{mask}', which seem to be images and their masks", f"{image}/1.jpg", f"{mask}/1.png")
 
 
-def test_masks_in_split_folders_are_refused() -> None:
+def test_masks_in_class_folders_or_split_folders_are_refused() -> None:
+    refuse("'images' and 'masks'", *(f"{kind}/{name}/1.png" for kind in ("images", "masks") for name in ("cat", "dog")))
     refuse("'images' and 'masks'", "train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg", "val/masks/2.png")
 
 
