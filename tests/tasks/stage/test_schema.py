@@ -6,9 +6,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from tasks.stage.graph import read_graph
+from tasks.stage.params import _whole, section_class
 from tasks.stage.schema import main, schema_text
 from tests.imports import ROOT
 
@@ -63,7 +65,7 @@ def test_every_parameter_has_a_description_and_a_type() -> None:
         ("train", "epoch", 3, "$.train"),
         ("build", "depth", 20, "$.build.depth"),
         ("build", "blocks", [], "$.build.blocks"),
-        ("preprocess", "image_size", 16, "$.preprocess.image_size"),
+        ("preprocess", "image_size", 7, "$.preprocess.image_size"),
         ("ingest", "source", "", "$.ingest.source"),
     ],
 )
@@ -71,6 +73,50 @@ def test_mistakes_are_found(section: str, name: str, value: object, path: str) -
     tree = values()
     tree[section][name] = value
     assert mistakes(tree) == [path]
+
+
+def test_it_accepts_what_the_classes_accept() -> None:
+    """For JSON Schema, 1.0 is an integer; pydantic's strict mode alone refuses it."""
+    samples = [
+        0,
+        1,
+        1.0,
+        0.5,
+        1.5,
+        -1,
+        -1.0,
+        2,
+        50,
+        50.0,
+        64.0,
+        500,
+        10**7,
+        True,
+        None,
+        "",
+        "1",
+        "adam",
+        "v1",
+        [],
+        [2],
+        [2.0],
+        {},
+    ]
+    differing = []
+    for stage in STAGES:
+        kind = section_class(stage)
+        good = values()[stage]
+        for name in good:
+            for sample in samples:
+                tree = {**values(), stage: {**good, name: sample}}
+                try:
+                    kind.model_validate(_whole(tree[stage]))
+                    accepted = True
+                except ValidationError:
+                    accepted = False
+                if accepted != (not mistakes(tree)):
+                    differing.append((stage, name, sample))
+    assert differing == []
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31, 0.5, "1"])
