@@ -11,6 +11,7 @@ import contextlib
 import csv
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from resnet.prediction.prediction import Network, Prediction
 
 AHEAD = 16  # batches that are decoded while TensorFlow starts
+_MEMORY = "/dev/shm"  # a file system in memory, which Linux always has
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -130,6 +132,7 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
+    _set_temporary_folder()
     start_tensorflow()
     from resnet.evaluation.folding import folded_network
     from resnet.network.saving import load_model
@@ -137,6 +140,14 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     with contextlib.redirect_stdout(sys.stderr):
         chosen = choose_precision(precision)
     return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
+
+
+def _set_temporary_folder() -> None:
+    """TensorFlow asks for a temporary folder when it is imported, and a container with a read-only root may have none."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = _MEMORY
 
 
 def _writer(form: str, classes: list[str], top: int) -> "Callable[[Prediction], object]":

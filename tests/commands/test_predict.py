@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import Result
 
+from commands.predict import _set_temporary_folder
 from resnet.images.decoding import load
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
@@ -115,6 +117,16 @@ def test_an_archive_is_predicted_like_its_folder(folder: Path, train_resnet: Cal
         archive.write("photos/3.png", "3.png")
     zipped, plain = (train_resnet("predict", path, "--precision", "float32") for path in ("photos.zip", "photos/3.png"))
     assert (zipped.exit_code, zipped.stdout) == (0, plain.stdout.replace("photos/3.png", "photos.zip/3.png"))
+
+
+def test_a_read_only_system_without_a_temporary_folder_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", fail)
+    _set_temporary_folder()
+    assert tempfile.gettempdir() == "/dev/shm"
 
 
 def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Callable[..., Result]) -> None:
