@@ -148,7 +148,7 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool)
     if kept_by_git:
         return f"{what}: run `git checkout {name}`, or `dvc repro`, which makes it again."
     if not lost:
-        return f"{what}: run `dvc checkout {name}`, which takes it from DVC's cache."
+        return f"{what}: run `dvc checkout {name}`, which takes it from DVC's cache, or `dvc repro`, if a run was interrupted."
     return f"{what}; DVC's cache does not have {_key(lost[0])}: {_PULL}"
 
 
