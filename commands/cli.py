@@ -45,7 +45,7 @@ _CORRECTABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENA
 class _Flags:
     """Part of a command whose help shows no type for options without a value; Typer would show `<bool>`."""
 
-    def get_params(self, ctx: typer.Context) -> list[Any]:
+    def get_params(self, ctx: Any) -> list[Any]:
         """The options, `--help` among them."""
         params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
         for param in params:

@@ -20,7 +20,7 @@ import typer
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Rejected, shown
 from resnet.network.archive import ModelFacts, named_by_user, read_model_facts
-from resnet.prediction.image_files import Archive, find_images, open_archives
+from resnet.prediction.image_files import Archive, ImageFile, find_images, open_archives
 from tasks.stage.graph import DVC_YAML, project_paths
 
 if TYPE_CHECKING:
@@ -72,14 +72,10 @@ def predict(
     from resnet.prediction.prediction import predict as predict_batches
 
     path = model or _project_model()
-    found = list(find_images(paths))
-    good, bad = 0, 0
-    for one in found:
-        if isinstance(one, Rejected):
-            bad += _reject(one)
-    files = [one for one in found if not isinstance(one, Rejected)]
+    files, bad = _find(paths)
     if not files:
         return 1
+    good = 0
     with _refusals(model):
         facts = read_model_facts(path)
     # From here on files are decoded, while this thread imports TensorFlow.
@@ -101,6 +97,13 @@ def predict(
     if bad:
         print(f"predict: {bad:,} of {bad + good:,} files were not predicted, for the reasons above", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _find(paths: list[str]) -> tuple[list[ImageFile | Archive], int]:
+    """The files and archives for these paths, and the number of those that cannot be used, which it names."""
+    found = list(find_images(paths))
+    bad = sum(_reject(one) for one in found if isinstance(one, Rejected))
+    return [one for one in found if not isinstance(one, Rejected)], bad
 
 
 def _refusals(model: Path | None) -> contextlib.AbstractContextManager[None]:

@@ -74,10 +74,10 @@ def raise_if(found: bool) -> None:
 
 def test_verify_names_the_file_and_the_command_that_restores_it(small: SmallProject) -> None:
     page = small.folder / "reports/index.html"
-    small.run("python", "-m", "commands", "verify")
+    small.run(*VERIFY)
 
     def use() -> None:
-        shown = small.run("python", "-m", "commands", "verify", code=1).stderr
+        shown = small.run(*VERIFY, code=1).stderr
         raise_if("reports/index.html is not what was recorded" in shown and "`rm -rf reports/index.html`" in shown)
 
     assert is_found(page, 77, use)
@@ -85,14 +85,16 @@ def test_verify_names_the_file_and_the_command_that_restores_it(small: SmallProj
     kept = small.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
 
     def restore() -> None:
-        shown = small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4", code=1).stderr
+        shown = small.run(*VERIFY, "--cache", "--at-most", "4", code=1).stderr
         raise_if(f"`rm -f '{kept}'`" in shown and shown.count("\n") == 1)
 
     assert is_found(kept, 77, restore)
     page.write_text("of another commit")  # a changed output does not make the cache damaged
-    small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4")
+    small.run(*VERIFY, "--cache", "--at-most", "4")
+    assert "reports/index.html is not what was recorded" in (shown := small.run(*VERIFY, code=1).stderr)
+    assert "`dvc repro` replaces it; keep a copy before, if you changed it yourself" in shown  # DVC knows this change
     page.write_bytes(kept.read_bytes())
-    assert "were not verified" in small.run("python", "-m", "commands", "verify", "--at-most", "0").stdout
+    assert "were not verified" in small.run(*VERIFY, "--at-most", "0").stdout
 
 
 def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path:
     page.unlink()
     small.run("dvc", "pull", "reports/index.html", code=1)
     assert not page.exists()
-    shown = small.run("python", "-m", "commands", "verify", code=1).stderr
+    shown = small.run(*VERIFY, code=1).stderr
     assert f"reports/index.html is missing; DVC's cache does not have files/md5/{digest[:2]}/{digest[2:]}: " in shown
     page.write_bytes(content)
     small.run("dvc", "commit", "--force", "--quiet", "render")

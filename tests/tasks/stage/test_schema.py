@@ -77,7 +77,7 @@ def test_mistakes_are_found(section: str, name: str, value: object, path: str) -
 
 def test_it_accepts_what_the_classes_accept() -> None:
     """For JSON Schema, 1.0 is an integer; pydantic's strict mode alone refuses it."""
-    samples = [
+    samples: list[Any] = [
         0,
         1,
         1.0,
