@@ -54,7 +54,7 @@ def repair_dvc_files(root: Path = Path()) -> list[str]:
     dvc = root / ".dvc"
     if not dvc.is_dir():
         return []
-    return [*_repair_rwlock(dvc / "tmp" / "rwlock"), *_repair_lock_file(root), *_keep_private(dvc), *_verify_remotes(dvc)]
+    return [*_repair_rwlock(dvc / "tmp" / "rwlock"), *_repair_lock_file(root), *_keep_private(dvc), *verify_remotes(dvc)]
 
 
 def _repair_rwlock(path: Path) -> Iterator[str]:
@@ -157,8 +157,20 @@ def _keep_private(dvc: Path) -> Iterator[str]:
         yield f"DVC now keeps its site cache in {wanted}, where no other user can write."
 
 
-def _verify_remotes(dvc: Path) -> Iterator[str]:
-    """Sets `verify` in the file that defines the remote: a setting in the other file would outlive the remote and break DVC."""
+def verify_remotes(dvc: Path) -> Iterator[str]:
+    """Sets `verify` for each remote, so that DVC compares what it downloads with its hash.
+
+    It is set in the file that defines the remote: a setting in the other file would outlive the remote and break DVC.
+
+    Args:
+        dvc: the folder `.dvc` of the project.
+
+    Yields:
+        A sentence for each remote for which it was not set.
+
+    Raises:
+        UserError: the settings cannot be read or written.
+    """
     for section, settings in _settings(dvc).items():
         match = _REMOTE.fullmatch(section)
         if match and "verify" not in settings:

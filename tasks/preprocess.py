@@ -29,7 +29,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Preprocess(Section):
     """Parameters of the stage `preprocess`."""
 
-    image_size: int = Field(ge=32, le=1024, description="height and width of all images in pixels")
+    image_size: int = Field(ge=8, le=1024, description="height and width of all images in pixels")
     validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
     test_share: Share = Field(description="share of each class that is used for the final evaluation only")
     split_seed: int = Field(ge=0, description="random seed of the split; another seed puts other images into each split")

@@ -94,7 +94,7 @@ def load_params(path: Path, stages: Iterable[str]) -> Params:
     tree = _read_yaml(path)
     classes = {stage: section_class(stage) for stage in stages}
     _check_names(path, "", tree, ["seed", *classes])
-    seed = tree["seed"]
+    seed = _whole(tree["seed"])
     if type(seed) is not int or not 0 <= seed < SEEDS:
         raise UserError(f"{path}: seed must be a whole number from 0 to {SEEDS - 1}, but it is {seed!r}.")
     params = Params(seed, {stage: _section(path, stage, kind, tree[stage]) for stage, kind in classes.items()})
@@ -153,9 +153,18 @@ def _check_names(path: Path, prefix: str, tree: Any, known: Iterable[str]) -> No
 def _section(path: Path, stage: str, kind: type[Section], tree: Any) -> Section:
     _check_names(path, f"{stage}.", tree, kind.model_fields)
     try:
-        return kind.model_validate(tree)
+        return kind.model_validate(_whole(tree))
     except ValidationError as error:
         raise UserError(f"{path}: {_sentence(stage, error.errors()[0])}") from error
+
+
+def _whole(value: Any) -> Any:
+    """A value with 1 for 1.0, as in JSON Schema, for which both are the same number. A parameter of type float takes both."""
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _sentence(stage: str, detail: ErrorDetails) -> str:

@@ -99,8 +99,8 @@ def header(*sizes: int, kind: int = 8) -> bytes:
         (header(2**32 - 1, 28, 28), header(2**32 - 1), "declares 4,294,967,295 items; at most 5,000,000 are read"),
         (header(6, 2**32 - 1, 2**32 - 1), idx(LABELS), "declares items of .* bytes; at most 134,217,728 are read"),
         (header(6, 0, 28), idx(LABELS), "expected sides of 1 to 65,535 pixels"),
-        (gzip.compress(idx(IMAGES))[:-20], idx(LABELS), "its compressed data are damaged or cut short"),
-        (gzip.compress(header(10**6, 28, 28)) + b"", header(10**6), "looks like a decompression bomb"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-20], idx(LABELS), "its compressed data are damaged or cut short"),
+        (gzip.compress(header(10**6, 28, 28), mtime=0), header(10**6), "looks like a decompression bomb"),
     ],
 )
 def test_a_hostile_file_is_refused_in_one_sentence(tmp_path: Path, images: bytes, labels: bytes, message: str) -> None:
