@@ -1,7 +1,7 @@
 """The inputs of `render`: results of the other stages for two classes, which look like a number and a missing value."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from resnet.core.checksums import write_sums
+from tasks.render import Pages, Pictures, Render, render
+from tasks.report.data import PreparedTables, RawTables
+from tasks.report.measured import Measured
+from tasks.stage.params import Params, Section
 from tests.pictures import picture
 
 TABLES = {
@@ -69,6 +73,19 @@ def write_results(folder: Path) -> None:
         (folder / name).write_text(text)
     pd.DataFrame({"path": ["a"], "jpeg": [picture(0, kind="JPEG")]}).to_parquet(folder / "thumbnails.parquet")
     seal(folder)
+
+
+def render_results(folder: Path) -> None:
+    """Runs `render` on these files."""
+    render(
+        Render(dpi=40),
+        parameters=Params(3, dict.fromkeys(("ingest", "preprocess", "build", "train", "evaluate"), Section())),
+        raw=RawTables(folder / "raw"),
+        prepared=bundle(PreparedTables, folder),
+        measured=replace(bundle(Measured, folder), evaluation=folder / "evaluation"),
+        pictures=bundle(Pictures, folder),
+        pages=bundle(Pages, folder),
+    )
 
 
 def seal(folder: Path) -> None:
