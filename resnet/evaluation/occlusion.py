@@ -1,12 +1,12 @@
 """Occlusion maps: how much the probability of a class falls when a part of the image is covered.
 
-Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2014), section 4.2. The cover is a square of the blurred
-image instead of a grey one: it removes the details of that place and adds no edges (Fong & Vedaldi, "Interpretable Explanations
-of Black Boxes by Meaningful Perturbation", 2017, section 4.1).
+Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks" (2014), section 4.2. The cover is a square of the
+blurred image instead of a grey one: it removes the details of that place and adds no edges (Fong & Vedaldi, "Interpretable
+Explanations of Black Boxes by Meaningful Perturbation", 2017, section 4.1).
 
-A map is a measurement of the network's answers, so it means what it shows. Class activation maps do not always: for 64 test
-images of the built-in digits at 32 px, covering the brightest 15 % of a Grad-CAM map (Selvaraju et al. 2017) lowered the
-probability by 8 points, and an equal area elsewhere by 6. With these maps it is 40 points and 0.
+A map is a measurement of the network's answers, so it means what it shows. Class activation maps do not always: for 128 test
+images of the built-in digits, covering the brightest 15 % of a Grad-CAM map (Selvaraju et al. 2017) lowered the probability by
+10 points, and covering an equal area elsewhere by 5. With occlusion maps it is 39 points and 0.
 """
 
 from collections.abc import Callable

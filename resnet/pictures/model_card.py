@@ -106,9 +106,7 @@ def _data(data: DataFacts) -> Iterator[str]:
     yield f"File formats: {_counts(data.formats)}. {alone}."
 
 
-def _results(
-    metrics: Mapping[str, float], predictions: "pd.DataFrame", classes: int, warnings: Sequence[str]
-) -> Iterator[str]:
+def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes: int, warnings: Sequence[str]) -> Iterator[str]:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     yield "## Results"
     yield ""

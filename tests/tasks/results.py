@@ -61,7 +61,9 @@ def write_results(folder: Path) -> None:
     (folder / "evaluation/calibration.csv").write_text(
         "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high\n0.0,1.0,2,0.85,0.5,0.1,0.9\n"
     )
-    (folder / "predictions.csv").write_text("path,label,predicted,probability,label_probability\na,7,7,0.9,0.9\nb,nan,7,0.8,0.2\n")
+    (folder / "predictions.csv").write_text(
+        "path,label,predicted,probability,label_probability\na,7,7,0.9,0.9\nb,nan,7,0.8,0.2\n"
+    )
     np.savez(
         folder / "evaluation/samples.npz",
         rows=np.array([1, 0]),

@@ -47,7 +47,11 @@ def test_the_kept_epoch_is_marked() -> None:
 @pytest.mark.parametrize("level", [0.0, 0.99, 1.0])
 def test_ticks_are_whole_epochs_and_shares_up_to_one(epochs: int, level: float) -> None:
     history = pd.DataFrame(dict.fromkeys(HISTORY, level), index=range(epochs)).assign(epoch=range(1, epochs + 1))
-    for figure in (draw_curves(history, "accuracy", "share"), draw_curves(history, "loss", "nats"), draw_learning_rate(history)):
+    for figure in (
+        draw_curves(history, "accuracy", "share"),
+        draw_curves(history, "loss", "nats"),
+        draw_learning_rate(history),
+    ):
         axes = figure.axes[0]
         low, high = axes.get_xlim()
         ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]

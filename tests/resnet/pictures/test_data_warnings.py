@@ -45,7 +45,9 @@ def test_leaks_into_the_test_split_come_before_those_into_validation() -> None:
 
 
 def test_warnings_of_the_accuracy_are_those_of_leaks_into_the_test_split_of_groups_and_of_imbalance() -> None:
-    found = warnings(table(a=(20, 10, 9), b=(20, 10, 10)), leaks=5, leaked_test_images=3, other_labels=1, astride=("p",), ratio=20)
+    found = warnings(
+        table(a=(20, 10, 9), b=(20, 10, 10)), leaks=5, leaked_test_images=3, other_labels=1, astride=("p",), ratio=20
+    )
     assert [one.section for one in found if one.of_accuracy] == ["leaks", "splits", "classes"]
     assert "prefer macro F1" in [one.text for one in found if one.of_accuracy][2]
     assert not any(one.of_accuracy for one in warnings(leaks=1))  # between training and validation
@@ -63,7 +65,9 @@ def test_pairs_with_two_labels_may_be_wrong() -> None:
 
 
 def test_groups_in_two_splits_are_named() -> None:
-    assert warnings(astride=("p1", "p2")) == [DataWarning("splits", "2 groups in more than one split:", ["p1", "p2"], of_accuracy=True)]
+    assert warnings(astride=("p1", "p2")) == [
+        DataWarning("splits", "2 groups in more than one split:", ["p1", "p2"], of_accuracy=True)
+    ]
 
 
 @pytest.mark.parametrize(("training", "found"), [(54, []), (53, ["5.1\u00a0% of the files were rejected."])])

@@ -13,10 +13,20 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0) -> str:
         network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
         classes=names,
         sha256="0" * 64,
-        metrics={"accuracy": 0.777778, "accuracy_low": 0.45, "accuracy_high": 0.94, "macro_f1": 0.76, "loss": 0.5, "images": 9, "macro_f1_classes": 2},
+        metrics={
+            "accuracy": 0.777778,
+            "accuracy_low": 0.45,
+            "accuracy_high": 0.94,
+            "macro_f1": 0.76,
+            "loss": 0.5,
+            "images": 9,
+            "macro_f1_classes": 2,
+        },
         history=pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]}),
         predictions=pd.DataFrame({"label": labels, "predicted": [names[0]] * 6 + [names[1]] * 3}),
-        data=DataFacts({"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}, equal),
+        data=DataFacts(
+            {"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}, equal
+        ),
         warnings=warnings,
     )
 
@@ -43,7 +53,9 @@ def test_it_has_the_facts_of_the_run() -> None:
 
 def test_a_warning_follows_the_figures_it_concerns() -> None:
     text = card(["cat", "dog"], warnings=["2 of 9 test images (22.2 %) have a near-duplicate."], equal=3)
-    assert text.index("| accuracy |") < text.index("**Warning:** 2 of 9 test images") < text.index("The classes with the lowest")
+    assert (
+        text.index("| accuracy |") < text.index("**Warning:** 2 of 9 test images") < text.index("The classes with the lowest")
+    )
     assert "Pairs of images with equal pixels in two splits: 3." in text
     assert "No image is in two splits" not in text
     assert "Warning" not in card(["cat", "dog"])

@@ -1,5 +1,6 @@
 """The report: its content, the escaping of names, and that a browser opens it without errors."""
 
+import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -155,14 +156,14 @@ def test_the_head_says_what_was_trained_on_what(small: Results) -> None:
     head = words(render_report(small)).partition("macro F1")[0]
     for fact in (
         "source photos",
-        "network ResNet-50 v1.5, 32 × 48 pixels, initial weights builtin/random",
+        "network ResNet-50 v1.5, 32 \u00d7 48 pixels, initial weights builtin/random",
         "training 3 epochs, weights of epoch 2",
         "gate none set",
         "run.json",
     ):
         assert fact in re.sub(" +", " ", head.replace("\u2002", " "))
     other = replace(small, parameters={"build": {"blocks": [1, 1]}})
-    assert "network ResNet v1.5 with blocks [1, 1], 32 × 48 pixels" in words(render_report(other))
+    assert "network ResNet v1.5 with blocks [1, 1], 32 \u00d7 48 pixels" in words(render_report(other))
 
 
 def test_leaks_are_beside_the_accuracy_and_other_warnings_with_the_data(small: Results) -> None:
@@ -180,14 +181,14 @@ def test_macro_f1_says_of_how_many_classes_it_is_the_mean(small: Results) -> Non
     text = words(render_report(replace(small, per_class=absent, details={**small.details, "classes": 3})))
     assert "mean of 2 of 3 classes" in text
     assert "have test images or were predicted: 2 of 3. The others have no F1." in text
-    assert re.search(r"dog 0 [\d.]+ – –", text)  # a class without test images has a precision and no recall
+    assert re.search("dog 0 [0-9.]+ \u2013 \u2013", text)  # a class without test images has a precision and no recall
 
 
 @pytest.mark.parametrize(("side", "pixelated"), [(48, 8), (49, 0)])
 def test_images_that_are_enlarged_at_least_twice_show_their_pixels(side: int, pixelated: int) -> None:
     page = render_report(results(["cat", "dog"], 40, side=side))
     assert page.count('<img class="pixelated"') == pixelated
-    assert (f"as the network receives them, at {side} × {side} pixels" in words(page)) == bool(pixelated)
+    assert (f"as the network receives them, at {side} \u00d7 {side} pixels" in words(page)) == bool(pixelated)
 
 
 def test_the_same_results_make_the_same_bytes(small: Results) -> None:
@@ -246,3 +247,19 @@ def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path) -> Non
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     _, said = open_page(tmp_path / "index.html", tmp_path / "profile")
     assert any("Content Security Policy" in line for line in said)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_nothing_overflows_a_narrow_screen(tmp_path: Path) -> None:
+    """The page in a frame of 360 pixels; the page around it measures."""
+    page = render_report(results(["a long name of a class with many words", "dog" * 20, "x"], 60))
+    frame = f'<iframe width="360" height="800" style="border:0" srcdoc="{html.escape(page)}"></iframe>'
+    script = (
+        "onload = () => { const root = document.querySelector('iframe').contentDocument.documentElement;"
+        "document.title = `${root.scrollWidth} of ${root.clientWidth}`; }"
+    )
+    (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}<script>{script}</script>", encoding="utf-8")
+    document, _ = open_page(tmp_path / "frame.html", tmp_path / "profile")
+    (shown,) = re.findall("<title>([^<]*)</title>", document)[:1]
+    needed, available = map(int, shown.split(" of "))
+    assert needed <= available <= 360
