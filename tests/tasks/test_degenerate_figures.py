@@ -92,10 +92,10 @@ def folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def read(folder: Path) -> RevisionResults:
     """The results as `compare` and `gate` read them from a revision."""
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = [(row["path"], row["label"], row["predicted"], float(row["probability"])) for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
     found: Any = SimpleNamespace(name="run", parameters={}, code={}, data="0")
     found.metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    found.predictions = {path: Prediction(*answer) for path, *answer in rows}
+    found.predictions = {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
     return cast("RevisionResults", found)
 
 
