@@ -1,4 +1,4 @@
-"""Encodes test images for a page, with and without heat maps."""
+"""Encodes test images for a page, with and without occlusion maps."""
 
 import io
 
