@@ -15,7 +15,6 @@ from resnet.pictures.pages import environment
 if TYPE_CHECKING:
     import pandas as pd
 
-_SMALL = 48  # pixels; thumbnails of images up to this size are enlarged without smoothing
 _MAX_CLASSES = 3000  # a row of the table is 0.4 kB
 _MAX_NAMES = 8  # in a warning
 _MAX_ROWS = 50  # of duplicates, of leaks and of other pairs
@@ -213,7 +212,6 @@ def _sizes(manifest: "pd.DataFrame") -> dict[str, Any] | None:
         "common": _tally(pairs),
         "width": _spread(width),
         "height": _spread(height),
-        "small": high <= _SMALL,
         "cell": 300 / bins,
         "cells": [
             {"x": x, "y": bins - 1 - y, "count": counts[x, y], "width": spans[x], "height": spans[y]}

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from resnet.pictures.data_report import DataSet, render_data_report, samples_per_class
+from tests.pictures import picture
 
 COLUMNS = {
     "manifest": [
@@ -206,10 +207,11 @@ def test_a_narrow_high_image_is_at_the_top_left_and_a_wide_low_one_at_the_bottom
     assert re.search(r'<rect x="287\.50" y="287\.50" [^>]*><title>33 wide, 10 high: 1 image<', html)
 
 
-def test_small_images_are_enlarged_without_blur() -> None:
-    body = [dict(attrs) for tag, attrs in page(pets()).tags if tag == "body"]
-    assert body == [{"class": "small"}]
-    assert ("body", {}) in page(data_set(many("a", 1, 1, 1, width=49) + many("b", 1, 1, 1))).tags
+@pytest.mark.parametrize(("side", "crisp"), [(8, True), (36, True), (37, False), (96, False)])
+def test_images_that_are_enlarged_at_least_twice_show_their_pixels(side: int, crisp: bool) -> None:
+    thumbnails = {"a/0.png": picture(0, kind="JPEG", size=(side, side))}  # of the samples, which are 72 pixels high
+    images = [(image("a/0.png"), "training"), (image("a/1.png"), "test")]
+    assert ('<img class="pixelated"' in render_data_report(data_set(images, ["a"], thumbnails=thumbnails))) == crisp
 
 
 def test_sizes_in_common_are_one_sentence() -> None:
