@@ -6,6 +6,7 @@ on one core. `make repro` verifies only the cache, whose files never change for 
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,7 +137,8 @@ def _md5(path: Path) -> str:
 
 
 def _cache_folder() -> Path:
-    result = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, check=False)
     if result.returncode:
-        raise UserError(f"`dvc cache dir` failed: {(result.stderr.strip().splitlines() or ['it printed nothing'])[-1]}")
-    return Path(result.stdout.strip())
+        said = result.stderr.decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+        raise UserError(f"`dvc cache dir` failed: {said[-1]}")
+    return Path(os.fsdecode(result.stdout.strip()))
