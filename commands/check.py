@@ -1,4 +1,4 @@
-"""Check `params.yaml`, the paths in it, and DVC's own files.
+"""Check `params.yaml`, the paths in it, DVC's own files, Git, and what `dvc repro` inherits from the shell.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them.
@@ -6,31 +6,67 @@ them, it prints a message of its own or blocks forever. This command finds such 
 
 import os
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from commands.environment import inherited, obstacles
 from commands.repair import repair_dvc_files
+from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
 from resnet.core.errors import UserError
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
-from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.stage.params import PARAMS_YAML, examine_params
 
 _BUILTIN = Path("builtin")
 
 
-def check() -> None:
-    """Checks the project in the current folder.
+def check() -> int:
+    """Checks the project in the current folder, and prints a sentence for each mistake.
+
+    Returns:
+        1 if the user has to correct something, otherwise 0.
 
     Raises:
-        UserError: what the user has to correct.
+        UserError: DVC's own files cannot be repaired, or `dvc.yaml` cannot be read.
     """
     for sentence in repair_dvc_files():
         print(sentence)
-    graph = read_graph(DVC_YAML)
-    params = load_params(PARAMS_YAML, graph)
-    check_source(params.value("ingest.source", str), graph)
-    check_weights(params.value("build.weights", str), graph)
+    found = [f"{what}: run `{remedy}`." for what, remedy in hindrances()]
+    found += parameter_mistakes(read_graph(DVC_YAML))
+    for sentence in found:
+        print(f"check: {sentence}", file=sys.stderr)
+    if found:
+        return 1
+    if is_shallow():
+        print(f"check: {SHALLOW}: run `{UNSHALLOW}` before it.")
+    print(f"check: {PARAMS_YAML}, the paths in it, and DVC's files are in order.")
+    return 0
+
+
+def hindrances() -> Iterator[tuple[str, str]]:
+    """What makes `dvc repro` fail outside of this project's files, and the command that corrects it."""
+    yield from obstacles(inherited())
+    fault = repository_fault() if needs_git() else None
+    if fault:
+        yield fault
+
+
+def parameter_mistakes(graph: Mapping[str, dict[str, Any]]) -> Iterator[str]:
+    """A sentence for each mistake in `params.yaml` and the paths in it."""
+    try:
+        params, found = examine_params(PARAMS_YAML, graph)
+    except UserError as error:
+        yield str(error)
+        return
+    yield from found
+    for name, examine in (("ingest.source", check_source), ("build.weights", check_weights)):
+        if name.partition(".")[0] in params.sections:
+            try:
+                examine(params.value(name, str), graph)
+            except UserError as error:
+                yield str(error)
 
 
 def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
