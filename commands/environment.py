@@ -32,7 +32,7 @@ def correct_environment(environment: MutableMapping[str, str] = os.environ) -> N
     environment["SHELL"] = SHELL
     if not _user_is_named(environment):
         environment["USER"] = str(os.getuid())
-    if not environment.get("HOME") and _entry() is None:
+    if not _has_home(environment):
         environment["HOME"] = "/"
 
 
@@ -53,12 +53,19 @@ def obstacles(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield f"SHELL is {shell}, which runs no commands, but DVC runs the stages with it", f"export SHELL={SHELL}"
     if not _user_is_named(environment):
         yield f"user {os.getuid()} has no name on this machine, but DVC asks for it", f"export USER={os.getuid()}"
-    if not environment.get("HOME") and _entry() is None:
-        yield f"HOME is not set, and user {os.getuid()} has no home folder, but DVC looks for one", "export HOME=$PWD/.dvc/tmp"
+    if not _has_home(environment):
+        given = f"{environment['HOME']}, which is no folder" if environment.get("HOME") else "not set"
+        yield f"HOME is {given}, but DVC looks for its settings there", "export HOME=$PWD/.dvc/tmp"
 
 
 def _user_is_named(environment: Mapping[str, str]) -> bool:
     return any(environment.get(name) for name in _USER) or _entry() is not None
+
+
+def _has_home(environment: Mapping[str, str]) -> bool:
+    """Whether there is a home folder, or could be; services may have HOME=/dev/null."""
+    home = environment.get("HOME")
+    return not Path(home).exists() or Path(home).is_dir() if home else _entry() is not None
 
 
 def _entry() -> pwd.struct_passwd | None:

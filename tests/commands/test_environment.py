@@ -3,6 +3,7 @@
 import os
 import pwd
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import httpx
@@ -86,6 +87,16 @@ def test_a_user_without_an_entry_gets_a_name_and_a_home(monkeypatch: pytest.Monk
     correct_environment(environment)
     assert (environment["USER"], environment["HOME"]) == ("54321", "/")
     assert list(obstacles(environment)) == []
+
+
+def test_a_home_that_is_no_folder_is_replaced(tmp_path: Path) -> None:
+    environment = {"USER": "a", "HOME": "/dev/null"}
+    ((found, remedy),) = obstacles(environment)
+    assert found.startswith("HOME is /dev/null, which is no folder, ")
+    assert remedy == "export HOME=$PWD/.dvc/tmp"
+    correct_environment(environment)
+    assert environment["HOME"] == "/"
+    assert list(obstacles({"USER": "a", "HOME": str(tmp_path / "made later")})) == []
 
 
 def test_what_a_program_inherited_is_known_after_a_correction(monkeypatch: pytest.MonkeyPatch) -> None:
