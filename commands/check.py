@@ -1,4 +1,4 @@
-"""Check `params.yaml`, the paths in it, the folders of the source, and DVC's own files.
+"""Check `params.yaml`, the paths in it, the folders of the source, DVC's own files, Git, and what `dvc repro` inherits.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
@@ -8,36 +8,82 @@ will read the folders of the source, or why it will refuse them, before DVC hash
 import os
 import re
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from commands.environment import inherited, obstacles
 from commands.repair import repair_dvc_files
+from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
 from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
-from tasks.stage.params import PARAMS_YAML, Params, load_params
+from tasks.stage.params import PARAMS_YAML, Params, examine_params
 
 _BUILTIN = Path("builtin")
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
 _LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
 
-def check() -> None:
-    """Checks the project in the current folder.
+def check() -> int:
+    """Checks the project in the current folder, and prints a sentence for each mistake.
+
+    Returns:
+        1 if the user has to correct something, otherwise 0.
 
     Raises:
-        UserError: what the user has to correct.
+        UserError: DVC's own files cannot be repaired, or `dvc.yaml` cannot be read.
     """
     for sentence in repair_dvc_files():
         print(sentence)
-    graph = read_graph(DVC_YAML)
-    params = load_params(PARAMS_YAML, graph)
+    mistakes, notes = examine(read_graph(DVC_YAML))
+    found = [*(f"{what}: run `{remedy}`." for what, remedy in hindrances()), *mistakes]
+    for sentence in found:
+        print(f"check: {printable(sentence)}", file=sys.stderr)
+    if found:
+        return 1
+    for sentence in notes:
+        print(f"check: {printable(sentence)}")
+    if is_shallow():
+        print(f"check: {SHALLOW}: run `{UNSHALLOW}` before it.")
+    print(f"check: {PARAMS_YAML}, the paths in it, and DVC's files are in order.")
+    return 0
+
+
+def hindrances() -> Iterator[tuple[str, str]]:
+    """What makes `dvc repro` fail outside of this project's files, and the command that corrects it."""
+    yield from obstacles(inherited())
+    fault = repository_fault() if needs_git() else None
+    if fault:
+        yield fault
+
+
+def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """A sentence for each mistake in `params.yaml` and the paths in it, and what `ingest` will make of the source."""
+    try:
+        params, mistakes = examine_params(PARAMS_YAML, graph)
+    except UserError as error:
+        return [str(error)], []
+    notes = []
+    for name, examine_path in (("ingest.source", _examine_source), ("build.weights", _examine_weights)):
+        if name.partition(".")[0] in params.sections:
+            try:
+                notes += examine_path(params, graph)
+            except UserError as error:
+                mistakes.append(str(error))
+    return mistakes, notes
+
+
+def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     source = params.value("ingest.source", str)
     check_source(source, graph)
+    return describe_source(source, class_level(params), table_choice(params))
+
+
+def _examine_weights(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     check_weights(params.value("build.weights", str), graph)
-    for sentence in describe_source(source, class_level(params), table_choice(params)):
-        print(f"check: {printable(sentence)}")
+    return []
 
 
 def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:

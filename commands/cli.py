@@ -14,8 +14,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from commands.environment import correct_environment
 from resnet.core.errors import UserError, printable
 from resnet.network.huge_pages import use_huge_pages
+from tasks.stage.command import require_utf8
 from tasks.stage.graph import DVC_YAML
 
 NAME = "train-resnet"
@@ -64,6 +66,7 @@ class _Group(_Flags, TyperGroup):
 
 def main() -> None:
     """The entry point: runs the command that `sys.argv` names and exits with its code."""
+    correct_environment()
     if sys.argv[1:2] == ["predict"]:
         use_huge_pages()  # before the commands are imported, because it starts the process again
     application()(prog_name=NAME)
@@ -102,6 +105,7 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
     @functools.wraps(work)
     def command(*arguments: Any, **options: Any) -> None:
         try:
+            require_utf8()
             if name not in _ANYWHERE and not DVC_YAML.exists():
                 raise UserError(f"there is no {DVC_YAML} in {Path.cwd()}: run `{NAME} {name}` in a project's folder.")
             code = work(*arguments, **options) or 0

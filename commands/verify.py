@@ -8,6 +8,7 @@ is 1 if anything is damaged or missing.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Container, Iterator
@@ -227,8 +228,9 @@ def _md5(path: Path) -> str:
 def _cache_folder() -> Path:
     result = _dvc("cache", "dir")
     if result.returncode:
-        raise UserError(f"`dvc cache dir` failed: {(result.stderr.strip().splitlines() or ['it printed nothing'])[-1]}")
-    return Path(result.stdout.strip())
+        said = result.stderr.decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+        raise UserError(f"`dvc cache dir` failed: {said[-1]}")
+    return Path(os.fsdecode(result.stdout.strip()))
 
 
 def _changed_outputs() -> set[str]:
@@ -240,5 +242,5 @@ def _changed_outputs() -> set[str]:
         return set()
 
 
-def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+def _dvc(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, check=False)

@@ -96,7 +96,12 @@ def find_gpus() -> list[str]:
     if program is None:
         return []
     listed = subprocess.run(
-        [program, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
+        [program, "--query-gpu=index", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=60,
     )
     return listed.stdout.split() if listed.returncode == 0 else []
 

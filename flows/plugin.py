@@ -1,16 +1,18 @@
 """A Prefect plugin that changes Prefect's own commands in this project's folder only.
 
 `pyproject.toml` enables Prefect's plugins for this folder, and the entry point `prefect.plugins` of the installed project
-names this module. It changes three things:
+names this module. It changes four things:
 
 - `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect expects `FLOW/DEPLOYMENT`.
-- A server that was started with `prefect server start` is found without further settings.
+- A server that was started with `prefect server start` is found without further settings, also at another port.
+- The pages of a server that is started with `--port` or `--host` ask that server, not the one at Prefect's default address.
 - Commands that need a server fail with one sentence if there is none. Prefect would start a temporary server, which no other
   process uses.
 
 If a version of Prefect lacks the parts that this module changes, Prefect's own behaviour remains.
 """
 
+import argparse
 import functools
 import sys
 from collections.abc import Awaitable, Callable
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.plugins import SetupResult, register_hook
+from prefect.settings import get_current_settings
 
 from flows.server import local_server, require_server
 from resnet.core.errors import UserError
@@ -34,6 +37,8 @@ Read = Callable[..., Awaitable["DeploymentResponse"]]
 @register_hook
 def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
     """Sets the address of the server; Prefect calls this hook when it is imported."""
+    if sys.argv[1:3] == ["server", "start"]:
+        return _pages_of_this_server(ctx)
     api = ctx.api_url or local_server()
     if _is_command():
         try:
@@ -42,6 +47,19 @@ def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
             sys.exit(str(error))
         accept_bare_names()
     return SetupResult(env={"PREFECT_API_URL": api}) if api and not ctx.api_url else None
+
+
+def _pages_of_this_server(ctx: "HookContext") -> SetupResult | None:
+    """Sets the address that the pages of a new server ask, which Prefect takes from the settings, not from the options."""
+    settings = get_current_settings().server
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--host", default=settings.api.host)
+    options.add_argument("--port", default=settings.api.port)
+    given, _ = options.parse_known_args(sys.argv[3:])
+    if ctx.api_url or "api_url" in settings.ui.model_fields_set:
+        return None
+    host = "127.0.0.1" if given.host == "0.0.0.0" else f"[{given.host}]" if ":" in given.host else given.host
+    return SetupResult(env={"PREFECT_UI_API_URL": f"http://{host}:{given.port}/api"})
 
 
 def accept_bare_names() -> None:

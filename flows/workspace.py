@@ -13,7 +13,7 @@ from flows.checkout import changed_files, clone, commit_experiment, experiment_n
 from flows.dvc_process import DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML
@@ -173,7 +173,7 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
     if changed:
         verb = "are included" if request.include_changes else "are left out; include_changes includes them"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-        say(f"Files that differ from {request.rev} {verb}: {', '.join(changed[:_SHOWN])}{more}")
+        say(f"Files that differ from {request.rev} {verb}: {', '.join(map(printable, changed[:_SHOWN]))}{more}")
     tree = snapshot(workspace.home) if request.include_changes else None
     clone(workspace.home, workspace.root, workspace.commit, tree)
     if request.overrides:

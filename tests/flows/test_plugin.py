@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_UI_API_URL, temporary_settings
 
 from flows import plugin
 from resnet.core.errors import UserError
@@ -93,6 +94,27 @@ def test_a_server_on_this_machine_is_used_unless_another_is_configured(monkeypat
     assert result is not None
     assert result.env == {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
     assert plugin.setup_environment(ctx=SimpleNamespace(api_url="http://other/api")) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "http://127.0.0.1:4200/api"),
+        (["--port", "4411"], "http://127.0.0.1:4411/api"),
+        (["--background", "--port=4411", "--host", "0.0.0.0", "--no-services"], "http://127.0.0.1:4411/api"),
+        (["--host", "::1"], "http://[::1]:4200/api"),
+    ],
+)
+def test_the_pages_of_a_new_server_ask_that_server(options: list[str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "local_server", lambda: "http://127.0.0.1:4200/api")  # another one that runs already
+    monkeypatch.setattr(sys, "argv", ["/somewhere/prefect", "server", "start", *options])
+    with temporary_settings(restore_defaults=[PREFECT_UI_API_URL]):
+        result = plugin.setup_environment(ctx=SimpleNamespace(api_url=None))  # type: ignore[arg-type]
+        assert result is not None
+        assert result.env == {"PREFECT_UI_API_URL": expected}
+        assert plugin.setup_environment(ctx=SimpleNamespace(api_url="http://proxy/api")) is None  # type: ignore[arg-type]
+    with temporary_settings({PREFECT_UI_API_URL: "http://proxy/api"}):
+        assert plugin.setup_environment(ctx=SimpleNamespace(api_url=None)) is None  # type: ignore[arg-type]
 
 
 def test_the_entry_point_is_installed() -> None:

@@ -1,5 +1,6 @@
 """Requests for a run that are refused, before anything is created."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -55,3 +56,14 @@ def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..
     with pytest.raises(UserError, match=expected), opened(request, "run", print, project.folder):
         pass
     assert project.checkouts() == []
+
+
+def test_a_changed_file_whose_name_is_not_utf8_is_named_in_utf8(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()
+    (project.folder / os.fsdecode(b"caf\xe9.txt")).touch()
+    said: list[str] = []
+    with opened(Request(), "run", said.append, project.folder):
+        pass
+    assert rb"Files that differ from HEAD are left out; include_changes includes them: caf\udce9.txt" in (
+        line.encode() for line in said
+    )

@@ -195,7 +195,9 @@ def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
     number = next(index for index, line in enumerate(broken) if "blocks:" in line)
     broken[number] = "  blocks: [3, 4"
     with pytest.raises(
-        UserError, match=rf"params\.yaml, line {number + 2}: not valid YAML \(.+ begins in line {number + 1}: .+\)"
+        UserError,
+        match=rf"params\.yaml, line {number + 2}, column 8: not valid YAML: expected a comma or the closing bracket, but the "
+        rf"parser reports: .+ begins in line {number + 1}; correct the line\.$",
     ):
         load(tmp_path, "\n".join(broken))
 
