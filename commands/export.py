@@ -78,11 +78,13 @@ def export(
     import numpy as np
 
     from resnet.export.formats import FORMATS, require_packages
+    from resnet.network.archive import named_by_user
     from resnet.network.saving import load_model
 
     for name in to:
         require_packages(name)
-    network = load_model(path, classes, split.image_shape)
+    with named_by_user(model):
+        network = load_model(path, classes, split.image_shape)
     pixels = split.gather(np.arange(min(images, len(split))))
     expected = _expected(network, pixels)
     for name in dict.fromkeys(to):

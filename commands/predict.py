@@ -76,13 +76,13 @@ def predict(
     if not files:
         return 1
     good = 0
-    with _refusals(model):
+    with named_by_user(model):
         facts = read_model_facts(path)
     # From here on files are decoded, while this thread imports TensorFlow.
     ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
     count = None if any(isinstance(one, Archive) for one in files) else len(files)
     with ahead as batches, tqdm(total=count, unit="image", desc="predict", leave=False, disable=None) as bar:
-        with _refusals(model):
+        with named_by_user(model):
             network = load_network(path, facts, precision)
         bar.unpause()
         write = _writer("csv" if as_csv else "json" if as_json else "text", facts.class_names, min(top, len(facts.class_names)))
@@ -104,11 +104,6 @@ def _find(paths: list[str]) -> tuple[list[ImageFile | Archive], int]:
     found = list(find_images(paths))
     bad = sum(_reject(one) for one in found if isinstance(one, Rejected))
     return [one for one in found if not isinstance(one, Rejected)], bad
-
-
-def _refusals(model: Path | None) -> contextlib.AbstractContextManager[None]:
-    """Refusals of the project's own model say how it is made again."""
-    return named_by_user(f"--model {model}") if model else contextlib.nullcontext()
 
 
 def _reject(one: Rejected) -> int:

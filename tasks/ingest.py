@@ -2,9 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from resnet.core.errors import listed, printable
 from tasks.stage.command import main
@@ -34,9 +34,10 @@ class Ingest(Section):
     max_rejected: float = Field(ge=0, le=1, description="largest share of rejected files; the run stops above it")
     max_pixels: int = Field(ge=1, description="images with more pixels are rejected without decoding")
     min_images_per_class: int = Field(ge=1, description="classes with fewer images are left out; 1 keeps all classes")
-    class_level: Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8] = Field(
-        description="level of the folders that name the classes, 1 for those directly in the source; auto finds it"
-    )
+    # For Python, and so for pydantic, true is 1.
+    class_level: Annotated[
+        Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8], BeforeValidator(lambda value: "true" if value is True else value)
+    ] = Field(description="level of the folders that name the classes, 1 for those directly in the source; auto finds it")
 
 
 def ingest(params: Ingest, *, raw: Path) -> None:

@@ -58,11 +58,11 @@ class RefusedModelError(UserError):
 
 
 @contextmanager
-def named_by_user(what: str) -> Iterator[None]:
+def named_by_user(model: Path | None) -> Iterator[None]:
     """Replaces the advice of a refusal, to remove the file and make it again, in the block: the file is the user's own.
 
     Args:
-        what: names the file and the option, such as "--model README.md".
+        model: the value of the option `--model`; None if it was not given, and then the advice stays.
 
     Raises:
         UserError: instead of a `RefusedModelError`.
@@ -70,8 +70,10 @@ def named_by_user(what: str) -> Iterator[None]:
     try:
         yield
     except RefusedModelError as error:
+        if model is None:
+            raise
         raise UserError(
-            f"{what} cannot be read as a model ({error.reason}): name a `.keras` file that the stage train wrote."
+            f"--model {model} cannot be read as a model ({error.reason}): name a `.keras` file that the stage train wrote."
         ) from error
 
 

@@ -126,3 +126,11 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
     result = train_resnet("export", "--to", "keras", "--out", out)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert why in result.stderr
+
+
+def test_a_named_file_that_is_no_model_is_not_to_be_removed(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "README.md").write_text("# Notes\n", encoding="utf-8")
+    result = train_resnet("export", "--to", "keras", "--model", "README.md")
+    assert result.exit_code == 1
+    assert "--model README.md cannot be read as a model" in result.output
+    assert "remove" not in result.output
