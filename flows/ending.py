@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from flows.dvc_program import GRACE_SECONDS
 
 LIMIT = GRACE_SECONDS + 10.0
+_EXIT_SECONDS = 3.0  # for Prefect's exit handlers, which try to send the last events and log lines
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ending = threading.Event()
@@ -38,8 +39,9 @@ def in_time(seconds: float = LIMIT) -> Iterator[None]:
     otherwise. A signal that is ignored stays ignored.
 
     Args:
-        seconds: from the first signal to the end of the process and of its child processes by SIGKILL.
+        seconds: from the first signal to the end of the block; then this process and its child processes are killed.
     """
+    left = threading.Event()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     # Prefect installs handlers of its own while a flow runs; the pipe gets every signal that has a handler.
@@ -49,7 +51,7 @@ def in_time(seconds: float = LIMIT) -> Iterator[None]:
         for number in (signal.SIGTERM, signal.SIGHUP)
         if signal.getsignal(number) is signal.SIG_DFL
     }
-    threading.Thread(target=_limit, args=(reading, seconds), daemon=True).start()
+    threading.Thread(target=_limit, args=(reading, seconds, left), daemon=True).start()
     _limited.set()
     try:
         yield
@@ -59,6 +61,7 @@ def in_time(seconds: float = LIMIT) -> Iterator[None]:
             signal.signal(number, handler)
         os.close(writing)
         _limited.clear()
+        left.set()
 
 
 def be_brief() -> None:
@@ -76,21 +79,45 @@ def children() -> set[int]:
     return found
 
 
+def end_children(seconds: float) -> None:
+    """Ends all child processes of this process: by SIGTERM, and by SIGKILL those that are left after some seconds."""
+    deadline = time.monotonic() + seconds
+    signalled: set[int] = set()
+    while running := {number for number in children() if not _has_ended(number)}:
+        late = time.monotonic() > deadline
+        for number in running if late else running - signalled:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL if late else signal.SIGTERM)
+        if late:
+            return
+        signalled |= running
+        time.sleep(0.1)
+
+
+def _has_ended(number: int) -> bool:
+    try:
+        return bool(
+            os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        )  # whoever started it reaps it
+    except ChildProcessError:
+        return True  # it was reaped
+
+
 def _exit(number: int, _frame: object) -> None:
     sys.exit(128 + number)
 
 
-def _limit(reading: int, seconds: float) -> None:
+def _limit(reading: int, seconds: float, left: threading.Event) -> None:
     with open(reading, "rb", buffering=0) as pipe:
         while byte := pipe.read(1):
             if byte[0] in _SIGNALS:
-                _kill_after(seconds, signal.Signals(byte[0]))
-
-
-def _kill_after(seconds: float, number: signal.Signals) -> None:
-    time.sleep(seconds)
-    print(f"the run did not end within {seconds:g} s after {number.name}; it is killed.", file=sys.stderr, flush=True)
-    for child in children():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+                number = signal.Signals(byte[0])
+                break
+        else:
+            return
+    if left.wait(seconds):
+        time.sleep(_EXIT_SECONDS)
+    else:
+        print(f"the run did not end within {seconds:g} s after {number.name}; it is killed.", file=sys.stderr, flush=True)
+    end_children(_EXIT_SECONDS)
     os._exit(128 + number)

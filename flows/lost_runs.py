@@ -80,7 +80,8 @@ def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = P
             settle(home)
         state = work(lambda commit: record.note(commit=commit))
     except BaseException as error:
-        record.note(final=[StateType.CRASHED.value, f"The run was ended: {type(error).__name__}."])
+        kind = StateType.FAILED if isinstance(error, Exception) else StateType.CRASHED
+        record.note(final=[kind.value, f"The run ended by {type(error).__name__}: {error}"])
         be_brief()
         raise
     record.note(final=[state.type.value, state.message])

@@ -1,10 +1,11 @@
 """A Prefect plugin that changes Prefect's own commands in this project's folder only.
 
 `pyproject.toml` enables Prefect's plugins for this folder, and the entry point `prefect.plugins` of the installed project
-names this module. It changes three things:
+names this module. It changes four things:
 
 - `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect expects `FLOW/DEPLOYMENT`.
 - A server that was started with `prefect server start` is found without further settings.
+- `prefect deployment run --watch` prints why a run failed; Prefect prints the name of the state only.
 - Commands that need a server fail with one sentence if there is none. Prefect would start a temporary server, which no other
   process uses.
 
@@ -41,6 +42,7 @@ def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
         except UserError as error:
             sys.exit(str(error))
         accept_bare_names()
+        tell_reasons()
     return SetupResult(env={"PREFECT_API_URL": api}) if api and not ctx.api_url else None
 
 
@@ -53,6 +55,28 @@ def accept_bare_names() -> None:
         DeploymentAsyncClient.read_deployment_by_name = read  # type: ignore[method-assign]
     except (ImportError, AttributeError):
         return
+
+
+def tell_reasons() -> None:
+    """Makes Prefect's watching of a run print the message of its last state, unless the run was completed."""
+    try:
+        from prefect.cli import flow_runs_watching
+
+        watch: Any = _with_reason(flow_runs_watching.watch_flow_run)
+        flow_runs_watching.watch_flow_run = watch
+    except (ImportError, AttributeError):
+        return
+
+
+def _with_reason(watch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(watch)
+    async def watch_flow_run(*arguments: Any, **options: Any) -> Any:
+        run = await watch(*arguments, **options)
+        if run.state is not None and not run.state.is_completed() and run.state.message:
+            print(run.state.message, file=sys.stderr)
+        return run
+
+    return watch_flow_run
 
 
 def _by_any_name(read: Read) -> Read:

@@ -1,7 +1,7 @@
 """Serves the deployments from this folder: `python -m flows.serve`. Each run is a separate process; oldest first.
 
-SIGTERM, SIGHUP or Ctrl-C ends it: it takes no further run, gives its runs time to save their work, and leaves no process. It does
-not end with the process that started it, because `nohup` and a closed terminal must not stop the runs. While the server is gone
+SIGTERM, SIGHUP or Ctrl-C ends it: it takes no further run, gives its runs time to save their work, and leaves no process. It
+does not end with the process that started it, so `nohup python -m flows.serve &` outlives its shell. While the server is gone
 it waits, says so, and lets its runs train.
 """
 
@@ -21,7 +21,7 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.dvc_program import GRACE_SECONDS
-from flows.ending import children
+from flows.ending import end_children
 from flows.locks import slot_count
 from flows.lost_runs import remove_old_automations, settle
 from flows.server import require_server
@@ -61,7 +61,7 @@ class PatientRunner(Runner):
 
             def resolve_isolated(run: Any) -> Any:
                 starter = resolve(run)
-                # Ctrl-C in a terminal signals the whole group. Here it reaches the runs as one SIGTERM from `end_runs`.
+                # Ctrl-C in a terminal signals the whole group. Here it reaches the runs as one SIGTERM from `end_children`.
                 starter._isolate_process_group = True
                 return starter
 
@@ -76,7 +76,7 @@ class PatientRunner(Runner):
         assert task is not None
 
         def close() -> None:
-            end_runs()
+            end_children(GRACE_SECONDS + 5)
             threading.Thread(target=_exit_at_last, daemon=True).start()
             self._pause()
             loop.call_soon_threadsafe(task.cancel)
@@ -109,30 +109,6 @@ class PatientRunner(Runner):
         ):
             for deployment in self._deployment_ids:
                 client.pause_deployment(deployment)
-
-
-def end_runs() -> None:
-    """Sends SIGTERM to the runs that this process started, waits until they have cleaned up, and kills what is left."""
-    deadline = time.monotonic() + GRACE_SECONDS + 5
-    signalled: set[int] = set()
-    killed: set[int] = set()
-    while running := {number for number in children() if not _has_ended(number)}:
-        late = time.monotonic() > deadline
-        if late and running <= killed:
-            return
-        for number in running if late else running - signalled:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL if late else signal.SIGTERM)
-        signalled |= running
-        killed |= running if late else set()
-        time.sleep(0.1)
-
-
-def _has_ended(number: int) -> bool:
-    try:
-        return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # leaves the reaping to Prefect's runner
-    except ChildProcessError:
-        return True  # the runner has reaped it
 
 
 def _exit_at_last() -> None:
