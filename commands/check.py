@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.repair import repair_dvc_files
+from commands.repair import refuse_conflicts, repair_dvc_files
 from resnet.core.errors import UserError
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
@@ -25,6 +25,7 @@ def check() -> None:
     Raises:
         UserError: what the user has to correct.
     """
+    refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
     graph = read_graph(DVC_YAML)

@@ -96,9 +96,7 @@ def end_children(seconds: float) -> None:
 
 def _has_ended(number: int) -> bool:
     try:
-        return bool(
-            os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        )  # whoever started it reaps it
+        return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # whoever started it reaps it
     except ChildProcessError:
         return True  # it was reaped
 

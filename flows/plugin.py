@@ -84,14 +84,26 @@ def _by_any_name(read: Read) -> Read:
     async def read_deployment_by_name(self: Any, name: str) -> "DeploymentResponse":
         found = None if "/" in name else await _unique(self, name)
         found = found or await read(self, name)
-        # `flows.serve` pauses its deployments when it ends. If it was killed, the server detects that after a minute.
-        if "run" in sys.argv and (found.paused or getattr(found.status, "value", None) == "NOT_READY"):
+        if "run" in sys.argv and not await _is_served(self, found):
             print(
-                f"{name} is not being served: the run waits until `python -m flows.serve` or a worker starts.", file=sys.stderr
+                f"{name} is not being served: the run waits for `python -m flows.serve` or a worker. One that was started a "
+                "moment ago takes it within seconds.",
+                file=sys.stderr,
             )
         return found
 
     return read_deployment_by_name
+
+
+async def _is_served(client: Any, found: "DeploymentResponse") -> bool:
+    # `flows.serve` pauses its deployments when it ends. If it was killed, the server detects that after a minute.
+    if getattr(found.status, "value", None) == "READY" and (found.work_pool_name or not found.paused):
+        return True
+    if not found.work_pool_name:
+        return False
+    # A worker's pool is ready when it starts, the deployment only after the worker's first search for runs.
+    pool = await client.read_work_pool(found.work_pool_name)
+    return getattr(pool.status, "value", None) == "READY"
 
 
 async def _unique(client: Any, name: str) -> "DeploymentResponse | None":

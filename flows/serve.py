@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -144,6 +145,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     api = get_current_settings().api.url
     try:
+        if Path.cwd() != PROJECT:  # the runs would look for the code of the flows in the current folder
+            raise UserError(f"flows are served from the project's folder, but this is {Path.cwd()}; run `cd {PROJECT}` first.")
         require_server(api)
         limit = given.limit or slot_count()
     except UserError as error:

@@ -68,7 +68,9 @@ def _run_stages(request: Request, name: str, pin: Callable[[str], None]) -> Stat
             publish(workspace.root, result, workspace.commit)
     except UserError as error:
         return Failed(message=str(error))
-    return Completed(message=f"Experiment {result.experiment}", data=result)
+    # The stages name files in the checkout, which is gone now.
+    where = "" if request.in_place else f"; `dvc exp apply {result.experiment}` puts its files into the project's folder"
+    return Completed(message=f"Experiment {result.experiment}{where}", data=result)
 
 
 def main(arguments: list[str] | None = None) -> int:
