@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.quick import QuickProject, Server, wait_for
+from tests.flows.quick import QuickProject, Server, like_from_a_shell, wait_for
 from tests.project import STAGES, Project
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickProject:
+def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[QuickProject]:
     made = QuickProject(tmp_path_factory.mktemp("deployed"), server.environment)
     assert made.repro() == STAGES
     made.commit("results")
-    return made
+    yield made
+    made.close()
 
 
 @contextmanager
@@ -27,14 +28,28 @@ def serving(project: Project, server: Server, *arguments: str) -> Iterator["subp
     """Runs `python -m flows.serve`; the block begins when it accepts runs."""
     command = ["python", "-m", "flows.serve", *arguments]
     with (project.folder.parent / f"{project.folder.name}-serve.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=log, stderr=log, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env=project.environment,
+            stdout=log,
+            stderr=log,
+            text=True,
+            preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
+        )
     try:
         wait_for(lambda: is_served(server))
         yield process
-    finally:
         process.terminate()
-        process.wait(60)
+        assert process.wait(60) == 0
         assert not is_served(server)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def served_log(project: Project) -> str:
+    return (project.folder.parent / f"{project.folder.name}-serve.log").read_text("utf-8")
 
 
 def is_served(server: Server) -> bool:
@@ -61,8 +76,11 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         done = submit(project, "--param", f"overrides={overrides}", "--watch", "--flow-run-name", "watched")
         assert "Flow run finished successfully in 'Completed'." in done.stdout
         failed = submit(project, "-p", 'overrides={"train.momentum": 0.123}', "--watch", "--flow-run-name", "failed", code=1)
+        sentence = "train: the momentum is not to my taste; choose another one."
+        assert sentence in failed.stderr.splitlines()
         assert "Flow run finished in state 'Failed'." in failed.stdout + failed.stderr
-        assert server.run("failed")["state"]["message"] == "train: the momentum is not to my taste; choose another one."
+        assert server.run("failed")["state"]["message"] == sentence
+        assert "Traceback" not in served_log(project)
         cancelled = submit_training(project, 4000, "cancelled")
         project.run("prefect", "flow-run", "cancel", cancelled)
         wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")
@@ -100,7 +118,14 @@ def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, 
     project.run("prefect", "--no-prompt", "deploy", "--all")
     command = ["prefect", "worker", "start", "--pool", "train-resnet-cpu"]
     with (tmp_path / "worker.log").open("w") as log:
-        worker = subprocess.Popen(command, cwd=tmp_path, env=project.environment, stdout=log, stderr=log)
+        worker = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=project.environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
+        )
     try:
         done = submit(project, "--watch", "--flow-run-name", "elsewhere", name="train-resnet/train-resnet")
         assert "Flow run finished successfully in 'Completed'." in done.stdout
@@ -110,9 +135,11 @@ def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, 
         wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
         wait_for(lambda: server.run("elsewhere-cancelled")["state_type"] == "CANCELLED")
         assert project.checkouts() == []
-    finally:
         worker.terminate()
         worker.wait(60)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(
