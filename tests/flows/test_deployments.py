@@ -96,7 +96,7 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
     assert not {"failed", "refused", "cancelled", "ended"} & set(project.experiments())
     assert project.tree() == before
     waiting = submit(project, "--flow-run-name", "waiting")
-    assert "train-resnet is not being served: the run waits until" in waiting.stderr
+    assert "train-resnet is not being served: the run waits for" in waiting.stderr
     server.ask(f"flow_runs/{server.run('waiting')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 

@@ -24,8 +24,8 @@ signal.pause()
 '''], stdout=subprocess.PIPE)
 child.stdout.readline()
 with in_time({seconds}):
-    print(child.pid, flush=True)
     try:
+        print(child.pid, flush=True)
         time.sleep(600)
     except BaseException as error:
         print(type(error).__name__, flush=True)
@@ -46,7 +46,10 @@ def end(number: signal.Signals, then: str, seconds: float) -> tuple[int, str, st
     assert process.stdout is not None
     child = int(process.stdout.readline())
     process.send_signal(number)
-    out, errors = process.communicate(timeout=120)
+    try:
+        out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     wait_for(lambda: not Path(f"/proc/{child}").exists())
     return process.returncode, out, errors
 

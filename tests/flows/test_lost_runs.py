@@ -179,10 +179,8 @@ def test_a_run_records_its_commit_and_its_end(runs: Runs, monkeypatch: pytest.Mo
     run = runs.make("RUNNING")
     monkeypatch.setattr(lost_runs, "flow_run", SimpleNamespace(id=run))
     monkeypatch.setattr(lost_runs, "settle", lambda home: None)
-    monkeypatch.setattr(
-        lost_runs, "create", lambda home, run, **facts: noted.update(facts) or SimpleNamespace(note=noted.update)
-    )
     noted: dict[str, Any] = {}
+    monkeypatch.setattr(lost_runs, "create", lambda *_, **facts: SimpleNamespace(note=noted.update))
 
     def work(pin: Callable[[str], None]) -> State[Any]:
         pin(COMMIT)
