@@ -35,7 +35,7 @@ def serving(project: Project, server: Server, *arguments: str) -> Iterator["subp
             stdout=log,
             stderr=log,
             text=True,
-            preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
+            preexec_fn=like_in_a_script,  # noqa: PLW1509 - no other thread holds a lock
         )
     try:
         wait_for(lambda: is_served(server))
@@ -46,6 +46,12 @@ def serving(project: Project, server: Server, *arguments: str) -> Iterator["subp
     finally:
         process.kill()
         process.wait()
+
+
+def like_in_a_script() -> None:
+    """A process that a script starts with `&` ignores Ctrl-C, but must end on SIGTERM."""
+    like_from_a_shell()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def served_log(project: Project) -> str:
@@ -71,7 +77,7 @@ def submit_training(project: QuickProject, epochs: int, name: str) -> str:
 
 def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: QuickProject, server: Server) -> None:
     before = project.tree()
-    with serving(project, server) as process:
+    with serving(project, server, "--limit", "1") as process:
         overrides = json.dumps({"train.learning_rate": 0.25})
         done = submit(project, "--param", f"overrides={overrides}", "--watch", "--flow-run-name", "watched")
         assert "Flow run finished successfully in 'Completed'." in done.stdout
@@ -88,16 +94,19 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         assert project.checkouts() == []
 
         submit_training(project, 4001, "ended")
+        submit(project, "--flow-run-name", "next")
         process.send_signal(signal.SIGTERM)
         process.wait(40)
         assert project.processes() == []
         assert project.checkouts() == []
+        assert server.run("next")["state_type"] == "SCHEDULED"
     assert project.experiments()["watched"]["params"]["params.yaml"]["data"]["train"]["learning_rate"] == 0.25
     assert not {"failed", "refused", "cancelled", "ended"} & set(project.experiments())
     assert project.tree() == before
     waiting = submit(project, "--flow-run-name", "waiting")
     assert "train-resnet is not being served: the run waits for" in waiting.stderr
-    server.ask(f"flow_runs/{server.run('waiting')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    for name in ("waiting", "next"):
+        server.ask(f"flow_runs/{server.run(name)['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 
 def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: QuickProject, server: Server) -> None:

@@ -6,15 +6,17 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import plugin
 from resnet.core.errors import UserError
 from tests.imports import ROOT
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 class Client:
