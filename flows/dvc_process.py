@@ -176,14 +176,16 @@ class DvcProcess:
             if self._kill is not None:
                 self._kill.cancel()
                 self._kill = None
-            if not reader.is_alive():  # closing a pipe waits for whoever reads it
-                _close_pipes(process)
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
 
     def _read_rest(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() and not line.startswith(self._mark):
-                on_line(line.rstrip())
+        with process.stdout as output:  # closed here, because closing a pipe waits for whoever reads it
+            for line in output:
+                if line.strip() and not line.startswith(self._mark):
+                    on_line(line.rstrip())
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
