@@ -14,7 +14,7 @@ If a version of Prefect lacks the parts that this module changes, Prefect's own 
 
 import functools
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ def tell_reasons() -> None:
         return
 
 
-def _with_reason(watch: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+def _with_reason(watch: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(watch)
     async def watch_flow_run(*arguments: Any, **options: Any) -> Any:
         run = await watch(*arguments, **options)

@@ -108,7 +108,7 @@ class PatientRunner(Runner):
             temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
             get_client(sync_client=True, httpx_settings={"timeout": _SERVER_SECONDS}) as client,
         ):
-            for deployment in self._deployment_ids:
+            for deployment in self._deployment_registry.get_deployment_ids():
                 client.pause_deployment(deployment)
 
 

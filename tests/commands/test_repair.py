@@ -107,6 +107,7 @@ def test_a_conflict_of_a_merge_is_refused_and_left_as_it_is(
     root: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result], name: str
 ) -> None:
     path = root / name
+    (root / "dvc.yaml").write_text("stages: {}\n")
     git(root, "init", "--quiet", "--initial-branch", "main")
     for branch, digest in (("main", "0"), ("theirs", "1"), ("main", "2")):
         git(root, "checkout", "--quiet", *([] if branch == "main" and digest == "2" else ["-B"]), branch)

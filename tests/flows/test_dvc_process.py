@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows import dvc_process
-from flows.dvc_process import DvcEndedError, DvcError, DvcProcess, RunEndedError
+from flows.dvc_process import DvcEndedError, DvcError, DvcProcess
+from flows.ending import RunEndedError
 from tests.flows.quick import wait_for, write_program
 from tests.imports import ROOT
 

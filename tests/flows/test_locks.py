@@ -1,5 +1,6 @@
 """Locks and training slots, within a process and between processes."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -123,8 +124,10 @@ def test_the_waits_of_a_run_that_is_being_stopped_end(tmp_path: Path, monkeypatc
     ending = threading.Event()
     monkeypatch.setattr(locks, "ending", ending)
     # Only the main thread gets a signal: a run of a sweep waits in another one.
-    with held(tmp_path / "x.lock"), pytest.raises(RunEndedError), held(tmp_path / "x.lock", ending.set):
-        pass
+    with (tmp_path / "x.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RunEndedError), held(tmp_path / "x.lock", ending.set):
+            pass
     ending.clear()
     with slot(nothing), pytest.raises(RunEndedError), slot(ending.set):
         pass

@@ -209,7 +209,8 @@ def test_what_an_earlier_version_registered_is_removed_and_its_finished_runs_end
         made: Any = Automation(name="train-resnet: lost runs go on", trigger=trigger, actions=[DoNothing()]).create()
         lost_runs.remove_old_automations()
         with pytest.raises(ValueError, match="not found"):
-            Automation.read(id=made.id)
+            removed: Any = Automation.read(id=made.id)
+            assert removed is None
     assert runs.state(finished) == ("FAILED", "Failed", "as it was")
     assert runs.state(lost)[:2] == ("SCHEDULED", "Lost")
 
