@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.environment import inherited, obstacles
-from commands.repair import repair_dvc_files
+from commands.repair import refuse_conflicts, repair_dvc_files
 from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
 from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
@@ -35,6 +35,7 @@ def check() -> int:
     Raises:
         UserError: DVC's own files cannot be repaired, or `dvc.yaml` cannot be read.
     """
+    refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
     mistakes, notes = examine(read_graph(DVC_YAML))

@@ -25,6 +25,8 @@ from ruamel.yaml.error import YAMLError
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from tasks.stage.git import git_bytes
+from tasks.stage.graph import DVC_YAML
+from tasks.stage.params import PARAMS_YAML
 
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
@@ -38,8 +40,29 @@ def repair() -> None:
     Raises:
         UserError: something cannot be repaired.
     """
+    refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
+
+
+def refuse_conflicts(root: Path = Path()) -> None:
+    """Checks that no file that describes the pipeline has the marks of a conflict that Git left in it.
+
+    Raises:
+        UserError: a file has them; the message names the commands that resolve the conflict.
+    """
+    for path in (DVC_LOCK, PARAMS_YAML, DVC_YAML):
+        if not _has_conflict(root / path):
+            continue
+        if path == DVC_LOCK:  # a mixture of two results would match neither
+            way = f"take one side with `git checkout --ours {path}` or `git checkout --theirs {path}`"
+            then = "`dvc checkout` then fetches its files from the cache, and `dvc repro` runs what differs"
+        else:
+            way = "edit it and keep what is right"
+            then = "`git status` names other files"
+        raise UserError(
+            f"{path} has the marks of a merge conflict: {way}, then run `git add {path}` and `git merge --continue`; {then}."
+        )
 
 
 def repair_dvc_files(root: Path = Path()) -> list[str]:
@@ -115,7 +138,7 @@ def _dvc_lock(path: Path) -> Iterator[None]:
 
 def _repair_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
-    if not path.exists() or _is_whole(path):
+    if not path.exists() or _is_whole(path) or _has_conflict(path):
         return
     with _dvc_lock(root / ".dvc" / "tmp" / "lock"):  # without the lock, DVC may be writing it right now
         if _is_whole(path):
@@ -129,6 +152,15 @@ def _repair_lock_file(root: Path) -> Iterator[str]:
             with replacing(path) as partial:
                 partial.write_bytes(committed)
             yield f"{path} was cut short by a killed process; it is restored from the last commit, and the cache has the rest."
+
+
+def _has_conflict(path: Path) -> bool:
+    """Whether a file has the marks that Git writes for a conflict; a file that was cut short may lack the last one."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(b"<<<<<<< ") for line in lines) and b"=======" in lines
 
 
 def _is_whole(path: Path) -> bool:

@@ -13,8 +13,6 @@ from commands.environment import correct_environment
 correct_environment()
 # Prefect's client sends usage data unless told not to; pyproject.toml has the switch for the server.
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# A lost run is detected by its missing heartbeat, see flows/lost_runs.py; Prefect's minimum is 30 s.
-os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 # The wait doubles from 2 s on: eight retries tolerate a server outage of eight minutes; the default of five, one minute.
 os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "8")
 

@@ -1,11 +1,12 @@
 """A Prefect plugin that changes Prefect's own commands in this project's folder only.
 
 `pyproject.toml` enables Prefect's plugins for this folder, and the entry point `prefect.plugins` of the installed project
-names this module. It changes four things:
+names this module. It changes five things:
 
 - `prefect deployment run train-resnet` finds the deployment by its name alone; Prefect expects `FLOW/DEPLOYMENT`.
 - A server that was started with `prefect server start` is found without further settings, also at another port.
 - The pages of a server that is started with `--port` or `--host` ask that server, not the one at Prefect's default address.
+- `prefect deployment run --watch` prints why a run failed; Prefect prints the name of the state only.
 - Commands that need a server fail with one sentence if there is none. Prefect would start a temporary server, which no other
   process uses.
 
@@ -15,7 +16,7 @@ If a version of Prefect lacks the parts that this module changes, Prefect's own 
 import argparse
 import functools
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ def setup_environment(*, ctx: "HookContext") -> SetupResult | None:
         except UserError as error:
             sys.exit(str(error))
         accept_bare_names()
+        tell_reasons()
     return SetupResult(env={"PREFECT_API_URL": api}) if api and not ctx.api_url else None
 
 
@@ -73,19 +75,53 @@ def accept_bare_names() -> None:
         return
 
 
+def tell_reasons() -> None:
+    """Makes Prefect's watching of a run print the message of its last state, unless the run was completed."""
+    try:
+        from prefect.cli import flow_runs_watching
+
+        watch: Any = _with_reason(flow_runs_watching.watch_flow_run)
+        flow_runs_watching.watch_flow_run = watch
+    except (ImportError, AttributeError):
+        return
+
+
+def _with_reason(watch: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @functools.wraps(watch)
+    async def watch_flow_run(*arguments: Any, **options: Any) -> Any:
+        run = await watch(*arguments, **options)
+        if run.state is not None and not run.state.is_completed() and run.state.message:
+            print(run.state.message, file=sys.stderr)
+        return run
+
+    return watch_flow_run
+
+
 def _by_any_name(read: Read) -> Read:
     @functools.wraps(read)
     async def read_deployment_by_name(self: Any, name: str) -> "DeploymentResponse":
         found = None if "/" in name else await _unique(self, name)
         found = found or await read(self, name)
-        # `flows.serve` pauses its deployments when it ends. If it was killed, the server detects that after a minute.
-        if "run" in sys.argv and (found.paused or getattr(found.status, "value", None) == "NOT_READY"):
+        if "run" in sys.argv and not await _is_served(self, found):
             print(
-                f"{name} is not being served: the run waits until `python -m flows.serve` or a worker starts.", file=sys.stderr
+                f"{name} is not being served: the run waits for `python -m flows.serve` or a worker. One that was started a "
+                "moment ago takes it within seconds.",
+                file=sys.stderr,
             )
         return found
 
     return read_deployment_by_name
+
+
+async def _is_served(client: Any, found: "DeploymentResponse") -> bool:
+    # `flows.serve` pauses its deployments when it ends. If it was killed, the server detects that after a minute.
+    if getattr(found.status, "value", None) == "READY" and (found.work_pool_name or not found.paused):
+        return True
+    if not found.work_pool_name:
+        return False
+    # A worker's pool is ready when it starts, the deployment only after the worker's first search for runs.
+    pool = await client.read_work_pool(found.work_pool_name)
+    return getattr(pool.status, "value", None) == "READY"
 
 
 async def _unique(client: Any, name: str) -> "DeploymentResponse | None":
