@@ -9,7 +9,7 @@ SHALLOW = "this clone has only a part of the history, in which `dvc exp run --te
 UNSHALLOW = "git fetch --unshallow"
 _OWNED_BY_ANOTHER = "; To add an exception for this directory, call: "  # Git's advice, which ends in a command
 _REMEDIES = {
-    "not a git repository": "git init && git add --all && git commit --message first, or clone the project instead",
+    "not a git repository": "git init && git add --all && git commit --message first",
     "does not have any commits": "git add --all && git commit --message first",
 }
 
