@@ -1,6 +1,10 @@
 # Each target is a command that you can also type after `. .venv/bin/activate`.
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# DVC runs stages with SHELL, which runs no commands for service users, and asks for USER, who has no name in some containers.
+export SHELL := /bin/sh
+export USER ?= $(shell id -u)
+unexport PYTHONHOME PYTHONPATH # .venv has its own, as with `. .venv/bin/activate`
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro verify bench test test-fast soak lint types check lock clean

@@ -50,16 +50,16 @@ def make(name: str, folder: Path) -> Measure:
 
 
 def _decoding(folder: Path) -> Callable[[], int]:
-    from resnet.prediction.image_files import find_images
+    from resnet.prediction.image_files import find_images, open_archives
     from resnet.prediction.prediction import decode_files
 
-    return lambda: sum(1 for _ in decode_files(find_images([str(folder / "photographs")]), SIZE))
+    return lambda: sum(1 for _ in decode_files(open_archives(find_images([str(folder / "photographs")])), SIZE))
 
 
 def _predict(folder: Path) -> Callable[[], int]:
     from commands.predict import AHEAD, load_network
     from resnet.network.archive import read_model_facts
-    from resnet.prediction.image_files import find_images
+    from resnet.prediction.image_files import find_images, open_archives
     from resnet.prediction.prediction import decode_files, in_batches, predict, reading_ahead
 
     path = folder / "model.keras"
@@ -67,7 +67,7 @@ def _predict(folder: Path) -> Callable[[], int]:
     network(np.zeros((BATCH, SIZE, SIZE, 3), np.uint8))
 
     def run() -> int:
-        files = find_images([str(folder / "photographs")])
+        files = open_archives(find_images([str(folder / "photographs")]))
         with reading_ahead(in_batches(decode_files(files, SIZE), BATCH), AHEAD) as batches:
             return sum(1 for _ in predict(network, batches))
 

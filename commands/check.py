@@ -1,36 +1,90 @@
-"""Check `params.yaml`, the paths in it, and DVC's own files.
+"""Check `params.yaml`, the paths in it, the folders of the source, DVC's own files, Git, and what `dvc repro` inherits.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
-them, it prints a message of its own or blocks forever. This command finds such files and names them.
+them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
+will read the folders of the source, or why it will refuse them, before DVC hashes every file.
 """
 
 import os
+import re
 import stat
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from commands.repair import repair_dvc_files
-from resnet.core.errors import UserError
+from commands.environment import inherited, obstacles
+from commands.repair import refuse_conflicts, repair_dvc_files
+from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
+from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
-from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.stage.params import PARAMS_YAML, Params, examine_params
 
 _BUILTIN = Path("builtin")
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
+_LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
 
-def check() -> None:
-    """Checks the project in the current folder.
+def check() -> int:
+    """Checks the project in the current folder, and prints a sentence for each mistake.
+
+    Returns:
+        1 if the user has to correct something, otherwise 0.
 
     Raises:
-        UserError: what the user has to correct.
+        UserError: DVC's own files cannot be repaired, or `dvc.yaml` cannot be read.
     """
+    refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
-    graph = read_graph(DVC_YAML)
-    params = load_params(PARAMS_YAML, graph)
-    check_source(params.value("ingest.source", str), graph)
+    mistakes, notes = examine(read_graph(DVC_YAML))
+    found = [*(f"{what}: run `{remedy}`." for what, remedy in hindrances()), *mistakes]
+    for sentence in found:
+        print(f"check: {printable(sentence)}", file=sys.stderr)
+    if found:
+        return 1
+    for sentence in notes:
+        print(f"check: {printable(sentence)}")
+    if is_shallow():
+        print(f"check: {SHALLOW}: run `{UNSHALLOW}` before it.")
+    print(f"check: {PARAMS_YAML}, the paths in it, and DVC's files are in order.")
+    return 0
+
+
+def hindrances() -> Iterator[tuple[str, str]]:
+    """What makes `dvc repro` fail outside of this project's files, and the command that corrects it."""
+    yield from obstacles(inherited())
+    fault = repository_fault() if needs_git() else None
+    if fault:
+        yield fault
+
+
+def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """A sentence for each mistake in `params.yaml` and the paths in it, and what `ingest` will make of the source."""
+    try:
+        params, mistakes = examine_params(PARAMS_YAML, graph)
+    except UserError as error:
+        return [str(error)], []
+    notes = []
+    for name, examine_path in (("ingest.source", _examine_source), ("build.weights", _examine_weights)):
+        if name.partition(".")[0] in params.sections:
+            try:
+                notes += examine_path(params, graph)
+            except UserError as error:
+                mistakes.append(str(error))
+    return mistakes, notes
+
+
+def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
+    source = params.value("ingest.source", str)
+    check_source(source, graph)
+    return describe_source(source, class_level(params), table_choice(params))
+
+
+def _examine_weights(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     check_weights(params.value("build.weights", str), graph)
+    return []
 
 
 def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
@@ -47,10 +101,51 @@ def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
             for name in (*folders, *files):
                 _check_entry(os.path.join(folder, name))  # noqa: PTH118 (of a million files)
     elif not path.exists():
-        advice = f"run `train-resnet fetch {source}`." if source.startswith("tfds:") else _advice(source, ("digits",))
+        advice = _advice(source, ("digits",))
         raise UserError(
             f"{PARAMS_YAML}: ingest.source is {source}, but there is no such file or folder in {Path.cwd()}: {advice}"
         )
+
+
+def class_level(params: Params) -> int | None:
+    """The level of the folders that name the classes, None if it is to be found."""
+    level = params.value("ingest.class_level", object)
+    return level if isinstance(level, int) else None
+
+
+def table_choice(params: Params) -> dict[str, str]:
+    """What the user says about the columns and images of a table, as `open_source` takes it."""
+    return {name: params.value(f"ingest.{name}", str) for name in ("path_column", "label_column", "image_folder")}
+
+
+def describe_source(source: str, level: int | None = None, table: Mapping[str, str] | None = None) -> list[str]:
+    """What `ingest` will make of a source, by the names of its files; empty if that is known or would take long to find out.
+
+    Args:
+        source: has passed `check_source`.
+        level: the level of the folders that name the classes; None to find it.
+        table: what the user says about tables.
+
+    Raises:
+        UserError: `ingest` would refuse the source at once, for the same reason.
+    """
+    path = Path(source)
+    if path.is_relative_to(_BUILTIN) or source.startswith("tfds:") or _is_slow(path):
+        return []
+    from resnet.core.classes import check_classes, confusable
+    from resnet.ingestion.sources.catalog import open_source
+
+    found = open_source(source, class_level=level, **(table or {}))
+    check_classes(found.classes)
+    noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
+    given = ", ".join(found.splits)
+    splits = "" if not given else f", and the split{'s' if len(found.splits) > 1 else ''} {given}"
+    return [f"{source} has {noun}{splits}", *found.notes, *confusable(found.classes)]
+
+
+def _is_slow(path: Path) -> bool:
+    """Whether listing the files means to unpack an archive: a compressed tar archive has no table of contents."""
+    return path.is_file() and path.suffix.lower() in _COMPRESSED and path.stat().st_size > _LARGEST_LISTED
 
 
 def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
@@ -78,7 +173,26 @@ def _refuse_outputs(name: str, path: Path, graph: Mapping[str, dict[str, Any]]) 
 
 
 def _advice(value: str, builtin: tuple[str, ...]) -> str:
-    return f"did you mean {_BUILTIN / value}?" if value in builtin else "correct the path."
+    if value in builtin:
+        return f"did you mean {_BUILTIN / value}?"
+    longer = _longer(Path(value))  # after -S, a space or a sign ends a value without quotes
+    hints = (
+        (value.startswith("tfds:"), f"run `train-resnet fetch {value}`."),
+        (value.startswith("~"), f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."),
+        ("$" in value, "variables in a parameter are not expanded; write the path in full."),
+        ("://" in value, "only paths are read; download it, and write the path of the folder or file."),
+        (longer is not None, f"did you mean {longer}? After -S, write it in quotes within quotes: \"NAME='VALUE'\"."),
+    )
+    return next((advice for applies, advice in hints if applies), "correct the path.")
+
+
+def _longer(path: Path) -> Path | None:
+    """A path that goes on where this one ends, with something that is no part of a word."""
+    goes_on = re.compile(re.escape(path.name) + r"[^\w.-]")
+    try:
+        return min((each for each in path.parent.iterdir() if path.name and goes_on.match(each.name)), default=None)
+    except OSError:  # there is no such folder, or it cannot be read
+        return None
 
 
 def _check_entry(path: str) -> None:

@@ -1,5 +1,6 @@
 """The program `train-resnet`: it registers the commands, and turns the ways in which they end into exit codes."""
 
+import errno
 import functools
 import importlib
 import inspect
@@ -11,9 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from resnet.core.errors import UserError
+from commands.environment import correct_environment
+from resnet.core.errors import UserError, printable
 from resnet.network.huge_pages import use_huge_pages
+from tasks.stage.command import require_utf8
 from tasks.stage.graph import DVC_YAML
 
 NAME = "train-resnet"
@@ -36,8 +40,33 @@ python -m flows.sweep          train for every combination of a grid
 python -m flows.search         search parameters with Optuna"""
 
 
+# The errors of the operating system that a person can correct.
+_CORRECTABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT}
+
+
+class _Flags:
+    """Part of a command whose help shows no type for options without a value; Typer would show `<bool>`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options, `--help` among them."""
+        params: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class _Command(_Flags, TyperCommand):
+    pass
+
+
+class _Group(_Flags, TyperGroup):
+    pass
+
+
 def main() -> None:
     """The entry point: runs the command that `sys.argv` names and exits with its code."""
+    correct_environment()
     if sys.argv[1:2] == ["predict"]:
         use_huge_pages()  # before the commands are imported, because it starts the process again
     application()(prog_name=NAME)
@@ -46,6 +75,7 @@ def main() -> None:
 def application() -> typer.Typer:
     """The Typer application with every command."""
     app = typer.Typer(
+        cls=_Group,
         help=_HELP,
         epilog=_EPILOG,
         no_args_is_help=True,
@@ -56,7 +86,7 @@ def application() -> typer.Typer:
     for panel, names in PANELS.items():
         for name in names:
             module = importlib.import_module(f"commands.{name}")
-            command = app.command(name, help=_unwrapped(module.__doc__ or ""), rich_help_panel=panel)
+            command = app.command(name, cls=_Command, help=_unwrapped(module.__doc__ or ""), rich_help_panel=panel)
             command(reporting(name, getattr(module, name)))
     return app
 
@@ -64,8 +94,8 @@ def application() -> typer.Typer:
 def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]:
     """Makes a command of a function: it exits with the code that the function returns, and reports how else it ends.
 
-    A `UserError` is one line on standard error and exit code 1; Ctrl-C is exit code 130. A reader that closes the pipe, such as
-    `head`, ends the command without a message.
+    A `UserError`, or a file that cannot be used, is one line on standard error and exit code 1; Ctrl-C is exit code 130. A
+    reader that closes the pipe, such as `head`, ends the command without a message.
 
     Args:
         name: of the command, which begins the line.
@@ -75,6 +105,7 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
     @functools.wraps(work)
     def command(*arguments: Any, **options: Any) -> None:
         try:
+            require_utf8()
             if name not in _ANYWHERE and not DVC_YAML.exists():
                 raise UserError(f"there is no {DVC_YAML} in {Path.cwd()}: run `{NAME} {name}` in a project's folder.")
             code = work(*arguments, **options) or 0
@@ -90,6 +121,13 @@ def reporting(name: str, work: Callable[..., int | None]) -> Callable[..., None]
             # Python flushes standard output once more when it exits.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
+        except OSError as error:
+            if error.errno not in _CORRECTABLE or not error.filename:
+                raise
+            print(
+                f"{name}: {printable(str(error.filename))}: {error.strerror}; correct it or name another path.", file=sys.stderr
+            )
+            code = 1
         raise typer.Exit(code)
 
     return command

@@ -12,6 +12,7 @@ import typer
 from commands.results import WORK_TREE, Prediction, RevisionResults
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+from resnet.pictures.pages import as_yaml
 
 if TYPE_CHECKING:
     from resnet.comparison.page import Comparison
@@ -140,7 +141,7 @@ def as_text(found: "Comparison") -> str:
     lines += [f"{name:<20}{one:>10.4f}{other:>10.4f}{other - one:>+12.4f}" for name, (one, other) in found.metrics.items()]
     if found.parameters:
         lines += ["", "parameters that differ"]
-        lines += [f"  {name}: {one} -> {other}" for name, (one, other) in found.parameters.items()]
+        lines += [f"  {name}: {as_yaml(one)} -> {as_yaml(other)}" for name, (one, other) in found.parameters.items()]
     if found.code:
         lines += ["", f"code that differs: {', '.join(found.code)}"]
     lines += _section("classes that changed", [_class_line(change) for change in found.classes])

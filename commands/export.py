@@ -1,7 +1,8 @@
 """Write the network as savedmodel, onnx, litert or keras.
 
 An export contains the preprocessing and the names of the classes. Before it is kept, it is compared with the Keras model in
-float32 on validation images: the same label on 99.9 % of them, and probabilities within 1e-4. The SavedModel also takes encoded
+float32 on validation images: the same label on 99.9 % of them, and probabilities within 1e-4. It is also compared on images of
+many sizes and shapes, which it has to resize as the pipeline does: probabilities within 5e-3. The SavedModel also takes encoded
 files. TensorFlow decodes these, and not every pixel is the one that Pillow decoded for training, so that check is less strict.
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from resnet.export.formats import Run
     from resnet.network.model import ResNet
 
 _KNOWN = ("savedmodel", "onnx", "litert", "keras")
@@ -76,11 +78,13 @@ def export(
     import numpy as np
 
     from resnet.export.formats import FORMATS, require_packages
+    from resnet.network.archive import named_by_user
     from resnet.network.saving import load_model
 
     for name in to:
         require_packages(name)
-    network = load_model(path, classes, split.image_shape)
+    with named_by_user(model):
+        network = load_model(path, classes, split.image_shape)
     pixels = split.gather(np.arange(min(images, len(split))))
     expected = _expected(network, pixels)
     for name in dict.fromkeys(to):
@@ -89,34 +93,54 @@ def export(
             raise UserError(f"{target} is the model itself: name another folder with --out.")
         with replacing(target) as partial:
             FORMATS[name].write(network, partial)
-            result = _check(name, partial, pixels, expected)
+            run = FORMATS[name].load(partial)
+            result = _check(name, run, pixels, expected) + _check_resizing(name, run, network, pixels)
             if name == "savedmodel":
-                result += _check_encoded(partial, paths, expected)
+                result += _check_encoded(partial, paths, network, pixels, expected)
         print(f"export: {target}: {result}", flush=True)
 
 
-def _check(name: str, path: Path, pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]") -> str:
+def _check(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]") -> str:
     import numpy as np
 
     from resnet.export.agreement import measure_agreement
-    from resnet.export.formats import FORMATS
 
-    run = FORMATS[name].load(path)
     found = np.concatenate([run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
     agreement = measure_agreement(expected, found)
     agreement.check(name)
     return str(agreement)
 
 
-def _check_encoded(path: Path, paths: dict[str, Path], expected: "npt.NDArray[np.float32]") -> str:
+def _check_resizing(name: str, run: "Run", network: "ResNet", pixels: "npt.NDArray[np.uint8]") -> str:
+    import numpy as np
+
+    from resnet.export.agreement import RESIZED_LARGEST, RESIZED_SAME_LABEL, measure_agreement
+    from resnet.export.shapes import varied_images
+    from resnet.images.decoding import resize_and_crop
+
+    images = list(varied_images(pixels))
+    expected = _expected(network, np.stack([resize_and_crop(image, pixels.shape[1]) for image in images]))
+    agreement = measure_agreement(expected, np.concatenate([run(np.asarray(image)[None]) for image in images]))
+    agreement.check(f"{name} with images to resize", largest=RESIZED_LARGEST, same_label=RESIZED_SAME_LABEL)
+    return f"; of many sizes and shapes: {agreement}"
+
+
+def _check_encoded(
+    path: Path, paths: dict[str, Path], network: "ResNet", pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]"
+) -> str:
+    """Checks a SavedModel on the files of validation images, and on some of other formats, sizes and shapes."""
+    import numpy as np
+
     from resnet.export.agreement import measure_agreement
     from resnet.export.formats import load_encoded
+    from resnet.export.shapes import varied_files
+    from resnet.images.decoding import load
 
-    chosen = list(_encoded(paths, len(expected)))
-    if not chosen:
-        return "; no encoded image is of a kind that TensorFlow decodes as Pillow does"
+    chosen, more = list(_encoded(paths, len(expected))), list(varied_files(pixels))
     rows = [row for row, _ in chosen]
-    agreement = measure_agreement(expected[rows], load_encoded(path)([encoded for _, encoded in chosen]))
+    expected_of_more = _expected(network, np.stack([load(file, pixels.shape[1]) for file in more]))
+    found = load_encoded(path)([*(encoded for _, encoded in chosen), *more])
+    agreement = measure_agreement(np.concatenate([expected[rows], expected_of_more]), found)
     agreement.check("savedmodel with encoded images", largest=_ENCODED_LARGEST, same_label=_ENCODED_SAME_LABEL)
     left = len(expected) - len(rows)
     also = f" ({left:,} are of kinds that TensorFlow decodes differently)" if left else ""

@@ -2,12 +2,16 @@
 
 Each image is a line on standard output: its path, then class and probability, the most probable class first. A file that is
 not a usable image is named on standard error with the reason. The other files are still predicted, and the exit code is 1.
+
+With --model FILE it works in any folder. In a script, the exit code is 0 if every file was predicted, 1 if one was not or there
+is no model, and 2 for a mistake in the options.
 """
 
 import contextlib
 import csv
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,8 +19,8 @@ import typer
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Rejected, shown
-from resnet.network.archive import ModelFacts, read_model_facts
-from resnet.prediction.image_files import find_images
+from resnet.network.archive import ModelFacts, named_by_user, read_model_facts
+from resnet.prediction.image_files import Archive, ImageFile, find_images, open_archives
 from tasks.stage.graph import DVC_YAML, project_paths
 
 if TYPE_CHECKING:
@@ -25,12 +29,18 @@ if TYPE_CHECKING:
     from resnet.prediction.prediction import Network, Prediction
 
 AHEAD = 16  # batches that are decoded while TensorFlow starts
+_MEMORY = "/dev/shm"  # a file system in memory, which Linux always has
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH", help="Image files, folders with their subfolders, or patterns.")
+        list[str],
+        typer.Argument(
+            metavar="PATH",
+            help="Image files, folders with their subfolders, .zip and .tar archives, patterns, or - for an image on standard "
+            "input.",
+        ),
     ],
     *,
     top: Annotated[int, typer.Option(min=1, metavar="K", help="How many classes to name.")] = 1,
@@ -62,24 +72,44 @@ def predict(
     from resnet.prediction.prediction import predict as predict_batches
 
     path = model or _project_model()
-    facts = read_model_facts(path)
-    files = list(find_images(paths))
+    files, bad = _find(paths)
+    if not files:
+        return 1
+    good = 0
+    with named_by_user(model):
+        facts = read_model_facts(path)
     # From here on files are decoded, while this thread imports TensorFlow.
-    ahead = reading_ahead(in_batches(decode_files(files, facts.image_shape[0]), batch), AHEAD)
-    bad = 0
-    with ahead as batches, tqdm(total=len(files), unit="image", desc="predict", leave=False, disable=None) as bar:
-        network = load_network(path, facts, precision)
+    ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
+    count = None if any(isinstance(one, Archive) for one in files) else len(files)
+    with ahead as batches, tqdm(total=count, unit="image", desc="predict", leave=False, disable=None) as bar:
+        with named_by_user(model):
+            network = load_network(path, facts, precision)
         bar.unpause()
         write = _writer("csv" if as_csv else "json" if as_json else "text", facts.class_names, min(top, len(facts.class_names)))
         for one in predict_batches(network, batches):
             with bar.external_write_mode(file=sys.stdout):
                 if isinstance(one, Rejected):
-                    print(f"predict: {_one_line(one.path)}: {one.detail} ({one.reason})", file=sys.stderr)
-                    bad += 1
+                    bad += _reject(one)
                 else:
                     write(one)
+                    good += 1
             bar.update()
+    if bad:
+        print(f"predict: {bad:,} of {bad + good:,} files were not predicted, for the reasons above", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _find(paths: list[str]) -> tuple[list[ImageFile | Archive], int]:
+    """The files and archives for these paths, and the number of those that cannot be used, which it names."""
+    found = list(find_images(paths))
+    bad = sum(_reject(one) for one in found if isinstance(one, Rejected))
+    return [one for one in found if not isinstance(one, Rejected)], bad
+
+
+def _reject(one: Rejected) -> int:
+    """Names a file that is not predicted; returns 1, to count it."""
+    print(f"predict: {_one_line(one.path)}: {one.detail} ({one.reason})", file=sys.stderr)
+    return 1
 
 
 def _project_model() -> Path:
@@ -100,6 +130,7 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
+    _set_temporary_folder()
     start_tensorflow()
     from resnet.evaluation.folding import folded_network
     from resnet.network.saving import load_model
@@ -109,18 +140,26 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
 
 
+def _set_temporary_folder() -> None:
+    """TensorFlow asks for a temporary folder when it is imported, and a container with a read-only root may have none."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = _MEMORY
+
+
 def _writer(form: str, classes: list[str], top: int) -> "Callable[[Prediction], object]":
     """A function that writes one prediction to standard output."""
     if form == "csv":
         table = csv.writer(sys.stdout, lineterminator="\n")
         table.writerow(["path", *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "probability"))])
         return lambda one: table.writerow(
-            [shown(str(one.path)), *(value for label, share in _ranked(one, classes, top) for value in (label, f"{share:.6f}"))]
+            [shown(one.path), *(value for label, share in _ranked(one, classes, top) for value in (label, f"{share:.6f}"))]
         )
     if form == "json":
-        return lambda one: print(json.dumps({"path": shown(str(one.path)), "predictions": _objects(one, classes, top)}))
+        return lambda one: print(json.dumps({"path": shown(one.path), "predictions": _objects(one, classes, top)}))
     return lambda one: print(
-        _one_line(str(one.path)), *(f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)), sep="\t"
+        _one_line(one.path), *(f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)), sep="\t"
     )
 
 

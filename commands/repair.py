@@ -25,6 +25,8 @@ from ruamel.yaml.error import YAMLError
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from tasks.stage.git import git_bytes
+from tasks.stage.graph import DVC_YAML
+from tasks.stage.params import PARAMS_YAML
 
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
@@ -38,8 +40,29 @@ def repair() -> None:
     Raises:
         UserError: something cannot be repaired.
     """
+    refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
+
+
+def refuse_conflicts(root: Path = Path()) -> None:
+    """Checks that no file that describes the pipeline has the marks of a conflict that Git left in it.
+
+    Raises:
+        UserError: a file has them; the message names the commands that resolve the conflict.
+    """
+    for path in (DVC_LOCK, PARAMS_YAML, DVC_YAML):
+        if not _has_conflict(root / path):
+            continue
+        if path == DVC_LOCK:  # a mixture of two results would match neither
+            way = f"take one side with `git checkout --ours {path}` or `git checkout --theirs {path}`"
+            then = "`dvc checkout` then fetches its files from the cache, and `dvc repro` runs what differs"
+        else:
+            way = "edit it and keep what is right"
+            then = "`git status` names other files"
+        raise UserError(
+            f"{path} has the marks of a merge conflict: {way}, then run `git add {path}` and `git merge --continue`; {then}."
+        )
 
 
 def repair_dvc_files(root: Path = Path()) -> list[str]:
@@ -54,7 +77,7 @@ def repair_dvc_files(root: Path = Path()) -> list[str]:
     dvc = root / ".dvc"
     if not dvc.is_dir():
         return []
-    return [*_repair_rwlock(dvc / "tmp" / "rwlock"), *_repair_lock_file(root), *_keep_private(dvc), *_verify_remotes(dvc)]
+    return [*_repair_rwlock(dvc / "tmp" / "rwlock"), *_repair_lock_file(root), *_keep_private(dvc), *verify_remotes(dvc)]
 
 
 def _repair_rwlock(path: Path) -> Iterator[str]:
@@ -115,7 +138,7 @@ def _dvc_lock(path: Path) -> Iterator[None]:
 
 def _repair_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
-    if not path.exists() or _is_whole(path):
+    if not path.exists() or _is_whole(path) or _has_conflict(path):
         return
     with _dvc_lock(root / ".dvc" / "tmp" / "lock"):  # without the lock, DVC may be writing it right now
         if _is_whole(path):
@@ -129,6 +152,15 @@ def _repair_lock_file(root: Path) -> Iterator[str]:
             with replacing(path) as partial:
                 partial.write_bytes(committed)
             yield f"{path} was cut short by a killed process; it is restored from the last commit, and the cache has the rest."
+
+
+def _has_conflict(path: Path) -> bool:
+    """Whether a file has the marks that Git writes for a conflict; a file that was cut short may lack the last one."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith(b"<<<<<<< ") for line in lines) and b"=======" in lines
 
 
 def _is_whole(path: Path) -> bool:
@@ -157,8 +189,20 @@ def _keep_private(dvc: Path) -> Iterator[str]:
         yield f"DVC now keeps its site cache in {wanted}, where no other user can write."
 
 
-def _verify_remotes(dvc: Path) -> Iterator[str]:
-    """Sets `verify` in the file that defines the remote: a setting in the other file would outlive the remote and break DVC."""
+def verify_remotes(dvc: Path) -> Iterator[str]:
+    """Sets `verify` for each remote, so that DVC compares what it downloads with its hash.
+
+    It is set in the file that defines the remote: a setting in the other file would outlive the remote and break DVC.
+
+    Args:
+        dvc: the folder `.dvc` of the project.
+
+    Yields:
+        A sentence for each remote for which it was not set.
+
+    Raises:
+        UserError: the settings cannot be read or written.
+    """
     for section, settings in _settings(dvc).items():
         match = _REMOTE.fullmatch(section)
         if match and "verify" not in settings:

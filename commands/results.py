@@ -145,13 +145,27 @@ class RevisionResults:
     def _read(self, path: str) -> str:
         try:
             with self._files.open(path, "rb") as file:
-                return str(file.read().decode("utf-8"))
+                content: bytes = file.read()
+            recorded = self._files.info(path).get("md5") if self.commit else None
         except FileNotFoundError as error:
-            cure = "run `dvc repro`" if self.commit is None else f"`git checkout {self.name}` and `dvc repro` make it again"
             raise UserError(
-                f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote; `dvc pull` may fetch "
-                f"it, or {cure}."
+                f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote: {self._cure()}"
             ) from error
+        if recorded and md5_of(content) != recorded:  # DVC does not compare what it reads from a cache or a remote
+            raise UserError(
+                f"{path} of {self.name} is damaged in DVC's cache or in the remote: its MD5 is not {recorded}; "
+                "`train-resnet verify` says what to do."
+            )
+        return content.decode("utf-8")
+
+    def _cure(self) -> str:
+        """What brings results that DVC does not have."""
+        if self.commit is None:
+            return "run `dvc repro`."
+        return (
+            f"run `dvc push` in a clone that has it, or check out {self.name} and run `dvc repro`. If that changes dvc.lock, "
+            "as on another kind of machine, commit it and compare with that commit."
+        )
 
 
 def _resolve(revision: str) -> str:
@@ -166,8 +180,8 @@ def _resolve(revision: str) -> str:
             return str(resolve_rev(repo.scm, revision))
     except (DvcException, SCMError) as error:
         raise UserError(
-            f"there is no revision and no experiment {revision!r} here; `git log --oneline` and `dvc exp list` name them, and "
-            f"{WORK_TREE!r} is the work tree."
+            f"there is no revision and no experiment {revision!r} here; `git log --oneline` and `dvc exp list` name them, "
+            f"{WORK_TREE!r} is the work tree, and `dvc exp pull origin NAME` fetches an experiment of another clone."
         ) from error
 
 

@@ -2,13 +2,16 @@
 
 DVC hashes a file again only when its time or size has changed. It does not notice a flipped bit, neither in the work tree nor
 in its cache, and copies it. This command reads every file that `dvc.lock` names, in both places, at 0.7 GB/s: the speed of MD5
-on one core. `make repro` verifies only the cache, whose files never change for a good reason, and only up to 4 GB.
+on one core. `make repro` verifies only the cache, whose files never change for a good reason, and only up to 4 GB. Outputs that
+are missing from the work tree are named too, for example after a `dvc pull` that failed, but not with `--cache`. The exit code
+is 1 if anything is damaged or missing.
 """
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,38 +20,58 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from commands.repair import DVC_LOCK
+from commands.repair import DVC_LOCK, verify_remotes
 from resnet.core.checksums import md5
 from resnet.core.errors import UserError
+from tasks.stage.graph import DVC_YAML, read_graph
 
 _GIGABYTE = 10**9
+_PULL = "run `dvc pull`, or `dvc repro`, which makes it again."
+_REMOTE = (
+    "If `dvc pull` does not bring such an object although it was pushed, the remote's copy is damaged: delete it there, and "
+    "run `dvc push` in a clone that has it, or here after `dvc repro`."
+)
+
+
+def _gigabytes(value: float | None) -> float | None:
+    if value is not None and not value >= 0:  # NaN too
+        raise typer.BadParameter(f"must be 0 or more, but it is {value:g}")
+    return value
 
 
 def verify(
     cache: Annotated[bool, typer.Option("--cache", help="Verify only DVC's cache.")] = False,
     at_most: Annotated[
-        float | None, typer.Option(metavar="GB", help="Verify nothing if there is more than that to read.")
+        float | None, typer.Option(metavar="GB", callback=_gigabytes, help="Read nothing if there is more than that to read.")
     ] = None,
 ) -> int:
-    """Verifies the project in the current folder and prints a sentence for each damaged file.
+    """Verifies the project in the current folder and prints a sentence for each damaged file and each missing output.
 
     Returns:
-        1 if a file is damaged, otherwise 0.
+        1 if a file is damaged or an output is missing, otherwise 0.
 
     Raises:
         UserError: `dvc.lock` is missing or damaged, or DVC does not say where its cache is.
     """
     if cache and not DVC_LOCK.exists():
         return 0
-    files = [file for file in recorded_files(Path(), _cache_folder()) if file.cached or not cache]
+    for sentence in verify_remotes(Path(".dvc")):
+        print(sentence)
+    folder = _cache_folder()
+    files = [file for file in recorded_files(Path(), folder) if file.cached or not cache]
+    found = [] if cache else find_missing(Path(), folder)
     size = sum(file.path.stat().st_size for file in files) / _GIGABYTE
     if at_most is not None and size > at_most:
         print(f"{size:.1f} GB were not verified; `train-resnet verify` reads them all.")
-        return 0
-    damaged = find_damaged(files)
-    for sentence in damaged:
+    else:
+        damaged = find_damaged(files)
+        changed = _changed_outputs() if any(not file.cached for file, _ in damaged) else ()
+        found += [_sentence(file, md5, changed) for file, md5 in damaged]
+    if any(sentence.endswith(_PULL) for sentence in found):
+        found.append(_REMOTE)
+    for sentence in found:
         print(sentence, file=sys.stderr)
-    return 1 if damaged else 0
+    return 1 if found else 0
 
 
 @dataclass(frozen=True)
@@ -58,27 +81,80 @@ class Recorded:
     Attributes:
         path: of the file, in the work tree or in the cache.
         md5: 32 hexadecimal digits.
-        remedy: what to do if the file has another hash.
+        output: the path in `dvc.lock`: of the file, or of the folder that holds it.
         cached: whether the file is in the cache.
     """
 
     path: Path
     md5: str
-    remedy: str
+    output: str
     cached: bool
 
 
-def find_damaged(files: list[Recorded]) -> list[str]:
-    """A sentence for each file whose hash is not the recorded one."""
+def find_damaged(files: list[Recorded]) -> list[tuple[Recorded, str]]:
+    """The files whose hash is not the recorded one, with the hash that they have, or why it is not known."""
+    return [(file, found) for file in files if (found := _md5(file.path)) != file.md5]
+
+
+def _sentence(file: Recorded, found: str, changed: Container[str]) -> str:
+    """What is damaged and what to do.
+
+    Args:
+        file: the damaged file.
+        found: its hash.
+        changed: the outputs that DVC knows to be changed, for example by an interrupted run. DVC makes those again. It takes
+            others for undamaged until they are removed.
+    """
+    if file.cached:
+        remedy = f"run `rm -f '{file.path}'`, then `dvc pull`, or `dvc repro`, which makes it again."
+    elif file.output in changed:
+        remedy = "`dvc repro` replaces it; keep a copy before, if you changed it yourself."
+    else:
+        remedy = f"run `rm -rf {file.output}`, and `dvc repro` restores it."
+    return f"{file.path} is not what was recorded (MD5: {found} instead of {file.md5}): {remedy}"
+
+
+def find_missing(root: Path, cache: Path) -> list[str]:
+    """A sentence for each output that `dvc.lock` names and that the work tree does not have, or has only in part.
+
+    Args:
+        root: of the project.
+        cache: the folder that `dvc cache dir` prints.
+
+    Raises:
+        UserError: `dvc.lock` is missing or damaged.
+    """
+    in_git = _kept_by_git(root / DVC_YAML)
     return [
-        f"{file.path} is not what was recorded (MD5: {found} instead of {file.md5}): {file.remedy}"
-        for file in files
-        if (found := _md5(file.path)) != file.md5
+        sentence
+        for out in _outputs(root / DVC_LOCK)
+        if (sentence := _missing(root, cache, out, kept_by_git=out["path"] in in_git))
     ]
 
 
+def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool) -> str:
+    """What is missing of an output and what to do; empty if it is complete."""
+    name, pairs = out["path"], _files(root, cache, out)
+    absent = [path for path, _ in pairs if not path.exists()]
+    lost = [md5 for _, md5 in pairs if not _object(cache, md5).is_file()]
+    if not (root / name).exists():
+        what = f"{name} is missing"
+    elif absent:
+        inside = absent[0].relative_to(root)
+        what = f"{len(absent)} of the {len(pairs) - 1} files in {name} are missing, such as {inside}"
+    elif out["md5"].endswith(".dir") and out["md5"] in lost:
+        what = f"{name} was not verified"
+    else:
+        return ""
+    if kept_by_git:
+        return f"{what}: run `git checkout {name}`, or `dvc repro`, which makes it again."
+    if not lost:
+        return f"{what}: run `dvc checkout {name}`, which takes it from DVC's cache, or `dvc repro`, if a run was interrupted."
+    return f"{what}; DVC's cache does not have {_key(lost[0])}: {_PULL}"
+
+
 def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
-    """The files that `dvc.lock` names, in the work tree and in the cache. Missing files are left out: DVC restores them.
+    """The files that `dvc.lock` names, in the work tree and in the cache. Missing files are left out.
 
     Args:
         root: of the project.
@@ -89,20 +165,20 @@ def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
     """
     seen: set[str] = set()
     for out in _outputs(root / DVC_LOCK):
-        path, md5 = root / out["path"], str(out["md5"])
-        pairs = [(path, md5)]
-        if md5.endswith(".dir"):
-            listed = _listed(_object(cache, md5))
-            pairs = [(path, md5), *((path / entry["relpath"], entry["md5"]) for entry in listed)]
-        for file, each in pairs:
+        for file, each in _files(root, cache, out):
             if file.is_file():
-                advice = f"if that is not intended, run `rm -rf {out['path']}`, and `dvc repro` restores it."
-                yield Recorded(file, each, advice, cached=False)
+                yield Recorded(file, each, out["path"], cached=False)
             kept = _object(cache, each)
             if kept.is_file() and each not in seen:
-                advice = f"run `rm -f '{kept}'`, then `dvc pull`, or `dvc repro`, which makes it again."
-                yield Recorded(kept, each.removesuffix(".dir"), advice, cached=True)
+                yield Recorded(kept, each.removesuffix(".dir"), out["path"], cached=True)
             seen.add(each)
+
+
+def _files(root: Path, cache: Path, out: dict[str, Any]) -> list[tuple[Path, str]]:
+    """The path and the MD5 of an output, then those of the files in it if it is a folder."""
+    path, md5 = root / out["path"], str(out["md5"])
+    listed = _listed(_object(cache, md5)) if md5.endswith(".dir") else []
+    return [(path, md5), *((path / entry["relpath"], entry["md5"]) for entry in listed)]
 
 
 def _outputs(path: Path) -> list[dict[str, Any]]:
@@ -125,7 +201,21 @@ def _listed(path: Path) -> list[dict[str, str]]:
 
 
 def _object(cache: Path, md5: str) -> Path:
-    return cache / "files" / "md5" / md5[:2] / md5[2:]
+    return cache / _key(md5)
+
+
+def _key(md5: str) -> str:
+    """Where an object is, in DVC's cache and in a remote."""
+    return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def _kept_by_git(path: Path) -> set[str]:
+    """The outputs with `cache: false`, which are not in DVC's cache."""
+    items = [
+        item for entry in read_graph(path).values() for kind in ("outs", "metrics", "plots") for item in entry.get(kind, [])
+    ]
+    options = [next(iter(item.items())) for item in items if isinstance(item, dict)]
+    return {str(name) for name, option in options if option.get("cache") is False}
 
 
 def _md5(path: Path) -> str:
@@ -136,7 +226,21 @@ def _md5(path: Path) -> str:
 
 
 def _cache_folder() -> Path:
-    result = subprocess.run([sys.executable, "-m", "dvc", "cache", "dir"], capture_output=True, text=True, check=False)
+    result = _dvc("cache", "dir")
     if result.returncode:
-        raise UserError(f"`dvc cache dir` failed: {(result.stderr.strip().splitlines() or ['it printed nothing'])[-1]}")
-    return Path(result.stdout.strip())
+        said = result.stderr.decode(errors="replace").strip().splitlines() or ["it printed nothing"]
+        raise UserError(f"`dvc cache dir` failed: {said[-1]}")
+    return Path(os.fsdecode(result.stdout.strip()))
+
+
+def _changed_outputs() -> set[str]:
+    """The outputs that DVC knows to be changed; none if it cannot say, for example while a stage runs."""
+    try:
+        changes = [change for stage in json.loads(_dvc("status", "--json").stdout).values() for change in stage]
+        return {path for change in changes if isinstance(change, dict) for path in change.get("changed outs", {})}
+    except (ValueError, AttributeError):
+        return set()
+
+
+def _dvc(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, check=False)

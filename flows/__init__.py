@@ -1,17 +1,18 @@
 """Prefect: the stages of `dvc.yaml` as a flow. Each run is a DVC experiment. Imports `tasks/`; nothing imports this package.
 
-Importing it sets the environment variables that Prefect reads when it is imported. It also makes Prefect's home folder, which
-holds the database, the settings and the stored results, accessible to its owner only.
+Importing it corrects inherited environment variables, and sets those that Prefect reads when it is imported. It also makes
+Prefect's home folder, which holds the database, the settings and the stored results, accessible to its owner only.
 """
 
 import contextlib
 import os
 from pathlib import Path
 
+from commands.environment import correct_environment
+
+correct_environment()
 # Prefect's client sends usage data unless told not to; pyproject.toml has the switch for the server.
 os.environ.setdefault("DO_NOT_TRACK", "1")
-# A lost run is detected by its missing heartbeat, see flows/lost_runs.py; Prefect's minimum is 30 s.
-os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 # The wait doubles from 2 s on: eight retries tolerate a server outage of eight minutes; the default of five, one minute.
 os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "8")
 

@@ -19,23 +19,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.dvc_program import GRACE_SECONDS
+from flows.ending import RunEndedError, ending
 from resnet.core.errors import UserError
 from tasks.stage.git import outside_of_git
 
+_AFTER_KILL = 2.0  # seconds
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
-_ending = threading.Event()
 _alive: "weakref.WeakSet[DvcProcess]" = weakref.WeakSet()
 
 
 def interrupt_all() -> None:
     """Ends the DVC processes of all threads and prevents new ones; Python handles signals in the main thread only."""
-    _ending.set()
+    ending.set()
     for process in list(_alive):
         process.interrupt()
-
-
-class RunEndedError(Exception):
-    """The run is being stopped by a signal."""
 
 
 class DvcEndedError(Exception):
@@ -80,7 +77,7 @@ class DvcProcess:
         Raises:
             RunEndedError: the run is being stopped.
         """
-        if self._interrupted or _ending.is_set():
+        if self._interrupted or ending.is_set():
             raise RunEndedError("the run is being ended")
         if self._process is not None:
             if self._process.poll() is None:
@@ -161,15 +158,16 @@ class DvcProcess:
         self._drain(process, lambda line: None)
 
     def _drain(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
-        """Reads the output to its end.
+        """Reads the output to its end, which is reached when the last process of the group has ended: each holds the pipe open.
 
-        Every process of the group holds the pipe open, so the end is reached when the last of them has ended.
+        A process that left the group, such as a daemon of Git's, may hold it open for ever, so the wait is limited.
         """
-        assert process.stdout is not None
+        reader = threading.Thread(target=self._read_rest, args=(process, on_line), daemon=True)
+        reader.start()
         try:
-            for line in process.stdout:
-                if line.strip() and not line.startswith(self._mark):
-                    on_line(line.rstrip())
+            reader.join(GRACE_SECONDS + _AFTER_KILL)
+            if reader.is_alive():
+                self._signal(signal.SIGKILL)
             process.wait()
         except BaseException:
             self._signal(signal.SIGKILL)
@@ -178,7 +176,16 @@ class DvcProcess:
             if self._kill is not None:
                 self._kill.cancel()
                 self._kill = None
-            _close_pipes(process)
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+
+    def _read_rest(self, process: subprocess.Popen[str], on_line: Callable[[str], None]) -> None:
+        assert process.stdout is not None
+        with process.stdout as output:  # closed here, because closing a pipe waits for whoever reads it
+            for line in output:
+                if line.strip() and not line.startswith(self._mark):
+                    on_line(line.rstrip())
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

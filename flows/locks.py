@@ -9,13 +9,13 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.ending import RunEndedError, ending
 from resnet.core.errors import UserError
 
 SLOTS_VARIABLE = "TRAIN_RESNET_SLOTS"
@@ -24,14 +24,21 @@ _POLL_SECONDS = 0.5
 
 @contextmanager
 def held(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Holds a lock; calls `on_wait` before waiting for another process to release it."""
+    """Holds a lock; calls `on_wait` before waiting for another process to release it.
+
+    Raises:
+        RunEndedError: the run is being stopped. Only the main thread gets the signal; in the others the wait must look for it.
+    """
     lock = _lock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         on_wait()
         # It polls. A thread that blocks in the kernel could not be stopped.
-        lock.acquire(poll_interval=_POLL_SECONDS)
+        try:
+            lock.acquire(poll_interval=_POLL_SECONDS, cancel_check=ending.is_set)
+        except Timeout as error:
+            raise RunEndedError("the run is being ended") from error
     try:
         yield
     finally:
@@ -60,6 +67,7 @@ def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, st
 
     Raises:
         UserError: the variable is not a whole number of at least 1.
+        RunEndedError: the run is being stopped, see `held`.
     """
     gpus = find_gpus()
     slots = _count(gpus)
@@ -84,7 +92,8 @@ def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, st
         if not waiting:
             on_wait()
             waiting = True
-        time.sleep(_POLL_SECONDS)
+        if ending.wait(_POLL_SECONDS):
+            raise RunEndedError("the run is being ended")
 
 
 def find_gpus() -> list[str]:
@@ -96,7 +105,12 @@ def find_gpus() -> list[str]:
     if program is None:
         return []
     listed = subprocess.run(
-        [program, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False, timeout=60
+        [program, "--query-gpu=index", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=60,
     )
     return listed.stdout.split() if listed.returncode == 0 else []
 

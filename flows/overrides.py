@@ -45,14 +45,17 @@ def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
     DVC's own way, `dvc exp run -S`, uses Hydra's grammar, in which `{`, `$` and commas in a value have a meaning.
 
     Raises:
-        UserError: a part of a dotted name is a value, not a section.
+        UserError: the file is not YAML, or a part of a dotted name is a value, not a section.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
     # ruamel.yaml writes None as an empty value by default.
     yaml.representer.add_representer(type(None), lambda made, _: made.represent_scalar("tag:yaml.org,2002:null", "null"))
-    tree = yaml.load(path)
+    try:
+        tree = yaml.load(path)
+    except (YAMLError, ValueError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); correct the file.") from error
     for name, new in overrides.items():
         *sections, key = name.split(".")
         section = tree
@@ -81,10 +84,11 @@ def check_overrides(text: str, overrides: Mapping[str, Any], stages: Iterable[st
         path = Path(folder) / "params.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            apply_overrides(path, overrides)
+            if overrides:
+                apply_overrides(path, overrides)
             load_params(path, stages)
         except UserError as error:
-            raise UserError(str(error).replace(f"{path}: ", "")) from error
+            raise UserError(str(error).replace(f"{path}: ", "").replace(str(path), path.name)) from error
 
 
 def _split(assignment: str) -> tuple[str, str]:

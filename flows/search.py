@@ -5,7 +5,7 @@ The search minimises the validation loss; the test split is not used. Needs the 
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow
@@ -15,6 +15,8 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed
 
 from flows.child_runs import run_all
+from flows.ending import in_time
+from flows.lost_runs import recorded
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.sweep import check, conclude, exit_code
@@ -48,32 +50,38 @@ def search(
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
     """
-    try:
-        space = make_space(between or {}, between_log or {}, among or {})
-        commit = check_search(space, trials, parallel, rev, include_changes)
-    except UserError as error:
-        return Failed(message=str(error))
-    import optuna
+    ranges = (between or {}, between_log or {}, among or {})
 
-    # constant_liar keeps proposals of concurrent runs apart: it assumes a bad result for each run that has not ended.
-    sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=parallel > 1)
-    study = optuna.create_study(direction="minimize", sampler=sampler)
-    asked: list[optuna.Trial] = []
+    def work(pin: Callable[[str], None]) -> State[None]:
+        try:
+            space = make_space(*ranges)
+            commit = check_search(space, trials, parallel, rev, include_changes)
+        except UserError as error:
+            return Failed(message=str(error))
+        pin(commit)
+        import optuna
 
-    def proposals() -> Iterator[dict[str, Any]]:
-        for _ in range(trials):
-            asked.append(study.ask(space))
-            yield asked[-1].params
+        # constant_liar keeps proposals of concurrent runs apart: it assumes a bad result for each run that has not ended.
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=parallel > 1)
+        study = optuna.create_study(direction="minimize", sampler=sampler)
+        asked: list[optuna.Trial] = []
 
-    children = []
-    for child in run_all(proposals(), flow_run.name or "search", parallel, commit, include_changes):
-        trial = asked[child.number - 1]
-        if child.result is None:
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        else:
-            study.tell(trial, child.result.val_loss)
-        children.append(child)
-    return conclude(children)
+        def proposals() -> Iterator[dict[str, Any]]:
+            for _ in range(trials):
+                asked.append(study.ask(space))
+                yield asked[-1].params
+
+        children = []
+        for child in run_all(proposals(), flow_run.name or "search", parallel, commit, include_changes):
+            trial = asked[child.number - 1]
+            if child.result is None:
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                study.tell(trial, child.result.val_loss)
+            children.append(child)
+        return conclude(children)
+
+    return recorded(work)
 
 
 def make_space(
@@ -146,7 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    return exit_code(search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True))
+    with in_time():
+        state = search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True)
+    return exit_code(state)
 
 
 if __name__ == "__main__":

@@ -1,76 +1,165 @@
-"""Serves the deployments from this folder: `python -m flows.serve`. Each run is a separate process; oldest first."""
+"""Serves the deployments from this folder: `python -m flows.serve`. Each run is a separate process; oldest first.
+
+SIGTERM, SIGHUP or Ctrl-C ends it: it takes no further run, gives its runs time to save their work, and leaves no process. It
+does not end with the process that started it, so `nohup python -m flows.serve &` outlives its shell. While the server is gone
+it waits, says so, and lets its runs train.
+"""
 
 import argparse
+import asyncio
+import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
-from prefect import serve
+import httpx
+from prefect.client.orchestration import get_client
 from prefect.runner import Runner
-from prefect.settings import get_current_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.dvc_program import GRACE_SECONDS
+from flows.ending import end_children
 from flows.locks import slot_count
-from flows.lost_runs import LOST_AFTER, set_up
+from flows.lost_runs import remove_old_automations, settle
 from flows.server import require_server
 from flows.sweep import sweep
 from flows.train_resnet import train_resnet
+from flows.workspace import PROJECT
 from resnet.core.errors import UserError
 
-
-def end_runs() -> None:
-    """Sends SIGTERM to the runs that this process started, and waits until they have cleaned up."""
-    running = [int(number) for number in Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()]
-    for number in running:
-        os.kill(number, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS + 5
-    while running and time.monotonic() < deadline:
-        running = [number for number in running if not _has_ended(number)]
-        time.sleep(0.1)
+_WATCH_SECONDS = 60.0
+_CLOSE_SECONDS = 10.0  # for Prefect to close its connections, which it may try for minutes while the server is gone
+_SERVER_SECONDS = 5.0
 
 
-def _has_ended(number: int) -> bool:
-    try:
-        return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # leaves the reaping to Prefect's runner
-    except ChildProcessError:
-        return True  # the runner has reaped it
+class PatientRunner(Runner):
+    """Prefect's runner, which ends on a signal however it was started, and outlives an absence of the server.
+
+    Prefect's own handler of SIGTERM kills the runs at once, so that they cannot save their work, and its loop gives up when the
+    server does not answer. Its parts have no public names: where a version of Prefect lacks one, Prefect's behaviour remains.
+    """
+
+    async def __aenter__(self) -> "PatientRunner":
+        await super().__aenter__()
+        with contextlib.suppress(AttributeError):
+            poller: Any = self._scheduled_run_poller
+            poll, propose, resolve = (
+                poller._get_and_submit_flow_runs,
+                poller._state_proposer.propose_pending,
+                poller._resolve_starter,
+            )
+
+            async def poll_patiently(*arguments: Any) -> None:
+                with contextlib.suppress(httpx.TransportError, httpx.HTTPStatusError):  # `_watch` reports it
+                    await poll(*arguments)
+
+            async def propose_unless_ending(run: Any) -> bool:
+                return not self.stopping and await propose(run)
+
+            def resolve_isolated(run: Any) -> Any:
+                starter = resolve(run)
+                # Ctrl-C in a terminal signals the whole group. Here it reaches the runs as one SIGTERM from `end_children`.
+                starter._isolate_process_group = True
+                return starter
+
+            poller._get_and_submit_flow_runs = poll_patiently
+            poller._state_proposer.propose_pending = propose_unless_ending
+            poller._resolve_starter = resolve_isolated
+        return self
+
+    async def serve(self) -> None:
+        """Serves until a signal."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def close() -> None:
+            end_children(GRACE_SECONDS + 5)
+            threading.Thread(target=_exit_at_last, daemon=True).start()
+            self._pause()
+            loop.call_soon_threadsafe(task.cancel)
+
+        def on_signal(*_: object) -> None:
+            if self.stopping:
+                return
+            self.stopping = True
+            with contextlib.suppress(AttributeError):
+                self._scheduled_run_poller.stopping = True
+            # A thread, so that the runner sees its runs end. SIGINT would not do: it is ignored after `&` in a script.
+            threading.Thread(target=close, daemon=True).start()
+
+        self.handle_sigterm = on_signal  # type: ignore[method-assign] # `start` installs it
+        for number in (signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, on_signal)
+        try:
+            await self.start()
+        except asyncio.CancelledError:
+            if not self.stopping:
+                raise
+
+    def _pause(self) -> None:
+        """Pauses the deployments, so that `prefect deployment run` can say that nobody serves them."""
+        with (
+            contextlib.suppress(Exception),  # the server is gone, and knows it after a minute
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": _SERVER_SECONDS}) as client,
+        ):
+            for deployment in self._deployment_registry.get_deployment_ids():
+                client.pause_deployment(deployment)
 
 
-def _on_sigterm(*_: object) -> None:
-    """Replaces Prefect's handler, which kills the runs at once, so that they could not clean up."""
-    end_runs()
-    os.kill(os.getpid(), signal.SIGINT)
+def _exit_at_last() -> None:
+    time.sleep(_CLOSE_SECONDS)
+    os._exit(0)
+
+
+def _watch(api: str | None) -> None:
+    """Settles lost runs every minute, and says when the server goes and comes back."""
+    gone = False
+    while True:
+        time.sleep(_WATCH_SECONDS)
+        try:
+            require_server(api)
+        except UserError as error:
+            if not gone:
+                print(f"{error} Until it is back no run starts; those that train go on.", file=sys.stderr, flush=True)
+            gone = True
+            continue
+        if gone:
+            print("The Prefect server answers again.", file=sys.stderr, flush=True)
+        gone = False
+        with contextlib.suppress(Exception):  # the server went in this moment; the next round does it
+            settle(PROJECT, print)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves until SIGTERM or Ctrl-C; returns the exit code."""
+    """Serves until a signal; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="number of runs at a time (default: the number of training slots)"
     )
-    parser.add_argument(
-        "--lost-after",
-        type=float,
-        default=LOST_AFTER,
-        metavar="SECONDS",
-        help="seconds without a heartbeat after which a run is lost (default: %(default)g)",
-    )
     given = parser.parse_args(arguments)
+    api = get_current_settings().api.url
     try:
-        require_server(get_current_settings().api.url)
+        if Path.cwd() != PROJECT:  # the runs would look for the code of the flows in the current folder
+            raise UserError(f"flows are served from the project's folder, but this is {Path.cwd()}; run `cd {PROJECT}` first.")
+        require_server(api)
         limit = given.limit or slot_count()
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    Runner.handle_sigterm = _on_sigterm  # type: ignore[assignment, method-assign]
-    deployments: list[Any] = [train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep")]
-    for deployment in deployments:
-        deployment.apply()
-    set_up(given.lost_after)
-    serve(*deployments, limit=limit)
+    remove_old_automations()
+    settle(PROJECT, print)
+    runner = PatientRunner(limit=limit, pause_on_shutdown=False)
+    for deployment in (train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep")):
+        runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
+    print(f"The deployments train-resnet and sweep are served from {PROJECT}, {limit} at a time; Ctrl-C ends this.", flush=True)
+    threading.Thread(target=_watch, args=(api,), daemon=True).start()
+    asyncio.run(runner.serve())
     return 0
 
 

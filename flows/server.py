@@ -1,16 +1,20 @@
 """Selects the Prefect server for a command in this folder: the configured one, or else the one that runs on this machine.
 
-`prefect server start` changes no settings. Without this module the next command would not find that server and would start a
-temporary one.
+`prefect server start` changes no settings, and keeps no record of its port. Without this module the next command would not
+find that server and would start a temporary one.
 """
 
 import base64
 import json
+import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
 
+import psutil
 from prefect.settings import get_current_settings
 
 from resnet.core.errors import UserError
@@ -24,14 +28,58 @@ class PasswordError(UserError):
 
 
 def local_server() -> str | None:
-    """Returns the address of the default port on this machine if a Prefect server answers there."""
-    try:
-        server_version(DEFAULT_API)
-    except PasswordError:
+    """Returns the address of the Prefect server on this machine.
+
+    It is the server at the default port, or else the only one that this user started with the same `PREFECT_HOME`.
+    """
+    if _answers(DEFAULT_API):
         return DEFAULT_API
+    found = [api for api in started_servers() if _answers(api)]
+    return found[0] if len(found) == 1 else None
+
+
+def _answers(api: str) -> bool:
+    try:
+        server_version(api)
+    except PasswordError:
+        return True
     except UserError:
-        return None
-    return DEFAULT_API
+        return False
+    return True
+
+
+def started_servers() -> list[str]:
+    """Addresses of the servers that this user started on this machine with the same `PREFECT_HOME`, whatever their ports."""
+    found: set[str] = set()
+    for process in psutil.process_iter():
+        try:
+            if process.uids().real == os.getuid() and _is_server(process.cmdline(), process.environ()):
+                found.update(_addresses(process))
+        except (psutil.Error, OSError):  # it has ended, or a container hides it
+            continue
+    return sorted(found)
+
+
+def _is_server(command: list[str], environment: Mapping[str, str]) -> bool:
+    """Whether a process is a server of the same home that was started to stay, in the foreground or the background."""
+    foreground = any(Path(word).name == "prefect" for word in command) and "server start" in " ".join(command)
+    background = "prefect.server.api.server:create_app" in command and "PREFECT__SERVER_EPHEMERAL" not in environment
+    return (foreground or background) and _home(environment) == _home(os.environ)
+
+
+def _home(environment: Mapping[str, str]) -> str:
+    """Prefect's home folder, with the database of its server."""
+    home = environment.get("PREFECT_HOME") or "~/.prefect"
+    user = environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - without an error where there is none
+    return os.path.realpath(f"{user}{home[1:]}" if home.startswith("~/") else home)
+
+
+def _addresses(process: psutil.Process) -> Iterator[str]:
+    for connection in process.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN:
+            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(connection.laddr.ip, connection.laddr.ip)
+            host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+            yield f"http://{host}:{connection.laddr.port}/api"
 
 
 def server_version(api: str) -> str:
@@ -81,7 +129,11 @@ def require_server(api: str | None) -> None:
         UserError: there is no server, or its version does not fit this client.
     """
     if api is None:
-        raise UserError("there is no Prefect server on this machine; start one with `prefect server start`.")
+        refuse_several()
+        raise UserError(
+            "no Prefect server was found on this machine; start one with `prefect server start`, or name one with "
+            "`prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
+        )
     if "/workspaces/" in api:
         return  # Prefect Cloud supports every client version, and answers only with an API key
     ours, theirs = version("prefect"), server_version(api)
@@ -91,14 +143,33 @@ def require_server(api: str | None) -> None:
         )
 
 
+def refuse_several() -> None:
+    """Raises `UserError` if several servers run on this machine, and none is configured or at the default port."""
+    found = started_servers()
+    if len(found) > 1:
+        raise UserError(
+            f"{len(found)} Prefect servers run on this machine, at {', '.join(found)}; choose one with "
+            f"`prefect config set PREFECT_API_URL={found[0]}`."
+        )
+
+
 def accept_server(api: str | None) -> None:
     """Checks a configured server. None is accepted too: Prefect then starts a temporary one.
 
     Raises:
-        UserError: see `require_server`.
+        UserError: see `require_server`; or a temporary server could not keep its database.
     """
     if api is not None:
         require_server(api)
+        return
+    refuse_several()
+    home = Path(_home(os.environ))
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(
+            f"Prefect keeps its data in {home}, but {existing} cannot be written: run `export PREFECT_HOME=FOLDER` with a "
+            "folder of your own."
+        )
 
 
 def _series(text: str) -> tuple[int, int]:

@@ -18,7 +18,8 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from flows.dvc_process import DvcError, RunEndedError
+from flows.dvc_process import DvcError
+from flows.ending import RunEndedError
 from flows.locks import slot
 from flows.training_progress import TrainingProgress
 from flows.workspace import Workspace

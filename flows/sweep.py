@@ -3,7 +3,7 @@
 import argparse
 import itertools
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from prefect import flow
@@ -14,6 +14,8 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.child_runs import Child, run_all
+from flows.ending import in_time
+from flows.lost_runs import recorded
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.workspace import Request
@@ -30,13 +32,18 @@ def sweep(grid: dict[str, list[Any]], parallel: int = 1, rev: str = "HEAD", incl
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
     """
-    try:
-        proposals = combinations(grid)
-        commit = check(proposals, parallel, rev, include_changes)
-    except UserError as error:
-        return Failed(message=str(error))
-    children = run_all(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
-    return conclude(list(children))
+
+    def work(pin: Callable[[str], None]) -> State[None]:
+        try:
+            proposals = combinations(grid)
+            commit = check(proposals, parallel, rev, include_changes)
+        except UserError as error:
+            return Failed(message=str(error))
+        pin(commit)
+        children = run_all(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
+        return conclude(list(children))
+
+    return recorded(work)
 
 
 def combinations(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -127,7 +134,9 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    return exit_code(sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True))
+    with in_time():
+        state = sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True)
+    return exit_code(state)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from prefect import flow
@@ -11,7 +12,8 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.artifacts import publish
-from flows.lost_runs import lost_again
+from flows.ending import in_time
+from flows.lost_runs import recorded
 from flows.overrides import parse
 from flows.results import Result, read_result
 from flows.server import accept_server
@@ -48,14 +50,14 @@ def train_resnet(
         keep_checkout: keep the checkout when the run ends.
     """
     request = Request(overrides or {}, rev, experiment, in_place, include_changes, keep_checkout)
-    name = experiment or flow_run.name or "run"
+    return recorded(lambda pin: _run_stages(request, experiment or flow_run.name or "run", pin))
+
+
+def _run_stages(request: Request, name: str, pin: Callable[[str], None]) -> State[Result]:
     logger = run_logger()
-    if lost_again():
-        return Failed(
-            message="The run was lost twice, and it may be what brought the machine down; check the machine, then run it again."
-        )
     try:
         with opened(request, name, logger.info) as workspace:
+            pin(workspace.commit)
             images = ingest(workspace)
             prepared = preprocess(workspace, images)
             network = build(workspace, prepared)
@@ -66,7 +68,9 @@ def train_resnet(
             publish(workspace.root, result, workspace.commit)
     except UserError as error:
         return Failed(message=str(error))
-    return Completed(message=f"Experiment {result.experiment}", data=result)
+    # The stages name files in the checkout, which is gone now.
+    where = "" if request.in_place else f"; `dvc exp apply {result.experiment}` puts its files into the project's folder"
+    return Completed(message=f"Experiment {result.experiment}{where}", data=result)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    state = train_resnet(**vars(request), return_state=True)
+    with in_time():
+        state = train_resnet(**vars(request), return_state=True)
     if not state.is_completed():
         print(state.message, file=sys.stderr)
     return 0 if state.is_completed() else 1

@@ -8,15 +8,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from commands.repair import repair_dvc_files
+from commands.repair import refuse_conflicts, repair_dvc_files
 from flows.checkout import changed_files, clone, commit_experiment, experiment_name, private_folder, resolve, snapshot
 from flows.dvc_process import DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
-from tasks.stage.params import PARAMS_YAML
+from tasks.stage.params import PARAMS_YAML, load_params
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SHOWN = 5  # changed files to name
@@ -55,8 +55,13 @@ class Request:
             raise UserError(
                 f"uncommitted changes belong to HEAD, not to {self.rev!r}; leave out the revision or include_changes."
             )
+        if self.in_place or self.include_changes:
+            refuse_conflicts(home)
+        if self.in_place:
+            _check_params(home)
+            _check_sources(home)
         # Another version of the code may define other parameters; its own stages check them.
-        if self.overrides and commit == head and (self.include_changes or not _code_differs(home)):
+        elif self.overrides and commit == head and (self.include_changes or not _code_differs(home)):
             text = (
                 (home / PARAMS_YAML).read_text("utf-8")
                 if self.include_changes
@@ -64,6 +69,13 @@ class Request:
             )
             check_overrides(text, self.overrides, read_graph(home / DVC_YAML))
         return commit
+
+
+def _check_params(home: Path) -> None:
+    try:
+        load_params(home / PARAMS_YAML, read_graph(home / DVC_YAML))
+    except UserError as error:
+        raise UserError(str(error).replace(f"{home}/", "")) from error
 
 
 def _code_differs(home: Path) -> bool:
@@ -173,23 +185,20 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
     if changed:
         verb = "are included" if request.include_changes else "are left out; include_changes includes them"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
-        say(f"Files that differ from {request.rev} {verb}: {', '.join(changed[:_SHOWN])}{more}")
+        say(f"Files that differ from {request.rev} {verb}: {', '.join(map(printable, changed[:_SHOWN]))}{more}")
     tree = snapshot(workspace.home) if request.include_changes else None
     clone(workspace.home, workspace.root, workspace.commit, tree)
     if request.overrides:
         apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))
-    _check_sources(workspace)
+    _check_sources(workspace.root, "the run's checkout; track it with `dvc add` and commit that, or give its absolute path")
 
 
-def _check_sources(workspace: Workspace) -> None:
+def _check_sources(root: Path, place: str = "") -> None:
     """Reports a missing source by the name of its parameter; DVC would only say that a file is missing."""
-    params = YAML(typ="safe", pure=True).load(workspace.root / PARAMS_YAML)
+    params = YAML(typ="safe", pure=True).load(root / PARAMS_YAML)
     # A revision from before build.weights was introduced lacks it.
     for section, name in (("ingest", "source"), ("build", "weights")):
         source = params[section].get(name, "")
-        if not (workspace.root / source).exists():
-            raise UserError(
-                f"{section}.{name} is {source}, which is not in the run's checkout; track it with `dvc add` and commit that, "
-                "or give its absolute path."
-            )
+        if not (root / source).exists():
+            raise UserError(f"{section}.{name} is {source}, which is not in {place or f'{root}; correct the path'}.")

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from resnet.core.classes import read_classes
+from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
-from tasks.stage.params import Section
+from tasks.stage.params import Params, Section
 from tasks.stage.signals import at_once
 
 if TYPE_CHECKING:
     from resnet.network.model import ResNet
 
 _SUMMARY_WIDTH = 120
+_LEAST_PUBLISHED = 50  # the least depth for which Keras publishes weights
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -46,6 +48,16 @@ class Build(Section):
         min_length=1,
         description="builtin/random, builtin/imagenet (v1 with 50 layers or more), or a .keras file of this project",
     )
+
+    def check(self, whole: Params) -> None:
+        """The published weights exist for this network. The stage itself would say so only after `ingest` and `preprocess`."""
+        given = (self.variant, self.depth >= _LEAST_PUBLISHED, self.stem != "small", self.width, self.blocks)
+        if self.weights == "builtin/imagenet" and given != ("v1", True, True, 64, None):
+            raise UserError(
+                "build.weights is builtin/imagenet, which exists for build.variant v1, build.depth 50, 101 or 152, build.stem "
+                f"large, build.width 64 and build.blocks null, but they are {self.variant}, {self.depth}, {self.stem}, "
+                f"{self.width} and {self.blocks or 'null'}: change them, or set build.weights to builtin/random."
+            )
 
 
 def build(

@@ -66,9 +66,9 @@ def evaluate(
     from scipy.special import softmax
 
     from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.grad_cam import grad_cam
     from resnet.evaluation.inference import predict_logits
     from resnet.evaluation.metrics import detail, per_class, summarise
+    from resnet.evaluation.occlusion import occlude
     from resnet.network.saving import load_model
 
     model = load_model(resnet_keras, classes, split.image_shape)
@@ -81,12 +81,13 @@ def evaluate(
     predicted = probabilities.argmax(axis=1)
     rows = choose_samples(split.labels, probabilities, params.samples)
     images = split.gather(rows)
-    heat_maps, layer = grad_cam(model, images, predicted[rows])
+    with tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
+        occlusion = occlude(network, images, predicted[rows], params.batch_size, on_batch=bar.update)
     with replacing(evaluation) as folder:
         folder.mkdir()
         with (folder / "samples.npz").open("wb") as file:
-            np.savez(file, rows=rows, images=images, heat_maps=(255 * heat_maps).round().astype(np.uint8))
-        _write_json(folder / "details.json", details | {"heat_maps_of_layer": layer} | _model_facts(resnet_keras, precision))
+            np.savez(file, rows=rows, images=images, fall=occlusion.fall, lowest=occlusion.lowest)
+        _write_json(folder / "details.json", details | _model_facts(resnet_keras, precision))
         _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
         _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))
         _write_table(folder / "calibration.csv", _reliability(probabilities, predicted == split.labels))
@@ -184,6 +185,7 @@ def _write_predictions(
         "label": [classes[label] for label in labels],
         "predicted": [classes[guess] for guess in predicted],
         "probability": probabilities.max(axis=1).tolist(),
+        "label_probability": probabilities[np.arange(len(labels)), labels].tolist(),
     }
     _write_table(path, columns)
 

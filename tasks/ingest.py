@@ -2,16 +2,17 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from resnet.core.errors import printable
+from resnet.core.errors import listed, printable
 from tasks.stage.command import main
 from tasks.stage.params import Section
 
 if TYPE_CHECKING:
     from resnet.ingestion.ledger import Ledger
+    from resnet.ingestion.sources.source import Source
 
 
 class Ingest(Section):
@@ -20,11 +21,23 @@ class Ingest(Section):
     source: str = Field(
         min_length=1, description="builtin/digits, a folder, an archive, a .csv, a .parquet, or tfds:NAME; see data/README.md"
     )
+    path_column: str = Field(
+        min_length=1, description="column of a table that names the images, or of a .parquet with the images; auto: by its name"
+    )
+    label_column: str = Field(min_length=1, description="column of a table or a .parquet with the classes; auto: by its name")
+    image_folder: str = Field(
+        min_length=1, description="folder that the paths of a table start from; auto: its own, images, train, or of its name"
+    )
     on_bad: Literal["quarantine", "fail"] = Field(
         description="files that are not usable images: quarantine lists and skips them, fail stops the run"
     )
     max_rejected: float = Field(ge=0, le=1, description="largest share of rejected files; the run stops above it")
     max_pixels: int = Field(ge=1, description="images with more pixels are rejected without decoding")
+    min_images_per_class: int = Field(ge=1, description="classes with fewer images are left out; 1 keeps all classes")
+    # For Python, and so for pydantic, true is 1.
+    class_level: Annotated[
+        Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8], BeforeValidator(lambda value: "true" if value is True else value)
+    ] = Field(description="level of the folders that name the classes, 1 for those directly in the source; auto finds it")
 
 
 def ingest(params: Ingest, *, raw: Path) -> None:
@@ -33,10 +46,31 @@ def ingest(params: Ingest, *, raw: Path) -> None:
     from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
-    source = open_source(params.source)
-    ledger = write_raw(raw, source, max_pixels=params.max_pixels, on_bad=params.on_bad, max_rejected=params.max_rejected)
-    print(f"ingest: {ledger.accepted:,} images of {len(source.classes):,} classes from {printable(params.source)}")
-    for note in [*_left_out(ledger, raw), *source.notes, *confusable(source.classes), *_empty(ledger, source.classes)]:
+    source = open_source(
+        params.source,
+        class_level=None if params.class_level == "auto" else params.class_level,
+        path_column=params.path_column,
+        label_column=params.label_column,
+        image_folder=params.image_folder,
+    )
+    for note in [*source.notes, *confusable(source.classes)]:
+        print(f"ingest: {note}")
+    ledger = write_raw(
+        raw,
+        source,
+        max_pixels=params.max_pixels,
+        on_bad=params.on_bad,
+        max_rejected=params.max_rejected,
+        min_images_per_class=params.min_images_per_class,
+    )
+    print(f"ingest: {ledger.accepted:,} images of {len(ledger.classes):,} classes from {printable(params.source)}")
+    small = [name for name in source.classes if name not in ledger.classes]
+    for note in [
+        *_left_out(ledger, raw),
+        *_small(small, params.min_images_per_class),
+        *_empty(ledger),
+        *_unused(source, ledger),
+    ]:
         print(f"ingest: {note}")
 
 
@@ -45,6 +79,8 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     parts = []
     if ledger.rejected:
         parts.append(f"{ledger.rejected.total():,} rejected ({ledger.reasons()}), see {raw / 'rejected.csv'}")
+    for reason, count in sorted(ledger.set_aside.items()):
+        parts.append(f"{count:,} {reason}, see {raw / 'rejected.csv'}")
     if ledger.duplicates:
         noun = "duplicate" if ledger.duplicates == 1 else "duplicates"
         parts.append(f"{ledger.duplicates:,} {noun}, see {raw / 'duplicates.csv'}")
@@ -53,10 +89,23 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     return [f"left out of {ledger.files:,} files: {'; '.join(parts)}"] if parts else []
 
 
-def _empty(ledger: "Ledger", classes: list[str]) -> list[str]:
-    names = [name for name in classes if not ledger.images[name]]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"without an image: {', '.join(map(repr, names[:3]))}{more}; preprocess will refuse them"] if names else []
+def _small(names: list[str], least: int) -> list[str]:
+    noun = "class" if len(names) == 1 else "classes"
+    return [f"left out {len(names):,} {noun} with fewer than {least:,} images: {listed(names)}"] if names else []
+
+
+def _empty(ledger: "Ledger") -> list[str]:
+    names = [name for name in ledger.classes if not ledger.images[name]]
+    return [f"without an image: {listed(names)}; preprocess will refuse them"] if names else []
+
+
+def _unused(source: "Source", ledger: "Ledger") -> list[str]:
+    """A note for each split of the source whose files are all unusable."""
+    return [
+        f"no file of the {split} split that the source gives is usable; preprocess cuts it from the training images"
+        for split in source.splits
+        if split not in (*ledger.splits, "training")
+    ]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Preprocess(Section):
     """Parameters of the stage `preprocess`."""
 
-    image_size: int = Field(ge=32, le=1024, description="height and width of all images in pixels")
+    image_size: int = Field(ge=8, le=1024, description="height and width of all images in pixels")
     validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
     test_share: Share = Field(description="share of each class that is used for the final evaluation only")
     split_seed: int = Field(ge=0, description="random seed of the split; another seed puts other images into each split")
@@ -93,7 +93,12 @@ def _similar(
 
 
 def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
-    """Notes on unusual splits of the source."""
+    """Notes on splits of the source: those that it lacks, and unusual ones."""
+    given = set(filter(None, manifest.splits))
+    lacking = [split for split in SPLITS[1:] if given and split not in given]
+    if lacking:
+        verb = "splits; they were" if len(lacking) > 1 else "split; it was"
+        yield f"the source gives no {' and no '.join(lacking)} {verb} cut from the images for training"
     torn = groups_across_splits(manifest.groups, splits)
     if torn:
         yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"

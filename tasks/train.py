@@ -22,7 +22,7 @@ from tasks.stage.command import main
 from tasks.stage.params import Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
-from tasks.training.progress import Display
+from tasks.training.progress import Display, say
 from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
 from tasks.training.runs import begun, home, prune
 
@@ -50,7 +50,8 @@ class Train(Section):
         gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine"
     )
     warmup_epochs: float = Field(
-        ge=0, description="epochs in which the learning rate increases from near zero; can be a fraction"
+        ge=0,
+        description="epochs in which the learning rate rises from near zero; half the run if it has no more epochs",
     )
     momentum: float = Field(ge=0, lt=1, description="momentum of sgd, or beta_1 of adam and adamw")
     weight_decay: float = Field(
@@ -123,15 +124,10 @@ class Train(Section):
             )
         name, end = ("the first of train.restarts", self.restarts[0]) if self.restarts else ("train.epochs", self.epochs)
         longer = "restart later" if self.restarts else "train for more epochs"
-        if self.warmup_epochs >= end:
+        if self.freeze_epochs >= end:
             raise UserError(
-                f"train.warmup_epochs is {self.warmup_epochs:g} and must be less than {name}, which is {end}: "
-                f"shorten the warm-up or {longer}."
-            )
-        if self.freeze_epochs and self.freeze_epochs + self.warmup_epochs >= end:
-            raise UserError(
-                f"train.freeze_epochs is {self.freeze_epochs} and warmup_epochs {self.warmup_epochs:g}, which together must be "
-                f"less than {name}, which is {end}: shorten one of them or {longer}."
+                f"train.freeze_epochs is {self.freeze_epochs} and must be less than {name}, which is {end}, so that the whole "
+                f"network is trained too: lower it or {longer}."
             )
 
 
@@ -170,11 +166,17 @@ def train(
         with strategy.scope():
             model = load_model(initial_keras, classes, training_split.image_shape, precision)
         steps = len(training_split) // params.batch_size
-        trainer = make_trainer(params.recipe(), model, steps, precision, training_split.labels, strategy=strategy)
+        recipe = params.recipe()
+        trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
         resumed = resume(state, run, params)
         if resumed:
             _write_history(history_csv, state.history)
+        if recipe.rise_epochs < params.warmup_epochs:
+            say(
+                f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
+                f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
+            )
         with (
             Events.from_environment() as events,
             noted() as received,
@@ -213,6 +215,7 @@ def train(
         "precision": precision,
         "fused_kernels": in_use(),
         "resumed": resumed,
+        "warmup_epochs": recipe.rise_epochs,
         "checkpoints": keep.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],

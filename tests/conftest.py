@@ -52,6 +52,7 @@ SLOW = (
     "resnet/core/test_files.py",
     "tasks/stage/",
     "tasks/training/",
+    "tasks/test_degenerate_figures.py",
     "test_hostile_texts.py",
     "test_silent_faults.py",
     "resnet/training/test_state.py",

@@ -32,6 +32,7 @@ class TinyRun:
         self.folder = folder / "project"
         self.folder.mkdir(parents=True)
         self._log = folder / "log"
+        self._before = (0, 0)
         project = Project(self.folder)
         project.set(blocks="[1]", width="4", epochs=str(EPOCHS), warmup_epochs="0.5")
         text = (self.folder / "params.yaml").read_text("utf-8").replace("batch_size: 32", f"batch_size: {BATCH}")
@@ -66,6 +67,7 @@ class TinyRun:
         pause: float = 0,
         devices: int = 1,
         events: str = "",
+        as_by_script: bool = False,
     ) -> ForkServerProcess:
         """Starts training.
 
@@ -76,9 +78,12 @@ class TinyRun:
             pause: seconds after each step, so that a signal arrives before the end of the run even on a busy machine.
             devices: number of devices into which TensorFlow divides the processor.
             events: the file to record events in.
+            as_by_script: starts it as a script starts `nohup command &`, with SIGINT and SIGHUP ignored.
         """
+        self._before = self.position()
         environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
+        environment["AS_BY_SCRIPT"] = "yes" if as_by_script else ""
         environment["STOP_AT"] = "{}-{}".format(*stop_at or (0, 0))
         return self._start(_parent if with_parent else _train, environment)
 
@@ -107,9 +112,9 @@ class TinyRun:
         return max(found, default=(0, 0))
 
     def wait_for(self, position: tuple[int, int]) -> None:
-        """Waits for a checkpoint at a position or later."""
+        """Waits for a checkpoint at a position or later that the last started process wrote, which is then training."""
         deadline = time.monotonic() + 120
-        while self.position() < position:
+        while self.position() < position or self.position() <= self._before:
             assert time.monotonic() < deadline, self.log
             time.sleep(0.002)
 
@@ -146,6 +151,8 @@ def _train(folder: Path, log: Path, environment: dict[str, str]) -> None:
     from tasks.stage.command import main
 
     _enter(folder, log, environment)
+    for number in (signal.SIGINT, signal.SIGHUP):  # the tests themselves may run under `nohup`
+        signal.signal(number, signal.SIG_IGN if environment["AS_BY_SCRIPT"] else signal.SIG_DFL)
     _divide_processor(int(environment["DEVICES"]))
     _disturb(environment)
     sys.exit(main("train"))

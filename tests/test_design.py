@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from flows.dvc_program import GRACE_SECONDS
-from flows.lost_runs import LOST_AFTER
+from flows.ending import LIMIT
+from flows.serve import _WATCH_SECONDS
 from resnet.images.decoding import MAX_SIDE
 from resnet.images.outcomes import MAX_FILE_BYTES
 from resnet.training import checkpoint_files
@@ -44,8 +45,8 @@ def max_pixels() -> int:
         ("docs/design.md", f"polls the parent process every {signals._POLL_SECONDS:g} s"),
         ("docs/design.md", f"gets SIGTERM, then {GRACE_SECONDS:.0f} s to save its work, then SIGKILL"),
         ("docs/operations.md", f"A cancelled run has {GRACE_SECONDS:.0f} s to save its work."),
-        ("docs/design.md", f"after {LOST_AFTER:.0f} s without a heartbeat"),
-        ("docs/operations.md", f"after {LOST_AFTER:.0f} s without a heartbeat"),
+        ("docs/design.md", f"within {LIMIT:.0f} s of a signal"),
+        ("docs/operations.md", f"looks for lost runs when it starts and every {_WATCH_SECONDS:.0f} s"),
         (
             "docs/design.md",
             f"{MAX_FILE_BYTES // 2**20} MiB, {max_pixels():,} pixels (`ingest.max_pixels`) and {MAX_SIDE:,} pixels",

@@ -96,6 +96,12 @@ def test_the_gpu_command_installs_the_locked_tensorflow() -> None:
     assert f'"tensorflow[and-cuda]=={locked[1]}"' in text("docs/guide.md")
 
 
+def test_the_command_for_remotes_installs_the_locked_dvc() -> None:
+    locked = re.search(r"(?m)^dvc==(\S+)", text("requirements.lock"))
+    assert locked
+    assert f'"dvc[s3]=={locked[1]}"' in text("docs/operations.md")
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_lines_fit(page: str) -> None:
     assert [line for line in text(page).splitlines() if len(line) > 128 and not line.startswith("|")] == []

@@ -123,9 +123,9 @@ def write_results(folder: Path) -> None:
         test = [row for row in csv.DictReader(file) if row["split"] == "test"]
     with (reports / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["path", "label", "predicted", "probability"])
+        writer.writerow(["path", "label", "predicted", "probability", "label_probability"])
         for row, other in zip(test, [*test[1:], test[0]], strict=True):
-            writer.writerow([row["path"], row["label"], other["label"], "0.9"])
+            writer.writerow([row["path"], row["label"], other["label"], "0.9", "0.1"])
     (reports / "history.csv").write_text("epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2,0.5,2,0.4,0.01\n")
     figures = {
         "accuracy": 0.5,
@@ -137,8 +137,8 @@ def write_results(folder: Path) -> None:
     }
     (reports / "metrics.json").write_text(json.dumps(figures))
     provenance = {"model_md5": "0a", "model_sha256": "0b", "saved_by_keras": "3", "precision": "float32", "versions": {}}
-    details = {"images": len(test), "classes": 2, "calibration_error_by_chance": 0.5, "heat_maps_of_layer": "x"}
-    network = {"input_shape": [8, 8, 3], "depth": 50}
+    details = {"images": len(test), "classes": 2, "macro_f1_classes": 2, "calibration_error_by_chance": 0.5}
+    network = {"input_shape": [8, 8, 3], "depth": 50, "variant": "v1.5"}
     evaluation = reports / "evaluation"
     evaluation.mkdir(exist_ok=True)
     (evaluation / "details.json").write_text(json.dumps(details | {"network": network, "provenance": provenance}))
@@ -152,8 +152,8 @@ def write_results(folder: Path) -> None:
     (evaluation / "calibration.csv").write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
     (reports / "model_summary.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     rows = np.arange(min(32, len(test)))
-    pictures, maps = np.zeros((len(rows), 8, 8, 3), np.uint8), np.zeros((len(rows), 4, 4), np.uint8)
-    np.savez(evaluation / "samples.npz", rows=rows, images=pictures, heat_maps=maps)
+    pictures, fall = np.zeros((len(rows), 8, 8, 3), np.uint8), np.zeros((len(rows), 8, 8), np.float32)
+    np.savez(evaluation / "samples.npz", rows=rows, images=pictures, fall=fall, lowest=np.full(len(rows), 0.5))
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -21,7 +21,7 @@ def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
     assert list(metrics) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
     details = json.loads(project.read("reports/evaluation/details.json"))
     predictions = list(csv.DictReader(project.read("reports/predictions.csv").splitlines()))
-    assert list(predictions[0]) == ["path", "label", "predicted", "probability"]
+    assert list(predictions[0]) == ["path", "label", "predicted", "probability", "label_probability"]
     hits = sum(row["label"] == row["predicted"] for row in predictions)
     index = list(csv.DictReader(project.read("data/prepared/index.csv").splitlines()))
     assert [row["path"] for row in predictions] == [row["path"] for row in index if row["split"] == "test"]
@@ -32,8 +32,8 @@ def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
         assert (project.folder / "reports" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert details["provenance"]["model_md5"] == project.hashes()["models/resnet.keras"]
     page = project.read("reports/index.html")
-    assert page.count('alt="heat map of the prediction"') == 8
-    assert all(word in page for word in (details["provenance"]["model_md5"], "train.learning_rate", 'class="learning-rate"'))
+    assert page.count('alt="occlusion map of the prediction"') == 8
+    assert all(word in page for word in (details["provenance"]["model_md5"], "learning_rate</th>", 'class="learning-rate"'))
     assert json.loads(project.read("reports/evaluation/gate.json")) == {"passed": True, "checks": []}
     assert project.read("reports/data.html").count("data:image/jpeg;base64,") >= 240  # 24 of each of ten classes
 

@@ -90,11 +90,14 @@ def test_a_source_tracked_by_dvc_is_available_in_an_experiment(project: Project,
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({}, "the source has 0 classes (none), but a classifier needs 2"),
+        ({}, "has no files: put images into it, in one folder for each class, or name another source"),
         ({"cat/1.png": 1, "cat/2.png": 2}, "the source has 1 class ('cat'), but a classifier needs 2"),
-        ({"cat/1.png": 1, "cat/2.png": 2, "cat/3.png": 3, "dog/readme": 0}, "class 'dog' has 0 images"),
         (
-            {"cat/1.png": 1, "cat/2.png": 2, "dog/3.png": 3},
+            {"cat/1.png": 1, "cat/2.png": 2, "cat/3.png": 3, "dog/readme": 0},
+            "one class folder with images, 'cat', and folders without an",
+        ),
+        (
+            {"cat/1.png": 1, "cat/2.png": 2, "dog/3.png": 3, "dog/4.png": 4, "dog/5.png": 5},
             "class 'cat' has 2 images that can be in different splits, but at least 3",
         ),
     ],

@@ -1,11 +1,15 @@
 """A short version of `make soak`: SIGKILL, a full disk, flipped bits, and DVC's files cut short."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.project import Project
 from tests.soak.small_project import SmallProject
 from tests.soak.stages import flip_places, is_found
+
+VERIFY = ("python", "-m", "commands", "verify")
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +74,10 @@ def raise_if(found: bool) -> None:
 
 def test_verify_names_the_file_and_the_command_that_restores_it(small: SmallProject) -> None:
     page = small.folder / "reports/index.html"
-    small.run("python", "-m", "commands", "verify")
+    small.run(*VERIFY)
 
     def use() -> None:
-        shown = small.run("python", "-m", "commands", "verify", code=1).stderr
+        shown = small.run(*VERIFY, code=1).stderr
         raise_if("reports/index.html is not what was recorded" in shown and "`rm -rf reports/index.html`" in shown)
 
     assert is_found(page, 77, use)
@@ -81,14 +85,16 @@ def test_verify_names_the_file_and_the_command_that_restores_it(small: SmallProj
     kept = small.folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
 
     def restore() -> None:
-        shown = small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4", code=1).stderr
+        shown = small.run(*VERIFY, "--cache", "--at-most", "4", code=1).stderr
         raise_if(f"`rm -f '{kept}'`" in shown and shown.count("\n") == 1)
 
     assert is_found(kept, 77, restore)
     page.write_text("of another commit")  # a changed output does not make the cache damaged
-    small.run("python", "-m", "commands", "verify", "--cache", "--at-most", "4")
+    small.run(*VERIFY, "--cache", "--at-most", "4")
+    assert "reports/index.html is not what was recorded" in (shown := small.run(*VERIFY, code=1).stderr)
+    assert "`dvc repro` replaces it; keep a copy before, if you changed it yourself" in shown  # DVC knows this change
     page.write_bytes(kept.read_bytes())
-    assert "were not verified" in small.run("python", "-m", "commands", "verify", "--at-most", "0").stdout
+    assert "were not verified" in small.run(*VERIFY, "--at-most", "0").stdout
 
 
 def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path: Path) -> None:
@@ -108,7 +114,22 @@ def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path:
     page.unlink()
     small.run("dvc", "pull", "reports/index.html", code=1)
     assert not page.exists()
+    shown = small.run(*VERIFY, code=1).stderr
+    assert f"reports/index.html is missing; DVC's cache does not have files/md5/{digest[:2]}/{digest[2:]}: " in shown
     page.write_bytes(content)
     small.run("dvc", "commit", "--force", "--quiet", "render")
     small.run("dvc", "remote", "remove", "storage")
     small.run("dvc", "status")
+
+
+def test_another_clone_restores_every_stage_and_runs_none(small: SmallProject, tmp_path: Path) -> None:
+    small.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
+    small.run("dvc", "push", "--quiet")
+    small.run("git", "clone", "--quiet", ".", str(tmp_path / "cloned"))
+    clone = Project(tmp_path / "clone", copy_of=tmp_path / "cloned")
+    shutil.copy(small.folder / ".dvc/config", clone.folder / ".dvc/config")
+    assert "models/resnet.keras is missing; DVC's cache does not have " in clone.run(*VERIFY, code=1).stderr
+    clone.run("dvc", "pull", "--quiet")
+    assert clone.run(*VERIFY).stderr == ""
+    assert clone.repro() == []
+    small.run("dvc", "remote", "remove", "storage")

@@ -9,6 +9,7 @@ CHECKS = (
     ("machine", "processor"),
     ("machine", "installation"),
     ("machine", "tensorflow"),
+    ("project", "environment"),
     ("project", "parameters"),
     ("project", "git"),
     ("project", "dvc"),

@@ -97,7 +97,9 @@ def check_tensorflow() -> Iterator[Finding]:
 def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
     """What the program above reports, or why there is no report."""
     try:
-        done = subprocess.run([sys.executable, "-c", _START], capture_output=True, text=True, check=False, timeout=_SECONDS)
+        done = subprocess.run(
+            [sys.executable, "-c", _START], capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
+        )
     except subprocess.TimeoutExpired:
         return None, f"not within {_SECONDS:.0f} s"
     if done.returncode < 0:
@@ -125,7 +127,9 @@ def nvidia_gpus() -> list[str]:
     if program is None:
         return []
     try:
-        done = subprocess.run([program, "--list-gpus"], capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(
+            [program, "--list-gpus"], capture_output=True, text=True, errors="replace", check=False, timeout=30
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.partition(": ")[2].partition(" (")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]

@@ -1,4 +1,4 @@
-"""The project: parameters, Git, DVC, its cache, the disk, and Prefect's server."""
+"""The project: what programs inherit, parameters, Git, DVC, its cache, the disk, and Prefect's server."""
 
 import json
 import os
@@ -11,28 +11,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from commands.check import check_source, check_weights
+from commands.check import examine
 from commands.checkup.findings import Finding
-from resnet.core.errors import UserError
+from commands.environment import inherited, obstacles
+from commands.repository import SHALLOW, UNSHALLOW, is_shallow, latest_commit, repository_fault
+from resnet.core.errors import UserError, printable
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import DVC_YAML, read_graph
-from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.stage.params import PARAMS_YAML
 
 DEFAULT_API = "http://127.0.0.1:4200/api"
 _LEAST_FREE = 5e9  # bytes: enough for several models, prepared data and a new environment
 _MOST_FILES = 200_000  # of the cache are counted; more would take seconds
 
 
+def check_environment() -> Iterator[Finding]:
+    """Whether `dvc repro` can work with the variables that this shell gives to programs."""
+    found = [Finding("environment", what, wrong=True, remedy=remedy) for what, remedy in obstacles(inherited())]
+    yield from found
+    if not found:
+        yield Finding("environment", "DVC can work with the shell and the user of this terminal")
+
+
 def check_parameters() -> Iterator[Finding]:
     """Whether `train-resnet check` would accept `params.yaml` and the paths in it."""
     try:
-        graph = read_graph(DVC_YAML)
-        params = load_params(PARAMS_YAML, graph)
-        check_source(params.value("ingest.source", str), graph)
-        check_weights(params.value("build.weights", str), graph)
+        found, _ = examine(read_graph(DVC_YAML))
     except UserError as error:
-        yield Finding("parameters", str(error), wrong=True, remedy="train-resnet check, after each change")
-    else:
+        found = [str(error)]
+    for sentence in found:
+        yield Finding("parameters", sentence, wrong=True, remedy="train-resnet check, after each change")
+    if not found:
         yield Finding("parameters", f"{PARAMS_YAML} is accepted, and the paths in it exist")
 
 
@@ -41,13 +50,15 @@ def check_git() -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "not installed", wrong=True, remedy="install git")
         return
-    revision = git_or_none(Path(), "log", "-1", "--format=%h %cs %s")
-    if revision is None:
-        yield Finding("git", "no repository with a commit here", wrong=True, remedy="git init && git add . && git commit")
+    fault = repository_fault()
+    if fault:
+        yield Finding("git", fault[0], wrong=True, remedy=fault[1])
         return
-    changed = (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
+    revision, changed = latest_commit(), (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
     state = f"{len(changed)} files are not committed" if len(changed) != 1 else "1 file is not committed"
-    yield Finding("git", f"at {revision.strip()}; {state if changed else 'nothing to commit'}")
+    yield Finding("git", f"at {printable(revision)}; {state if changed else 'nothing to commit'}")
+    if is_shallow():
+        yield Finding("git", SHALLOW, wrong=True, remedy=UNSHALLOW)
     if git_or_none(Path(), "var", "GIT_COMMITTER_IDENT") is None:
         remedy = "git config user.name NAME && git config user.email ADDRESS"
         yield Finding("git", "no author is set, so experiments cannot be saved", wrong=True, remedy=remedy)
@@ -115,18 +126,24 @@ def _size(folder: Path) -> tuple[int, int, bool]:
 
 def check_prefect() -> Iterator[Finding]:
     """Whether the server answers that Prefect is configured for. Without a server, flows start a temporary one."""
-    api = os.environ.get("PREFECT_API_URL") or _configured_api()
+    shown = _run(sys.executable, "-m", "prefect", "config", "view")
+    if shown is None:
+        remedy = "prefect config view, which says why; PREFECT_... variables override its settings"
+        yield Finding("prefect", "`prefect config view` fails", wrong=True, remedy=remedy)
+        return
+    api = _configured_api(shown)
     if _answers(api or DEFAULT_API):
         yield Finding("prefect", f"a server answers at {api or DEFAULT_API}")
     elif api is None:
-        yield Finding("prefect", "no server; flows start a temporary one", remedy="prefect server start, for the UI")
+        remedy = "prefect server start, for the UI; PREFECT_API_URL names a server on another machine"
+        yield Finding("prefect", "no server; flows start a temporary one", remedy=remedy)
     else:
         remedy = "prefect server start, or prefect config unset PREFECT_API_URL"
         yield Finding("prefect", f"PREFECT_API_URL is {api}, where no server answers", wrong=True, remedy=remedy)
 
 
-def _configured_api() -> str | None:
-    shown = _run(sys.executable, "-m", "prefect", "config", "view") or ""
+def _configured_api(shown: str) -> str | None:
+    """The address among the settings that Prefect shows, also that of a server which flows/plugin.py found."""
     for line in shown.splitlines():
         name, _, value = line.strip().partition("=")
         if name == "PREFECT_API_URL":
@@ -145,7 +162,7 @@ def _answers(api: str) -> bool:
 def _run(*command: str) -> str | None:
     """The standard output of a command, or None if it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=120)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None

@@ -1,5 +1,6 @@
 """Errors that are shown to the user as one sentence."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -20,6 +21,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def listed(names: Iterable[str], most: int = 3) -> str:
+    """Names in quotes, at most so many, and the number of the others."""
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(map(repr, every[:most])) + more
 
 
 def missing_input(path: Path) -> UserError:

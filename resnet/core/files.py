@@ -11,6 +11,7 @@ from resnet.core.errors import UserError
 
 # EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
+_LONGEST_SHOWN = 200  # characters of a path
 
 
 @contextmanager
@@ -24,19 +25,12 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         least: the least number of bytes that it will have, if known. Without this much free space nothing is written.
 
     Raises:
-        UserError: the disk is full, a file would replace a folder, or the path is a device or the like.
+        UserError: nothing can be written there, the disk is full, a file would replace a folder, or the path is a device or the
+            like.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path} is no regular file, and writing there would replace it: name another path.")
     partial = path.with_name(f".partial-{path.name}")
-    made = [folder for folder in path.parents if not folder.exists()]
+    made = _prepare(path, partial, least)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)  # a killed run may have left it
-        if _old(path).exists() and not path.exists():
-            _old(path).replace(path)  # a run was killed between the two steps of _swap
-        if least > shutil.disk_usage(path.parent).free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         yield partial
         _sync(partial)
         _swap(partial, path)
@@ -48,6 +42,42 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise _full(path, error, max(least, written + 1)) from error
         raise
+
+
+def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
+    """Makes the folder of a path that is to be written, and returns the folders that it made.
+
+    Raises:
+        UserError: nothing can be written there, the disk is full, or the path is a device or the like.
+    """
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UserError(f"{path} is no regular file, and writing there would replace it: name another path.")
+        for folder in path.parents:
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"{folder} is no folder, but {path} is to be written there: name another path.")
+        made = [folder for folder in path.parents if not folder.exists()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove(partial)  # a killed run may have left it
+        if _old(path).exists() and not path.exists():
+            _old(path).replace(path)  # a run was killed between the two steps of _swap
+        partial.touch()  # fails here if nothing can be written, not after an hour of work
+        partial.unlink()
+        if least > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(path, error, max(least, 1)) from error
+        raise UserError(
+            f"{_shortened(path)} cannot be written ({error.strerror or error}); expected a path in a folder that exists or can "
+            "be made, and that you may write to: name another path."
+        ) from error
+    return made
+
+
+def _shortened(path: Path) -> str:
+    name = str(path)
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
 
 
 def _full(path: Path, error: OSError, needed: int) -> UserError:

@@ -1,1 +1,1 @@
-"""Measures trained networks: predictions, metrics with confidence intervals, calibration and heat maps."""
+"""Measures trained networks: predictions, metrics with confidence intervals, calibration and occlusion maps."""

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
-from sklearn.metrics import f1_score, precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
 
 from resnet.evaluation.calibration import error_by_chance, reliability
 
@@ -30,8 +30,8 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
 
     Returns:
         In this order: accuracy, with the bounds accuracy_low and accuracy_high of its 95 % Wilson interval; macro_f1, the mean
-        of the classes' F1; calibration_error, see `resnet.evaluation.calibration`; loss, the mean cross-entropy in nats. All
-        but the loss are in [0, 1].
+        F1 of the classes that have images or are predicted; calibration_error, see `resnet.evaluation.calibration`; loss, the
+        mean cross-entropy in nats. All but the loss are in [0, 1].
     """
     predicted, confidence = _decide(logits)
     correct = predicted == labels
@@ -41,7 +41,7 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
         "accuracy": hits / len(labels),
         "accuracy_low": low,
         "accuracy_high": high,
-        "macro_f1": float(f1_score(labels, predicted, average="macro", labels=np.arange(logits.shape[1]), zero_division=0.0)),
+        "macro_f1": _macro_f1(*_count(labels, predicted, logits.shape[1])),
         "calibration_error": reliability(confidence, correct).error,
         "loss": float(_losses(labels, logits).mean()),
     }
@@ -53,22 +53,26 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
     """Details behind the headline figures of `summarise`, for the same arguments.
 
     Returns:
-        images and classes, their numbers; top5_accuracy if there are more than five classes; macro_f1_low, macro_f1_high,
-        loss_low and loss_high, the bounds of 95 % bootstrap intervals (Efron 1979); and calibration_error_by_chance, see
-        `resnet.evaluation.calibration.error_by_chance`. The bootstrap draws images within each class, so that every class keeps
-        its support. There are no bounds if every prediction is correct, because the interval of macro F1 would have no width.
+        images and classes, their numbers; macro_f1_classes, the number of classes in the mean `macro_f1`; top5_accuracy if
+        there are more than five classes; macro_f1_low, macro_f1_high, loss_low and loss_high, the bounds of 95 % bootstrap
+        intervals (Efron 1979); and calibration_error_by_chance, see `resnet.evaluation.calibration.error_by_chance`. The
+        bootstrap draws images within each class, so that every class keeps its support. A figure that is the same for all
+        drawn test sets has no bounds, such as the macro F1 if every prediction is correct, or none is: an interval without
+        width would claim certainty.
     """
     images, classes = logits.shape
     predicted, confidence = _decide(logits)
     figures: dict[str, float | int] = {}
     if classes > 5:
         figures["top5_accuracy"] = float(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(classes)))
-    if (predicted != labels).any():
-        drawn = _bootstrap(labels, predicted, _losses(labels, logits), classes)
-        low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
-        figures |= {"macro_f1_low": low[0], "macro_f1_high": high[0], "loss_low": low[1], "loss_high": high[1]}
+    drawn = _bootstrap(labels, predicted, _losses(labels, logits), classes)
+    bounds = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0).round(6)
+    for name, (low, high) in zip(("macro_f1", "loss"), bounds.T, strict=True):
+        if low < high:
+            figures |= {f"{name}_low": low, f"{name}_high": high}
     figures["calibration_error_by_chance"] = error_by_chance(confidence)
-    return {"images": images, "classes": classes} | {name: round(float(value), 6) for name, value in figures.items()}
+    numbers = {"images": images, "classes": classes, "macro_f1_classes": len(np.union1d(labels, predicted))}
+    return numbers | {name: round(float(value), 6) for name, value in figures.items()}
 
 
 def per_class(
@@ -87,15 +91,16 @@ def per_class(
         zero denominator are 0. The interval of a class without images is [0, 1].
     """
     order = np.arange(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(labels, predicted, labels=order, zero_division=0.0)
-    hits = np.bincount(labels[labels == predicted], minlength=len(classes))
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, predicted, labels=order, zero_division=0.0)
+    # Not the support that scikit-learn returns: without any hit it is not a whole number.
+    hits, support, guesses = _count(labels, predicted, len(classes))
     bounds = [
         wilson_interval(int(hit), int(images)) if images else (0.0, 1.0) for hit, images in zip(hits, support, strict=True)
     ]
     return {
         "label": classes,
         "support": support.tolist(),
-        "predicted": np.bincount(predicted, minlength=len(classes)).tolist(),
+        "predicted": guesses.tolist(),
         "precision": precision.tolist(),
         "recall": recall.tolist(),
         "recall_low": [low for low, _ in bounds],
@@ -114,6 +119,24 @@ def _losses(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> 
     return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
 
+def _count(
+    labels: npt.NDArray[np.uint16], predicted: npt.NDArray[np.int64], classes: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(classes,) each: the correct predictions, the images and the predictions of each class."""
+    chosen = labels[labels == predicted], labels, predicted
+    hits, support, guesses = (np.bincount(one, minlength=classes).astype(np.int64) for one in chosen)
+    return hits, support, guesses
+
+
+def _macro_f1(hits: npt.NDArray[np.int64], support: npt.NDArray[np.int64], guesses: npt.NDArray[np.int64]) -> float:
+    """The mean F1 of the classes that have images or predictions; of the others the F1 is not defined.
+
+    F1 = 2 TP / (2 TP + FP + FN). The denominator is the number of images of the class plus that of images assigned to it.
+    """
+    total = support + guesses
+    return float((2 * hits[total > 0] / total[total > 0]).mean())
+
+
 def _bootstrap(
     labels: npt.NDArray[np.uint16], predicted: npt.NDArray[np.int64], losses: npt.NDArray[np.float64], classes: int
 ) -> npt.NDArray[np.float64]:
@@ -127,8 +150,5 @@ def _bootstrap(
     for number in range(_RESAMPLES):
         rows = start[truth] + (generator.random(len(truth)) * support[truth]).astype(np.int64)
         guesses = guess[rows]
-        hits = np.bincount(truth[guesses == truth], minlength=classes)
-        # F1 = 2 TP / (2 TP + FP + FN). The denominator is the number of images of the class plus that of images assigned to it.
-        f1 = 2 * hits / np.maximum(support + np.bincount(guesses, minlength=classes), 1)
-        drawn[number] = f1.mean(), losses[rows].mean()
+        drawn[number] = _macro_f1(*_count(truth, guesses, classes)), losses[rows].mean()
     return drawn

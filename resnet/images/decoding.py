@@ -195,9 +195,9 @@ def _read(encoded: bytes, max_pixels: int | None) -> Header:
 def _pixels(header: Header, least: int | None = None) -> tuple[Image.Image, list[str]]:
     """The image and its flags. A JPEG may be decoded at a smaller scale, if `least` says how many pixels a side needs."""
     with _failures_named(header.kind):
-        image, flags = _load(header, least)
-        turned = header.kind == "TIFF" or header.orientation == 1
-        return (image if turned else image.transpose(_UPRIGHT[header.orientation])), flags
+        image, orientation, flags = _load(header, least)
+        turned = header.kind == "TIFF" or orientation == 1
+        return (image if turned else image.transpose(_UPRIGHT[orientation])), flags
 
 
 @contextmanager
@@ -249,9 +249,10 @@ def _failure(error: Exception, kind: str) -> BadFile:
     return BadFile(Reason.UNDECODABLE, text)
 
 
-def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
-    """The image as RGB, and its flags. Other memory that decoding took is free when this returns."""
+def _load(header: Header, least: int | None) -> tuple[Image.Image, int, list[str]]:
+    """The image as RGB, its orientation and its flags. Other memory that decoding took is free when this returns."""
     with header.open() as image:
+        header = header.completed(image)
         if image.size != (header.width, header.height):
             raise BadFile(Reason.UNDECODABLE, "it declares two different sizes")
         if image.mode in UNSUPPORTED_PIXELS:
@@ -260,7 +261,10 @@ def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
         image.info.pop("xmp", None)  # only EXIF decides on the orientation, but Pillow turns a TIFF by XMP too
         if least is not None:
             image.draft(None, (least, least))  # has an effect on JPEG only
+        _LIBTIFF.failed = ""
         image.load()
+        if _LIBTIFF.failed:
+            raise BadFile(Reason.UNDECODABLE, f"its TIFF data are damaged ({_LIBTIFF.failed})")
         if header.kind == "PNG":
             _check_rows(image, header.essential)
         marks = {
@@ -272,8 +276,8 @@ def _load(header: Header, least: int | None) -> tuple[Image.Image, list[str]]:
         }
         flags = [flag for flag, holds in marks.items() if holds]
         if image.mode == "RGB" and header.frame is None and not marks["alpha"]:
-            return image, flags
-        return _converted(image, header), flags
+            return image, header.orientation, flags
+        return _converted(image, header), header.orientation, flags
 
 
 def _check_rows(image: Image.Image, encoded: bytes) -> None:
@@ -350,13 +354,27 @@ class _QuietWarnings:
             warnings.warn(message, stacklevel=3)
 
 
-def _silence_libtiff() -> None:
-    """Stops libtiff from writing to standard error about broken files, which Pillow reports as errors."""
+_LIBTIFF = threading.local()  # `failed`: the function of libtiff that found damaged data, or nothing
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+def _note_failure(function: bytes | None, _form: bytes | None, _values: int | None) -> None:
+    """Handles libtiff's errors. Errors in metadata do not affect the pixels."""
+    if function and any(word in function for word in (b"Decode", b"JPEGLib")):
+        _LIBTIFF.failed = function.decode("ascii", "replace")
+
+
+def _listen_to_libtiff() -> None:
+    """Stops libtiff from writing to standard error about broken files, and notes its errors.
+
+    Pillow reports most of them, but not those after which libtiff goes on, such as an unknown code in a fax: the rest of the
+    row is then white or black ("fax TIFF with an unknown code").
+    """
     with suppress(OSError, AttributeError):  # libtiff is linked in another way: it prints
         library = ctypes.CDLL(_imaging.__file__)
-        library.TIFFSetErrorHandler(None)
+        library.TIFFSetErrorHandler(_note_failure)
         library.TIFFSetWarningHandler(None)
 
 
-_silence_libtiff()
+_listen_to_libtiff()
 vars(TiffImagePlugin)["warnings"] = _QuietWarnings()

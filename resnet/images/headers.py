@@ -26,17 +26,25 @@ MODE_MEMORY = {"RGB": RGB_MEMORY, "L": PALETTE_MEMORY, "P": PALETTE_MEMORY, "1":
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))  # left, top, steps
 PNG_MOST_CHUNKS = 100_000  # each takes microseconds of Python
-JPEG_EXIF = re.compile(rb"(\xff\xe1(..))Exif\0\0", re.DOTALL)
-JPEG_HEADER_BYTES = 1 << 20  # EXIF is searched for here; a search takes 1.4 ms for each MB
-JPEG_SEQUENTIAL_HUFFMAN, JPEG_SEQUENTIAL_ARITHMETIC, JPEG_PROGRESSIVE = b"\xc0\xc1", b"\xc9", b"\xc2\xca"  # frame markers
+JPEG_MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # without those that libjpeg skips
+JPEG_START, JPEG_END, JPEG_SCAN = 0xD8, 0xD9, 0xDA
+JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+JPEG_SEQUENTIAL_HUFFMAN, JPEG_PROGRESSIVE = {0xC0, 0xC1}, {0xC2, 0xCA}
+JPEG_DECODED = JPEG_SEQUENTIAL_HUFFMAN | JPEG_PROGRESSIVE | {0xC3, 0xC9}  # also lossless, and sequential with arithmetic coding
+# Metadata: application segments and comments. libjpeg reads two of them, JFIF's and Adobe's, from these lengths on.
+JPEG_METADATA = dict.fromkeys((*range(0xE0, 0xF0), 0xFE), 1 << 16) | {0xE0: 14, 0xEE: 12}
+JPEG_MOST_SEGMENTS = 100_000  # each takes microseconds of Python
 JPEG_LEAST_BITS = 2  # of a block of 8 x 8 samples: the shortest codes for a difference of 0 and for the end of the block
+GIF_BLOCK = re.compile(rb"[,!;]")  # an image, an extension, the trailer
+GIF_MOST_EXTENSIONS = 100_000  # before a frame; each takes microseconds of Python
 BMP_RLE_PASSES = 100  # Pillow expands run lengths in Python: 93 ns for each pixel
 TIFF_MOST_PARTS = 200_000  # strips or tiles; Pillow spends microseconds and half a kilobyte on each
 TIFF_DNG, TIFF_BITS, TIFF_COLOURS, TIFF_SAMPLES, TIFF_TILE_WIDTH, TIFF_TILE_HEIGHT = 50706, 258, 262, 277, 322, 323
 TIFF_PARTS = (273, 324)  # offsets of strips and of tiles
-# Tags that determine the pixels (TIFF 6.0 and its supplements); those of the first set have one value.
-TIFF_SINGLE = {256, 257, 259, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515, 531}
-TIFF_ESSENTIAL = TIFF_SINGLE | {258, 273, 279, 320, 324, 325, 338, 339, 347, 519, 520, 521, 529, 530, 532}
+# Tags that determine the pixels (TIFF 6.0 and its supplements); those of the first set have one value. Strips are not among
+# them: libtiff finds a place or length that is missing, and Pillow and libtiff refuse what they cannot find.
+TIFF_SINGLE = {256, 257, 262, 266, 277, 278, 284, 292, 293, 317, 322, 323, 332, 512, 513, 514, 515, 531}
+TIFF_ESSENTIAL = TIFF_SINGLE | {258, 259, 320, 338, 339, 347, 519, 520, 521, 529, 530, 532}
 
 # The class of a format reports why a file cannot be read. `Image.open` hides that, and reads some JPEGs as animations (MPO).
 OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
@@ -83,6 +91,13 @@ class Header:
         """Opens the image without decoding it."""
         return OPENERS[self.kind](io.BytesIO(self.essential))
 
+    def completed(self, image: ImageFile.ImageFile) -> "Header":
+        """The header with what only the opened image tells: orientation and animation of a WebP."""
+        if not isinstance(image, WebPImagePlugin.WebPImageFile):
+            return self
+        exif = image.info.get("exif", b"").removeprefix(b"Exif\0\0")
+        return replace(self, orientation=exif_orientation(exif), animated=image.is_animated)
+
 
 def read_header(encoded: bytes, kind: str) -> Header:
     """Reads the header of an image.
@@ -110,41 +125,60 @@ def _header(image: ImageFile.ImageFile, kind: str, essential: bytes) -> Header:
 def _read_jpeg(encoded: bytes) -> Header:
     """ITU-T T.81, annex B.
 
-    libjpeg fills missing data with grey and only warns, and Pillow hides the warning. So the file must have an end marker ("cut
-    JPEG, at its end") and, for sequential Huffman coding, enough data for all blocks ("JPEG of more pixels than its data").
+    Pillow reads all metadata and fails on some ("JPEG with a Photoshop segment that is cut"), so it gets only the segments that
+    libjpeg reads. libjpeg fills missing data with grey and only warns, and Pillow hides the warning. So the file must have an
+    end marker ("JPEG whose end is zero bytes") and, for sequential Huffman coding, enough data for all blocks ("JPEG of more
+    pixels than its data").
     """
-    exif = JPEG_EXIF.search(encoded, 0, JPEG_HEADER_BYTES)
-    essential = encoded
-    if exif:  # hidden from Pillow, which may fail on it ("JPEG with EXIF of two bytes")
-        essential = JPEG_EXIF.sub(rb"\1exif\0\0", encoded[:JPEG_HEADER_BYTES]) + encoded[JPEG_HEADER_BYTES:]
-    if b"\xff\xd9" not in encoded:
-        raise BadFile(Reason.TRUNCATED, "the JPEG file ends without its end marker")
-    image = JpegImagePlugin.JpegImageFile(io.BytesIO(essential))
-    if not image.tile or image.fp is None:
-        raise BadFile(Reason.TRUNCATED, "the JPEG file ends before its image")
-    scan = encoded.rindex(b"\xff\xda", 0, image.fp.tell())
+    kept, exif, coding, scan = [b"\xff\xd8"], bytearray(), 0, 0
+    for marker, start, end in _jpeg_segments(encoded):
+        content = encoded[start + 4 : end]
+        if marker == JPEG_SCAN:
+            scan = start
+        elif marker == 0xE1 and content.startswith(b"Exif\0\0"):  # a long block is split among segments
+            exif += content[6:]
+        elif len(content) >= JPEG_METADATA.get(marker, 0):
+            kept.append(encoded[start:end])
+            coding = marker if marker in JPEG_FRAMES else coding
     end = encoded.find(b"\xff\xd9", scan)
     if end < 0:
         raise BadFile(Reason.TRUNCATED, "the JPEG file ends without its end marker")
-    header = _header(image, "JPEG", essential)
-    if exif:
-        block = encoded[exif.end() : exif.start() + 2 + int.from_bytes(exif[2])]
-        header = replace(header, orientation=exif_orientation(block))
-    frame = encoded.rindex(struct.pack(">BHHB", 8, *image.size[::-1], image.layers), 0, scan)
-    coding = encoded[frame - 3 : frame - 2]
+    essential = encoded if sum(map(len, kept)) == scan else b"".join([*kept, encoded[scan:]])
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(essential))
+    header = replace(_header(image, "JPEG", essential), orientation=exif_orientation(bytes(exif)))
+    if coding not in JPEG_DECODED:
+        raise BadFile(Reason.UNSUPPORTED_FORMAT, "JPEG of a hierarchical or rare kind; convert it to 8-bit JPEG or PNG")
     samples = _samples_per_pixel([(across, down) for _, across, down, _ in image.layer])
-    in_scan = encoded[scan + 4]
+    is_whole = encoded[scan + 4] == image.layers  # one scan has all components
     if coding in JPEG_SEQUENTIAL_HUFFMAN:
-        end = end if in_scan == image.layers else encoded.rindex(b"\xff\xd9")  # tables between scans may hold the marker
+        end = end if is_whole else encoded.rindex(b"\xff\xd9")  # tables between scans may hold the marker
         scarce = 8 * (end - scan) < header.width * header.height * samples / 64 * JPEG_LEAST_BITS
         header = replace(header, scarce=scarce)
-    elif coding not in JPEG_SEQUENTIAL_ARITHMETIC + JPEG_PROGRESSIVE:
-        raise BadFile(Reason.UNSUPPORTED_FORMAT, "JPEG that is lossless or hierarchical; convert it to 8-bit JPEG or PNG")
-    if coding not in JPEG_PROGRESSIVE and in_scan == image.layers:
+    if coding not in JPEG_PROGRESSIVE and is_whole:
         return header
     # libjpeg keeps the coefficients of the whole image, 2 bytes each.
     memory = max(header.memory, (1 if image.layers == 1 else 4) + 2 * samples)
     return replace(header, passes=encoded.count(b"\xff\xda", scan), memory=memory)
+
+
+def _jpeg_segments(encoded: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment, to the first scan. Like libjpeg, this skips bytes between segments."""
+    position = 2
+    for _ in range(JPEG_MOST_SEGMENTS):
+        found = JPEG_MARKER.search(encoded, position)
+        if not found:
+            raise BadFile(Reason.TRUNCATED, "the JPEG file ends before its image")
+        start, marker = found.start(), encoded[found.start() + 1]
+        if marker == JPEG_END:
+            raise BadFile(Reason.UNDECODABLE, "the JPEG file holds no image")
+        length = 0 if marker == JPEG_START else max(2, *struct.unpack_from(">H", encoded, start + 2))
+        position = start + 2 + length
+        if position > len(encoded):
+            raise BadFile(Reason.TRUNCATED, "the JPEG file ends within its header")
+        yield marker, start, position
+        if marker == JPEG_SCAN:
+            return
+    raise BadFile(Reason.UNDECODABLE, f"the JPEG file has more than {JPEG_MOST_SEGMENTS:,} segments before its image")
 
 
 def _samples_per_pixel(factors: list[tuple[int, int]]) -> float:
@@ -168,10 +202,15 @@ def _read_png(encoded: bytes) -> Header:
             Reason.UNDECODABLE, "the PNG file asks for a method of compression, filtering or interlacing that is unknown"
         )
     kept, names, animated, turned = [encoded[:8]], set(), False, 1
+    previous = b""
     for name, start, end in _png_chunks(encoded):
+        if name == b"IDAT" and name in names and name != previous:  # "PNG with a text within its data"
+            raise BadFile(Reason.UNDECODABLE, "the PNG file has another chunk within its image data")
         names.add(name)
+        previous = name
         if name in PNG_CHUNKS:
-            if zlib.crc32(memoryview(encoded)[start + 4 : end - 4]) != int.from_bytes(encoded[end - 4 : end]):
+            is_intact = zlib.crc32(memoryview(encoded)[start + 4 : end - 4]) == int.from_bytes(encoded[end - 4 : end])
+            if not is_intact and name != b"IEND":  # no decoder looks at the last one
                 raise BadFile(Reason.UNDECODABLE, f"the checksum of the PNG file's chunk {name.decode()} is wrong")
             kept.append(encoded[start:end])
         elif name == b"acTL":
@@ -223,38 +262,50 @@ def png_has_all_rows(encoded: bytes) -> bool:
 def _read_gif(encoded: bytes) -> Header:
     """GIF89a specification, 1990. A frame that goes beyond the screen enlarges it, as in browsers.
 
-    The first frame must be complete ("cut GIF, at its end"); what follows it does not matter. Its size is read here, because
-    Pillow allocates the frame when it opens a file ("GIF that clears a huge frame").
+    Pillow fails on some extensions that do not affect the pixels ("GIF with an empty extension"), and allocates a frame that is
+    to be cleared when it opens a file ("GIF that clears a huge frame"). So it gets the first frame with its transparency only.
+    Whether the frame is complete is for Pillow to say; what follows it does not matter.
     """
     width, height, flags = struct.unpack_from("<HHB", encoded, 6)
-    position = _next_frame(encoded, 13 + _palette_bytes(flags))
+    start = 13 + _palette_bytes(flags)
+    position, control = _next_frame(encoded, start)
     if position is None:
         raise BadFile(Reason.UNDECODABLE, "the GIF file holds no image")
     left, top, across, down, flags = struct.unpack_from("<HHHHB", encoded, position + 1)
     if not across * down:
         raise BadFile(Reason.UNDECODABLE, "the GIF file's first frame has no pixels")
-    position = _skip_sub_blocks(encoded, position + 11 + _palette_bytes(flags))
     try:
-        animated = _next_frame(encoded, position) is not None
-    except IndexError:  # some programs omit the trailer
+        after = _skip_sub_blocks(encoded, position + 11 + _palette_bytes(flags))
+        animated = _next_frame(encoded, after)[0] is not None
+    except IndexError:  # the file ends without its trailer
         animated = False
     frame = left, top, left + across, top + down
     size = max(width, frame[2]), max(height, frame[3])
     partial = None if frame == (0, 0, *size) else frame
-    return Header(*size, "GIF", encoded, animated=animated, frame=partial, memory=PALETTE_MEMORY)
+    essential = encoded[:start] + control + encoded[position:]
+    return Header(*size, "GIF", essential, animated=animated, frame=partial, memory=PALETTE_MEMORY)
 
 
 def _palette_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _next_frame(encoded: bytes, position: int) -> int | None:
-    """Position of the next frame; None at the trailer. Like Pillow, this skips bytes that begin no block."""
-    while (block := encoded[position]) != ord(","):
-        if block == ord(";"):
-            return None
-        position = _skip_sub_blocks(encoded, position + 2) if block == ord("!") else position + 1
-    return position
+def _next_frame(encoded: bytes, position: int) -> tuple[int | None, bytes]:
+    """Position of the next frame, or None at the trailer; and the extension that says which of its colours is transparent.
+
+    Like Pillow, this skips bytes that begin no block.
+    """
+    control = b""
+    for _ in range(GIF_MOST_EXTENSIONS):
+        if not (found := GIF_BLOCK.search(encoded, position)):
+            break
+        position = found.start()
+        if found[0] != b"!":
+            return (position if found[0] == b"," else None), control
+        if encoded[position + 1 : position + 3] == b"\xf9\4":
+            control = b"!\xf9\4" + bytes([encoded[position + 3] & 1]) + encoded[position + 4 : position + 7] + b"\0"
+        position = _skip_sub_blocks(encoded, position + 2)
+    raise IndexError("neither a frame nor the trailer")
 
 
 def _skip_sub_blocks(encoded: bytes, position: int) -> int:
@@ -268,15 +319,7 @@ def _read_webp(encoded: bytes) -> Header:
     end = 8 + int.from_bytes(encoded[4:8], "little")
     if end > len(encoded):
         raise BadFile(Reason.TRUNCATED, f"the WebP file has {len(encoded):,} of {end:,} bytes")
-    position, frames, turned = 12, 0, 1
-    while position + 8 <= end:
-        name, length = struct.unpack_from("<4sI", encoded, position)
-        if name == b"ANMF":
-            frames += 1
-        elif name == b"EXIF":
-            turned = exif_orientation(encoded[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0"))
-        position += 8 + length + length % 2
-    return Header(*_webp_size(encoded), "WEBP", encoded, animated=frames > 1, orientation=turned, memory=WEBP_MEMORY)
+    return Header(*_webp_size(encoded), "WEBP", encoded, memory=WEBP_MEMORY)
 
 
 def _webp_size(encoded: bytes) -> tuple[int, int]:
@@ -298,22 +341,28 @@ def _read_bmp(encoded: bytes) -> Header:
 
 
 def _read_tiff(encoded: bytes) -> Header:
-    """Pillow ignores a damaged tag, and all values after the first, and then decodes to wrong pixels."""
+    """TIFF 6.0, 1992.
+
+    Pillow leaves out a tag of an unknown type, all tags after one whose values are cut off, and all but the first of several
+    values. It only warns, and decodes to wrong pixels ("TIFF with a cut description", "TIFF with two widths").
+    """
     directory = read_directory(encoded)
     if TIFF_DNG in directory:
         raise BadFile(Reason.UNSUPPORTED_FORMAT, "DNG raw; convert it to JPEG or PNG")
-    for tag in TIFF_ESSENTIAL & directory.keys():
+    for tag in sorted(directory.keys() & TIFF_ESSENTIAL):
         count, _, end = directory[tag]
         if end > len(encoded):  # "cut LZW TIFF"
             raise BadFile(Reason.TRUNCATED, f"the TIFF file ends before the values of its tag {tag}")
-        if count == 0 or (tag in TIFF_SINGLE and count != 1):  # "TIFF with two widths"
+        if count > 1 and tag in TIFF_SINGLE:
             raise BadFile(Reason.UNDECODABLE, f"tag {tag} of the TIFF file has {count:,} values")
-        if tag in TIFF_PARTS and count > TIFF_MOST_PARTS:  # "TIFF of many strips"
-            raise BadFile(Reason.TOO_LARGE, f"the TIFF file has more than {TIFF_MOST_PARTS:,} strips or tiles")
+    if max(directory.get(tag, (0, 0, 0))[0] for tag in TIFF_PARTS) > TIFF_MOST_PARTS:  # "TIFF of many strips"
+        raise BadFile(Reason.TOO_LARGE, f"the TIFF file has more than {TIFF_MOST_PARTS:,} strips or tiles")
     if directory.get(TIFF_SAMPLES, (1, 1, 0))[1] > 6:  # Pillow would print an error
         raise BadFile(Reason.UNSUPPORTED_FORMAT, "TIFF of more than six samples; convert it to JPEG or PNG")
     image = TiffImagePlugin.TiffImageFile(io.BytesIO(encoded))
     tags = image.tag_v2
+    if unread := sorted(tag for tag in directory.keys() & TIFF_ESSENTIAL if tag not in tags):
+        raise BadFile(Reason.UNDECODABLE, f"tag {unread[0]} of the TIFF file cannot be read")
     depth = max(tags.get(TIFF_BITS, (1,)))
     if depth == 16 and tags.get(TIFF_COLOURS, 0) == 0:
         raise BadFile(Reason.UNSUPPORTED_FORMAT, "TIFF of inverted 16-bit pixels; convert it to JPEG or PNG")

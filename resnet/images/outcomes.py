@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resnet.core.tables import SET_ASIDE
+
 MAX_FILE_BYTES = 128 * 2**20  # of an encoded image; memory holds several at a time
 LONGEST_NAME = 4096  # characters of a path
 _LEFT_OF_A_NAME = 300
@@ -26,6 +28,13 @@ class Reason(StrEnum):
     NAME_NOT_USABLE = "name_not_usable"  # not UTF-8, leads out of its archive, or is in it twice
     NO_LABEL = "no_label"  # not in a class folder
     LABEL_CONFLICT = "label_conflict"  # the same image has another label too
+    UNLABELLED = "unlabelled"  # in a split whose images have no labels, such as the test images of a competition
+    SMALL_CLASS = "small_class"  # of a class with fewer images than the user asked for
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is wrong with the file. Others are listed too, but count as no bad file."""
+        return self.value not in SET_ASIDE
 
 
 class BadFile(Exception):  # noqa: N818 (it describes a file, not an error of the program)
@@ -73,6 +82,7 @@ class Candidate:
         read: returns the bytes of the file; raises `BadFile`. Call it once, in any thread.
         split: training, validation or test, if the source has splits.
         group: what must stay within one split, such as a patient or a video, if the source has groups.
+        unlikely: whether the name is that of a text or an annotation: the file is ignored unless its content is an image.
     """
 
     path: str
@@ -80,6 +90,7 @@ class Candidate:
     read: Callable[[], bytes]
     split: str | None = None
     group: str | None = None
+    unlikely: bool = False
 
 
 @dataclass(frozen=True)

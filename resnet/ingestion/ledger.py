@@ -16,8 +16,11 @@ class Ledger:
     """A context manager that writes `rejected.csv`, `duplicates.csv` and `ignored.csv` and counts files.
 
     Attributes:
+        classes: the names of the classes, in the order of their labels, without those that were left out.
+        splits: the splits of the source that have an image, duplicates and conflicts included.
         images: number of accepted images by class.
         rejected: number of rejected files by reason.
+        set_aside: number of files that are left out without a fault of their own, by reason; also listed in `rejected.csv`.
         duplicates: number of duplicates left out.
         ignored: number of files that are not meant to be images.
 
@@ -28,8 +31,11 @@ class Ledger:
 
     def __init__(self, folder: Path, on_bad: Literal["quarantine", "fail"]) -> None:
         folder.mkdir()
+        self.classes: list[str] = []
+        self.splits: set[str] = set()
         self.images: Counter[str] = Counter()
         self.rejected: Counter[Reason] = Counter()
+        self.set_aside: Counter[Reason] = Counter()
         self.duplicates = 0
         self.ignored = 0
         self._fail = on_bad == "fail"
@@ -52,11 +58,13 @@ class Ledger:
     @property
     def files(self) -> int:
         """The number of files of the source."""
-        return self.accepted + self.rejected.total() + self.duplicates + self.ignored
+        return self.accepted + self.rejected.total() + self.set_aside.total() + self.duplicates + self.ignored
 
-    def accept(self, label: str) -> None:
+    def accept(self, label: str, split: str | None = None) -> None:
         """Counts an image of a class."""
         self.images[label] += 1
+        if split:
+            self.splits.add(split)
 
     def withdraw(self, label: str) -> None:
         """Takes back an image that was accepted; the caller then lists it as rejected or as a duplicate."""
@@ -66,8 +74,15 @@ class Ledger:
         """Lists a rejected file.
 
         Raises:
-            UserError: `on_bad` is "fail".
+            UserError: `on_bad` is "fail", and something is wrong with the file.
         """
+        if file.reason.is_fault:
+            self._count_fault(file)
+        else:
+            self.set_aside[file.reason] += 1
+        self._rejected_csv.writerow([_cell(file.path), file.reason, _cell(file.detail)])
+
+    def _count_fault(self, file: Rejected) -> None:
         if self._fail:
             raise UserError(
                 f"{file.path!r} is rejected as {file.reason} ({file.detail}); fix or remove it, or set ingest.on_bad to "
@@ -76,7 +91,6 @@ class Ledger:
         self.rejected[file.reason] += 1
         if len(self._examples) < _EXAMPLES:
             self._examples.append(file)
-        self._rejected_csv.writerow([_cell(file.path), file.reason, _cell(file.detail)])
 
     def leave_out(self, path: str, duplicate_of: str) -> None:
         """Lists a duplicate of an accepted image."""
@@ -92,9 +106,9 @@ class Ledger:
         """Raises `UserError` if no image is left or too many files were rejected.
 
         Args:
-            max_rejected: the largest allowed share of rejected files among all files that are not ignored.
+            max_rejected: the largest allowed share of rejected files among all files that are neither ignored nor set aside.
         """
-        considered = self.files - self.ignored
+        considered = self.files - self.ignored - self.set_aside.total()
         rejected = self.rejected.total()
         if rejected > max_rejected * considered:
             raise UserError(
@@ -103,12 +117,14 @@ class Ledger:
             )
         if not self.accepted:
             first = f"; the first are {self._first()}" if rejected else ""
-            raise UserError(f"the source has no usable image ({self.reasons() or 'no files'}){first}: choose another source.")
+            raise UserError(f"the source has no usable image ({self._found() or 'no files'}){first}: choose another source.")
 
     def reasons(self) -> str:
         """The number of rejected files by reason, the most frequent reason first."""
-        ranked = sorted(self.rejected.items(), key=lambda item: (-item[1], item[0]))
-        return ", ".join(f"{count:,} {reason}" for reason, count in ranked)
+        return _numbers(self.rejected)
+
+    def _found(self) -> str:
+        return _numbers(self.rejected + self.set_aside)
 
     def _first(self) -> str:
         return ", ".join(f"{file.path!r} ({file.reason}: {file.detail})" for file in self._examples)
@@ -118,6 +134,11 @@ class Ledger:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+
+
+def _numbers(counts: Counter[Reason]) -> str:
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in ranked)
 
 
 def _cell(text: str) -> str:

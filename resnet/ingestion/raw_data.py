@@ -2,11 +2,12 @@
 
 Every file of the source is accepted, rejected with a reason, left out as a duplicate, or ignored because it is not meant to be
 an image. Of images with equal pixels one is accepted; if their labels differ, none is. Images that the source assigns to a
-split are all kept, including duplicates.
+split are all kept, including duplicates. Texts and annotations are ignored, unless their content is an image.
 """
 
 import csv
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from resnet.ingestion.ledger import Ledger
 from resnet.ingestion.sources.source import Source
 
 MANIFEST = "manifest.csv"
+_LONGEST_START = 16  # bytes; a text this short may begin as the header of an image does
 
 
 def write_raw(
@@ -37,6 +39,7 @@ def write_raw(
     max_pixels: int,
     on_bad: Literal["quarantine", "fail"] = "quarantine",
     max_rejected: float = 1.0,
+    min_images_per_class: int = 1,
     shard_bytes: int = SHARD_BYTES,
 ) -> Ledger:
     """Writes the images of a source in its order. The same source always gives the same bytes.
@@ -47,6 +50,7 @@ def write_raw(
         max_pixels: images with more pixels, according to their header, are not decoded but rejected.
         on_bad: "quarantine" to list rejected files and leave them out, "fail" to stop at the first one.
         max_rejected: the largest allowed share of rejected files among all files that are not ignored.
+        min_images_per_class: if more than 1, classes with fewer images are left out, and their images are listed.
         shard_bytes: the size of encoded images at which a new shard begins.
 
     Returns:
@@ -60,11 +64,16 @@ def write_raw(
     remove(kept_list)
     with replacing(folder) as new:
         with Ledger(new, on_bad) as ledger:
+            ledger.classes = source.classes
             write_classes(new / "classes.json", source.classes)
             outcomes = in_order(partial(_examine, max_pixels=max_pixels), source.files())
             duplicates = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).find()
-            if duplicates:
-                _rewrite(new, source.classes, duplicates, ledger, shard_bytes)
+            small = _small_classes(new, source.classes, duplicates, ledger, min_images_per_class)
+            if duplicates or small:
+                _leave_out(new, duplicates, small, min_images_per_class, ledger)
+                ledger.classes = [name for name in source.classes if name not in small]
+                write_classes(new / "classes.json", ledger.classes)
+                _rewrite(new, ledger.classes, duplicates, shard_bytes)
         try:
             ledger.check(max_rejected)
         except UserError as error:  # keep the list: it may have taken hours to make
@@ -91,12 +100,22 @@ def _examine(file: Outcome, max_pixels: int) -> _Image | Rejected | Ignored:
         return Rejected(
             shown(file.path), Reason.NAME_NOT_USABLE, f"path and label together have more than {LONGEST_NAME} characters"
         )
+    encoded = None
     try:
         encoded = file.read()
         facts, looks = inspect(encoded, max_pixels, perceptual_fingerprint)
     except BadFile as bad:
+        if file.unlikely and _is_no_image(encoded, bad.reason):
+            return Ignored(file.path)
         return Rejected(file.path, bad.reason, bad.detail)
     return _Image(file, facts, looks, encoded)
+
+
+def _is_no_image(encoded: bytes | None, reason: Reason) -> bool:
+    """Whether a file is no image at all, rather than a bad one; `encoded` is None if it could not be read or is too long."""
+    if encoded is None:
+        return reason == Reason.TOO_LARGE
+    return reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY) or len(encoded) < _LONGEST_START
 
 
 def _write_readable(
@@ -118,7 +137,7 @@ def _write_readable(
                 shards.add(outcome.file.path, label, outcome.encoded)
                 manifest.writerow(_row(outcome))
                 finder.add(outcome.facts.pixel_hash, label, has_split=outcome.file.split is not None)
-                ledger.accept(outcome.file.label)
+                ledger.accept(outcome.file.label, outcome.file.split)
     return finder
 
 
@@ -143,27 +162,56 @@ def _row(image: _Image) -> list[object]:
     ]
 
 
-def _rewrite(folder: Path, classes: list[str], duplicates: dict[int, Duplicate], ledger: Ledger, shard_bytes: int) -> None:
-    """Writes the shards and the manifest again, without duplicates.
+def _small_classes(
+    folder: Path, classes: list[str], duplicates: dict[int, Duplicate], ledger: Ledger, least: int
+) -> Counter[str]:
+    """The classes with fewer images than asked for, without duplicates, and the number of their images."""
+    if least <= 1:
+        return Counter()
+    left_out = Counter(row["label"] for number, row in enumerate(_rows(folder)) if number in duplicates)
+    return Counter({name: kept for name in classes if (kept := ledger.images[name] - left_out[name]) < least})
 
-    A label conflict can come to light with the last file. The images are copied from the first shards, because the source may
-    be slow to read again.
+
+def _leave_out(folder: Path, duplicates: dict[int, Duplicate], small: Counter[str], least: int, ledger: Ledger) -> None:
+    """Lists the duplicates and the images of small classes."""
+    others = {duplicate.other for duplicate in duplicates.values()}
+    named = {number: row for number, row in enumerate(_rows(folder)) if number in others}
+    for number, row in enumerate(_rows(folder)):
+        path, label = row["path"], row["label"]
+        if number in duplicates:
+            ledger.withdraw(label)
+            _list_duplicate(row, named[duplicates[number].other], duplicates[number].conflict, ledger)
+        elif label in small:
+            ledger.withdraw(label)
+            detail = f"class {label!r} has fewer images ({small[label]}) than ingest.min_images_per_class asks for ({least})"
+            ledger.reject(Rejected(path, Reason.SMALL_CLASS, detail))
+
+
+def _list_duplicate(row: dict[str, str], other: dict[str, str], conflict: bool, ledger: Ledger) -> None:
+    if conflict:
+        detail = f"labelled {row['label']!r}, but {other['path']!r} has the same pixels and is labelled {other['label']!r}"
+        ledger.reject(Rejected(row["path"], Reason.LABEL_CONFLICT, detail))
+    else:
+        ledger.leave_out(row["path"], other["path"])
+
+
+def _rewrite(folder: Path, classes: list[str], duplicates: dict[int, Duplicate], shard_bytes: int) -> None:
+    """Writes the shards and the manifest again, without duplicates and images of other classes.
+
+    A label conflict can come to light with the last file, and so can the size of a class. The images are copied from the first
+    shards, because the source may be slow to read again.
     """
     readable = folder / "readable"
     readable.mkdir()
     for path in [folder / MANIFEST, *folder.glob("images-*.parquet")]:
         path.rename(readable / path.name)
     numbers = {name: number for number, name in enumerate(classes)}
-    others = {duplicate.other for duplicate in duplicates.values()}
-    named = {number: row for number, row in enumerate(_rows(readable)) if number in others}
     encoded = read_encoded(readable, (row["path"] for row in _rows(readable)))
     with _new_manifest(folder) as file, ShardWriter(folder, classes, shard_bytes) as shards:
         manifest = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         manifest.writeheader()
         for number, (row, image) in enumerate(zip(_rows(readable), encoded, strict=True)):
-            if number in duplicates:
-                _leave_out(row, named[duplicates[number].other], duplicates[number].conflict, ledger)
-            else:
+            if number not in duplicates and row["label"] in numbers:
                 shards.add(row["path"], numbers[row["label"]], image)
                 manifest.writerow(row)
     remove(readable)
@@ -172,12 +220,3 @@ def _rewrite(folder: Path, classes: list[str], duplicates: dict[int, Duplicate],
 def _rows(folder: Path) -> Iterator[dict[str, str]]:
     with (folder / MANIFEST).open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
-
-
-def _leave_out(row: dict[str, str], other: dict[str, str], conflict: bool, ledger: Ledger) -> None:
-    ledger.withdraw(row["label"])
-    if conflict:
-        detail = f"labelled {row['label']!r}, but {other['path']!r} has the same pixels and is labelled {other['label']!r}"
-        ledger.reject(Rejected(row["path"], Reason.LABEL_CONFLICT, detail))
-    else:
-        ledger.leave_out(row["path"], other["path"])

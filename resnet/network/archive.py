@@ -10,6 +10,8 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -53,6 +55,26 @@ class RefusedModelError(UserError):
             )
         super().__init__(text)
         self.reason = reason
+
+
+@contextmanager
+def named_by_user(model: Path | None) -> Iterator[None]:
+    """Replaces the advice of a refusal, to remove the file and make it again, in the block: the file is the user's own.
+
+    Args:
+        model: the value of the option `--model`; None if it was not given, and then the advice stays.
+
+    Raises:
+        UserError: instead of a `RefusedModelError`.
+    """
+    try:
+        yield
+    except RefusedModelError as error:
+        if model is None:
+            raise
+        raise UserError(
+            f"--model {model} cannot be read as a model ({error.reason}): name a `.keras` file that the stage train wrote."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,24 @@ def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: 
         unit: the unit for the label of the axis.
         size: width and height in inches.
     """
-    figure, axes = _over_epochs(figure_of_merit.capitalize(), f"{figure_of_merit} ({unit})", size)
+    figure, axes = _over_epochs(history, figure_of_merit.capitalize(), f"{figure_of_merit} ({unit})", size)
     kept = history["epoch"].iloc[int(history["val_loss"].argmin())]
     axes.axvline(kept, color="gray", linestyle=":", label=f"kept: epoch {kept:g}")
     for column, label, marker in ((figure_of_merit, "training", "o"), (f"val_{figure_of_merit}", "validation", "s")):
         axes.plot(history["epoch"], history[column], marker=_marker(history, marker), markersize=4, label=label)
+    if figure_of_merit == "accuracy":
+        _end_at_one(axes)
     axes.legend(framealpha=0)
     return figure
+
+
+def _end_at_one(axes: "Axes") -> None:
+    """No ticks above 1 for shares, with room for the markers at 1."""
+    low, high = axes.get_ylim()
+    if high > 1:
+        low = min(low, 0.9)
+        axes.set_ylim(low, 1 + 0.03 * (1 - low))
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 1])
 
 
 def draw_learning_rate(history: "pd.DataFrame", size: tuple[float, float] = SIZE) -> Figure:
@@ -37,19 +48,21 @@ def draw_learning_rate(history: "pd.DataFrame", size: tuple[float, float] = SIZE
         history: one row for each epoch, with the columns epoch and learning_rate.
         size: width and height in inches.
     """
-    figure, axes = _over_epochs("Learning rate", "learning rate", size)
+    figure, axes = _over_epochs(history, "Learning rate", "learning rate", size)
     axes.plot(history["epoch"], history["learning_rate"], marker=_marker(history, "o"), markersize=4, color="C2")
     axes.set_ylim(bottom=0)
     return figure
 
 
-def _over_epochs(title: str, label: str, size: tuple[float, float]) -> tuple[Figure, "Axes"]:
+def _over_epochs(history: "pd.DataFrame", title: str, label: str, size: tuple[float, float]) -> tuple[Figure, "Axes"]:
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title)
     axes.set_xlabel("epoch")
     axes.set_ylabel(label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if len(history) == 1:  # the axis would be a tenth of an epoch long
+        axes.set_xlim(history["epoch"].iloc[0] - 0.5, history["epoch"].iloc[0] + 0.5)
     axes.grid(alpha=0.3)
     return figure, axes
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from resnet.core.tables import SPLITS
+from resnet.core.tables import SET_ASIDE, SPLITS
 from resnet.pictures.data_warnings import data_warnings
 from resnet.pictures.pages import environment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SMALL = 48  # pixels; thumbnails of images up to this size are enlarged without smoothing
 _MAX_CLASSES = 3000  # a row of the table is 0.4 kB
 _MAX_NAMES = 8  # in a warning
 _MAX_ROWS = 50  # of duplicates, of leaks and of other pairs
@@ -99,11 +98,12 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
         "duplicate": len(data.duplicates),
         "ignored": len(data.ignored),
     }
+    faults = files | {"rejected": int((~data.rejected["reason"].isin(SET_ASIDE)).sum())}
     return {
         "files": files,
         "splits": table[list(SPLITS)].sum().to_dict(),
         "classes_in_all": len(table),
-        "warnings": data_warnings(files, table, _balance(table), _groups(data), _pairs(data)),
+        "warnings": data_warnings(faults, table, _balance(table), _groups(data), _pairs(data)),
     }
 
 
@@ -212,7 +212,6 @@ def _sizes(manifest: "pd.DataFrame") -> dict[str, Any] | None:
         "common": _tally(pairs),
         "width": _spread(width),
         "height": _spread(height),
-        "small": high <= _SMALL,
         "cell": 300 / bins,
         "cells": [
             {"x": x, "y": bins - 1 - y, "count": counts[x, y], "width": spans[x], "height": spans[y]}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MIN_TEST_IMAGES = 10  # with fewer, one error changes the accuracy of a class by more than ten points
 _HEAVY_IMBALANCE = 10  # the smallest imbalance factor above 1 in Cui et al. 2019 (arXiv:1901.05555)
 _MANY_REJECTS = 0.05
+_MAX_NAMES = 8  # in a sentence
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,20 @@ class DataWarning:
         section: the id of the heading with more information.
         text: the problem and its consequence.
         names: the names of the classes or groups concerned.
+        of_accuracy: whether the accuracy on the test split means less than it seems to; the page of results shows such a
+            warning beside it.
     """
 
     section: str
     text: str
     names: list[str] = field(default_factory=list)
+    of_accuracy: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """The text with the first names."""
+        more = f" and {len(self.names) - _MAX_NAMES:,} more" if len(self.names) > _MAX_NAMES else ""
+        return f"{self.text} {', '.join(self.names[:_MAX_NAMES])}{more}." if self.names else self.text
 
 
 def data_warnings(
@@ -58,6 +68,7 @@ def data_warnings(
                 "leaks",
                 f"{pairs['leaked_test_images']:,} of {count(tested, 'test image')} ({share}) have a near-duplicate in the "
                 "training or validation split: the accuracy on them means little.",
+                of_accuracy=True,
             )
         )
     elif pairs["leaks"]:
@@ -70,7 +81,7 @@ def data_warnings(
         found.append(DataWarning("leaks", text))
     if groups["astride"]:
         text = f"{count(len(groups['astride']), 'group')} in more than one split:"
-        found.append(DataWarning("splits", text, groups["astride"]))
+        found.append(DataWarning("splits", text, groups["astride"], of_accuracy=True))
     total = sum(files.values())
     if files["rejected"] > _MANY_REJECTS * total:
         text = f"{percent(files['rejected'] / total)} of the files were rejected."
@@ -90,10 +101,10 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
         found.append(DataWarning("classes", text, few))
     if balance and balance["ratio"] >= _HEAVY_IMBALANCE:
         text = f"The largest class has {balance['ratio']:,.1f} times the images of the smallest: prefer macro F1 to accuracy."
-        found.append(DataWarning("classes", text))
+        found.append(DataWarning("classes", text, of_accuracy=True))
     alike = _alike(table.index.tolist())
     if alike:
-        found.append(DataWarning("classes", "Classes whose names differ only in case or Unicode form:", alike))
+        found.append(DataWarning("classes", "Classes whose names look alike:", alike))
     return found
 
 

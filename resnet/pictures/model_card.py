@@ -5,7 +5,7 @@ everything that a model card needs, such as the intended use; the card says what
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _MAX_CLASSES = 100  # listed by name
 _WEAKEST = 5  # classes
+_ALONE = "No image is in two splits; duplicates were found by their pixels"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
@@ -26,11 +27,13 @@ class DataFacts:
         formats: the number of files of each format.
         flags: the number of files with each flag, see `resnet.images.decoding.ImageFacts`; the key "" counts files without
             flags.
+        equal_pixels: the number of pairs of images with equal pixels in different splits.
     """
 
     images: Mapping[str, int]
     formats: Mapping[str, int]
     flags: Mapping[str, int]
+    equal_pixels: int = 0
 
 
 def render_model_card(
@@ -42,6 +45,7 @@ def render_model_card(
     history: "pd.DataFrame",
     predictions: "pd.DataFrame",
     data: DataFacts,
+    warnings: Sequence[str] = (),
 ) -> str:
     """The card as Markdown.
 
@@ -49,16 +53,18 @@ def render_model_card(
         network: the arguments of `ResNet`.
         classes: the class names in the order of the outputs.
         sha256: the SHA-256 of the model file, hexadecimal.
-        metrics: the figures of `resnet.evaluation.metrics.summarise`, and images, the number of test images.
+        metrics: the figures of `resnet.evaluation.metrics.summarise`; images, the number of test images; and macro_f1_classes,
+            the number of classes in the mean of `macro_f1`.
         history: one row for each epoch: epoch, val_loss, val_accuracy.
         predictions: one row for each test image: label, predicted.
         data: numbers about the data.
+        warnings: sentences on why the accuracy means less than it seems to.
     """
     sections = (
         _network(network, len(classes), sha256),
         _classes(classes),
         _data(data),
-        _results(metrics, predictions),
+        _results(metrics, predictions, len(classes), warnings),
         _training(history),
         _use(network["input_shape"]),
         _limits(data),
@@ -96,10 +102,11 @@ def _data(data: DataFacts) -> Iterator[str]:
     for split in ("training", "validation", "test"):
         yield f"| {split} | {data.images.get(split, 0):,} |"
     yield ""
-    yield f"File formats: {_counts(data.formats)}. No image is in two splits; duplicates were found by their pixels."
+    alone = f"Pairs of images with equal pixels in two splits: {data.equal_pixels:,}" if data.equal_pixels else _ALONE
+    yield f"File formats: {_counts(data.formats)}. {alone}."
 
 
-def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame") -> Iterator[str]:
+def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes: int, warnings: Sequence[str]) -> Iterator[str]:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     yield "## Results"
     yield ""
@@ -108,10 +115,15 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame") -> Itera
     yield "| figure | value |"
     yield "|---|---|"
     yield f"| accuracy | {100 * metrics['accuracy']:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
-    shown = {"accuracy", "accuracy_low", "accuracy_high", "images"}
+    shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes"}
+    counted = int(metrics["macro_f1_classes"])
+    notes = {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
     for name, value in metrics.items():
         if name not in shown and isinstance(value, int | float):
-            yield f"| {escape(name)} | {value:.4f} |"
+            yield f"| {escape(name)} | {value:.4f}{notes.get(name, '')} |"
+    for warning in warnings:
+        yield ""
+        yield f"**Warning:** {escape(warning)}"
     recall = (predictions["label"] == predictions["predicted"]).groupby(predictions["label"]).agg(["mean", "size"])
     # By recall, then by name, so that the order of equal values is defined.
     weakest = recall.reset_index().sort_values(["mean", "label"])[:_WEAKEST]

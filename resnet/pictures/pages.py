@@ -1,6 +1,8 @@
 """What all HTML pages share: templates with escaping, and the formatting of numbers and names."""
 
 import base64
+import io
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -28,6 +30,7 @@ def environment(*folders: Path) -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"number": "{:,}".format, "percent": percent, "count": count, "plain": plain, "name": _name}
+    environment.filters |= {"yaml": as_yaml, "enlarged": enlarged}
     environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
     return environment
 
@@ -50,6 +53,25 @@ def count(number: int, one: str, many: str = "") -> str:
 def plain(text: str) -> str:
     """The text with escapes for invisible characters and for those that change the writing direction."""
     return _INVISIBLE.sub(lambda match: match.group().encode("unicode_escape").decode(), str(text))
+
+
+def as_yaml(value: object) -> str:
+    """A parameter as in `params.yaml`: `null` and `true`, not the `None` and `True` of Python."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def enlarged(picture: bytes, width: int, height: int) -> bool:
+    """Whether an image file is shown at least twice as large as it is in a box of CSS pixels, in which it fits whole.
+
+    All pages show such images with their pixels as squares (class `pixelated`), and all others smoothed.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            return min(width / image.width, height / image.height) >= 2
+    except UnidentifiedImageError:
+        return False  # the browser shows the text alternative
 
 
 def _name(text: str) -> "Markup":

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.pages import environment, percent, plain
+from resnet.pictures.pages import count, environment, percent, plain
 from resnet.pictures.reliability import draw_reliability
-from resnet.pictures.samples import SMALL, encode_image, overlay_heat_map
+from resnet.pictures.samples import BLUE, ORANGE, SMALL, encode_image, overlay_occlusion
 from resnet.pictures.svg import inline_svg
 
 if TYPE_CHECKING:
@@ -35,12 +35,15 @@ class Samples:
     Attributes:
         rows: (samples,) their row numbers in the predictions.
         images: (samples, height, width, 3) uint8 RGB.
-        heat_maps: (samples, rows, columns) uint8 Grad-CAM maps, 255 where the support for the prediction is largest.
+        fall: (samples, rows, columns) by how much the probability of the prediction falls when this place is covered, see
+            `resnet.evaluation.occlusion`.
+        lowest: (samples,) the lowest probability of the prediction with one place covered.
     """
 
     rows: npt.NDArray[np.int64]
     images: npt.NDArray[np.uint8]
-    heat_maps: npt.NDArray[np.uint8]
+    fall: npt.NDArray[np.float32]
+    lowest: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,13 @@ class Results:
     Attributes:
         classes: the class names in the order of the labels.
         metrics: the headline figures, see `resnet.evaluation.metrics.summarise`.
-        details: the figures of `resnet.evaluation.metrics.detail`; heat_maps_of_layer; and provenance, with model_md5,
-            saved_by_keras, precision and versions.
+        details: the figures of `resnet.evaluation.metrics.detail`; network, the arguments of `ResNet`; and provenance, with
+            model_md5, saved_by_keras, precision and versions.
         gate: passed, and checks, each with name, passed and why; see `resnet.evaluation.gate`.
         history: one row for each epoch, with the columns `resnet.core.tables.HISTORY_COLUMNS`.
         per_class: one row for each class, see `resnet.evaluation.metrics.per_class`.
         calibration: one row for each bin, see `resnet.pictures.reliability`.
-        predictions: one row for each test image, with the columns path, label, predicted, probability.
+        predictions: one row for each test image, with the columns path, label, predicted, probability and label_probability.
         samples: some of the test images.
         model_summary: the summary that Keras prints.
         data: see `resnet.pictures.data_report.summarise_data`.
@@ -89,6 +92,7 @@ def render_report(results: Results) -> str:
         .get_template("report.html")
         .render(
             metrics=results.metrics,
+            facts=_facts(results),
             details=results.details,
             gate=results.gate,
             history=results.history.to_dict("records"),
@@ -101,6 +105,9 @@ def render_report(results: Results) -> str:
             underconfident=results.predictions["probability"].mean() < results.metrics["accuracy"],
             errors=[card for card in cards if card["label"] != card["predicted"]],
             hits=[card for card in cards if card["label"] == card["predicted"]],
+            input_size="{1} \u00d7 {0}".format(*results.samples.images.shape[1:3]),
+            orange=ORANGE,
+            blue=BLUE,
             small=max(results.samples.images.shape[1:3]) <= SMALL,
             others=wrong.sort_values(["probability", "path"], ascending=[False, True]).head(_MAX_ERRORS).to_dict("records"),
             total_errors=len(wrong),
@@ -112,10 +119,26 @@ def render_report(results: Results) -> str:
     )
 
 
+def _facts(results: Results) -> dict[str, str]:
+    """What was trained on what, for the head of the page; a name without a value is left out."""
+    network, build = results.details["network"], results.parameters.get("build", {})
+    blocks = build.get("blocks")
+    kind = f"ResNet {network['variant']} with blocks {blocks}" if blocks else f"ResNet-{network['depth']} {network['variant']}"
+    height, width = network["input_shape"][:2]
+    weights = f", initial weights {build['weights']}" if "weights" in build else ""
+    kept = int(results.history["epoch"].iloc[int(results.history["val_loss"].argmin())])
+    return {
+        "source": str(results.parameters.get("ingest", {}).get("source", "")),
+        "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
+        "training": f"{count(len(results.history), 'epoch')}, weights of epoch {kept}",
+        "gate": "" if results.gate["checks"] else "none set",
+    }
+
+
 def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
     history, metrics = results.history, results.metrics
     last = history.iloc[-1]
-    ends = f"{len(history)} epochs; in the last one {{:.4g}} in training, {{:.4g}} in validation."
+    ends = f"{count(len(history), 'epoch')}; in the last one {{:.4g}} in training, {{:.4g}} in validation."
     return {
         "loss": inline_svg(
             draw_curves(history, "loss", "cross-entropy, nats", _SMALL_FIGURE),
@@ -130,7 +153,7 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
         "learning_rate": inline_svg(
             draw_learning_rate(history, _SMALL_FIGURE),
             "learning-rate",
-            f"Learning rate over {len(history)} epochs, at most {history['learning_rate'].max():.3g}.",
+            f"Learning rate over {count(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
         ),
         "confusion": inline_svg(
             draw_confusion(counts, results.classes),
@@ -146,24 +169,25 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
 
 
 def _cards(results: Results) -> list[dict[str, Any]]:
-    """The samples with their labels, predictions, images and heat maps."""
+    """The samples with their labels, predictions, images and occlusion maps."""
     samples = results.samples
     rows = results.predictions.iloc[samples.rows].to_dict("records")
     return [
         {str(key): value for key, value in row.items()}
         | {
             "picture": encode_image(image),
-            "heat_map": overlay_heat_map(image, heat),
+            "occlusion": overlay_occlusion(image, fall),
+            "lowest": float(lowest),
             "alt": f"{plain(row['path'])}: {plain(row['label'])}, predicted as {plain(row['predicted'])}",
         }
-        for row, image, heat in zip(rows, samples.images, samples.heat_maps, strict=True)
+        for row, image, fall, lowest in zip(rows, samples.images, samples.fall, samples.lowest, strict=True)
     ]
 
 
 def _weakest_first(per_class: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The classes with test images, by rising F1; up to 20 classes keep their order."""
-    tested = per_class[per_class["support"] > 0]
-    if len(tested) > MAX_IN_ORDER:
-        tested = tested.sort_values(["f1", "label"])
-    rows: list[Any] = tested.head(_MAX_CLASSES).to_dict("records")
+    """The classes with test images or predictions, by rising F1; up to 20 classes keep their order."""
+    counted = per_class[per_class["support"] + per_class["predicted"] > 0]
+    if len(counted) > MAX_IN_ORDER:
+        counted = counted.sort_values(["f1", "label"])
+    rows: list[Any] = counted.head(_MAX_CLASSES).to_dict("records")
     return rows

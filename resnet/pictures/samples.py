@@ -1,4 +1,4 @@
-"""Encodes test images for a page, with and without heat maps."""
+"""Encodes test images for a page, with and without occlusion maps."""
 
 import io
 
@@ -6,8 +6,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-SMALL = 48  # pixels; images up to this size are not resized, and the page enlarges them without smoothing
+SMALL = 48  # pixels; images up to this size are not resized, and the page shows them at least twice as large
 _SIDE = 144  # pixels; larger images are reduced to this size
+ORANGE, BLUE = (255, 140, 0), (40, 110, 255)  # told apart with every kind of colour vision
+_LEAST_FULL = 0.05
+_OPAQUE, _DIM = 0.8, 0.75  # so that the image is visible below, and colour is also visible on white
 
 
 def encode_image(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
@@ -19,23 +22,24 @@ def encode_image(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
     return "image/jpeg", _encoded(picture, "JPEG", quality=85)
 
 
-def overlay_heat_map(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
-    """Encodes an image in grey with a heat map in colour over it; returns the MIME type and the bytes.
+def overlay_occlusion(image: npt.NDArray[np.uint8], fall: npt.NDArray[np.float32]) -> tuple[str, bytes]:
+    """Encodes an image in grey with an occlusion map in colour over it; returns the MIME type and the bytes.
+
+    Orange marks where covering the image lowers the probability, blue where it raises it. The colour is full at the largest
+    change, but not below 5 points: otherwise the map of an image on which nothing has an effect would show noise.
 
     Args:
         image: (height, width, 3) RGB.
-        heat: (rows, columns), 255 where the support for the prediction is largest.
+        fall: (rows, columns) in [-1, 1], see `resnet.evaluation.occlusion`.
     """
-    from matplotlib import colormaps
-
     size = (_SIDE, round(_SIDE * image.shape[0] / image.shape[1]))
     pixels = Image.Resampling.NEAREST if max(image.shape[:2]) <= SMALL else Image.Resampling.LANCZOS
-    grey = np.asarray(Image.fromarray(image).convert("L").resize(size, pixels), np.float32)[..., None] / 255
-    smooth = np.asarray(Image.fromarray(heat).resize(size, Image.Resampling.BICUBIC), np.float32) / 255
-    colours = np.asarray(colormaps["inferno"](smooth))[..., :3]
-    share = 0.15 + 0.6 * smooth[..., None]
-    mixed = (255 * ((1 - share) * grey + share * colours)).round().astype(np.uint8)
-    return "image/jpeg", _encoded(Image.fromarray(mixed), "JPEG", quality=80)
+    grey = np.asarray(Image.fromarray(image).convert("L").resize(size, pixels), np.float32)[..., None]
+    full = max(float(np.abs(fall).max()), _LEAST_FULL)
+    smooth = np.asarray(Image.fromarray(fall / np.float32(full)).resize(size, Image.Resampling.BICUBIC))[..., None]
+    share = _OPAQUE * np.abs(smooth).clip(0, 1)
+    mixed = (1 - share) * _DIM * grey + share * np.where(smooth > 0, ORANGE, BLUE)
+    return "image/jpeg", _encoded(Image.fromarray(mixed.round().astype(np.uint8)), "JPEG", quality=85, subsampling=0)
 
 
 def _encoded(picture: Image.Image, kind: str, **options: int) -> bytes:

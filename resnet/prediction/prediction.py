@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from resnet.core.parallel import in_order
 from resnet.images.decoding import MAX_PIXELS, load
 from resnet.images.outcomes import BadFile, Rejected, shown
-from resnet.ingestion.sources.folder import read_file
+from resnet.prediction.image_files import ImageFile
 
 Pixels = npt.NDArray[np.uint8]
 Network = Callable[[Pixels], npt.NDArray[np.float32]]
@@ -26,11 +25,11 @@ class Decoded:
     """A decoded image.
 
     Attributes:
-        path: the file.
+        path: of the file, as in `ImageFile`.
         pixels: (size, size, 3) uint8 RGB, the input of the network.
     """
 
-    path: Path
+    path: str
     pixels: Pixels
 
 
@@ -39,24 +38,24 @@ class Prediction:
     """The prediction for an image.
 
     Attributes:
-        path: the file.
+        path: of the file, as in `ImageFile`.
         probabilities: (classes,) float64, with sum 1.
     """
 
-    path: Path
+    path: str
     probabilities: npt.NDArray[np.float64]
 
 
-def decode_files(files: Iterable[Path | Rejected], size: int) -> Iterator[Decoded | Rejected]:
+def decode_files(files: Iterable[ImageFile | Rejected], size: int) -> Iterator[Decoded | Rejected]:
     """Reads and decodes files in threads, in their order. A file that is not a usable image gives a `Rejected` in its place."""
     return in_order(lambda file: file if isinstance(file, Rejected) else _decode(file, size), files)
 
 
-def _decode(path: Path, size: int) -> Decoded | Rejected:
+def _decode(file: ImageFile, size: int) -> Decoded | Rejected:
     try:
-        return Decoded(path, load(read_file(path), size, MAX_PIXELS))
+        return Decoded(file.path, load(file.read(), size, MAX_PIXELS))
     except BadFile as bad:
-        return Rejected(shown(str(path)), bad.reason, bad.detail)
+        return Rejected(shown(file.path), bad.reason, bad.detail)
 
 
 def in_batches(images: Iterable[Decoded | Rejected], batch_size: int) -> Iterator[list[Decoded | Rejected]]:

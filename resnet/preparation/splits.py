@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, listed
 from resnet.core.tables import SPLITS
 
 TRAINING, VALIDATION, TEST = range(3)
 _UNASSIGNED = -1
+_NAMED = 10  # classes in a message
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,14 @@ def assign_splits(
     wanted = [TRAINING, *(split for split in (VALIDATION, TEST) if split not in fixed)]
     assignment = _Assignment(labels[free], component[free], position, classes=len(classes), shares=shares, wanted=wanted)
     assignment.fill()
-    for label, split in assignment.missing():
-        source_has_splits = bool((fixed != _UNASSIGNED).any())
-        raise _missing_error(classes[label], SPLITS[split], assignment.components(label), source_has_splits=source_has_splits)
+    missing = assignment.missing()
+    if missing:
+        movable = {classes[label]: assignment.components(label) for label, _ in missing}
+        if (fixed != _UNASSIGNED).any():
+            _refuse_absent([name for name, number in movable.items() if not number])
+        _refuse_small({name: number for name, number in movable.items() if number < len(wanted)}, wanted)
+        label, split = missing[0]
+        raise _missing_error(classes[label], SPLITS[split], movable[classes[label]])
     return np.where(free, assignment.split[component], fixed)
 
 
@@ -205,20 +211,37 @@ class _Assignment:
         return False
 
 
-def _missing_error(name: str, split: str, movable: int, *, source_has_splits: bool) -> UserError:
-    noun = "image" if movable == 1 else "images"
-    if not source_has_splits and movable < len(SPLITS):
-        return UserError(
-            f"class {name!r} has {movable} {noun} that can be in different splits, but at least 3 are needed, one for each of "
-            "training, validation and test: add images to the class or remove it."
+def _refuse_absent(absent: list[str]) -> None:
+    """Raises `UserError` for classes that the source has in its validation or test split only."""
+    if absent:
+        noun, verb = ("class", "is") if len(absent) == 1 else ("classes", "are")
+        raise UserError(
+            f"{noun} {listed(absent, _NAMED)} {verb} not in the training split of the source, and there are no images without "
+            "a split that could be used: add training images, or remove the images of such classes."
         )
-    if not movable:
-        return UserError(
-            f"class {name!r} is not in the training split of the source, and has no images without a split that could be used; "
-            "add images of it to the training split."
-        )
+
+
+def _refuse_small(numbers: dict[str, int], wanted: Sequence[int]) -> None:
+    """Raises `UserError` for classes with fewer images than splits; names many of them at once."""
+    if not numbers:
+        return
+    if len(numbers) == 1:
+        ((name, number),) = numbers.items()
+        found = f"class {name!r} has {number} {'image' if number == 1 else 'images'}"
+    else:
+        shown = [f"{name!r} has {number}" for name, number in numbers.items()]
+        more = f" and {len(shown) - _NAMED:,} more" if len(shown) > _NAMED else ""
+        found = f"{len(shown):,} classes have too few images ({', '.join(shown[:_NAMED])}{more})"
+    splits = " and ".join(", ".join(SPLITS[split] for split in sorted(wanted)).rsplit(", ", 1))
+    raise UserError(
+        f"{found} that can be in different splits, but at least {len(wanted)} are needed, one for each of {splits}: add "
+        "images, or remove such classes, which ingest.min_images_per_class can do."
+    )
+
+
+def _missing_error(name: str, split: str, movable: int) -> UserError:
     return UserError(
-        f"class {name!r} has no images in the {split} split: {movable} {noun} or groups of images could be moved there, but "
+        f"class {name!r} has no images in the {split} split: {movable} images or groups of images could be moved there, but "
         "then a class would have none in another split; add images to the class or remove it."
     )
 

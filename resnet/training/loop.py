@@ -215,9 +215,9 @@ class Trainer:
             )
         while self.state.epoch <= self.last_epoch(epochs):
             began = time.perf_counter()
-            images_per_second = self._train(training, batch_size, seed, on_step)
+            self._train(training, batch_size, seed, on_step)
             self._validate(validation, batch_size, on_validation_step)
-            result = self._result(time.perf_counter() - began, images_per_second)
+            result = self._result(time.perf_counter() - began)
             self.state.finish_epoch(result, self.ema or self.model)
             on_epoch(result)
         self.model.set_weights(self.state.best)
@@ -230,7 +230,7 @@ class Trainer:
             return len(history)
         return self.budget.last_epoch(history, epochs) if self.budget else epochs
 
-    def _result(self, seconds: float, images_per_second: float) -> Epoch:
+    def _result(self, seconds: float) -> Epoch:
         return Epoch(
             epoch=self.state.epoch,
             loss=float(self.train_loss.result()),
@@ -239,11 +239,11 @@ class Trainer:
             val_accuracy=float(self.validation_accuracy.result()),
             learning_rate=self.state.learning_rate,
             seconds=seconds,
-            images_per_second=images_per_second,
+            images_per_second=self.state.images_per_second,
         )
 
-    def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> float:
-        """Trains the rest of an epoch; returns images per second."""
+    def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> None:
+        """Trains the rest of an epoch. A resumed run may have no step left in it, only the validation."""
         state = self.state
         if state.step == 0:
             self.train_loss.reset_state()
@@ -251,7 +251,7 @@ class Trainer:
         draws = self.augmentation.draw(len(training), seed, state.epoch)
         order = epoch_order(len(training), seed, state.epoch)
         done, steps = state.step, len(training) // batch_size
-        began, rate = time.perf_counter(), 0.0
+        began = time.perf_counter()
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
             loss, learning_rate = step(images, labels, tf.gather(draws, rows))
@@ -263,7 +263,7 @@ class Trainer:
                     f"rate was {state.learning_rate:.3g}; running again would give the same: lower train.learning_rate or "
                     "increase train.warmup_epochs."
                 )
-            rate = (state.step - done) * batch_size / (time.perf_counter() - began)
+            state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
             on_step(
                 Progress(
                     epoch=state.epoch,
@@ -272,10 +272,9 @@ class Trainer:
                     loss=float(self.train_loss.result()),
                     accuracy=float(self.train_accuracy.result()),
                     learning_rate=state.learning_rate,
-                    images_per_second=rate,
+                    images_per_second=state.images_per_second,
                 )
             )
-        return rate
 
     def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.validation_loss.reset_state()

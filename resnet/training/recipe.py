@@ -42,6 +42,15 @@ class Recipe:
     patience: int
     budget_minutes: float
 
+    @property
+    def rise_epochs(self) -> float:
+        """Epochs in which the learning rate rises: `warmup_epochs`, or half of the first phase where it has no more epochs.
+
+        The first phase ends at the first restart, and starts after the frozen epochs.
+        """
+        room = (*self.restarts, self.epochs)[0] - self.freeze_epochs
+        return self.warmup_epochs if self.warmup_epochs < room else room / 2
+
 
 def make_trainer(
     recipe: Recipe,
@@ -107,7 +116,7 @@ def _make_schedule(
     freeze_steps = recipe.freeze_epochs * steps_per_epoch
     peak = recipe.learning_rate * recipe.unfrozen_rate if freeze_steps else recipe.learning_rate
     steps = ends[0] - freeze_steps
-    warmup_steps = min(round(recipe.warmup_epochs * steps_per_epoch), steps - 1)
+    warmup_steps = min(round(recipe.rise_epochs * steps_per_epoch), steps - 1)
     budget = None
     if recipe.budget_minutes:
         budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, freeze_steps + warmup_steps, steps - warmup_steps)

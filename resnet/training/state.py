@@ -29,7 +29,7 @@ class Epoch:
         val_accuracy: of validation, after the epoch, in [0, 1].
         learning_rate: of the last step of the epoch.
         seconds: of training and validation together; of a resumed epoch, since the resume.
-        images_per_second: of training alone; of a resumed epoch, since the resume.
+        images_per_second: of training alone; of a resumed epoch, since the resume, or until it if no step was left.
     """
 
     epoch: int
@@ -92,6 +92,7 @@ class TrainingState:
         epoch: the current one, from 1; after the end of the run it is one more than the number of epochs.
         step: steps done in the current epoch; after the last one, validation still follows.
         learning_rate: of the last step.
+        images_per_second: at the last step, see `Progress`.
         history: of the finished epochs.
         best: weights of the model after the epoch with the lowest validation loss; empty before the end of the first epoch.
     """
@@ -101,6 +102,7 @@ class TrainingState:
         self.epoch = 1
         self.step = 0
         self.learning_rate = 0.0
+        self.images_per_second = 0.0
         self.history: list[Epoch] = []
         self.best: list[npt.NDArray[Any]] = []
 
@@ -130,6 +132,7 @@ class TrainingState:
             "epoch": self.epoch,
             "step": self.step,
             "learning_rate": self.learning_rate,
+            "images_per_second": self.images_per_second,
             "history": [asdict(epoch) for epoch in self.history],
         }
         return Snapshot(arrays, facts)
@@ -150,5 +153,6 @@ class TrainingState:
             variable.assign(snapshot.arrays[name])
         self.epoch, self.step = snapshot.facts["epoch"], snapshot.facts["step"]
         self.learning_rate = snapshot.facts["learning_rate"]
+        self.images_per_second = snapshot.facts["images_per_second"]
         self.history = [Epoch(**row) for row in snapshot.facts["history"]]
         self.best = best

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from resnet.pictures.report import Samples
 
 _METRICS = {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"}
-_DETAILS = {"images", "classes", "calibration_error_by_chance", "heat_maps_of_layer", "network", "provenance"}
+_DETAILS = {"images", "classes", "macro_f1_classes", "calibration_error_by_chance", "network", "provenance"}
 _PER_CLASS = {"label": "str", "support": "int", "predicted": "int"} | dict.fromkeys(
     ("precision", "recall", "recall_low", "recall_high", "f1"), "float"
 )
 _CALIBRATION = {"images": "int"} | dict.fromkeys(
     ("above", "up_to", "confidence", "accuracy", "accuracy_low", "accuracy_high"), "float"
 )
-_PREDICTIONS = {"path": "str", "label": "str", "predicted": "str", "probability": "float"}
+_PREDICTIONS = {"path": "str", "label": "str", "predicted": "str", "probability": "float", "label_probability": "float"}
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ def _read_samples(path: Path, images: int) -> "Samples":
 
     try:
         with path.open("rb") as file, np.load(file) as archive:
-            samples = Samples(archive["rows"], archive["images"], archive["heat_maps"])
+            samples = Samples(archive["rows"], archive["images"], archive["fall"], archive["lowest"])
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise damaged_input(path, error) from error
-    if not len(samples.rows) == len(samples.images) == len(samples.heat_maps) or samples.rows.max(initial=0) >= images:
+    lengths = {len(samples.rows), len(samples.images), len(samples.fall), len(samples.lowest)}
+    if len(lengths) > 1 or samples.rows.max(initial=0) >= images:
         raise damaged_input(path, f"its rows do not fit {len(samples.images)} images of {images} predictions")
     return samples
 

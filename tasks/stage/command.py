@@ -45,6 +45,7 @@ def main(stage: str) -> int:
     work = getattr(module, stage)
     try:
         with endable():
+            require_utf8()
             graph = read_graph(DVC_YAML)
             _check_folder()
             params = load_params(PARAMS_YAML, graph)
@@ -58,6 +59,20 @@ def main(stage: str) -> int:
         return end.code
     _record(stage, time.perf_counter() - began, facts or {})
     return 0
+
+
+def require_utf8() -> None:
+    """Makes messages printable in any encoding, and checks that Python reads names of files as UTF-8.
+
+    Raises:
+        UserError: it reads them otherwise, so that other labels would come from the same folders.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # None where it was closed before the start; tests replace it
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    found = sys.getfilesystemencoding()
+    if found != "utf-8":
+        raise UserError(f"names of files would be read as {found}, but UTF-8 is expected: run `export LC_ALL=C.UTF-8`.")
 
 
 def _check_folder() -> None:
@@ -74,11 +89,12 @@ def _check_folder() -> None:
 
 
 def _record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
-    """Records the run. A record that cannot be written is reported and does not fail the stage."""
+    """Records the run. A record that cannot be made is reported and does not fail the stage, whose work is done."""
     try:
         record(stage, seconds, facts)
-    except (UserError, OSError) as error:
-        print(f"{stage}: done, but not recorded in reports/run.json: {error}", file=sys.stderr)
+    except Exception as error:  # whatever Git, the machine or the packages answer
+        why = error if isinstance(error, (UserError, OSError)) else f"{type(error).__name__}: {error}"
+        print(f"{stage}: done, but not recorded in reports/run.json: {why}", file=sys.stderr)
 
 
 def bind(work: Callable[..., Any], entry: dict[str, Any], params: Params) -> dict[str, Any]:

@@ -18,6 +18,8 @@ _OF_A_REPOSITORY = {
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 }
+_ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}  # the language of this program's own sentences
+_LINES = 8  # of Git's own message; it may list every file of a repository
 
 
 def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
@@ -31,7 +33,7 @@ def git(folder: Path, *arguments: str, environment: Mapping[str, str] | None = N
         environment: variables to set.
 
     Raises:
-        UserError: Git is not installed or fails; the message ends in its own reason.
+        UserError: Git is not installed or fails; the message ends in its own reason and advice, in English.
     """
     return git_bytes(folder, *arguments, environment=environment).decode(errors="surrogateescape").rstrip("\n")
 
@@ -42,16 +44,24 @@ def git_bytes(folder: Path, *arguments: str, environment: Mapping[str, str] | No
         result = subprocess.run(
             ["git", *arguments],
             cwd=folder,
-            env={**outside_of_git(), **(environment or {})},
+            env={**outside_of_git(), **_ENGLISH, **(environment or {})},
             capture_output=True,
             check=False,
         )
     except OSError as error:
         raise UserError(f"git {arguments[0]} could not be run in {folder}: {error.strerror}; is Git installed?") from error
     if result.returncode:
-        said = result.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {result.returncode}"]
-        raise UserError(f"git {arguments[0]} failed in {folder}: {said[-1]}")
+        said = _in_one_line(result.stderr.decode(errors="replace")) or f"exit code {result.returncode}"
+        raise UserError(f"git {arguments[0]} failed in {folder.absolute()}: {said}")
     return result.stdout
+
+
+def _in_one_line(message: str) -> str:
+    """Git's message with its advice, which follows in lines of its own."""
+    lines = [" ".join(line.removeprefix("hint:").split()) for line in message.splitlines()]
+    lines = [line for line in lines if line]
+    text = " ".join(line if line.endswith((".", ",", ":", ";")) else f"{line};" for line in lines[:_LINES])
+    return text.removesuffix(";") + (" ..." if len(lines) > _LINES else "")
 
 
 def git_or_none(folder: Path, *arguments: str) -> str | None:

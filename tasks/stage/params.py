@@ -7,7 +7,7 @@ a stage writes depends on the classes of other stages.
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from resnet.core.errors import UserError
+from tasks.stage.syntax import syntax_sentence
 
 PARAMS_YAML = Path("params.yaml")
 SEEDS = 2**31  # the seed is below this number
@@ -91,19 +92,48 @@ def load_params(path: Path, stages: Iterable[str]) -> Params:
         UserError: the file is missing or not YAML, or a parameter is unknown, missing, of the wrong type, out of range or
             in conflict with another one.
     """
+    params, mistakes = examine_params(path, stages)
+    if mistakes:
+        raise UserError(mistakes[0])
+    return params
+
+
+def examine_params(path: Path, stages: Iterable[str]) -> tuple[Params, list[str]]:
+    """Reads the whole file and finds all mistakes in it; for the arguments see `load_params`.
+
+    Returns:
+        The sections that have no mistake of their own, and a sentence for each mistake.
+
+    Raises:
+        UserError: the file is missing or not YAML.
+    """
     tree = _read_yaml(path)
     classes = {stage: section_class(stage) for stage in stages}
-    _check_names(path, "", tree, ["seed", *classes])
-    seed = tree["seed"]
-    if type(seed) is not int or not 0 <= seed < SEEDS:
-        raise UserError(f"{path}: seed must be a whole number from 0 to {SEEDS - 1}, but it is {seed!r}.")
-    params = Params(seed, {stage: _section(path, stage, kind, tree[stage]) for stage, kind in classes.items()})
-    try:
-        for section in params.sections.values():
+    mistakes = list(_wrong_names("", tree, ["seed", *classes]))
+    seed, sections = 0, dict[str, Section]()
+    if isinstance(tree, dict):
+        seed = _whole(tree.get("seed", 0))
+        if type(seed) is not int or not 0 <= seed < SEEDS:
+            mistakes.append(f"seed must be a whole number from 0 to {SEEDS - 1}, but it is {seed!r}.")
+            seed = 0
+        for stage in (stage for stage in classes if stage in tree):
+            section = _section(stage, classes[stage], tree[stage])
+            if isinstance(section, Section):
+                sections[stage] = section
+            else:
+                mistakes += section
+    params = Params(seed, {stage: sections[stage] for stage in classes if stage in sections})
+    if not mistakes:
+        mistakes += _conflicts(params)
+    return params, [f"{path}: {mistake}" for mistake in mistakes]
+
+
+def _conflicts(params: Params) -> Iterator[str]:
+    for section in params.sections.values():
+        try:
             section.check(params)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return params
+        except UserError as error:
+            yield str(error)
 
 
 def section_class(stage: str) -> type[Section]:
@@ -119,12 +149,7 @@ def _read_yaml(path: Path) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing; `git checkout {path}` restores the last version.") from error
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}, line {mark.line + 1}" if mark else f"{path}"
-        what = error.problem or error.context
-        if error.context and error.context_mark and error.context_mark is not mark:  # such as a bracket opened lines before
-            what = f"{error.context} that begins in line {error.context_mark.line + 1}: {what}"
-        raise UserError(f"{place}: not valid YAML ({what}); correct the line.") from error
+        raise UserError(syntax_sentence(path, error)) from error
     except (YAMLError, ValueError) as error:  # ValueError: an impossible date, or a wrong encoding
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); correct the file.") from error
     except OSError as error:
@@ -133,29 +158,42 @@ def _read_yaml(path: Path) -> Any:
         ) from error
 
 
-def _check_names(path: Path, prefix: str, tree: Any, known: Iterable[str]) -> None:
-    """Raises `UserError` unless `tree` is a mapping with exactly the known names."""
+def _wrong_names(prefix: str, tree: Any, known: Iterable[str]) -> Iterator[str]:
+    """A sentence for each mistake unless `tree` is a mapping with exactly the known names."""
     known = list(known)
     if not isinstance(tree, dict):
-        raise UserError(
-            f"{path}: {prefix.rstrip('.') or 'the file'} must be a mapping of {', '.join(known)}, but it is {tree!r}."
-        )
+        yield f"{prefix.rstrip('.') or 'the file'} must be a mapping of {', '.join(known)}, but it is {tree!r}."
+        return
+    meant = set()
     for name in tree:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            meant.update(near)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(known)}."
-            raise UserError(f"{path}: there is no parameter {prefix}{name}; {hint}")
+            yield f"there is no parameter {prefix}{name}; {hint}"
     for name in known:
-        if name not in tree:
-            raise UserError(f"{path}: parameter {prefix}{name} is missing; add it.")
+        if name not in tree and name not in meant:
+            yield f"parameter {prefix}{name} is missing; add it."
 
 
-def _section(path: Path, stage: str, kind: type[Section], tree: Any) -> Section:
-    _check_names(path, f"{stage}.", tree, kind.model_fields)
+def _section(stage: str, kind: type[Section], tree: Any) -> Section | list[str]:
+    """The section, or a sentence for each mistake in it."""
+    mistakes = list(_wrong_names(f"{stage}.", tree, kind.model_fields))
     try:
-        return kind.model_validate(tree)
+        section = kind.model_validate(_whole(tree))
     except ValidationError as error:
-        raise UserError(f"{path}: {_sentence(stage, error.errors()[0])}") from error
+        wrong = [detail for detail in error.errors() if detail["type"] not in ("missing", "extra_forbidden", "model_type")]
+        return [*mistakes, *(_sentence(stage, detail) for detail in wrong)]
+    return mistakes or section
+
+
+def _whole(value: Any) -> Any:
+    """A value with 1 for 1.0, as in JSON Schema, for which both are the same number. A parameter of type float takes both."""
+    if isinstance(value, dict):
+        return {name: _whole(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _sentence(stage: str, detail: ErrorDetails) -> str:

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from resnet.core.errors import printable
 from resnet.core.files import replacing
 from tasks.stage.git import git_or_none
 
@@ -36,7 +37,7 @@ def record(stage: str, seconds: float, facts: Mapping[str, Any]) -> None:
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6),
         **facts,
         "revision": git_or_none(Path(), "rev-parse", "HEAD"),
-        "uncommitted": (git_or_none(Path(), "status", "--porcelain") or "").splitlines(),
+        "uncommitted": [printable(line) for line in (git_or_none(Path(), "status", "--porcelain") or "").splitlines()],
         "machine": machine(),
         "versions": {package: found for package in _PACKAGES if (found := _version(package))},
     }

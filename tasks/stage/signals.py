@@ -3,6 +3,10 @@
 A signal ends a stage with exit code 128 plus its number (130, 143, 129) and one sentence, without a traceback. A second signal
 kills it immediately. A stage can delay the end until its work is saved (`noted`), or have it happen without waiting for
 Python (`at_once`).
+
+A process inherits ignored and blocked signals from the process that starts it. A shell starts `command &` in a script with
+SIGINT ignored, and so do many CI systems. A stage handles SIGINT and SIGTERM anyway: whoever sends them and sees no effect
+would send SIGKILL next. SIGHUP stays ignored if it was, because that is what `nohup` asks for.
 """
 
 import os
@@ -41,17 +45,20 @@ def endable() -> Iterator[None]:
     """Raises `EndedError` in the block on a signal or the death of DVC. For the main thread only."""
     global _received  # noqa: PLW0603 - a process has one set of signal handlers
     _received = None
-    # A signal that is already ignored stays ignored: `nohup` ignores SIGHUP.
-    before = {number: signal.getsignal(number) for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]
     over = threading.Event()
     for number in before:
         signal.signal(number, _on_signal)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     if "DVC_ROOT" in os.environ:  # a stage that is started by hand may outlive its shell
         threading.Thread(target=_watch_parent, args=(os.getppid(), over), daemon=True).start()
     try:
         yield
     finally:
         over.set()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)
 

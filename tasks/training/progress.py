@@ -41,7 +41,7 @@ class Display:
             self._bar.set_description(f"epoch {progress.epoch}/{self._epochs}")
             self._bar.update(progress.step - 1)  # of a run that was resumed in the middle of an epoch
         self._bar.set_postfix_str(
-            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {progress.images_per_second:.0f} images/s",
+            f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.4f}, {_rate(progress.images_per_second)}",
             refresh=False,
         )
         self._bar.update()
@@ -51,5 +51,10 @@ class Display:
         say(
             f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
             f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "
-            f"{epoch.images_per_second:.0f} images/s, {epoch.seconds:.1f} s"
+            f"{_rate(epoch.images_per_second)}, {epoch.seconds:.1f} s"
         )
+
+
+def _rate(images_per_second: float) -> str:
+    """The first step of a process includes the compilation: with large images its rate would be shown as 0."""
+    return f"{images_per_second:{'.0f' if images_per_second >= 10 else '.2g'}} images/s"

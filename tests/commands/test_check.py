@@ -1,6 +1,8 @@
 """What `train-resnet check` checks before anything runs."""
 
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,11 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from commands.check import check_source, check_weights
+from commands import check
+from commands.check import check_source, check_weights, describe_source
 from resnet.core.errors import UserError
+from tasks.ingest import Ingest, ingest
+from tasks.stage.git import git
 from tasks.stage.graph import read_graph
 from tests.imports import HEAVY, ROOT
-from tests.pictures import two_classes
+from tests.pictures import two_classes, write_tree
 
 
 def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
@@ -32,11 +37,26 @@ def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
         ("digits", r"did you mean builtin/digits\?"),
         ("random", "correct the path"),
         ("tfds:dtd", "run `train-resnet fetch tfds:dtd`"),
+        ("~/photos", f"a ~ in a parameter is not expanded; write {Path.home()}/photos"),
+        ("$HOME/photos", "variables in a parameter are not expanded; write the path in full"),
+        ("s3://bucket/photos", "only paths are read; download it"),
+        ("file:///photos", "only paths are read; download it"),
     ],
 )
 def test_a_missing_source_is_named(source: str, advice: str) -> None:
-    with pytest.raises(UserError, match=f"ingest.source is {source}, but there is no such file or folder in .*: {advice}"):
+    with pytest.raises(
+        UserError, match=f"ingest.source is {re.escape(source)}, but there is no such file or folder in .*: {advice}"
+    ):
         check_source(source, {})
+
+
+def test_a_path_that_was_cut_at_a_space_is_completed(tmp_path: Path) -> None:
+    for name in ("my photos (2)", "mystery", "my.zip"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(
+        UserError, match=r"did you mean .*/my photos \(2\)\? After -S, write it in quotes within quotes: \"NAME='VAL"
+    ):
+        check_source(str(tmp_path / "my"), {})
 
 
 def bind(path: Path) -> None:
@@ -85,22 +105,139 @@ def test_weights_that_dvc_cannot_watch_are_named(weights: str, sentence: str) ->
         check_weights(str(ROOT / name), graph)
 
 
-def test_the_command_checks_parameters_and_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
-) -> None:
+ORDER = "check: params.yaml, the paths in it, and DVC's files are in order.\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with the pipeline and the parameters of this project."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), encoding="utf-8")
+    monkeypatch.setattr(check, "inherited", lambda: {"SHELL": "/bin/sh", "USER": "a", "HOME": "/"})
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "builtin").mkdir()
     for name in ("digits", "random"):
         (tmp_path / "builtin" / name).touch()
-    text = (ROOT / "params.yaml").read_text("utf-8")
-    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "--all")
+    git(tmp_path, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "first")
+    return tmp_path
+
+
+def test_a_line_says_that_all_is_in_order(folder: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("check")
-    assert (result.exit_code, result.output) == (0, "")
-    (tmp_path / "params.yaml").write_text(text.replace("source: builtin/digits", "source: digits"), encoding="utf-8")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, ORDER, "")
+
+
+def test_the_source_is_described(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    text = (folder / "params.yaml").read_text("utf-8")
+    two_classes(folder / "photos", each=2)
+    (folder / "params.yaml").write_text(text.replace("source: builtin/digits", "source: photos"), encoding="utf-8")
     result = train_resnet("check")
-    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert result.stderr.startswith("check: params.yaml: ingest.source is digits, but there is no such file or folder in ")
+    assert (result.exit_code, result.stdout) == (0, "check: photos has 2 classes ('cat', 'dog')\n" + ORDER)
+
+
+def test_all_mistakes_are_named_at_a_time(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    text = (folder / "params.yaml").read_text("utf-8")
+    for old, new in (
+        ("\nseed: 0 ", "\nseed: -1 "),
+        ("source: builtin/digits", "source: digits"),
+        ("epochs: 10 ", "epoch: 10 "),
+        ("batch_size: 32", "batch_size: 0"),
+        ("weights: builtin/random", "weights: none.keras"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+    shutil.rmtree(folder / ".git")
+    result = train_resnet("check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    lines = result.stderr.splitlines()
+    assert all(line.startswith("check: ") for line in lines)
+    for line, part in zip(
+        lines,
+        (
+            "not a git repository (or any of the parent directories): .git: run `git init && ",
+            "params.yaml: seed must be a whole number",
+            "params.yaml: there is no parameter train.epoch; did you mean train.epochs?",
+            "params.yaml: train.batch_size should be greater than or equal to 2, but it is 0.",
+            "params.yaml: ingest.source is digits, but there is no such file or folder in ",
+            "params.yaml: build.weights is none.keras, but there is no such file in ",
+        ),
+        strict=True,
+    ):
+        assert part in line
+
+
+def test_a_shell_that_runs_no_commands_is_a_mistake(
+    folder: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "inherited", lambda: {"SHELL": "/bin/false", "USER": "a", "HOME": "/"})
+    result = train_resnet("check")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "check: SHELL is /bin/false, which runs no commands, but DVC runs the stages with it: run `export SHELL=/bin/sh`.\n"
+    )
+
+
+def test_a_clone_of_a_part_of_the_history_is_a_note(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = tmp_path_factory.mktemp("part")
+    (folder / "b").touch()
+    git(folder, "add", "b")
+    git(folder, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "second")
+    git(folder, "clone", "--quiet", "--depth", "1", f"file://{folder}", str(part))
+    monkeypatch.chdir(part)
+    result = train_resnet("check")
+    note, order = result.stdout.splitlines(keepends=True)
+    assert (result.exit_code, order) == (0, ORDER)
+    assert "`dvc exp run --temp` loses its experiment" in note
+    assert "`git fetch --unshallow`" in note
+
+
+def test_a_source_is_described_as_ingest_reads_it(tmp_path: Path) -> None:
+    tree = write_tree(
+        tmp_path / "tree",
+        {f"seg_{part}/{name}/{n}.jpg": b"" for part in ("train", "test") for name in ("cat", "dog") for n in range(3)},
+    )
+    assert describe_source(str(tree)) == [
+        f"{tree} has 2 classes ('cat', 'dog'), and the splits training, test",
+        "read as splits: 'seg_test' as test, 'seg_train' as training",
+    ]
+    archive = shutil.make_archive(str(tmp_path / "tree"), "gztar", tree)
+    assert describe_source(archive)[0] == f"{archive} has 2 classes ('cat', 'dog'), and the splits training, test"
+    assert describe_source(str(tree), 1)[0] == f"{tree} has 2 classes ('seg_test', 'seg_train')"
+
+
+@pytest.mark.parametrize("files", [{}, {"1.jpg": b""}, {"cat/1.jpg": b""}, {"images/1.jpg": b"", "masks/1.png": b""}])
+def test_what_ingest_refuses_is_refused_with_the_same_sentence(tmp_path: Path, files: dict[str, bytes]) -> None:
+    (tmp_path / "tree").mkdir()
+    tree = write_tree(tmp_path / "tree", files)
+    with pytest.raises(UserError) as by_check:
+        describe_source(str(tree))
+    params = Ingest(
+        source=str(tree),
+        path_column="auto",
+        label_column="auto",
+        image_folder="auto",
+        on_bad="fail",
+        max_rejected=0,
+        max_pixels=1,
+        min_images_per_class=1,
+        class_level="auto",
+    )
+    with pytest.raises(UserError) as by_ingest:
+        ingest(params, raw=tmp_path / "raw")
+    assert str(by_check.value) == str(by_ingest.value)
+
+
+def test_what_is_known_or_slow_to_list_is_not_described(tmp_path: Path) -> None:
+    assert describe_source("builtin/digits") == describe_source("tfds:dtd") == []
+    large = tmp_path / "large.tar.gz"
+    with large.open("wb") as file:
+        file.truncate(2**30)
+    assert describe_source(str(large)) == []
 
 
 def test_it_imports_nothing_heavy() -> None:

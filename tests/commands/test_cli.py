@@ -82,6 +82,19 @@ def test_other_errors_are_bugs_and_keep_their_traceback() -> None:
     assert isinstance(run(ends_in(ZeroDivisionError())).exception, ZeroDivisionError)
 
 
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run(lambda: (tmp_path / "file" / "x").write_bytes(b""))
+    expected = f"doctor: {tmp_path}/file/x: Not a directory; correct it or name another path.\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", expected)
+    assert isinstance(run(lambda: (tmp_path / "none").stat().st_size).exception, FileNotFoundError)  # may be a bug
+
+
+def test_help_shows_no_type_for_flags(train_resnet: Callable[..., Result]) -> None:
+    for arguments in (["--help"], *([name, "--help"] for name in NAMES)):
+        assert "bool" not in train_resnet(*arguments).stdout, arguments
+
+
 def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(tmp_path: Path) -> None:
     program = (
         "import sys, typer; from commands.cli import reporting\n"

@@ -54,6 +54,13 @@ def test_new_training_images_do_not_matter() -> None:
     assert compare_results(RevisionResults("first"), RevisionResults("grown")).paired.difference == 0
 
 
+def test_a_page_that_cannot_be_written_is_one_sentence(train_resnet: Callable[..., Result]) -> None:
+    for page in ("/proc/page.html", "a" * 300, "dvc.yaml/page.html"):
+        result = train_resnet("compare", "first", "second", "--html", page)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+        assert result.stderr.startswith("compare: ")
+
+
 def test_the_page_has_all_images(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("compare", "first", "second", "--html", str(tmp_path / "page.html"))
     assert result.exit_code == 0

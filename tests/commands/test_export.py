@@ -47,8 +47,10 @@ def test_the_agreement_is_printed_also_for_encoded_images(folder: Path, train_re
     assert result.exit_code == 0
     first, second = [line for line in result.stdout.splitlines() if line.startswith("export: ")]
     assert first.startswith("export: out/resnet-savedmodel: same label on 6 of 6 images, largest difference of a probability ")
-    assert "; encoded: same label on 6 of 6 images" in first
+    assert "; of many sizes and shapes: same label on 14 of 14 images, largest difference of a probability " in first
+    assert "; encoded: same label on 20 of 20 images" in first
     assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
+    assert "; of many sizes and shapes: same label on 14 of 14 images" in second
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["resnet-savedmodel", "resnet.keras"]
 
 
@@ -66,6 +68,24 @@ def test_an_export_that_does_not_agree_is_not_written(
     result = train_resnet("export", "--to", "keras")
     assert result.exit_code == 1
     assert result.stderr.startswith("export: keras does not agree with the model: same label on ")
+    assert list((folder / "exports").iterdir()) == []
+
+
+def test_an_export_that_resizes_otherwise_is_not_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    def resized(images: keras.KerasTensor, size: int) -> keras.KerasTensor:
+        """Keras's layer, which crops whole pixels and keeps fractions of levels."""
+        options = {"interpolation": "bicubic", "crop_to_aspect_ratio": True, "antialias": True}
+        return keras.layers.Resizing(size, size, **options)(images)
+
+    monkeypatch.setattr("resnet.export.stock._resized", resized)
+    keras.utils.set_random_seed(0)
+    sensitive = ResNet((32, 32, 3), 2, blocks=(1, 1), width=8, class_names=["a", "b"], zero_init_last_gamma=False)
+    save_model(sensitive, folder / "models" / "resnet.keras")
+    result = train_resnet("export", "--to", "keras")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("export: keras with images to resize does not agree with the model: same label on ")
     assert list((folder / "exports").iterdir()) == []
 
 
@@ -90,3 +110,27 @@ def test_another_model_can_be_exported_but_not_over_itself(folder: Path, train_r
     result = train_resnet("export", "--to", "keras", "--model", "better.keras", "--out", ".")
     assert result.exit_code == 1
     assert result.stderr == "export: better.keras is the model itself: name another folder with --out.\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "why"),
+    [
+        ("models/resnet.keras/new", "models/resnet.keras is no folder, but models/resnet.keras/new/resnet.keras is to be "),
+        ("/proc/new", "/proc/new/resnet.keras cannot be written (No such file or directory); expected a path in a folder "),
+        ("a" * 300, "aaa... cannot be written (File name too long); expected a path in a folder "),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    folder: Path, train_resnet: Callable[..., Result], out: str, why: str
+) -> None:
+    result = train_resnet("export", "--to", "keras", "--out", out)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert why in result.stderr
+
+
+def test_a_named_file_that_is_no_model_is_not_to_be_removed(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "README.md").write_text("# Notes\n", encoding="utf-8")
+    result = train_resnet("export", "--to", "keras", "--model", "README.md")
+    assert result.exit_code == 1
+    assert "--model README.md cannot be read as a model" in result.output
+    assert "remove" not in result.output

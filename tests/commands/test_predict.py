@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 import tensorflow as tf
 from typer.testing import Result
 
+from commands.predict import _set_temporary_folder
 from resnet.images.decoding import load
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
@@ -57,6 +60,7 @@ def test_a_line_for_each_image_and_errors_on_standard_error(
     shown = ["cat", "a,b", r"x\ny\x1b"]
     assert lines[0].split("\t")[1:] == [f"{shown[n]} {expected[n]:.4f}" for n in np.argsort(-expected)]
     assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", result.stderr, re.MULTILINE)
+    assert result.stderr.splitlines()[-1] == "predict: 1 of 3 files were not predicted, for the reasons above"
     assert "image/s" not in result.stderr  # the bar is only for terminals
 
 
@@ -88,16 +92,41 @@ def test_a_model_file_is_enough_outside_of_a_project(folder: Path, train_resnet:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["photos", "--model", "photos/1.png"], "predict: photos/1.png is damaged or cut short"),
+        (
+            ["photos", "--model", "photos/1.png"],
+            "predict: --model photos/1.png cannot be read as a model (it does not end in the",
+        ),
         (["photos/none.png"], "predict: photos/none.png: there is no such file or folder (unreadable)"),
-        (["photos/*.tif"], "predict: photos/*.tif: no file matches it (unreadable)"),
+        (["photos/*.tif"], "predict: photos/*.tif: no file that can be an image matches it (empty)"),
+        (["models/none", "--model", "photos/1.png"], "predict: models/none: there is no such file or folder (unreadable)"),
+        (["empty"], "predict: empty: the folder has no files that can be images (empty)"),
+        ([""], "predict: '': the path is empty, as that of a variable that is not set (unreadable)"),
     ],
 )
 def test_mistakes_are_sentences(folder: Path, arguments: list[str], sentence: str, train_resnet: Callable[..., Result]) -> None:
+    Path("empty").mkdir()
     result = train_resnet("predict", *arguments)
     assert (result.exit_code, result.stdout) == (1, "")
     assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1  # nothing else, such as the precision
+    assert not {"Traceback", "remove", "dvc repro"} & {*result.stderr.replace("`", "").split()}
+
+
+def test_an_archive_is_predicted_like_its_folder(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    with zipfile.ZipFile("photos.zip", "w") as archive:
+        archive.write("photos/3.png", "3.png")
+    zipped, plain = (train_resnet("predict", path, "--precision", "float32") for path in ("photos.zip", "photos/3.png"))
+    assert (zipped.exit_code, zipped.stdout) == (0, plain.stdout.replace("photos/3.png", "photos.zip/3.png"))
+
+
+def test_a_read_only_system_without_a_temporary_folder_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_get_default_tempdir", fail)
+    _set_temporary_folder()
+    assert tempfile.gettempdir() == "/dev/shm"
 
 
 def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Callable[..., Result]) -> None:

@@ -102,6 +102,36 @@ def test_a_torn_dvc_lock_is_replaced_by_the_committed_one(root: Path, text: str,
     assert (path.read_text() == LOCK) if committed else not path.exists()
 
 
+@pytest.mark.parametrize("name", ["dvc.lock", "params.yaml", "dvc.yaml"])
+def test_a_conflict_of_a_merge_is_refused_and_left_as_it_is(
+    root: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result], name: str
+) -> None:
+    path = root / name
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    git(root, "init", "--quiet", "--initial-branch", "main")
+    for branch, digest in (("main", "0"), ("theirs", "1"), ("main", "2")):
+        git(root, "checkout", "--quiet", *([] if branch == "main" and digest == "2" else ["-B"]), branch)
+        path.write_text(LOCK.replace("0123", f"{digest}123"))
+        git(root, "add", name)
+        git(root, "commit", "--quiet", "--message", digest)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(root, "merge", "theirs")
+    conflict = path.read_text()
+    assert ">>>>>>> theirs" in conflict
+    assert repair_dvc_files(root) == []  # a run in a checkout goes on: it does not read this file
+    monkeypatch.chdir(root)
+    for command in ("repair", "check"):
+        result = train_resnet(command)
+        assert result.exit_code == 1
+        assert f"{name} has the marks of a merge conflict" in result.stderr
+        assert f"`git add {name}` and `git merge --continue`" in result.stderr
+    assert path.read_text() == conflict
+    assert git(root, "status", "--porcelain", name) == f"UU {name}\n"
+    git(root, "checkout", "--theirs", name)  # as the message says
+    git(root, "add", name)
+    repair.refuse_conflicts(root)
+
+
 def test_the_site_cache_is_a_private_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_SITE_CACHE_DIR")
     git(root, "init", "--quiet")

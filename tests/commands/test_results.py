@@ -40,6 +40,20 @@ def test_results_that_dvc_no_longer_has_are_named() -> None:
         cached.write_bytes(kept)
 
 
+def test_results_with_a_flipped_bit_are_refused() -> None:
+    text = "path,label,predicted,probability\n" + "".join(f"{path}x,{a},{b},0.75\n" for path, (a, b) in ANSWERS.items())
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    cached = Path(".dvc/cache/files/md5") / digest[:2] / digest[2:]
+    cached.write_text(text.replace("0.75", "0.76"))
+    try:
+        with pytest.raises(
+            UserError, match=f"predictions.csv of other is damaged .+ its MD5 is not {digest}; `train-resnet ver"
+        ):
+            compare_results(RevisionResults("first"), RevisionResults("other"))
+    finally:
+        cached.write_text(text)
+
+
 def test_a_work_tree_of_another_run_is_refused() -> None:
     before = Path("predictions.csv").read_bytes()
     Path("predictions.csv").write_bytes(before.replace(b"0.75", b"0.76"))

@@ -1,4 +1,4 @@
-"""Files that are not what `dvc.lock` records, in the work tree and in DVC's cache."""
+"""Files that are not what `dvc.lock` records, in the work tree and in DVC's cache, and outputs that are missing."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from typer.testing import Result
 from commands import verify as module
 
 CONTENTS = {"model.bin": b"weights", "data/a.txt": b"a", "data/deep/b.txt": b"b"}
+GRAPH = {"stages": {"make": {"cmd": "true", "outs": ["data", "model.bin"], "metrics": [{"metrics.json": {"cache": False}}]}}}
 
 
 def store(content: bytes, suffix: str = "") -> str:
@@ -30,7 +31,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder: a project with one file and one folder of results, and their cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "_cache_folder", lambda: Path("cache"))
-    Path("dvc.yaml").touch()
+    monkeypatch.setattr(module, "_changed_outputs", lambda: {"model.bin"})
+    Path("dvc.yaml").write_text(json.dumps(GRAPH))
     for name, content in CONTENTS.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_bytes(content)
@@ -44,8 +46,58 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nothing_is_printed_if_nothing_is_damaged(folder: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("verify")
     assert (result.exit_code, result.output) == (0, "")
-    Path("model.bin").unlink()  # DVC restores what is missing
-    assert train_resnet("verify").exit_code == 0
+
+
+def hash_of(name: str) -> str:
+    return hashlib.md5(CONTENTS[name], usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("in_cache", [True, False])
+def test_a_missing_output_is_named_with_the_next_command(
+    in_cache: bool, folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    Path("model.bin").unlink()
+    Path("data/deep/b.txt").unlink()
+    if not in_cache:  # as after a failed pull
+        cached(hash_of("model.bin")).unlink()
+        cached(hash_of("data/deep/b.txt")).unlink()
+    result = train_resnet("verify", "--at-most", "0")
+    assert result.exit_code == 1
+    first, second, *more = result.stderr.splitlines()
+    for line, what, name in (
+        (first, "model.bin is missing", "model.bin"),
+        (second, "1 of the 2 files in data are missing, such as data/deep/b.txt", "data/deep/b.txt"),
+    ):
+        digest = hash_of(name)
+        pull = f"{what}; DVC's cache does not have files/md5/{digest[:2]}/{digest[2:]}: run `dvc pull`, or `dvc repro`, "
+        checkout = f"{what}: run `dvc checkout {name.partition('/')[0]}`, "
+        assert line.startswith(checkout if in_cache else pull)
+    assert [line.startswith("If `dvc pull` does not bring such an object") for line in more] == [True] * (not in_cache)
+    assert train_resnet("verify", "--cache").exit_code == 0  # `make repro` goes on in a new clone
+
+
+def test_a_folder_whose_list_is_missing_is_named(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    for path in Path("cache").rglob("*.dir"):
+        path.unlink()
+    Path("data/a.txt").write_bytes(b"?")
+    result = train_resnet("verify")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("data was not verified; DVC's cache does not have files/md5/")
+
+
+def test_what_git_keeps_comes_from_git(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    lock = json.loads(Path("dvc.lock").read_text())
+    lock["stages"]["make"]["outs"].append({"path": "metrics.json", "md5": "0" * 32})
+    Path("dvc.lock").write_text(json.dumps(lock))
+    assert train_resnet("verify").stderr == (
+        "metrics.json is missing: run `git checkout metrics.json`, or `dvc repro`, which makes it again.\n"
+    )
+
+
+@pytest.mark.parametrize("limit", ["nan", "-1"])
+def test_a_limit_that_is_none_is_refused(limit: str, folder: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("verify", "--at-most", limit)
+    assert (result.exit_code, f"must be 0 or more, but it is {limit}" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -55,7 +107,8 @@ def test_a_damaged_file_is_named_with_what_to_do(name: str, folder: Path, train_
     right, wrong = (hashlib.md5(content, usedforsecurity=False).hexdigest() for content in (CONTENTS[name], b"?"))
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith(f"{name} is not what was recorded (MD5: {wrong} instead of {right}): ")
-    assert f"`rm -rf {name.partition('/')[0]}`" in result.stderr
+    assert ("`dvc repro` replaces it; keep a copy before" in result.stderr) == (name == "model.bin")  # DVC knows this change
+    assert ("run `rm -rf data`, and `dvc repro` restores it" in result.stderr) == (name != "model.bin")
     assert train_resnet("verify", "--cache").exit_code == 0
 
 

@@ -20,15 +20,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_quick(tmp_path: Path) -> Callable[..., QuickProject]:
+def make_quick(tmp_path: Path) -> Iterator[Callable[..., QuickProject]]:
     """Makes a project whose stages take no time; the argument is the environment of a server."""
+    made: list[QuickProject] = []
 
     def make(environment: dict[str, str] | None = None) -> QuickProject:
         folder = tmp_path / "project"
         folder.mkdir()
-        return QuickProject(folder, environment)
+        made.append(QuickProject(folder, environment))
+        return made[-1]
 
-    return make
+    yield make
+    for project in made:
+        project.close()
 
 
 @pytest.fixture

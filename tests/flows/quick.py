@@ -1,5 +1,7 @@
 """What the tests of flows share: a project whose stages take no time, a Prefect server, and small stand-ins."""
 
+import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,18 @@ from flows.child_runs import Child
 from flows.results import Result
 from tests.imports import ROOT
 from tests.project import Project
+
+_LIBC = ctypes.CDLL(None)
+
+
+def like_from_a_shell() -> None:
+    """Makes a process that a test starts react to signals, and end when the tests end, even by SIGKILL.
+
+    After `nohup`, or `&` in a script, the tests ignore SIGHUP and SIGINT, and a process inherits what is ignored.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 class Server:
@@ -49,20 +64,33 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
             )
         wait_for(self._is_healthy, 180)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stops the server by a signal."""
-        os.killpg(self._process.pid, number)
-        self._process.wait(timeout=60)
+        try:
+            os.killpg(self._process.pid, number)
+            self._process.wait(timeout=60)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Returns the server's answer to a POST, or to a GET if there is no body."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.api}/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        for _ in range(60):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                error.close()
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:  # the database is locked; Prefect's client repeats it too
+                    raise
+            time.sleep(1)
+        raise AssertionError(f"{path} is unavailable")
 
     def run(self, name: str) -> dict[str, Any]:
         """The latest flow run with this name."""
@@ -114,7 +142,13 @@ class QuickProject(Project):
         """Starts a command in the project's folder; its output goes to a file."""
         with (self.folder.parent / f"{self.folder.name}.log").open("a") as log:
             return subprocess.Popen(
-                command, cwd=self.folder, env=self.environment | environment, stdout=log, stderr=log, text=True
+                command,
+                cwd=self.folder,
+                env=self.environment | environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+                preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
             )
 
     def experiments(self) -> dict[str, Any]:
@@ -145,6 +179,18 @@ class QuickProject(Project):
         }
         status = self.run("git", "status", "--porcelain").stdout
         return files | {"status": status, "head": self.run("git", "rev-parse", "HEAD").stdout}
+
+    def close(self) -> None:
+        """Kills what a failed test left running."""
+        wait_for(lambda: not self.kill_all())
+
+    def kill_all(self) -> bool:
+        """Kills all processes of the project by SIGKILL, as a power cut would; returns whether there were any."""
+        numbers = self.numbered_processes()
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        return bool(numbers)
 
     def processes(self) -> list[str]:
         """The command lines of the processes that still run for this project."""

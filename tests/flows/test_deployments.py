@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.quick import QuickProject, Server, wait_for
+from tests.flows.quick import QuickProject, Server, like_from_a_shell, wait_for
 from tests.project import STAGES, Project
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickProject:
+def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[QuickProject]:
     made = QuickProject(tmp_path_factory.mktemp("deployed"), server.environment)
     assert made.repro() == STAGES
     made.commit("results")
-    return made
+    yield made
+    made.close()
 
 
 @contextmanager
@@ -27,14 +28,34 @@ def serving(project: Project, server: Server, *arguments: str) -> Iterator["subp
     """Runs `python -m flows.serve`; the block begins when it accepts runs."""
     command = ["python", "-m", "flows.serve", *arguments]
     with (project.folder.parent / f"{project.folder.name}-serve.log").open("w") as log:
-        process = subprocess.Popen(command, cwd=project.folder, env=project.environment, stdout=log, stderr=log, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env=project.environment,
+            stdout=log,
+            stderr=log,
+            text=True,
+            preexec_fn=like_in_a_script,  # noqa: PLW1509 - no other thread holds a lock
+        )
     try:
         wait_for(lambda: is_served(server))
         yield process
-    finally:
         process.terminate()
-        process.wait(60)
+        assert process.wait(60) == 0
         assert not is_served(server)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def like_in_a_script() -> None:
+    """A process that a script starts with `&` ignores Ctrl-C, but must end on SIGTERM."""
+    like_from_a_shell()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def served_log(project: Project) -> str:
+    return (project.folder.parent / f"{project.folder.name}-serve.log").read_text("utf-8")
 
 
 def is_served(server: Server) -> bool:
@@ -56,13 +77,16 @@ def submit_training(project: QuickProject, epochs: int, name: str) -> str:
 
 def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: QuickProject, server: Server) -> None:
     before = project.tree()
-    with serving(project, server) as process:
+    with serving(project, server, "--limit", "1") as process:
         overrides = json.dumps({"train.learning_rate": 0.25})
         done = submit(project, "--param", f"overrides={overrides}", "--watch", "--flow-run-name", "watched")
         assert "Flow run finished successfully in 'Completed'." in done.stdout
         failed = submit(project, "-p", 'overrides={"train.momentum": 0.123}', "--watch", "--flow-run-name", "failed", code=1)
+        sentence = "train: the momentum is not to my taste; choose another one."
+        assert sentence in failed.stderr.splitlines()
         assert "Flow run finished in state 'Failed'." in failed.stdout + failed.stderr
-        assert server.run("failed")["state"]["message"] == "train: the momentum is not to my taste; choose another one."
+        assert server.run("failed")["state"]["message"] == sentence
+        assert "Traceback" not in served_log(project)
         cancelled = submit_training(project, 4000, "cancelled")
         project.run("prefect", "flow-run", "cancel", cancelled)
         wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")
@@ -70,16 +94,19 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         assert project.checkouts() == []
 
         submit_training(project, 4001, "ended")
+        submit(project, "--flow-run-name", "next")
         process.send_signal(signal.SIGTERM)
         process.wait(40)
         assert project.processes() == []
         assert project.checkouts() == []
+        assert server.run("next")["state_type"] == "SCHEDULED"
     assert project.experiments()["watched"]["params"]["params.yaml"]["data"]["train"]["learning_rate"] == 0.25
     assert not {"failed", "refused", "cancelled", "ended"} & set(project.experiments())
     assert project.tree() == before
     waiting = submit(project, "--flow-run-name", "waiting")
-    assert "train-resnet is not being served: the run waits until" in waiting.stderr
-    server.ask(f"flow_runs/{server.run('waiting')['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
+    assert "train-resnet is not being served: the run waits for" in waiting.stderr
+    for name in ("waiting", "next"):
+        server.ask(f"flow_runs/{server.run(name)['id']}/set_state", {"state": {"type": "CANCELLED"}, "force": True})
 
 
 def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: QuickProject, server: Server) -> None:
@@ -100,7 +127,14 @@ def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, 
     project.run("prefect", "--no-prompt", "deploy", "--all")
     command = ["prefect", "worker", "start", "--pool", "train-resnet-cpu"]
     with (tmp_path / "worker.log").open("w") as log:
-        worker = subprocess.Popen(command, cwd=tmp_path, env=project.environment, stdout=log, stderr=log)
+        worker = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=project.environment,
+            stdout=log,
+            stderr=log,
+            preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
+        )
     try:
         done = submit(project, "--watch", "--flow-run-name", "elsewhere", name="train-resnet/train-resnet")
         assert "Flow run finished successfully in 'Completed'." in done.stdout
@@ -110,9 +144,11 @@ def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, 
         wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
         wait_for(lambda: server.run("elsewhere-cancelled")["state_type"] == "CANCELLED")
         assert project.checkouts() == []
-    finally:
         worker.terminate()
         worker.wait(60)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(

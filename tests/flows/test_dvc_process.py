@@ -1,14 +1,17 @@
 """The process that runs DVC, on a repository with one small stage."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from flows import dvc_process
-from flows.dvc_process import DvcEndedError, DvcError, DvcProcess, RunEndedError
+from flows.dvc_process import DvcEndedError, DvcError, DvcProcess
+from flows.ending import RunEndedError
 from tests.flows.quick import wait_for, write_program
 from tests.imports import ROOT
 
@@ -143,7 +146,7 @@ def test_a_signal_waits_until_the_stage_has_cleaned_up_or_the_grace_period_is_ov
 
 def test_an_interruption_ends_the_request_and_all_later_ones(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_program(repository, "import time; print('go'); time.sleep(60)")
-    monkeypatch.setattr(dvc_process, "_ending", type(dvc_process._ending)())
+    monkeypatch.setattr(dvc_process, "ending", threading.Event())
 
     def stop(line: str) -> None:
         if line == "go":
@@ -156,6 +159,24 @@ def test_an_interruption_ends_the_request_and_all_later_ones(repository: Path, m
             dvc.request("look", root=str(repository), stage="s")
     with pytest.raises(RunEndedError):
         DvcProcess(repository).start()
+
+
+def test_a_daemon_that_holds_the_pipe_open_does_not_hold_up_the_end(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(dvc_process, "GRACE_SECONDS", 1)
+    daemon = "import pathlib, os, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(300)"
+    write_program(
+        repository, f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {daemon!r}], start_new_session=True)"
+    )
+    pid = repository / "pid"
+    try:
+        with DvcProcess(repository) as dvc:
+            dvc.request("reproduce", root=str(repository), stage="s", environment={})
+            wait_for(lambda: pid.exists() and pid.read_text() != "")
+        assert alive(int(pid.read_text()))
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 def test_no_process_outlives_a_flow_that_was_killed(repository: Path, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """Locks and training slots, within a process and between processes."""
 
+import fcntl
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from flows import locks
+from flows.ending import RunEndedError
 from flows.locks import find_gpus, held, is_held, slot, slot_count
 from resnet.core.errors import UserError
 from tests.imports import ROOT
@@ -113,3 +117,17 @@ def test_an_invalid_number_of_slots_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("TRAIN_RESNET_SLOTS", slots)
     with pytest.raises(UserError, match=f"^TRAIN_RESNET_SLOTS must be a whole number of at least 1, but it is '{slots}'"):
         slot_count()
+
+
+def test_the_waits_of_a_run_that_is_being_stopped_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    ending = threading.Event()
+    monkeypatch.setattr(locks, "ending", ending)
+    # Only the main thread gets a signal: a run of a sweep waits in another one.
+    with (tmp_path / "x.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(RunEndedError), held(tmp_path / "x.lock", ending.set):
+            pass
+    ending.clear()
+    with slot(nothing), pytest.raises(RunEndedError), slot(ending.set):
+        pass

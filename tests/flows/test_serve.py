@@ -1,76 +1,74 @@
-"""`python -m flows.serve`: what it registers, what it refuses, and how it ends its runs."""
+"""`python -m flows.serve`: what it registers, and what it refuses. `test_deployments.py` ends it by signals."""
 
-import subprocess
-import sys
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.runner import Runner
 
 from flows import serve
 from resnet.core.errors import UserError
 from tests.imports import ROOT
 
-# A run that cleans up when it gets SIGTERM; `_on_sigterm` must wait for that and leave the exit code to be read.
-ENDS_A_RUN = """
-import subprocess, sys
-from flows.serve import _on_sigterm
-RUN = '''
-import signal, sys, time
-def stop(*_):
-    time.sleep(0.5)
-    print("cleaned up", flush=True)
-    sys.exit(3)
-signal.signal(signal.SIGTERM, stop)
-print("ready", flush=True)
-signal.pause()
-'''
-run = subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True)
-run.stdout.readline()
-try:
-    _on_sigterm()
-except KeyboardInterrupt:
-    code = run.poll()
-    run.kill()  # if it was not waited for
-    print(code, run.stdout.read().strip())
-"""
-
 
 class FakeFlow:
-    """Notes the names of its deployments."""
+    """Makes deployments that are only a name."""
+
+    def to_deployment(self, name: str) -> str:
+        return name
+
+
+class FakeRunner:
+    """Notes the number of runs at a time and the names of the deployments."""
 
     def __init__(self, events: list[Any]) -> None:
         self.events = events
 
-    def to_deployment(self, name: str) -> Any:
-        return SimpleNamespace(apply=lambda: self.events.append(f"apply {name}"))
+    def __call__(self, limit: int, pause_on_shutdown: bool) -> "FakeRunner":
+        assert not pause_on_shutdown  # it would wait for minutes for a server that is gone
+        self.events.append(limit)
+        return self
+
+    def add_deployment(self, deployment: str) -> None:
+        self.events.append(deployment)
+
+    async def serve(self) -> None:
+        self.events.append("serve")
 
 
 @pytest.fixture
 def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What `main` does, in order, without a server."""
     noted: list[Any] = []
+    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(serve, "require_server", lambda api: None)
-    monkeypatch.setattr(serve, "train_resnet", FakeFlow(noted))
-    monkeypatch.setattr(serve, "sweep", FakeFlow(noted))
-    monkeypatch.setattr(serve, "set_up", lambda seconds: noted.append(f"automations after {seconds:g} s"))
-    monkeypatch.setattr(serve, "serve", lambda *deployments, limit: noted.append((len(deployments), limit)))
-    monkeypatch.setattr(Runner, "handle_sigterm", Runner.handle_sigterm)  # `main` replaces it
+    monkeypatch.setattr(serve, "train_resnet", FakeFlow())
+    monkeypatch.setattr(serve, "sweep", FakeFlow())
+    monkeypatch.setattr(serve, "remove_old_automations", lambda: noted.append("remove automations"))
+    monkeypatch.setattr(serve, "settle", lambda *_: noted.append("settle"))
+    monkeypatch.setattr(serve, "_watch", lambda api: None)
+    monkeypatch.setattr(serve, "PatientRunner", FakeRunner(noted))
     monkeypatch.setenv("TRAIN_RESNET_SLOTS", "3")
     return noted
 
 
 def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
     assert serve.main([]) == 0
-    # The automations need the deployments, so those are registered first.
-    assert events == ["apply train-resnet", "apply sweep", "automations after 300 s", (2, 3)]
-    assert Runner.handle_sigterm is serve._on_sigterm
+    assert events == ["remove automations", "settle", 3, "train-resnet", "sweep", "serve"]
 
 
-def test_the_options_take_precedence(events: list[Any]) -> None:
-    assert serve.main(["--limit", "1", "--lost-after", "60"]) == 0
-    assert events[2:] == ["automations after 60 s", (2, 1)]
+def test_the_limit_takes_precedence(events: list[Any]) -> None:
+    assert serve.main(["--limit", "1"]) == 0
+    assert events[2] == 1
+
+
+def test_another_folder_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], events: list[Any], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert serve.main([]) == 1
+    expected = f"flows are served from the project's folder, but this is {tmp_path}; run `cd {ROOT}` first.\n"
+    assert capsys.readouterr().err == expected
+    assert events == []
 
 
 def test_without_a_server_nothing_is_registered(
@@ -92,9 +90,3 @@ def test_an_invalid_number_of_slots_is_refused(
     assert serve.main([]) == 1
     assert capsys.readouterr().err.startswith("TRAIN_RESNET_SLOTS must be a whole number of at least 1")
     assert events == []
-
-
-def test_sigterm_lets_the_runs_clean_up_before_the_server_process_stops() -> None:
-    # In a process of its own: all child processes are ended, also a server that other tests use.
-    result = subprocess.run([sys.executable, "-c", ENDS_A_RUN], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.stdout == "3 cleaned up\n", result.stderr

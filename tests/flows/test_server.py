@@ -1,16 +1,20 @@
 """Which servers are accepted, with a stand-in that only answers the request for its version."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
 
 from flows import server
-from flows.server import local_server, require_server
+from flows.server import accept_server, local_server, require_server, started_servers
 from resnet.core.errors import UserError
 
 OURS = version("prefect")
@@ -61,7 +65,8 @@ def test_another_version_is_refused(answering: Callable[[bytes], str], theirs: s
 
 
 def test_without_a_prefect_server_the_error_says_so(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="^there is no Prefect server on this machine; start one with `prefect server start`.$"):
+    monkeypatch.setattr(server, "started_servers", list)
+    with pytest.raises(UserError, match="^no Prefect server was found on this machine; start one with .* PREFECT_API_URL="):
         require_server(None)
     with pytest.raises(UserError, match=r"^no Prefect server answers at http://127.0.0.1:9/api; start one"):
         require_server("http://127.0.0.1:9/api")
@@ -73,10 +78,77 @@ def test_without_a_prefect_server_the_error_says_so(answering: Callable[[bytes],
     assert local_server() is None
 
 
-def test_the_server_on_this_machine_is_found(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_at_the_default_port_is_found(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
     api = answering(b'"3.8.8"')
     monkeypatch.setattr(server, "DEFAULT_API", api)
     assert local_server() == api
+
+
+SERVER = """
+import http.server, json, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps("3.8.8").encode())
+with http.server.HTTPServer((os.environ["HOST"], 0), Handler) as server:
+    print(server.server_port, flush=True)
+    server.serve_forever()
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Starts a program whose command line is that of a server, which only answers; returns its port."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(server, "DEFAULT_API", "http://127.0.0.1:9/api")
+    program = tmp_path / "prefect"
+    program.write_text(SERVER)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def run(*words: str, host: str = "127.0.0.1", **environment: str) -> int:
+        command = [sys.executable, str(program), *words]
+        variables = os.environ | {"HOST": host} | environment
+        processes.append(subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+        output = processes[-1].stdout
+        assert output is not None
+        return int(output.readline())
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_server_at_any_port_is_found(start: Callable[..., int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert local_server() is None
+    start("version")
+    start("server", "start", PREFECT_HOME=str(tmp_path / "other"))
+    start("prefect.server.api.server:create_app", PREFECT__SERVER_EPHEMERAL="1")  # the temporary one of a flow
+    assert local_server() is None
+    first = start("server", "start", host="0.0.0.0")
+    assert local_server() == f"http://127.0.0.1:{first}/api"
+    second = start("prefect.server.api.server:create_app")  # `--background`
+    assert started_servers() == sorted(f"http://127.0.0.1:{port}/api" for port in (first, second))
+    assert local_server() is None
+    for refuse in (require_server, accept_server):
+        with pytest.raises(
+            UserError, match=r"^2 Prefect servers run on this machine, at .*; choose one with `prefect config set"
+        ):
+            refuse(None)
+
+
+def test_a_home_of_prefect_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "started_servers", list)
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    with pytest.raises(
+        UserError, match=r"^Prefect keeps its data in .*/file/\.prefect, but .*/file cannot be written: run `exp"
+    ):
+        accept_server(None)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "new" / "home"))
+    accept_server(None)
 
 
 @pytest.mark.parametrize(

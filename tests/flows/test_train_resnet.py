@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from tests.project import STAGES
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> QuickProject:
+def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[QuickProject]:
     """A project with committed results of a run in place."""
     made = QuickProject(tmp_path_factory.mktemp("quick"), server.environment)
     log = made.flow("--experiment", "first")
     assert log.count("Finished in state Completed()") == 6
     made.commit("results")
-    return made
+    yield made
+    made.close()
 
 
 def states(log: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Requests for a run that are refused, before anything is created."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,26 @@ def test_a_command_reports_a_mistake_before_a_run_starts(make_quick: Callable[..
     assert result.stderr == "no Prefect server answers at http://127.0.0.1:9/api; start one with `prefect server start`.\n"
 
 
+def test_a_run_in_place_is_refused_before_a_server_is_started(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()  # no server is configured: a temporary one would be started
+    path = project.folder / "params.yaml"
+    text = path.read_text("utf-8")
+    found = {}
+    for wrong in (text.replace("epochs: 2", "epochs: 0"), text.replace("  epochs: 2", "<<<<<<< HEAD\n=======\n"), "a: [", None):
+        path.unlink() if wrong is None else path.write_text(wrong, encoding="utf-8")
+        with pytest.raises(UserError) as error:
+            Request(in_place=True).check(project.folder)
+        found[str(error.value).split(";")[0]] = wrong
+    path.write_text(text.replace("source: builtin/digits", "source: nowhere"), encoding="utf-8")
+    result = project.run("python", "-m", "flows.train_resnet", code=1)
+    assert result.stderr == f"ingest.source is nowhere, which is not in {project.folder}; correct the path.\n"
+    first, second, third, fourth = found
+    assert first == "params.yaml: train.epochs should be greater than or equal to 1, but it is 0."
+    assert second.startswith("params.yaml has the marks of a merge conflict: edit it and keep what is right")
+    assert third.startswith("params.yaml, line 1: not valid YAML")
+    assert fourth == "params.yaml is missing"
+
+
 @pytest.mark.parametrize("name", ["ingest.source", "build.weights"])
 def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..., QuickProject], name: str) -> None:
     project = make_quick()
@@ -55,3 +76,14 @@ def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..
     with pytest.raises(UserError, match=expected), opened(request, "run", print, project.folder):
         pass
     assert project.checkouts() == []
+
+
+def test_a_changed_file_whose_name_is_not_utf8_is_named_in_utf8(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()
+    (project.folder / os.fsdecode(b"caf\xe9.txt")).touch()
+    said: list[str] = []
+    with opened(Request(), "run", said.append, project.folder):
+        pass
+    assert rb"Files that differ from HEAD are left out; include_changes includes them: caf\udce9.txt" in (
+        line.encode() for line in said
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from resnet.images.outcomes import Reason
+from resnet.images.tiff import read_directory
 from tests.hostile.encoders import (
     bmp,
     clearing_gif,
@@ -88,7 +89,7 @@ def _cut(generator: np.random.Generator) -> Iterator[BadImage]:
         for share in (0.05, 0.25) if animated else (0.05, 0.25, 0.5, 0.75, 0.95):
             end = int(len(encoded) * share) + int(generator.integers(0, 5))
             yield BadImage(f"cut {kind}", encoded[:end], Reason.TRUNCATED)
-        least = 2 if "GIF" in kind else 1  # a GIF may lack its last byte, the trailer
+        least = 20 if "GIF" in kind else 1  # a GIF may lack what follows its last pixel
         if not animated:
             yield BadImage(f"cut {kind}, at its end", encoded[:-least], Reason.TRUNCATED)
     # If a decoder appended anything to the file, such as another directory, that would replace the missing pixels.
@@ -210,7 +211,7 @@ def _unsupported(generator: np.random.Generator) -> Iterator[BadImage]:
     yield from _unsupported_tiffs()
     for number in (4, 5, 6, 9, 11):
         yield BadImage("BMP of another compression", bmp(4, 4, 24, number, bytes(99)), Reason.UNSUPPORTED_FORMAT)
-    for marker, depth in ((0xC3, 8), (0xC1, 12), (0xC5, 8), (0xCB, 8)):
+    for marker, depth in ((0xC1, 12), (0xC5, 8), (0xC7, 8), (0xCB, 8)):
         yield BadImage("JPEG of a rare kind", jpeg_header(8, 8, marker, depth), Reason.UNSUPPORTED_FORMAT)
 
 
@@ -294,6 +295,10 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("PNG with too few rows", png(9, 9, 8, 2, bytes(28)), Reason.TRUNCATED)
     yield BadImage("PNG with one row too few", png(9, 9, 8, 2, (b"\0" + bytes(range(1, 28))) * 8), Reason.TRUNCATED)
     yield BadImage("GIF with too few pixels", short_gif(), Reason.TRUNCATED)
+    data = image.index(b"IDAT") - 4
+    half, rest = (png_chunk(b"IDAT", part) for part in (image[data + 8 : data + 99], image[data + 99 : -16]))
+    between = image[:data] + half + png_chunk(b"tEXt", b"Comment\0text") + rest + image[-12:]
+    yield BadImage("PNG with a text within its data", between, Reason.UNDECODABLE)
     yield BadImage("PNG without its palette", png(4, 4, 8, 3, bytes(20)), Reason.UNDECODABLE)
     first = png_chunk(b"sRGB", b"\0") + png_chunk(b"tEXt", b"Comment\0text")
     yield BadImage("PNG whose header is not first", image[:8] + first + image[8:], Reason.UNDECODABLE)
@@ -306,6 +311,8 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("PNG read as UTF-8", image.decode("utf-8", "replace").encode(), Reason.UNDECODABLE)
     yield BadImage("PNG of an impossible depth", png(9, 9, 7, 2, bytes(252)), Reason.UNDECODABLE)
     yield BadImage("JPEG without tables", jpeg_header(16, 16), Reason.UNDECODABLE)
+    many = b"\xff\xd8" + jpeg_segment(0xFE, b"") * 200_000
+    yield BadImage("JPEG of very many segments", many + encode(noise(), "JPEG")[2:], Reason.UNDECODABLE)
     yield BadImage("JPEG without an image", b"\xff\xd8\xff\xe0\0\4JF\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("JPEG without a frame", b"\xff\xd8" + jpeg_segment(0xDA, bytes(10)) + b"\xff\xd9", Reason.UNDECODABLE)
     yield BadImage("GIF without an image", b"GIF89a" + struct.pack("<HHBBB", 5, 5, 0, 0, 0) + b";", Reason.UNDECODABLE)
@@ -313,6 +320,11 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("BMP of negative width", bmp(-4, 4, 24, data=bytes(99)), Reason.TOO_LARGE)
     yield BadImage("WebP of garbage", webp_canvas(8, 8), Reason.UNDECODABLE)
     yield BadImage("WebP without an image", riff(b"EXIF" + struct.pack("<I", 4) + b"none"), Reason.UNDECODABLE)
+    yield from _corrupt_tiffs()
+
+
+def _corrupt_tiffs() -> Iterator[BadImage]:
+    """TIFFs that Pillow decodes to other pixels, with a warning at most, and TIFFs that it refuses."""
     entries = {256: (4, [8]), 257: (4, [8]), 258: (3, [8]), 262: (3, [1]), 273: (4, [8]), 279: (4, [64])}
     for tag, value in ((258, 0), (258, 99), (277, 2), (262, 9999), (339, 77)):
         wrong = {258: (3, [8, 8, 8])} if tag == 277 else {}
@@ -321,3 +333,17 @@ def _corrupt(generator: np.random.Generator) -> Iterator[BadImage]:
     yield BadImage("TIFF with two widths", tiff(entries | {256: (4, [8, 9])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF of garbage", tiff(entries | {259: (3, [8])}, bytes(64)), Reason.UNDECODABLE)
     yield BadImage("TIFF without a directory", b"II*\0\x08\0\0\0\0\0\0\0\0\0", Reason.UNDECODABLE)
+    grey = plain_tiff((4, 4), [16], 1, bytes(32))
+    for tag in (258, 259, 262):  # Pillow would take 1 bit, no compression, or inverted grey
+        at = grey.index(struct.pack("<HH", tag, 3)) + 2
+        yield BadImage("TIFF with a tag of an unknown type", grey[:at] + b"\x63" + grey[at + 1 :], Reason.UNDECODABLE)
+    drawn = Image.fromarray(np.asarray(noise(70, 60))[..., 0] > 127)
+    described = encode(drawn, "TIFF", compression="group4", tiffinfo={270: "a description"})
+    at = described.index(struct.pack("<HH", 270, 2)) + 8  # where its text is: behind the end
+    cut = described[:at] + struct.pack("<I", len(described)) + described[at + 4 :]
+    yield BadImage("TIFF with a cut description", cut, Reason.UNDECODABLE)
+    for compression, offset in (("tiff_ccitt", 40), ("group4", 12)):
+        fax = encode(drawn, "TIFF", compression=compression)
+        place = read_directory(fax)[273][1] + offset
+        damaged = fax[:place] + bytes(3) + fax[place + 3 :]  # no code begins with so many zeros
+        yield BadImage("fax TIFF with an unknown code", damaged, Reason.UNDECODABLE)

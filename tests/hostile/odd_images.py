@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from tests.hostile.encoders import bmp, encode, exif, gif, jpeg_segment, noise, plain_tiff, png, png_chunk
+from tests.hostile.encoders import bmp, encode, exif, gif, jpeg_segment, noise, plain_tiff, png, png_chunk, riff
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
@@ -32,7 +32,16 @@ class OddImage:
 
 def odd_images() -> list[OddImage]:
     """Valid files of unusual kinds."""
-    makers = [_odd_depths, _odd_transparency, _odd_orientations, _odd_colours, _odd_animations, _odd_tiffs, _odd_structure]
+    makers = [
+        _odd_depths,
+        _odd_transparency,
+        _odd_orientations,
+        _odd_colours,
+        _odd_animations,
+        _odd_tiffs,
+        _odd_structure,
+        _odd_segments,
+    ]
     return [image for maker in makers for image in maker()]
 
 
@@ -129,6 +138,8 @@ def _odd_orientations() -> Iterator[OddImage]:
         yield OddImage(f"JPEG of orientation {value}", encode(plain, "JPEG", exif=exif(value)), expected, tolerance=3)
         lossless = encode(plain, "WEBP", lossless=True, exif=exif(value))
         yield OddImage(f"WebP of orientation {value}", lossless, expected)
+        second = b"EXIF" + struct.pack("<I", 4) + b"none"
+        yield OddImage(f"WebP of orientation {value}, with EXIF twice", riff(lossless[12:] + second), expected)
     for name, block in {
         "cut": exif(6)[:20],
         "of two bytes": exif(6)[:8],
@@ -177,6 +188,12 @@ def _odd_animations() -> Iterator[OddImage]:
     for length in (1, 4, 12, 17, 18):
         yield OddImage(f"GIF without its last {length} bytes, of the second frame", second[:-length], many)
     one = gif((2, 2), [(0, 0, 2, 2)], colours)
+    yield OddImage("GIF without its last 2 bytes, which follow its pixels", one[:-2], many)
+    for end in (b"garbage", b",", b"!\xff\x0bNETS", b"," + struct.pack("<HHHHB", 9, 9, 0, 65_535, 0) + b"\x0f\1"):
+        yield OddImage(f"GIF whose first frame is followed by {end!r}", one[:-1] + end, many)
+    for extension in (b"!\xff\0", b"!\xff\x0bNETSCAPE2.0\0", b"!\x01\0", b"!\xf9\0", b"!\xf9\1\0\0", b"!,\0", b"!\0\0"):
+        odd = one.replace(b",", extension + b",", 1)
+        yield OddImage(f"GIF with an empty extension, {extension!r}", odd, many)
     at = one.index(b",")
     yield OddImage("GIF with stray bytes before its frame", one[:at] + b"\0\7" + one[at:], many)
     yield OddImage("GIF of many frames", gif((2, 2), [(0, 0, 2, 2)] * 50, colours), many)
@@ -205,6 +222,7 @@ def _odd_structure() -> Iterator[OddImage]:
     pixels = np.asarray(image)
     whole = encode(image, "PNG")
     yield OddImage("PNG with bytes after its end", whole + b"more", pixels)
+    yield OddImage("PNG with a wrong checksum of its end", whole[:-1] + b"x", pixels)
     broken = png_chunk(b"tEXt", b"Comment\0text")[:-1] + b"\0"
     yield OddImage("PNG with a text of a wrong checksum", whole[:33] + broken + whole[33:], pixels)
     profile = png_chunk(b"iCCP", b"name\0\0" + zlib.compress(bytes(3_000_000)))
@@ -246,6 +264,42 @@ def _odd_structure() -> Iterator[OddImage]:
     yield OddImage("JPEG with stray bytes after its EXIF", stray, np.asarray(flat), tolerance=1)
     thumbnail = jpeg_segment(0xE1, exif(1) + encode(noise(8, 8), "JPEG"))
     yield OddImage("JPEG with a thumbnail", encoded[:2] + thumbnail + encoded[2:], np.asarray(flat), tolerance=1)
+
+
+def _odd_segments() -> Iterator[OddImage]:
+    """JPEGs with segments that do not affect the pixels."""
+    flat = Image.new("RGB", (16, 16), (90, 90, 90))
+    encoded = encode(flat, "JPEG")
+    start, photoshop = encoded[:2], b"Photoshop 3.0\0" + b"8BIM"
+    segments = {
+        "a Photoshop segment that is cut": jpeg_segment(0xED, photoshop + b"\3\xed"),
+        "a Photoshop segment of an odd length": jpeg_segment(0xED, photoshop + b"\4\4\0\0\0\0\0\3abc"),
+        "an Adobe segment that is cut": jpeg_segment(0xEE, b"Adobe"),
+        "a JFIF segment that is cut": jpeg_segment(0xE0, b"JFIF\0"),
+        "a profile that is cut": jpeg_segment(0xE2, b"ICC_PROFILE\0\1"),
+        "a segment of length 0": b"\xff\xec\0\0",
+        "an empty comment": jpeg_segment(0xFE, b""),
+        "the frame of a lossless JPEG in its comment": jpeg_segment(0xFE, b"\xff\xc3\0\x11\x08\0\x10\0\x10\3"),
+        "bytes and fill bytes between its segments": b"\xff\xfe\0\2\0\1\xff\0abc\xff\xff",
+    }
+    for name, segment in segments.items():
+        yield OddImage(f"JPEG with {name}", start + segment + encoded[2:], np.asarray(flat), tolerance=1)
+    plain = Image.new("L", (16, 8), 200)
+    plain.paste(40, (0, 0, 8, 8))
+    beside, inner = encode(plain, "JPEG"), encode(plain, "JPEG", exif=exif(6))
+    for name, segment in {
+        "thumbnail in a Photoshop segment": jpeg_segment(0xED, photoshop + b"\4\x0c\0\0" + bytes(32) + inner),
+        "comment": jpeg_segment(0xFE, b"  " + jpeg_segment(0xE1, exif(6))),
+    }.items():
+        yield OddImage(f"JPEG with EXIF in its {name} only", start + segment + beside[2:], grey(np.asarray(plain)), tolerance=3)
+    split = jpeg_segment(0xE1, exif(6)[:16]) + jpeg_segment(0xE1, b"Exif\0\0" + exif(6)[16:])
+    yield OddImage(
+        "JPEG with EXIF in two segments", start + split + beside[2:], grey(np.rot90(np.asarray(plain), -1)), tolerance=3
+    )
+    # T.81, annex H: with predictor 1 and no difference anywhere, all samples are half of the range. Code 0 is no difference.
+    table = jpeg_segment(0xC4, b"\0\1" + bytes(15) + b"\0")
+    frame, scan = jpeg_segment(0xC3, b"\x08\0\x08\0\x08\1\1\x11\0"), jpeg_segment(0xDA, b"\1\1\0\1\0\0")
+    yield OddImage("lossless JPEG", start + frame + table + scan + bytes(8) + b"\xff\xd9", grey(np.full((8, 8), 128)))
 
 
 def _interlaced(pixels: Pixels) -> bytes:

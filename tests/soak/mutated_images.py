@@ -1,4 +1,4 @@
-"""Fuzzing of the decoder: every mutated image must give pixels or `BadFile`.
+"""Fuzzing of the decoder: every mutated image must give pixels, those of Pillow, or `BadFile`.
 
     python -m tests.soak.mutated_images [--images 100000] [--seed 0]
 
@@ -7,13 +7,16 @@ one process, so a crash in C code ends it; `--seed` and the last printed number 
 """
 
 import argparse
+import io
 import sys
 import time
+import warnings
 import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from resnet.images.decoding import inspect, load, resize_and_crop
 from resnet.images.outcomes import BadFile
@@ -75,8 +78,8 @@ def soak(images: int, seed: int = 0) -> Counter[str]:
         The number of accepted images, and the number of refused ones for each reason.
 
     Raises:
-        RuntimeError: decoding raised another exception than `BadFile`, or took more than `SLOWEST` seconds. The file is in
-            `mutated-image`.
+        RuntimeError: decoding raised another exception than `BadFile`, gave other pixels than Pillow does, or took more than
+            `SLOWEST` seconds. The file is in `mutated-image`.
     """
     whole = [*whole_images().values(), *(odd.encoded for odd in odd_images())]
     outcomes: Counter[str] = Counter()
@@ -105,9 +108,25 @@ def _outcome(encoded: bytes) -> str:
         return str(error.reason)
     if image.mode != "RGB" or image.size != (facts.width, facts.height):
         raise ValueError(f"{image.mode} of {image.size}, not RGB of {facts.width} x {facts.height}")
+    # A GIF's frame may be smaller than its screen, which is then white.
+    if facts.format != "GIF" and not {"16-bit", "alpha", "oriented"} & {*facts.flags}:
+        _compare_with_pillow(encoded, image)
     resize_and_crop(image, 32)
     load(encoded, 8)  # an accepted image must not fail when it is decoded at a smaller scale
     return "accepted"
+
+
+def _compare_with_pillow(encoded: bytes, image: Image.Image) -> None:
+    """Raises `ValueError` if Pillow decodes the whole file, with its metadata, to other pixels."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            whole = Image.open(io.BytesIO(encoded))
+            whole.load()
+        except Exception:  # Pillow raises nearly every kind for metadata
+            return
+    if whole.mode in ("1", "L", "P", "RGB", "CMYK") and whole.convert("RGB").tobytes() != image.tobytes():
+        raise ValueError(f"other pixels than Pillow's, which are {whole.mode} of {whole.size}")
 
 
 def main() -> None:

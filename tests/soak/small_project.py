@@ -101,15 +101,19 @@ class SmallProject(Project):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + share * self.seconds[stage]
-        while time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):  # it has ended already
-            if group:
+        try:
+            deadline = time.monotonic() + share * self.seconds[stage]
+            while time.monotonic() < deadline and process.poll() is None:
+                time.sleep(0.01)
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
+                for child in () if group else _children(process.pid):
+                    os.kill(child, signal.SIGKILL)
+            if not group:
+                process.wait(600)  # where DVC had not started the command yet, it runs it to its end
+        finally:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            for child in () if group else _children(process.pid):
-                os.kill(child, signal.SIGKILL)
-        process.wait(60)
+            process.wait()
 
     def kill_between(self, stage: str, point: str) -> bool:
         """Kills DVC by SIGKILL at a point after the stage's command, see `killed_dvc.py`; returns whether it was killed."""

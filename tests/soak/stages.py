@@ -154,8 +154,8 @@ def flip_places(project: SmallProject) -> dict[str, tuple[Path, Callable[[], obj
         prepared.gather(np.arange(len(prepared)))
 
     def verified() -> None:
-        for sentence in find_damaged(list(recorded_files(root, cache))):
-            raise UserError(sentence)
+        for file, md5 in find_damaged(list(recorded_files(root, cache))):
+            raise UserError(f"{file.path} has the MD5 {md5}")
 
     return {
         "model": (root / "models/resnet.keras", lambda: read_model(root / "models/resnet.keras")),

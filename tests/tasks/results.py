@@ -1,7 +1,7 @@
 """The inputs of `render`: results of the other stages for two classes, which look like a number and a missing value."""
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 from resnet.core.checksums import write_sums
+from tasks.render import Pages, Pictures, Render, render
+from tasks.report.data import PreparedTables, RawTables
+from tasks.report.measured import Measured
+from tasks.stage.params import Params, Section
 from tests.pictures import picture
 
 TABLES = {
@@ -44,8 +48,8 @@ def write_results(folder: Path) -> None:
         "images": 2,
         "classes": 2,
         "calibration_error_by_chance": 0.5,
-        "heat_maps_of_layer": "x",
-        "network": {"input_shape": [8, 8, 3], "depth": 50},
+        "macro_f1_classes": 2,
+        "network": {"input_shape": [8, 8, 3], "depth": 50, "variant": "v1.5"},
         "provenance": provenance,
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -57,17 +61,33 @@ def write_results(folder: Path) -> None:
     (folder / "evaluation/calibration.csv").write_text(
         "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high\n0.0,1.0,2,0.85,0.5,0.1,0.9\n"
     )
-    (folder / "predictions.csv").write_text("path,label,predicted,probability\na,7,7,0.9\nb,nan,7,0.8\n")
+    (folder / "predictions.csv").write_text(
+        "path,label,predicted,probability,label_probability\na,7,7,0.9,0.9\nb,nan,7,0.8,0.2\n"
+    )
     np.savez(
         folder / "evaluation/samples.npz",
         rows=np.array([1, 0]),
         images=np.zeros((2, 8, 8, 3), np.uint8),
-        heat_maps=np.zeros((2, 4, 4), np.uint8),
+        fall=np.zeros((2, 8, 8), np.float32),
+        lowest=np.array([0.7, 0.6]),
     )
     for name, text in TABLES.items():
         (folder / name).write_text(text)
     pd.DataFrame({"path": ["a"], "jpeg": [picture(0, kind="JPEG")]}).to_parquet(folder / "thumbnails.parquet")
     seal(folder)
+
+
+def render_results(folder: Path) -> None:
+    """Runs `render` on these files."""
+    render(
+        Render(dpi=40),
+        parameters=Params(3, dict.fromkeys(("ingest", "preprocess", "build", "train", "evaluate"), Section())),
+        raw=RawTables(folder / "raw"),
+        prepared=bundle(PreparedTables, folder),
+        measured=replace(bundle(Measured, folder), evaluation=folder / "evaluation"),
+        pictures=bundle(Pictures, folder),
+        pages=bundle(Pages, folder),
+    )
 
 
 def seal(folder: Path) -> None:

@@ -4,13 +4,24 @@ from pathlib import Path
 
 import pytest
 
+from resnet.core.classes import read_classes
 from resnet.core.errors import UserError
 from tasks.ingest import Ingest, ingest
 from tests.pictures import picture, two_classes
 
 
 def params(source: Path, **changes: object) -> Ingest:
-    values = {"source": str(source), "on_bad": "quarantine", "max_rejected": 0.5, "max_pixels": 10**6} | changes
+    values = {
+        "source": str(source),
+        "on_bad": "quarantine",
+        "max_rejected": 0.5,
+        "max_pixels": 10**6,
+        "min_images_per_class": 1,
+        "class_level": "auto",
+        "path_column": "auto",
+        "label_column": "auto",
+        "image_folder": "auto",
+    } | changes
     return Ingest.model_validate(values)
 
 
@@ -39,6 +50,53 @@ def test_a_class_without_images_is_named(tmp_path: Path, capsys: pytest.CaptureF
     (source / "owl" / "broken.png").write_bytes(picture(5)[:40])
     ingest(params(source), raw=tmp_path / "raw")
     assert "ingest: without an image: 'owl'; preprocess will refuse them" in capsys.readouterr().out
+
+
+def test_how_the_folders_were_read_is_said_before_the_images_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = two_classes(tmp_path / "photos" / "train", each=3).parent
+    (source / "val").mkdir()
+    (source / "val" / "1.png").write_bytes(picture(5))
+    ingest(params(source, on_bad="fail"), raw=tmp_path / "raw")
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith(
+        "ingest: 'val' has no class folders, so its 1 image is unlabelled and left out; the validation split"
+    )
+    assert second.startswith("ingest: 6 images of 2 classes")
+    assert third == f"ingest: left out of 7 files: 1 unlabelled, see {tmp_path / 'raw' / 'rejected.csv'}"
+
+
+def test_a_given_split_whose_images_are_all_unusable_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = two_classes(tmp_path / "photos" / "train", each=3).parent
+    for name in ("cat", "dog"):
+        (source / "test" / name).mkdir(parents=True)
+        (source / "test" / name / "1.png").write_bytes(picture(5)[:40])
+    ingest(params(source), raw=tmp_path / "raw")
+    note = "ingest: no file of the test split that the source gives is usable; preprocess cuts it from the training images"
+    assert capsys.readouterr().out.splitlines()[-1] == note
+
+
+def test_classes_with_few_images_are_left_out_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = two_classes(tmp_path / "photos", each=3)
+    (source / "owl").mkdir()
+    (source / "owl" / "1.png").write_bytes(picture(5))
+    ingest(params(source, min_images_per_class=3), raw=tmp_path / "raw")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("ingest: 6 images of 2 classes")
+    assert "1 small_class, see" in lines[1]
+    assert lines[2] == "ingest: left out 1 class with fewer than 3 images: 'owl'"
+
+
+def test_the_level_of_the_classes_can_be_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = two_classes(tmp_path / "photos" / "day", each=3).parent
+    (source / "night" / "cat").mkdir(parents=True)
+    (source / "night" / "dog").mkdir()
+    for name in ("cat", "dog"):
+        (source / "night" / name / "1.png").write_bytes(picture(ord(name[0])))
+    with pytest.raises(UserError, match="hold folders with the same names"):
+        ingest(params(source), raw=tmp_path / "raw")
+    ingest(params(source, class_level=2), raw=tmp_path / "raw")
+    assert capsys.readouterr().out.startswith("ingest: 8 images of 2 classes")
+    assert read_classes(tmp_path / "raw" / "classes.json") == ["cat", "dog"]
 
 
 def test_bad_files_can_stop_the_run(tmp_path: Path) -> None:

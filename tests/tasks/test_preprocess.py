@@ -24,6 +24,7 @@ def notes(folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[s
         Candidate(f"{n:03d}", label, lambda encoded=encoded: encoded, split, group)  # type: ignore[misc]
         for n, (encoded, label, split, group) in enumerate(images)
     ]
+    folder.mkdir(exist_ok=True)
     write_raw(folder / "raw", Source(CLASSES, lambda: iter(files)), max_pixels=10**6)
     preprocess(PARAMETERS, raw=folder / "raw", prepared=folder / "prepared")
     return capsys.readouterr().out.splitlines()
@@ -40,6 +41,17 @@ def test_classes_that_a_given_split_lacks_are_told(tmp_path: Path, capsys: pytes
         "preprocess: 1 class ('owl') is not in the validation split that the source gives",
         "preprocess: 2 classes ('cat' and others) are not in the test split that the source gives",
     ]
+
+
+def test_splits_that_the_source_lacks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    training, test = given("training", CLASSES * 3, 0), given("test", CLASSES, 20)
+    assert notes(tmp_path / "test", [*training, *test], capsys)[1:] == [
+        "preprocess: the source gives no validation split; it was cut from the images for training"
+    ]
+    assert notes(tmp_path / "none", training, capsys)[1:] == [
+        "preprocess: the source gives no validation and no test splits; they were cut from the images for training"
+    ]
+    assert notes(tmp_path / "plain", [(*image[:2], None, None) for image in training], capsys)[1:] == []
 
 
 def test_one_pair_and_one_group_are_told_in_the_singular(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,17 +2,13 @@
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from resnet.core.errors import UserError
-from tasks.render import Pages, Pictures, Render, render
-from tasks.report.data import PreparedTables, RawTables
-from tasks.report.measured import Measured
-from tasks.stage.params import Params, Section
-from tests.tasks.results import TABLES, bundle, seal, write_results
+from tests.tasks.results import TABLES, seal, write_results
+from tests.tasks.results import render_results as run
 
 OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html", "data.html", "model_card.md")
 EVALUATION = ("details.json", "gate.json", "per_class.csv", "calibration.csv", "samples.npz")
@@ -27,21 +23,6 @@ INPUTS = (
 def folder(tmp_path: Path) -> Path:
     write_results(tmp_path)
     return tmp_path
-
-
-def run(folder: Path) -> None:
-    sections = dict.fromkeys(("ingest", "preprocess", "build", "train", "evaluate"), Section())
-
-    measured = replace(bundle(Measured, folder), evaluation=folder / "evaluation")
-    render(
-        Render(dpi=40),
-        parameters=Params(3, sections),
-        raw=RawTables(folder / "raw"),
-        prepared=bundle(PreparedTables, folder),
-        measured=measured,
-        pictures=bundle(Pictures, folder),
-        pages=bundle(Pages, folder),
-    )
 
 
 def test_all_is_drawn(folder: Path) -> None:

@@ -44,7 +44,10 @@ VALUES: dict[str, Any] = {
 
 def params(*, source: str = "photos", weights: str = "old.keras", **changes: Any) -> Params:
     """All parameters with these changes."""
-    ingest = Ingest(source=source, on_bad="fail", max_rejected=0.1, max_pixels=10)
+    columns = {"path_column": "auto", "label_column": "auto", "image_folder": "auto"}
+    ingest = Ingest(
+        source=source, on_bad="fail", max_rejected=0.1, max_pixels=10, min_images_per_class=1, class_level="auto", **columns
+    )
     network: dict[str, Any] = {"depth": 50, "variant": "v1", "stem": "auto", "blocks": None, "width": 64, "momentum": 0.9}
     build = Build(**network, zero_init_last_gamma=True, weights=weights)
     return Params(0, {"ingest": ingest, "build": build, "train": Train(**(VALUES | changes))})

@@ -3,7 +3,7 @@
 The suffix of its name decides what kind an archive is, and the content must agree: otherwise the user is told to rename it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from resnet.ingestion.archives.zip import read_zip
 if TYPE_CHECKING:
     from resnet.ingestion.archives.streams import Compression
 
-__all__ = ["Folder", "Item", "Member", "is_archive", "read_archive"]
+__all__ = ["Folder", "Item", "Member", "has_archive_name", "is_archive", "read_archive"]
 
 _SUFFIXES = {
     ".zip": "zip",
@@ -31,6 +31,11 @@ _MAGIC = {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x1f\x8b": "gzip", b"BZh
 _WORDS = {"zip": "zip archive", "tar": "tar archive", "gzip": "gzip file", "bzip2": "bzip2 file", "xz": "xz file"}
 
 
+def has_archive_name(path: Path) -> bool:
+    """Whether the name of a file is that of an archive."""
+    return _kind_by_name(path) is not None
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file is an archive, by its name or by its content.
 
@@ -40,7 +45,7 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and (_kind_by_name(path) or _kind_by_content(path)) is not None
 
 
-def read_archive(path: Path, *, contents: bool = True) -> Iterator[Item]:
+def read_archive(path: Path, *, contents: bool | Callable[[str], bool] = True) -> Iterator[Item]:
     """Yields the contents of an archive in its order, one at a time. The same bytes always give the same items.
 
     A hash of each name is kept, and for a zip archive the entry of its directory. The contents of a file are in memory from
@@ -48,7 +53,7 @@ def read_archive(path: Path, *, contents: bool = True) -> Iterator[Item]:
 
     Args:
         path: a file that `is_archive`.
-        contents: whether the files will be read. If False, the contents of a tar archive are skipped.
+        contents: whether the files will be read, or which ones by name. Others are skipped in a tar archive.
 
     Yields:
         A `Member` for each regular file, a `Folder` for each folder that has an entry, and a `Rejected` for everything that

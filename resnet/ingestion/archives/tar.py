@@ -5,7 +5,7 @@ errors. Each check names the archive of `tests/hostile/tars.py` whose test fails
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -96,7 +96,7 @@ def _check_records(data: bytes) -> None:
         at += length
 
 
-def read_tar(path: Path, compression: Compression, *, contents: bool) -> Iterator[Item]:
+def read_tar(path: Path, compression: Compression, *, contents: bool | Callable[[str], bool]) -> Iterator[Item]:
     """Yields the members of a tar archive in its order; see `resnet.ingestion.archives.reading.read_archive`."""
     allowance, names = Allowance(path), Names()
     with path.open("rb") as file:
@@ -134,7 +134,7 @@ def _members(stream: UnpackedStream) -> Iterator[tuple[tarfile.TarFile, tarfile.
         yield archive, info
 
 
-def _item(archive: tarfile.TarFile, info: tarfile.TarInfo, names: Names, contents: bool) -> Item | None:
+def _item(archive: tarfile.TarFile, info: tarfile.TarInfo, names: Names, contents: bool | Callable[[str], bool]) -> Item | None:
     if info.isdir():
         return names.folder(info.name)
     name = names.file(info.name)
@@ -145,7 +145,7 @@ def _item(archive: tarfile.TarFile, info: tarfile.TarInfo, names: Names, content
         to = f" to {shown(info.linkname)!r}" if info.linkname else ""
         raise BadFile(Reason.UNREADABLE, f"{kind}{to}, not a regular file")
     check_size(info.size)
-    if not contents:
+    if not (contents(name) if callable(contents) else contents):
         return Member(name, _only_names)
     extracted = archive.extractfile(info)
     data = extracted.read() if extracted else b""

@@ -22,14 +22,21 @@ class Entry:
     is_folder: bool
 
 
-def folder_source(folder: Path) -> Source:
+def folder_source(folder: Path, *, class_level: int | None = None) -> Source:
     """The images of a folder, with classes and splits as in `resnet.ingestion.sources.layout`.
 
     Links to files, and to folders outside the source, are followed. A link to a folder of the source itself is rejected,
     because its files are already counted in that folder.
+
+    Args:
+        folder: the source.
+        class_level: the level of the folders that name the classes, from 1; None to find it.
+
+    Raises:
+        UserError: it is not plain which folders are the classes.
     """
-    layout = find_layout((entry.path, entry.is_folder) for entry in walk(folder) if isinstance(entry, Entry))
-    return Source(layout.classes, partial(_files, folder, layout), layout.notes())
+    layout = find_layout(((entry.path, entry.is_folder) for entry in walk(folder) if isinstance(entry, Entry)), class_level)
+    return Source(layout.classes, partial(_files, folder, layout), layout.notes, layout.splits)
 
 
 def _files(folder: Path, layout: Layout) -> Iterator[Outcome]:

@@ -1,38 +1,26 @@
 """Interprets the folders of a source: class folders, or split folders with class folders inside.
 
-The same rules hold for folders and archives:
+The same rules hold for folders and archives. Folders count if they hold an image, at any depth.
 
 - The top-level folders are the classes. Everything below one, at any depth, belongs to it.
-- If all top-level folders have names of splits and one is `train`, the classes are one level below.
+- If their names are those of splits, the classes are one level below; see `resnet.ingestion.sources.split_folders`. A split
+  for validation or test without class folders is unlabelled.
 - Folders that only wrap the rest (`flowers.zip` with a single `flowers/` inside) are skipped.
+- A level that the user gives comes before all of these rules.
 """
 
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, listed
+from resnet.core.tables import SPLITS
 from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
-from resnet.ingestion.sources.source import SPLIT_NAMES
-
-_MAX_WRAPPING = 3  # levels of folders that may wrap the rest
-_MAX_DEPTH = _MAX_WRAPPING + 2  # levels that decide the layout: wrapping folders, splits and classes
-_IMAGES = (
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".gif",
-    ".webp",
-    ".bmp",
-    ".tif",
-    ".tiff",
-)  # only to find class folders; content decides what is an image
-_SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
-_SYSTEM_FOLDERS = {"__macosx", "@eadir", "$recycle.bin"}
-_TEXTS = re.compile(
-    r"(readme|licen[cs]e|copying|notice|citation|changelog)([^.]*\.(md|txt|rst|html?|pdf|bib|cff))?", re.IGNORECASE
-)
+from resnet.ingestion.sources.file_names import is_annotation, is_ignored
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
+from resnet.ingestion.sources.layout_checks import refuse_flat, refuse_masks, refuse_single
+from resnet.ingestion.sources.layout_notes import notes_on_folders
+from resnet.ingestion.sources.split_folders import read_folders, read_level
+from resnet.ingestion.sources.split_names import UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -40,117 +28,92 @@ class Layout:
     """Where the classes are in a tree of folders.
 
     Attributes:
-        wrapping: the number of levels of wrapping folders.
-        has_splits: whether the class folders are inside split folders.
-        classes: the names of the class folders, including empty ones, sorted by code points.
+        classes: the names of the class folders, sorted by code points.
+        roots: the folders that hold class folders, with the split of their images: a name of `SPLITS`, `UNLABELLED`, or None.
+        inside: the splits by name of a folder in a class folder; empty if splits are not inside the classes.
+        notes: how the folders were interpreted, where that may be unexpected.
     """
 
-    wrapping: int
-    has_splits: bool
     classes: list[str]
+    roots: Mapping[Folder, str | None]
+    inside: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the folders give."""
+        given = {*self.roots.values(), *self.inside.values()}
+        return tuple(split for split in SPLITS if split in given)
 
     def place(self, path: str) -> tuple[str | None, str | None]:
-        """The split of a file, None if the layout has no splits, and its class, None if it is outside all class folders."""
-        folders = path.split("/")[self.wrapping : -1]
-        split = SPLIT_NAMES[folders.pop(0).casefold()] if self.has_splits and folders else None
-        return split, folders[0] if folders else None
+        """The split of a file, None if the layout gives it none, and its class, None if it is outside all class folders."""
+        folders = tuple(path.split("/")[:-1])
+        root = next((folders[:level] for level in range(len(folders), -1, -1) if folders[:level] in self.roots), None)
+        if root is None:
+            return None, None
+        split, below = self.roots[root], folders[len(root) :]
+        if split == UNLABELLED or not below:
+            return split, None
+        return self.inside.get(below[1], split) if len(below) > 1 else split, below[0]
 
     def outcome(self, path: str, read: Callable[[], bytes]) -> Candidate | Rejected | Ignored:
         """The outcome for a file, by its path alone."""
         if is_ignored(path):
             return Ignored(path)
         split, label = self.place(path)
-        if label is None:
-            return Rejected(path, Reason.NO_LABEL, "it is outside all class folders")
-        return Candidate(path, label, read, split)
+        if label is not None:
+            return Candidate(path, label, read, split, unlikely=is_annotation(path))
+        if is_annotation(path):
+            return Ignored(path)
+        if split == UNLABELLED:
+            return Rejected(path, Reason.UNLABELLED, "in a folder whose images have no labels")
+        return Rejected(path, Reason.NO_LABEL, "it is outside all class folders")
 
-    def notes(self) -> tuple[str, ...]:
-        """How the folders were interpreted, where that may be unexpected."""
-        levels = "1 level" if self.wrapping == 1 else f"{self.wrapping} levels"
-        return (f"the classes were found {levels} down",) if self.wrapping else ()
 
-
-def find_layout(entries: Iterable[tuple[str, bool]]) -> Layout:
+def find_layout(entries: Iterable[tuple[str, bool]], class_level: int | None = None) -> Layout:
     """Finds the layout of a tree of folders.
 
     Args:
         entries: relative paths separated by `/`, and whether each is a folder. Ignored files are skipped.
+        class_level: the level of the folders that name the classes; the folders directly in the source are level 1. If None,
+            the layout decides.
 
     Raises:
-        UserError: folders with names of splits are mixed with others, or none of them is for training.
+        UserError: it is not plain which folders are the classes, or which are splits; or there are no folders.
     """
-    known = _Folders()
-    for path, is_folder in entries:
-        if is_folder:
-            known.add(path.split("/"))
-        elif not is_ignored(path):
-            known.add(path.split("/")[:-1], has_image=path.lower().endswith(_IMAGES))
-    top = known.below_wrapping()
-    names = known.children(top)
-    has_splits = _are_splits(sorted(names))
-    if has_splits:
-        names = {child for name in names for child in known.children((*top, name))}
-    return Layout(len(top), has_splits, sorted(names))
+    tree = FolderTree(entries)
+    reading = read_folders(tree) if class_level is None else read_level(tree, class_level)
+    labelled = reading.labelled()
+    classes = sorted({name for root in labelled for name in tree.filled(root)})
+    if not classes:
+        refuse_flat(tree, labelled)
+        return Layout(sorted({name for root in labelled for name in tree.empty(root)}), reading.roots)
+    if class_level is None and not reading.inside:
+        refuse_masks(classes, len(labelled[0]) + 1)
+        refuse_single(tree, labelled[0], classes)
+    roots = {root: _checked(tree, root, split, classes) for root, split in reading.roots.items()}
+    notes = (*reading.notes, *notes_on_folders(tree, reading, roots, classes, nested=class_level is None))
+    return Layout(classes, roots, reading.inside, notes)
 
 
-def _are_splits(names: list[str]) -> bool:
-    """Whether folders are splits and not classes.
+def _checked(tree: FolderTree, root: Folder, split: str | None, classes: list[str]) -> str | None:
+    """The split of a folder; `UNLABELLED` for validation and test without class folders.
 
-    Mixtures are refused: if splits were read as classes, a network would learn to tell the splits apart.
+    One folder that is no class, such as `val/images` or `test/unknown`, only wraps unlabelled images.
 
     Raises:
-        UserError: some have names of splits and others do not, or all do but none is for training.
+        UserError: several folders are classes of which there is no training image.
     """
-    splits = [name for name in names if name.casefold() in SPLIT_NAMES]
-    if len(splits) < 2:
-        return {SPLIT_NAMES.get(name.casefold()) for name in names} == {"training"}
-    others = [name for name in names if name not in splits]
-    if others:
+    names = tree.filled(root)
+    if split in (None, "training", UNLABELLED):
+        return split
+    unknown = [name for name in names if name not in classes]
+    if not names or (unknown == names and len(names) == 1):
+        return UNLABELLED
+    if unknown:
         raise UserError(
-            f"the source has the folders {', '.join(map(repr, splits))}, which have names of splits, beside {others[0]!r}: "
-            "remove one or the other, or rename the folders that are classes."
+            f"{'/'.join(root)!r} was read as the {split} split, but its folders {listed(unknown)} are none of the classes of "
+            f"the training split ({listed(classes)}): give folders of one class one name, and remove those without training "
+            "images."
         )
-    if "training" not in {SPLIT_NAMES[name.casefold()] for name in splits}:
-        raise UserError(f"the source has the splits {', '.join(map(repr, splits))}, but no train; add it, or rename classes.")
-    return True
-
-
-class _Folders:
-    """The upper levels of a tree of folders, which decide its layout. Memory does not grow with the number of files."""
-
-    def __init__(self) -> None:
-        self._children: dict[tuple[str, ...], set[str]] = {}
-        self._with_images: set[tuple[str, ...]] = set()
-
-    def add(self, parts: list[str], *, has_image: bool = False) -> None:
-        if any(_is_system_folder(part) for part in parts):
-            return
-        for level, part in enumerate(parts[:_MAX_DEPTH]):
-            self._children.setdefault(tuple(parts[:level]), set()).add(part)
-        if has_image and len(parts) < _MAX_DEPTH:
-            self._with_images.add(tuple(parts))
-
-    def children(self, folder: tuple[str, ...]) -> set[str]:
-        return self._children.get(folder, set())
-
-    def below_wrapping(self) -> tuple[str, ...]:
-        """The first folder from the top that has several folders and no images of its own; the top if there is none."""
-        folder: tuple[str, ...] = ()
-        while len(folder) <= _MAX_WRAPPING and folder not in self._with_images and len(self.children(folder)) == 1:
-            folder = (*folder, *self.children(folder))
-        return folder if len(self.children(folder)) > 1 and folder not in self._with_images else ()
-
-
-def is_ignored(path: str) -> bool:
-    """Whether a file is not meant to be an image: hidden, written by an operating system, or a text about the images."""
-    *folders, name = PurePosixPath(path).parts
-    return (
-        name.startswith(".")
-        or name.casefold() in _SYSTEM_FILES
-        or _TEXTS.fullmatch(name) is not None
-        or any(_is_system_folder(folder) for folder in folders)
-    )
-
-
-def _is_system_folder(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
+    return split

@@ -1,7 +1,9 @@
 """What every kind of source provides: its classes, and an outcome for each of its files."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from resnet.images.outcomes import Outcome
 
@@ -26,8 +28,23 @@ class Source:
         classes: the class names in the order of their labels, including classes without images.
         files: starts an iteration over all files; the order is always the same, and each file occurs once.
         notes: sentences about how the source was interpreted, where that may be unexpected.
+        splits: the splits that the source gives, as far as that is known before its files are read; in the order of
+            `resnet.core.tables.SPLITS`.
     """
 
     classes: list[str]
     files: Callable[[], Iterator[Outcome]]
     notes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+
+
+def split_of(path: PurePath) -> str | None:
+    """The split that the name of a file means, or else its nearest folder: "training" for `train-00000-of-00002.parquet`.
+
+    A word between characters that are neither letters nor digits counts, as on the Hugging Face hub.
+    """
+    for name in (path.stem, *reversed(path.parent.parts)):
+        for word in re.split(r"[\W_]+", name.casefold()):
+            if word in SPLIT_NAMES:
+                return SPLIT_NAMES[word]
+    return None

@@ -1,112 +1,266 @@
-"""CSV files as sources: columns `path` and `label`, and optionally `split` and `group`."""
+"""Tables as sources: one row for each image, with its path or name and its class, and optionally its split and group."""
 
-import csv
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from resnet.core.errors import UserError
-from resnet.images.outcomes import Candidate, Ignored, Outcome, Rejected
+from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
+from resnet.ingestion.sources.columns import AUTO, Choice, Columns, NotATable, find_columns, is_flag, is_one, no_label, plain
 from resnet.ingestion.sources.folder import read_file, walk
+from resnet.ingestion.sources.places import IMAGES, Disk, Finder, Place, find_base
+from resnet.ingestion.sources.rows import Row, TableFile
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source
+
+_NO_LABEL = "the table has no label for it"
 
 
 @dataclass(frozen=True)
-class _Row:
+class ImageRow:
+    """A row of a table.
+
+    Attributes:
+        line: the number of its last line.
+        path: of the image within the source.
+        label: the name of its class; None if the row has none.
+        split: training, validation or test, if given.
+        group: what must stay in one split, if given.
+    """
+
     line: int
     path: str
-    label: str
+    label: str | None
     split: str | None
     group: str | None
 
 
-def table_source(path: Path, *, whole_folder: bool = False) -> Source:
-    """The images that a table lists. Paths are absolute or relative to the folder of the table.
+@dataclass(frozen=True)
+class ImageTable:
+    """A table whose columns are known.
 
-    All lines are checked first; an invalid one could otherwise come to light after hours.
+    Attributes:
+        file: the table.
+        columns: what its columns mean.
+        finder: finds its images.
+        split: the split of all its images, if its name or folder says so.
+    """
+
+    file: TableFile
+    columns: Columns
+    finder: Finder
+    split: str | None = None
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether it names the class of each image."""
+        return self.columns.label is not None or bool(self.columns.one_hot)
+
+    def rows(self) -> Iterator[ImageRow]:
+        """All rows, in the order of the table.
+
+        Raises:
+            UserError: an image does not exist, a label is empty, or a split is unknown; with the line.
+        """
+        return (_row(self, row) for row in self.file.rows())
+
+    def note(self) -> str | None:
+        """How the table was interpreted, where that may be unexpected."""
+        more = ", ..." if len(self.columns.one_hot) > 3 else ""
+        label = self.columns.label or f"the one-hot columns {', '.join(self.columns.one_hot[:3])}{more}"
+        parts = []
+        if (plain(self.columns.path), plain(label)) != ("path", "label"):
+            parts.append(f"its images are named by the column {self.columns.path} and their classes by {label}")
+        if self.finder.bases != (self.file.folder,):
+            parts.append(f"its images are in {', '.join(self.finder.bases[:5])}")
+        return f"{self.file.path}: {'; '.join(parts)}" if parts else None
+
+
+def open_table(file: TableFile, place: Place, choice: Choice, split: str | None = None) -> ImageTable:
+    """Finds out what the columns of a table mean and where its images are.
+
+    Raises:
+        NotATable: no column names the images, none of them exists, or nothing says their class, split or group.
+        UserError: the table cannot be read or is ambiguous.
+    """
+    wanted = None if choice.image_folder == AUTO else choice.image_folder
+    based = partial(find_base, place, file, wanted=wanted)
+
+    def is_there(name: str) -> bool:
+        return based(names=[name]).find(name) is not None
+
+    header = file.header()
+    _, first = next(file.rows(), (0, {}))
+    columns = find_columns(file.shown, header, first, choice, is_there)
+    table = ImageTable(file, columns, based(names=[cells.get(columns.path, "") for _, cells in file.rows()]), split)
+    if not table.has_labels and columns.split is None and columns.group is None:
+        raise no_label(file.shown, header)
+    if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
+        _row(table, next(file.rows(), (1, {})), NotATable)
+    return table
+
+
+def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> ImageRow:
+    line, cells = row
+    columns = table.columns
+
+    def wrong(what: str) -> UserError:
+        return error(f"{table.file.shown}, line {line}: {what}.")
+
+    name = cells.get(columns.path) or ""
+    if not name.strip() or "\0" in name:
+        raise wrong("the path is empty or contains a NUL; correct it")
+    path = table.finder.find(name)
+    if path is None:
+        own = table.finder.bases == (table.file.folder,)
+        start = "the folder of the table" if own else ", ".join(table.finder.bases[:5])
+        raise wrong(f"there is no {name}; paths are relative to {start}, or to ingest.image_folder")
+    given = (cells.get(columns.split or "") or "").strip()
+    if given and given.casefold() not in SPLIT_NAMES:
+        raise wrong(f"the split {given!r} is unknown; use train, validation or test, or leave it empty")
+    split = SPLIT_NAMES.get(given.casefold(), table.split)
+    group = (cells.get(columns.group or "") or "").strip() or None
+    label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
+    if not label and table.has_labels and not columns.one_hot and split in (None, "training"):
+        raise wrong(f"the label of {name} is empty; add one, or remove the line")
+    return ImageRow(line, path, label or None, split, group)
+
+
+def _one_hot(names: tuple[str, ...], cells: dict[str, str], wrong: Callable[[str], UserError]) -> str | None:
+    """The column that has the 1; None if no column has one."""
+    other = next((name for name in names if not is_flag(cells.get(name, ""))), None)
+    if other is not None:
+        raise wrong(f"the column {other} is {cells[other]!r}, not 0 or 1; name the column of the class in ingest.label_column")
+    ones = [name for name in names if is_one(cells.get(name, ""))]
+    if len(ones) > 1:
+        raise wrong(
+            f"the image belongs to several classes ({', '.join(ones)}), but images with several labels are not supported; "
+            "leave one 1 in each line"
+        )
+    return ones[0] if ones else None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All rows of the tables of a source, checked.
+
+    Attributes:
+        tables: the tables.
+        classes: the class names, sorted.
+        splits_by_folder: whether the images are in folders with names of splits, which then count.
+        outside: whether an image is outside the source.
+    """
+
+    tables: list[ImageTable]
+    classes: list[str]
+    splits_by_folder: bool
+    outside: bool
+
+    def rows(self) -> Iterator[ImageRow]:
+        """The rows of all tables, with their splits."""
+        for table in self.tables:
+            for row in table.rows():
+                yield replace(row, split=_split_of(row.path)) if self.splits_by_folder else row
+
+    def notes(self) -> tuple[str, ...]:
+        """How the tables were interpreted, where that may be unexpected."""
+        notes = [note for table in self.tables if (note := table.note())]
+        return (*notes, "the splits are those of the folders that the images are in") if self.splits_by_folder else tuple(notes)
+
+
+def check_rows(tables: list[ImageTable]) -> Listing:
+    """Reads all rows first; an invalid one could otherwise come to light after hours.
+
+    A single table called `train.csv` gives no split: its images are all that have labels.
+
+    Raises:
+        UserError: as `ImageTable.rows`, or an image is in two rows.
+    """
+    tables = tables if len(tables) > 1 else [replace(table, split=None) for table in tables]
+    labels = {name for table in tables for name in table.columns.one_hot}
+    seen: dict[str, str] = {}
+    splits: set[str | None] = set()
+    outside = False
+    for table in tables:
+        for row in table.rows():
+            here = f"line {row.line}" if len(tables) == 1 else f"line {row.line} of {table.file.path}"
+            if row.path in seen:
+                raise UserError(
+                    f"{table.file.shown}, line {row.line}: {row.path} is already on {seen[row.path]}; list each image once."
+                )
+            seen[row.path] = here
+            labels.update({row.label} if row.label else ())
+            outside |= row.path.startswith(("/", "../"))
+            splits.add("?" if row.split else _split_of(row.path))
+    by_folder = None not in splits and "?" not in splits and "training" in splits and len(splits) > 1
+    return Listing(tables, sorted(labels), by_folder, outside)
+
+
+def _split_of(path: str) -> str | None:
+    """The split that the first folder with the name of one means."""
+    return next((SPLIT_NAMES[name.casefold()] for name in path.split("/")[:-1] if name.casefold() in SPLIT_NAMES), None)
+
+
+def outcome(row: ImageRow, read: Callable[[], bytes]) -> Outcome:
+    """The outcome for the image of a row."""
+    if row.label is None:
+        return Rejected(row.path, Reason.UNLABELLED, _NO_LABEL)
+    return Candidate(row.path, row.label, read, row.split, row.group)
+
+
+def unlisted(path: str) -> Outcome:
+    """The outcome for a file that the table of its source does not list."""
+    is_image = path.casefold().endswith(IMAGES) and not path.rpartition("/")[2].startswith(".")
+    return Rejected(path, Reason.UNLABELLED, "the table does not list it") if is_image else Ignored(path)
+
+
+def on_disk(root: Path, path: str) -> TableFile:
+    """A table in a folder."""
+    return TableFile(path, str(root / path), lambda: (root / path).open("rb"))
+
+
+def table_source(path: Path, choice: Choice | None = None) -> Source:
+    """The images that a table lists.
 
     Args:
         path: the table.
-        whole_folder: whether to list files below its folder that are not in the table as ignored.
+        choice: what the user says about its columns.
 
     Raises:
-        UserError: a column is missing, a path does not exist or is on two lines, a label is empty, a split is unknown, or the
-            file is not CSV in UTF-8.
+        UserError: a column is missing or ambiguous, an image does not exist or is on two lines, a label is empty, a split is
+            unknown, or the file is not a table in UTF-8.
     """
-    labels: set[str] = set()
-    seen: dict[str, int] = {}
-    for row in _rows(path):
-        labels.add(row.label)
-        if row.path in seen:
-            raise _wrong(path, row.line, f"{row.path} is already on line {seen[row.path]}; list each image once")
-        seen[row.path] = row.line
-        if not _is_there(path.parent / row.path):
-            raise _wrong(
-                path, row.line, f"there is no {row.path}; paths are relative to the folder of the table, {path.parent}"
-            )
+    table = open_table(on_disk(path.parent, path.name), Disk(path.parent), choice or Choice())
+    if not table.has_labels:
+        raise no_label(str(path), table.file.header())
+    listing = check_rows([table])
     note = f"DVC watches {path}, but not the images that it lists; it would watch all of a folder with a labels.csv"
-    return Source(sorted(labels), partial(_files, path, whole_folder), () if whole_folder else (note,))
+    return Source(listing.classes, partial(_listed, path.parent, listing), (*listing.notes(), note))
 
 
-def _is_there(path: Path) -> bool:
-    """Whether a path exists and is not a folder."""
-    try:
-        return path.exists() and not path.is_dir()
-    except OSError:  # the name is too long
-        return False
+def tables_source(root: Path, tables: list[ImageTable]) -> Source:
+    """The images of a folder that its tables list. Other images have no label; other files are ignored.
+
+    Raises:
+        UserError: as `table_source`.
+    """
+    listing = check_rows(tables)
+    notes = (f"DVC watches {root}, but not the images outside it that its table lists",) if listing.outside else ()
+    return Source(listing.classes, partial(_whole_folder, root, listing), (*listing.notes(), *notes))
 
 
-def _files(path: Path, whole_folder: bool) -> Iterator[Outcome]:
-    listed = {path.name}
-    for row in _rows(path):
-        file = path.parent / row.path
-        yield Candidate(row.path, row.label, partial(read_file, file), row.split, row.group)
-        if whole_folder:
-            listed.add(os.path.normpath(row.path))
-    for entry in walk(path.parent) if whole_folder else ():
+def _listed(root: Path, listing: Listing) -> Iterator[Outcome]:
+    for row in listing.rows():
+        yield outcome(row, partial(read_file, root / row.path))
+
+
+def _whole_folder(root: Path, listing: Listing) -> Iterator[Outcome]:
+    listed = {row.path for row in listing.rows()}
+    yield from _listed(root, listing)
+    for entry in walk(root):
         if entry.path in listed:
             continue
         if isinstance(entry, Rejected):
             yield entry
         elif not entry.is_folder:
-            yield Ignored(entry.path)
-
-
-def _rows(path: Path) -> Iterator[_Row]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            found = reader.fieldnames or []
-            if any("\0" in name for name in found):
-                raise UserError(f"{path} is not in UTF-8 (it has NUL bytes, as UTF-16 has); save it as UTF-8.")
-            for name in ("path", "label"):
-                if name not in found:
-                    columns = ", ".join(found) or "none"
-                    raise UserError(f"{path} has no column {name}; its columns are {columns}: add it, separated by commas.")
-            for cells in reader:
-                yield _row(path, reader.line_num, cells)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8.") from error
-    except csv.Error as error:
-        raise UserError(f"{path} cannot be read as CSV ({error}); fix it.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); check the path and its permissions.") from error
-
-
-def _row(path: Path, line: int, cells: dict[str, str]) -> _Row:
-    values = {name: (cells.get(name) or "").strip() for name in ("label", "split", "group")}
-    name = cells.get("path") or ""
-    if not name or "\0" in name:
-        raise _wrong(path, line, "the path is empty or contains a NUL; correct it")
-    if not values["label"]:
-        raise _wrong(path, line, f"the label of {name} is empty; add one, or remove the line")
-    split = values["split"].casefold()
-    if split and split not in SPLIT_NAMES:
-        raise _wrong(path, line, f"the split {values['split']!r} is unknown; use train, validation or test, or leave it empty")
-    return _Row(line, name, values["label"], SPLIT_NAMES.get(split), values["group"] or None)
-
-
-def _wrong(path: Path, line: int, what: str) -> UserError:
-    return UserError(f"{path}, line {line}: {what}.")
+            yield unlisted(entry.path)

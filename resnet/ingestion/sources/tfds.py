@@ -115,6 +115,6 @@ def _files(builder: Any, splits: list[str], image: str, label: str) -> Iterator[
             path = f"{split}/{example['tfds_id'].decode()}"
             number = int(example[label])
             if not 0 <= number < len(names):  # -1 means no label, as in test splits with secret labels
-                yield Rejected(path, Reason.NO_LABEL, f"its label is {number}")
+                yield Rejected(path, Reason.UNLABELLED if number == -1 else Reason.NO_LABEL, f"its label is {number}")
                 continue
             yield Candidate(path, names[number], partial(bytes, example[image]), SPLIT_NAMES.get(split))

@@ -12,7 +12,7 @@ import pytest
 
 from commands.checkup import project
 from commands.checkup.findings import Finding
-from commands.checkup.project import check_cache, check_dvc, check_git, check_parameters, check_prefect
+from commands.checkup.project import check_cache, check_dvc, check_environment, check_git, check_parameters, check_prefect
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -31,7 +31,8 @@ def remedies(findings: list[Finding]) -> list[str]:
 
 
 def test_what_is_missing_has_a_command_that_makes_it() -> None:
-    assert remedies(list(check_git())) == ["git init && git add . && git commit"]
+    (git,) = remedies(list(check_git()))
+    assert git.startswith("git init && git add --all && git commit")
     assert remedies(list(check_dvc())) == ["dvc init"]
     (parameters,) = check_parameters()
     assert parameters.found.startswith("there is no dvc.yaml in ")
@@ -55,6 +56,28 @@ def test_git_needs_an_author_because_experiments_are_commits(monkeypatch: pytest
     (folder / "b").write_text("b")
     (state,) = check_git()
     assert state.found.endswith(" first; 1 file is not committed")
+
+
+def test_what_dvc_does_not_survive_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "inherited", lambda: {"SHELL": "/bin/false", "USER": "a", "HOME": "/"})
+    assert remedies(list(check_environment())) == ["export SHELL=/bin/sh"]
+    monkeypatch.setattr(project, "inherited", lambda: {"SHELL": "/bin/sh", "USER": "a", "HOME": "/"})
+    (fine,) = check_environment()
+    assert not fine.wrong
+
+
+def test_a_repository_that_git_refuses_has_gits_own_remedy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # of Git's own tests
+    (refused,) = check_git()
+    assert "detected dubious ownership" in refused.found
+    assert remedies([refused]) == [f"git config --global --add safe.directory {folder}"]
+
+
+def test_a_setting_that_prefect_refuses_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_LOGGING_LEVEL", "LOUD")
+    (refused,) = check_prefect()
+    assert (refused.wrong, refused.found) == (True, "`prefect config view` fails")
 
 
 def test_a_lock_file_that_a_kill_left_empty_is_named(folder: Path) -> None:
@@ -109,6 +132,6 @@ def test_a_configured_server_must_answer(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (down.wrong, down.remedy) == (True, "prefect server start, or prefect config unset PREFECT_API_URL")
     monkeypatch.delenv("PREFECT_API_URL")
     monkeypatch.setattr(project, "DEFAULT_API", api)
-    monkeypatch.setattr(project, "_configured_api", lambda: None)
+    monkeypatch.setattr(project, "_configured_api", lambda shown: None)
     (none,) = check_prefect()
     assert (none.wrong, none.found) == (False, "no server; flows start a temporary one")

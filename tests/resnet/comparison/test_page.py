@@ -43,7 +43,7 @@ def test_the_page_has_all_parts() -> None:
         "p = 1.0000; 2 images gained, 1 lost",
         "correct 51 52 +1",
         "loss 0.5000 0.2500 -0.2500",
-        "train.epochs 3 None",
+        "train.epochs 3 null",
         "Code that differs: resnet/network/blocks.py",
         "a 8 75.0 % 87.5 % 1 0",
         "a/&lt;1&gt;.png a b 0.750 a 0.500",

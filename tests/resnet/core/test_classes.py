@@ -1,6 +1,7 @@
 """`classes.json`, and which names are accepted."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,28 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_names_that_probably_mean_one_class_are_found() -> None:
     # Unicode Standard Annex 15: NFKC composes "e" with the acute accent, and replaces the ligature "fi" and full-width letters.
-    names = ["cat", "Cat", "caf\u00e9", "cafe\u0301", "fish", "\ufb01sh", "\uff24og", "dog", "cow", "cows"]
+    names = ["cat", "Cat", "caf\u00e9", "cafe\u0301", "fish", "\ufb01sh", "\uff24og", "dog", "cow", "cows", "-", "_"]
     assert confusable(names) == [
-        "the classes 'cat', 'Cat' differ only in case or Unicode form",
-        "the classes 'caf\\xe9', 'cafe\\u0301' differ only in case or Unicode form",
-        "the classes 'fish', '\\ufb01sh' differ only in case or Unicode form",
-        "the classes '\\uff24og', 'dog' differ only in case or Unicode form",
+        "the classes 'cat', 'Cat' look alike and may be one class",
+        "the classes 'caf\\xe9', 'cafe\\u0301' look alike and may be one class",
+        "the classes 'fish', '\\ufb01sh' look alike and may be one class",
+        "the classes '\\uff24og', 'dog' look alike and may be one class",
     ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["hot-dog", "hot_dog", "hotdog", "hot\u2010dog", "Hot Dog", "h\u043et dog"],  # U+043E: a Cyrillic "o"
+)
+def test_hyphens_and_letters_of_another_script_look_alike(other: str) -> None:
+    assert confusable(["hot dog", other, "cat"]) == [f"the classes 'hot dog', {other!a} look alike and may be one class"]
+
+
+@pytest.mark.parametrize("other", ["cat ", " cat", "cat\u00a0", "cat\u200b", "\tcat"])
+def test_names_that_differ_in_invisible_spaces_are_refused_together(other: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"the classes 'cat', {other!a} differ only in spaces that cannot be")):
+        check_classes(["cat", "dog", other])
+
+
+def test_a_space_within_a_name_is_seen() -> None:
+    check_classes(["ice cream", "icecream"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet.core.errors import UserError, damaged_input, missing_input, printable
+from resnet.core.errors import UserError, damaged_input, listed, missing_input, printable
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,10 @@ def test_a_missing_input_says_how_to_make_it() -> None:
 )
 def test_a_damaged_input_has_a_reason_of_one_line(why: object, reason: str) -> None:
     assert str(damaged_input(Path("x.npy"), why)).startswith(f"x.npy is damaged or cut short ({reason}); remove it and run ")
+
+
+def test_long_lists_of_names_are_cut() -> None:
+    assert listed(["a", "b c"]) == "'a', 'b c'"
+    assert listed(str(n) for n in range(2_003)) == "'0', '1', '2' and 2,000 more"
+    assert listed("abc", most=1) == "'a' and 2 more"
+    assert listed([]) == ""

@@ -71,6 +71,24 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path)
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a" * 300, r"a\.\.\. cannot be written \(File name too long\); expected a path in a folder"),
+        (f"{'a' * 300}/page.html", r"a\.\.\. cannot be written \(File name too long\)"),
+        ("file/page.html", "file is no folder, but .*file/page.html is to be written there"),
+        ("file/new/page.html", "file is no folder, but .*file/new/page.html is to be written there"),
+        ("/proc/page.html", r"/proc/page.html cannot be written \(No such file or directory\)"),
+        ("/proc/new/page.html", r"/proc/new/page.html cannot be written \(No such file or directory\)"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_one_sentence_before_any_work(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UserError, match=why), replacing(tmp_path / name):
+        pytest.fail("it was begun")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_other_errors_of_the_system_keep_their_kind(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError), replacing(tmp_path / "file") as partial:
         partial.mkdir()

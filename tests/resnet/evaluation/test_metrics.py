@@ -1,6 +1,7 @@
 """Metrics against definitions written out by hand, and against scikit-learn."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score
 
@@ -69,9 +70,10 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
     assert [details["macro_f1_low"], details["macro_f1_high"]] == pytest.approx(expected.tolist(), abs=0.015)
 
 
-def test_without_errors_there_are_no_bootstrap_intervals() -> None:
+def test_a_figure_that_all_drawn_test_sets_share_has_no_interval() -> None:
     labels = np.array([0, 1], np.uint16)
-    assert set(detail(labels, np.eye(2, dtype=np.float32))) == {"images", "classes", "calibration_error_by_chance"}
+    names = {"images", "classes", "macro_f1_classes", "calibration_error_by_chance"}
+    assert set(detail(labels, np.eye(2, dtype=np.float32))) == names
 
 
 def test_figures_of_each_class() -> None:
@@ -83,6 +85,48 @@ def test_figures_of_each_class() -> None:
     assert table["f1"] == pytest.approx([2 * 2 / (3 + 2), 2 / 3, 0.0])
     assert table["recall_low"] == pytest.approx([wilson(2, 3)[0], wilson(1, 1)[0], 0.0])
     assert table["recall_high"] == pytest.approx([wilson(2, 3)[1], 1.0, 1.0])
+
+
+def logits_of(predicted: list[int], classes: int) -> npt.NDArray[np.float32]:
+    return 20 * np.eye(classes, dtype=np.float32)[predicted]
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "expected", "counted"),
+    [
+        ([0, 0, 1, 1, 3, 3], [0, 0, 1, 1, 3, 3], 1.0, 3),  # class 2 is neither in the test split nor predicted
+        ([0, 0, 1, 1, 3, 3], [0, 0, 1, 1, 3, 2], (1 + 1 + 2 / 3 + 0) / 4, 4),  # it is predicted: an F1 of zero
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0, 1),
+        ([0, 1], [1, 0], 0.0, 2),
+        ([2], [3], 0.0, 2),
+    ],
+)
+def test_macro_f1_is_the_mean_over_classes_with_images_or_predictions(
+    labels: list[int], predicted: list[int], expected: float, counted: int
+) -> None:
+    truth, logits = np.array(labels, np.uint16), logits_of(predicted, 4)
+    assert summarise(truth, logits)["macro_f1"] == pytest.approx(expected, abs=1e-6)
+    assert f1_score(labels, predicted, average="macro") == pytest.approx(expected)  # the same rule
+    assert detail(truth, logits)["macro_f1_classes"] == counted
+
+
+def test_the_interval_of_macro_f1_leaves_out_absent_classes_too() -> None:
+    generator = np.random.default_rng(3)
+    labels = np.repeat([0, 1], 40).astype(np.uint16)
+    logits = (generator.normal(size=(80, 2)) + 1.5 * np.eye(2)[labels]).astype(np.float32)
+    wide = np.concatenate([logits, np.full((80, 6), -50, np.float32)], axis=1)  # six more classes, which nobody predicts
+    names = ("macro_f1_low", "macro_f1_high", "macro_f1_classes")
+    assert [detail(labels, wide)[name] for name in names] == [detail(labels, logits)[name] for name in names]
+    assert detail(labels, wide)["macro_f1_low"] > 0.6
+
+
+@pytest.mark.parametrize(("labels", "predicted"), [([0, 1, 0, 1], [1, 0, 1, 0]), ([0], [1]), ([0] * 9, [1] * 9)])
+def test_without_a_hit_the_counts_are_whole_numbers_and_f1_has_no_interval(labels: list[int], predicted: list[int]) -> None:
+    table = per_class(np.array(labels, np.uint16), np.array(predicted), ["a", "b"])
+    assert table["support"] == [labels.count(0), labels.count(1)]
+    assert table["predicted"] == [predicted.count(0), predicted.count(1)]
+    assert {type(count) for name in ("support", "predicted") for count in table[name]} == {int}
+    assert not [name for name in detail(np.array(labels, np.uint16), logits_of(predicted, 2)) if name.startswith("macro_f1_l")]
 
 
 def test_a_class_that_is_never_predicted_counts_as_zero() -> None:

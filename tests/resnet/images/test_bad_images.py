@@ -14,7 +14,7 @@ from PIL import Image
 
 from resnet.images.decoding import MAX_PIXELS, MAX_SIDE, decode, inspect
 from resnet.images.outcomes import BadFile, Reason
-from tests.hostile.encoders import bmp, clearing_gif, jpeg_header, plain_tiff, png, webp_canvas
+from tests.hostile.encoders import bmp, clearing_gif, gif, jpeg_header, plain_tiff, png, webp_canvas
 from tests.hostile.images import LIMIT, bad_images, whole_images
 from tests.hostile.odd_images import OddImage, odd_images
 from tests.imports import ROOT
@@ -41,6 +41,7 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "alpha": lambda: png(6_900, 6_900, 8, 6, bytes(1 + 4 * 6_900) * 6_900),
     "deep": lambda: png(6_900, 6_900, 16, 0, bytes(1 + 2 * 6_900) * 6_900),
     "WebP": lambda: webp_canvas(SIDE, SIDE),
+    "GIF of extensions": lambda: gif((2, 2), [(0, 0, 2, 2)], bytes(6))[:-1] + b"!\xfe\0" * 30_000_000,
     "clearing GIF": lambda: clearing_gif(65_535, 65_535),
     "progressive": lambda: jpeg_header(SIDE, SIDE, marker=0xC2),
     "tall": lambda: png(1, 60_000_000, 8, 0, bytes(2 * 60_000_000)),

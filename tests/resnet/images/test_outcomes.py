@@ -30,3 +30,7 @@ def test_a_file_of_128_mib_is_read_and_a_larger_one_is_not() -> None:
     with pytest.raises(BadFile, match="134,217,729 bytes; at most 134,217,728 are read") as caught:
         check_size(128 * 2**20 + 1)
     assert caught.value.reason == Reason.TOO_LARGE
+
+
+def test_unlabelled_images_and_those_of_small_classes_are_no_bad_files() -> None:
+    assert [reason.value for reason in Reason if not reason.is_fault] == ["unlabelled", "small_class"]

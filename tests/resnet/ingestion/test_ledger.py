@@ -54,6 +54,16 @@ def test_on_request_the_first_rejected_file_stops_the_run(tmp_path: Path) -> Non
     assert made.files == 0
 
 
+@pytest.mark.parametrize("reason", ["unlabelled", "small_class"])
+def test_a_file_without_a_fault_is_listed_but_is_no_bad_file(tmp_path: Path, reason: str) -> None:
+    with Ledger(tmp_path / "raw", "fail") as made:
+        made.accept("cat")
+        made.reject(Rejected("test/1", Reason(reason), "in a split without labels"))
+    made.check(0.0)
+    assert (made.rejected.total(), dict(made.set_aside), made.files) == (0, {reason: 1}, 2)
+    assert rows(tmp_path / "raw" / "rejected.csv")[1:] == [["test/1", reason, "in a split without labels"]]
+
+
 @pytest.mark.parametrize(
     ("counts", "limit", "stops"),
     [

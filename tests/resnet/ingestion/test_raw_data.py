@@ -8,6 +8,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image
 from resnet.core.classes import read_classes, write_classes
 from resnet.core.errors import UserError
 from resnet.images.manifest import read_manifest
-from resnet.images.outcomes import Candidate, Outcome, Rejected
+from resnet.images.outcomes import BadFile, Candidate, Outcome, Reason, Rejected
 from resnet.images.shards import read_encoded
 from resnet.ingestion.ledger import Ledger
 from resnet.ingestion.raw_data import write_raw
@@ -31,7 +32,7 @@ from tests.pictures import picture, two_classes, write_tree
 CLASSES = ["cat", "dög, 'big'"]
 
 
-def file(path: str, content: bytes, label: str | None = None, **given: str) -> Candidate:
+def file(path: str, content: bytes, label: str | None = None, **given: Any) -> Candidate:
     return Candidate(path, label or path.split("/", maxsplit=1)[0], lambda: content, **given)
 
 
@@ -122,9 +123,10 @@ def test_a_source_without_an_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tree" / "dog").mkdir()
     with pytest.raises(UserError, match=r"the source has no usable image \(no files\)"):
         ingest(tmp_path / "raw", folder_source(tmp_path / "tree"))
-    (tmp_path / "tree" / "cat" / "1.jpg").touch()
+    for name in ("cat", "dog"):
+        (tmp_path / "tree" / name / "1.jpg").touch()
     with pytest.raises(
-        UserError, match=r"the source has no usable image \(1 empty\); the first are 'cat/1\.jpg' \(empty: no bytes\)"
+        UserError, match=r"the source has no usable image \(2 empty\); the first are 'cat/1\.jpg' \(empty: no bytes\)"
     ):
         ingest(tmp_path / "raw", folder_source(tmp_path / "tree"))
 
@@ -235,6 +237,52 @@ def test_a_thousand_planted_copies_are_found_a_thousand_times(tmp_path: Path) ->
     assert kept(tmp_path / "raw") == originals
 
 
+def test_a_text_beside_the_images_is_ignored_unless_it_is_an_image(tmp_path: Path) -> None:
+    contents = {
+        "boxes.txt": b"1 2 3 4",
+        "letter.txt": b"GI",  # as the header of a GIF begins
+        "empty.json": b"",
+        "features.mat": b"MATLAB 5.0 MAT-file",
+        "real.txt": picture(1),
+        "cut.txt": picture(2, kind="JPEG")[:200],
+    }
+    files = [Candidate(f"cat/{name}", "cat", partial(bytes, content), unlikely=True) for name, content in contents.items()]
+
+    def too_long() -> bytes:
+        raise BadFile(Reason.TOO_LARGE, "of many bytes")
+
+    ledger = ingest(tmp_path / "raw", source(*files, Candidate("cat/long.csv", "cat", too_long, unlikely=True)))
+    assert kept(tmp_path / "raw") == {"cat/real.txt": picture(1)}
+    assert ledger.rejected == Counter(truncated=1)
+    assert [row["path"] for row in lines(tmp_path / "raw", "ignored")] == [
+        f"cat/{name}" for name in ("boxes.txt", "letter.txt", "empty.json", "features.mat", "long.csv")
+    ]
+
+
+def test_classes_with_few_images_are_left_out_on_request(tmp_path: Path) -> None:
+    files = [file(f"{label}/{n}", picture(10 * k + n)) for k, label in enumerate("abcd") for n in range(k + 1)]
+    copies = [file("c/copy", picture(20)), file("b/copy", picture(10))]  # a copy is no further image
+    of = Source([*"abcde"], lambda: iter([*files, *copies]))
+    assert ingest(tmp_path / "all", of).classes == [*"abcde"]
+    ledger = ingest(tmp_path / "raw", of, min_images_per_class=3, max_rejected=0.0)
+    assert ledger.classes == read_classes(tmp_path / "raw" / "classes.json") == ["c", "d"]
+    assert list(kept(tmp_path / "raw")) == ["c/0", "c/1", "c/2", "d/0", "d/1", "d/2", "d/3"]
+    assert read_manifest(tmp_path / "raw", ["c", "d"]).labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert (ledger.set_aside, ledger.duplicates, ledger.files) == (Counter(small_class=3), 2, 12)
+    rejected = lines(tmp_path / "raw", "rejected")
+    assert [(row["path"], row["reason"]) for row in rejected] == [(path, "small_class") for path in ("a/0", "b/0", "b/1")]
+    assert rejected[2]["detail"] == "class 'b' has fewer images (2) than ingest.min_images_per_class asks for (3)"
+
+
+def test_two_classes_must_remain(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"the source has 1 class \('b'\), but a classifier needs 2"):
+        ingest(
+            tmp_path / "raw",
+            Source([*"ab"], lambda: iter([file(f"b/{n}", picture(n)) for n in range(3)])),
+            min_images_per_class=2,
+        )
+
+
 MAKERS: list[Callable[[random.Random, Path], object]] = [
     lambda r, p: p.write_bytes(picture(r.randrange(10**6))),
     lambda r, p: p.write_bytes(picture(r.randrange(6), kind=r.choice(["PNG", "BMP"]))),  # duplicates and conflicts
@@ -244,6 +292,7 @@ MAKERS: list[Callable[[random.Random, Path], object]] = [
     lambda r, p: p.symlink_to("nowhere"),
     lambda r, p: os.mkfifo(p),
     lambda r, p: p.with_name(f".{p.name}").write_bytes(b"x"),
+    lambda r, p: p.with_name(f"{p.name}.xml").write_bytes(b"<x/>"),
     lambda r, p: p.with_name(f"README.{r.randrange(10**6)}.txt").write_bytes(b"x"),
     lambda r, p: (p.parent.parent / p.name).write_bytes(picture(r.randrange(10**6))),
 ]

@@ -43,6 +43,27 @@ def test_the_kept_epoch_is_marked() -> None:
     assert set(np.asarray(mark.get_xdata()).tolist()) == {2}
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 300])
+@pytest.mark.parametrize("level", [0.0, 0.99, 1.0])
+def test_ticks_are_whole_epochs_and_shares_up_to_one(epochs: int, level: float) -> None:
+    history = pd.DataFrame(dict.fromkeys(HISTORY, level), index=range(epochs)).assign(epoch=range(1, epochs + 1))
+    for figure in (
+        draw_curves(history, "accuracy", "share"),
+        draw_curves(history, "loss", "nats"),
+        draw_learning_rate(history),
+    ):
+        axes = figure.axes[0]
+        low, high = axes.get_xlim()
+        ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+        assert ticks
+        assert all(tick == int(tick) for tick in ticks)
+        assert epochs > 1 or ticks == [1]
+    share = draw_curves(history, "accuracy", "share").axes[0]
+    low, high = share.get_ylim()
+    assert max(tick for tick in share.get_yticks() if low <= tick <= high) <= 1
+    assert low < level < high
+
+
 @pytest.mark.parametrize(("epochs", "marker"), [(40, "o"), (41, "None")])
 def test_up_to_forty_epochs_have_markers(epochs: int, marker: str) -> None:
     history = pd.DataFrame({"epoch": range(epochs), "learning_rate": 0.1})

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from resnet.pictures.data_report import DataSet, render_data_report, samples_per_class
+from tests.pictures import picture
 
 COLUMNS = {
     "manifest": [
@@ -206,10 +207,11 @@ def test_a_narrow_high_image_is_at_the_top_left_and_a_wide_low_one_at_the_bottom
     assert re.search(r'<rect x="287\.50" y="287\.50" [^>]*><title>33 wide, 10 high: 1 image<', html)
 
 
-def test_small_images_are_enlarged_without_blur() -> None:
-    body = [dict(attrs) for tag, attrs in page(pets()).tags if tag == "body"]
-    assert body == [{"class": "small"}]
-    assert ("body", {}) in page(data_set(many("a", 1, 1, 1, width=49) + many("b", 1, 1, 1))).tags
+@pytest.mark.parametrize(("side", "crisp"), [(8, True), (36, True), (37, False), (96, False)])
+def test_images_that_are_enlarged_at_least_twice_show_their_pixels(side: int, crisp: bool) -> None:
+    thumbnails = {"a/0.png": picture(0, kind="JPEG", size=(side, side))}  # of the samples, which are 72 pixels high
+    images = [(image("a/0.png"), "training"), (image("a/1.png"), "test")]
+    assert ('<img class="pixelated"' in render_data_report(data_set(images, ["a"], thumbnails=thumbnails))) == crisp
 
 
 def test_sizes_in_common_are_one_sentence() -> None:
@@ -236,6 +238,14 @@ def test_rejects_are_grouped_by_reason_and_the_rest_is_counted() -> None:
     said = shown.section("rejected")
     assert said.index("not an image: 25 files") < said.index("empty: 1 file")
     assert "and 5 more in data/raw/rejected.csv" in said
+
+
+@pytest.mark.parametrize(("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False)])
+def test_files_without_a_fault_are_listed_but_not_warned_of(reason: str, warned: bool) -> None:
+    shown = page(pets(rejected=[(f"test/{number}", reason, "") for number in range(25)]))
+    assert ("of the files were rejected" in shown.section("top")) == warned
+    assert "25 rejected" in shown.section("top")
+    assert reason.replace("_", " ") in shown.section("rejected")
 
 
 def test_duplicates_stand_beside_what_they_repeat_and_the_rest_is_counted() -> None:

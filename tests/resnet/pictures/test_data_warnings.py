@@ -44,13 +44,30 @@ def test_leaks_into_the_test_split_come_before_those_into_validation() -> None:
     assert found.text.startswith("1 near-duplicate pair across training and validation;")
 
 
+def test_warnings_of_the_accuracy_are_those_of_leaks_into_the_test_split_of_groups_and_of_imbalance() -> None:
+    found = warnings(
+        table(a=(20, 10, 9), b=(20, 10, 10)), leaks=5, leaked_test_images=3, other_labels=1, astride=("p",), ratio=20
+    )
+    assert [one.section for one in found if one.of_accuracy] == ["leaks", "splits", "classes"]
+    assert "prefer macro F1" in [one.text for one in found if one.of_accuracy][2]
+    assert not any(one.of_accuracy for one in warnings(leaks=1))  # between training and validation
+
+
+def test_a_sentence_has_the_first_names() -> None:
+    assert DataWarning("x", "3 groups:", ["a", "b", "c"]).sentence == "3 groups: a, b, c."
+    assert DataWarning("x", "Many:", [*"abcdefghij"]).sentence == "Many: a, b, c, d, e, f, g, h and 2 more."
+    assert DataWarning("x", "A pair.").sentence == "A pair."
+
+
 def test_pairs_with_two_labels_may_be_wrong() -> None:
     (found,) = warnings(other_labels=2)
     assert found == DataWarning("leaks", "2 near-duplicate pairs with two different labels: one of them may be wrong.")
 
 
 def test_groups_in_two_splits_are_named() -> None:
-    assert warnings(astride=("p1", "p2")) == [DataWarning("splits", "2 groups in more than one split:", ["p1", "p2"])]
+    assert warnings(astride=("p1", "p2")) == [
+        DataWarning("splits", "2 groups in more than one split:", ["p1", "p2"], of_accuracy=True)
+    ]
 
 
 @pytest.mark.parametrize(("training", "found"), [(54, []), (53, ["5.1\u00a0% of the files were rejected."])])
@@ -87,4 +104,4 @@ def test_names_that_differ_only_in_case_or_unicode_form_are_named() -> None:
     alike = ["Caf\u00e9", "cafe\u0301", "STRASSE", "stra\u00dfe", "\u03b1\u0345\u0301", "\u1fb4"]
     classes = table(**dict.fromkeys([*alike, "cafe", "tea", "x2", "x\u00b2"], (20, 10, 10)))
     (found,) = warnings(classes)
-    assert found == DataWarning("classes", "Classes whose names differ only in case or Unicode form:", alike)
+    assert found == DataWarning("classes", "Classes whose names look alike:", alike)

@@ -1,20 +1,33 @@
 """The model card: its content, and the escaping of names."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from resnet.pictures.model_card import DataFacts, escape, render_model_card
 
 
-def card(names: list[str]) -> str:
+def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0) -> str:
     labels = [names[0]] * 4 + [names[1]] * 5
     return render_model_card(
         network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
         classes=names,
         sha256="0" * 64,
-        metrics={"accuracy": 0.777778, "accuracy_low": 0.45, "accuracy_high": 0.94, "loss": 0.5, "images": 9},
+        metrics={
+            "accuracy": 0.777778,
+            "accuracy_low": 0.45,
+            "accuracy_high": 0.94,
+            "macro_f1": 0.76,
+            "loss": 0.5,
+            "images": 9,
+            "macro_f1_classes": 2,
+        },
         history=pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]}),
         predictions=pd.DataFrame({"label": labels, "predicted": [names[0]] * 6 + [names[1]] * 3}),
-        data=DataFacts({"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}),
+        data=DataFacts(
+            {"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}, equal
+        ),
+        warnings=warnings,
     )
 
 
@@ -36,6 +49,21 @@ def test_it_has_the_facts_of_the_run() -> None:
     ]
     assert "File formats: 1,237 JPEG, 2 PNG." in card(["cat", "dog"])
     assert "Decoding changed some images of the data: 1 oriented." in card(["cat", "dog"])
+
+
+def test_a_warning_follows_the_figures_it_concerns() -> None:
+    text = card(["cat", "dog"], warnings=["2 of 9 test images (22.2 %) have a near-duplicate."], equal=3)
+    assert (
+        text.index("| accuracy |") < text.index("**Warning:** 2 of 9 test images") < text.index("The classes with the lowest")
+    )
+    assert "Pairs of images with equal pixels in two splits: 3." in text
+    assert "No image is in two splits" not in text
+    assert "Warning" not in card(["cat", "dog"])
+
+
+def test_macro_f1_says_of_how_many_classes_it_is_the_mean() -> None:
+    expected = "| macro\\_f1 | 0.7600, mean of 2 of 3 classes: those with test images or predictions |"
+    assert expected in card(["cat", "dog", "owl"]).splitlines()
 
 
 def test_names_of_classes_are_text() -> None:

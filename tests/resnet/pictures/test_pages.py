@@ -1,8 +1,10 @@
 """The formatting of numbers and names, and the escaping in templates."""
 
 import pytest
+from ruamel.yaml import YAML
 
-from resnet.pictures.pages import count, environment, percent, plain
+from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, plain
+from tests.pictures import picture
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,26 @@ from resnet.pictures.pages import count, environment, percent, plain
 )
 def test_only_none_and_all_are_0_and_100_percent(share: float, text: str) -> None:
     assert percent(share).replace("\u00a0", " ") == f"{text} %"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "null"), (True, "true"), (1e-05, "1e-05"), ([10, 20], "[10, 20]"), ([], "[]"), ("a/ü", "a/ü")]
+)
+def test_parameters_are_written_as_in_params_yaml(value: object, text: str) -> None:
+    assert as_yaml(value) == text
+    assert YAML(typ="safe", pure=True).load(f"x: {text}") == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "crisp"),
+    [((36, 36), (72, 72), True), ((37, 36), (72, 72), False), ((8, 8), (144, 72), True), ((96, 20), (144, 72), False)],
+)
+def test_an_image_is_crisp_where_it_is_shown_twice_as_large(size: tuple[int, int], box: tuple[int, int], crisp: bool) -> None:
+    assert enlarged(picture(0, size=size), *box) == crisp
+
+
+def test_what_is_no_image_is_not_enlarged() -> None:
+    assert not enlarged(b"not an image", 72, 72)
 
 
 def test_numbers_have_separators_and_their_noun_has_its_plural() -> None:

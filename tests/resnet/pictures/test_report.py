@@ -1,5 +1,6 @@
 """The report: its content, the escaping of names, and that a browser opens it without errors."""
 
+import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from resnet.evaluation.calibration import reliability
 from resnet.evaluation.metrics import detail, per_class, summarise
+from resnet.pictures.data_warnings import DataWarning
 from resnet.pictures.report import Results, Samples, render_report
 from tests.browser import CHROMIUM, open_page
 
@@ -26,6 +28,7 @@ HISTORY = pd.DataFrame(
     }
 )
 PROVENANCE = {"model_md5": "0123abcd", "saved_by_keras": "3.15.1", "precision": "float32", "versions": {"numpy": "2.4.6"}}
+NETWORK = {"input_shape": [32, 48, 3], "depth": 50, "variant": "v1.5"}
 DATA = {
     "files": {"accepted": 20, "rejected": 1, "duplicate": 2, "ignored": 0},
     "splits": {"training": 12, "validation": 4, "test": 4},
@@ -56,7 +59,7 @@ def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -
     return Results(
         classes=classes,
         metrics=summarise(labels, logits),
-        details=detail(labels, logits) | {"heat_maps_of_layer": "conv5_block3_out", "provenance": PROVENANCE},
+        details=detail(labels, logits) | {"network": NETWORK, "provenance": PROVENANCE},
         gate={"passed": True, "checks": []},
         history=HISTORY,
         per_class=pd.DataFrame(per_class(labels, predicted, classes)),
@@ -67,16 +70,23 @@ def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -
                 "label": [classes[label] for label in labels],
                 "predicted": [classes[guess] for guess in predicted],
                 "probability": probabilities.max(axis=1),
+                "label_probability": probabilities[np.arange(images), labels],
             }
         ),
         samples=Samples(
             np.arange(samples),
             generator.integers(0, 256, (samples, side, side, 3), dtype=np.uint8),
-            generator.integers(0, 256, (samples, 4, 4), dtype=np.uint8),
+            generator.uniform(-1, 1, (samples, 8, 8)).astype(np.float32),
+            np.full(samples, 0.0625),
         ),
         model_summary="Layer (type)",
         data=DATA,
-        parameters={"": {"seed": 7}, "train": {"epochs": 3, "optimizer": "adam"}},
+        parameters={
+            "": {"seed": 7},
+            "ingest": {"source": "photos", "max_rejected": 1e-05},
+            "build": {"blocks": None, "weights": "builtin/random"},
+            "train": {"epochs": 3, "optimizer": "adam", "flip": True, "restarts": [1, 2]},
+        },
         hashes={"raw/manifest.csv": "feed"},
     )
 
@@ -89,7 +99,7 @@ def small() -> Results:
 def words(page: str) -> str:
     """The text of a page."""
     text = re.sub(r"<(style|svg).*?</\1>", " ", page, flags=re.DOTALL)
-    text = re.sub(r"</t[dh]>", " ", text)
+    text = re.sub(r"</(t[dh]|dt)>", " ", text)
     return " ".join(re.sub(r"<[^>]+>", "", text).replace("&nbsp;", " ").replace("\u00a0", " ").split())
 
 
@@ -104,15 +114,20 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
     assert "The weights of epoch 2 were kept." in text
     wrong = int((small.predictions["label"] != small.predictions["predicted"]).sum())
     assert f"{wrong} of 40 images were predicted as another class" in text
-    assert "Grad-CAM at conv5_block3_out" in text
-    assert "dog, label cat" in text
+    row = small.predictions.iloc[0]
+    assert f"dog {row['probability']:.3f} → 0.062label cat {row['label_probability']:.3f}p/0.png" in text
+    assert row["probability"] + row["label_probability"] == pytest.approx(1)  # of two classes
     for word in (
         "0123abcd",
         "keras 3.15.1",
         "numpy 2.4.6",
         "float32",
         "feed",
-        "train.optimizer adam",
+        "optimizer adam",
+        "max_rejected 1e-05",
+        "blocks null",
+        "flip true",
+        "restarts [1, 2]",
         "seed 7",
         "Layer (type)",
     ):
@@ -135,6 +150,45 @@ def test_a_gate_that_failed_says_why(small: Results) -> None:
     page = render_report(replace(small, gate={"passed": False, "checks": [check]}))
     assert "Gate failed: accuracy 0.9000 is below 0.95." in words(page)
     assert "Gate" not in words(render_report(small))
+
+
+def test_the_head_says_what_was_trained_on_what(small: Results) -> None:
+    head = words(render_report(small)).partition("macro F1")[0]
+    for fact in (
+        "source photos",
+        "network ResNet-50 v1.5, 32 \u00d7 48 pixels, initial weights builtin/random",
+        "training 3 epochs, weights of epoch 2",
+        "gate none set",
+        "run.json",
+    ):
+        assert fact in re.sub(" +", " ", head.replace("\u2002", " "))
+    other = replace(small, parameters={"build": {"blocks": [1, 1]}})
+    assert "network ResNet v1.5 with blocks [1, 1], 32 \u00d7 48 pixels" in words(render_report(other))
+
+
+def test_leaks_are_beside_the_accuracy_and_other_warnings_with_the_data(small: Results) -> None:
+    leak = DataWarning("leaks", "2 of 40 test images have a near-duplicate.", of_accuracy=True)
+    data = DATA | {"warnings": [leak, DataWarning("rejected", "9 % of the files were rejected.", ["x"])]}
+    text = words(render_report(replace(small, data=data)))
+    assert text.index("accuracy on") < text.index(leak.text) < text.index("macro F1")
+    assert text.count(leak.text) == 1
+    assert text.index("The data report") < text.index("9 % of the files were rejected. x")
+
+
+def test_macro_f1_says_of_how_many_classes_it_is_the_mean(small: Results) -> None:
+    assert "mean of 2 classes" in words(render_report(small))
+    absent = small.per_class.assign(support=[40, 0], predicted=[39, 1], recall=[0.975, 0.0])
+    text = words(render_report(replace(small, per_class=absent, details={**small.details, "classes": 3})))
+    assert "mean of 2 of 3 classes" in text
+    assert "have test images or were predicted: 2 of 3. The others have no F1." in text
+    assert re.search("dog 0 [0-9.]+ \u2013 \u2013", text)  # a class without test images has a precision and no recall
+
+
+@pytest.mark.parametrize(("side", "pixelated"), [(48, 8), (49, 0)])
+def test_images_that_are_enlarged_at_least_twice_show_their_pixels(side: int, pixelated: int) -> None:
+    page = render_report(results(["cat", "dog"], 40, side=side))
+    assert page.count('<img class="pixelated"') == pixelated
+    assert (f"as the network receives them, at {side} \u00d7 {side} pixels" in words(page)) == bool(pixelated)
 
 
 def test_the_same_results_make_the_same_bytes(small: Results) -> None:
@@ -193,3 +247,19 @@ def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path) -> Non
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     _, said = open_page(tmp_path / "index.html", tmp_path / "profile")
     assert any("Content Security Policy" in line for line in said)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_nothing_overflows_a_narrow_screen(tmp_path: Path) -> None:
+    """The page in a frame of 360 pixels; the page around it measures."""
+    page = render_report(results(["a long name of a class with many words", "dog" * 20, "x"], 60))
+    frame = f'<iframe width="360" height="800" style="border:0" srcdoc="{html.escape(page)}"></iframe>'
+    script = (
+        "onload = () => { const root = document.querySelector('iframe').contentDocument.documentElement;"
+        "document.title = `${root.scrollWidth} of ${root.clientWidth}`; }"
+    )
+    (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}<script>{script}</script>", encoding="utf-8")
+    document, _ = open_page(tmp_path / "frame.html", tmp_path / "profile")
+    (shown,) = re.findall("<title>([^<]*)</title>", document)[:1]
+    needed, available = map(int, shown.split(" of "))
+    assert needed <= available <= 360

@@ -1,4 +1,4 @@
-"""Encoded test images and their heat maps."""
+"""Encoded test images and their occlusion maps."""
 
 import io
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet.pictures.samples import encode_image, overlay_heat_map
+from resnet.pictures.samples import encode_image, overlay_occlusion
 
 
 @pytest.mark.parametrize(("side", "kind", "shown"), [(8, "image/png", 8), (48, "image/png", 48), (400, "image/jpeg", 144)])
@@ -19,15 +19,28 @@ def test_small_images_are_not_resized_and_large_ones_are_reduced(side: int, kind
         np.testing.assert_array_equal(np.asarray(picture), image)
 
 
-def test_a_heat_map_is_bright_in_colour_and_the_rest_is_grey() -> None:
-    heat = np.zeros((4, 4), np.uint8)
-    heat[0, 3] = 255
-    _, content = overlay_heat_map(np.full((32, 32, 3), 100, np.uint8), heat)
+def colours(fall: float, rise: float) -> list[list[int]]:
+    """The pixels of the top right cell, where covering lowers the probability, of the bottom left one, and of a third."""
+    changes = np.zeros((4, 4), np.float32)
+    changes[0, 3], changes[3, 0] = fall, -rise
+    _, content = overlay_occlusion(np.full((32, 32, 3), 100, np.uint8), changes)
     pixels = np.asarray(Image.open(io.BytesIO(content))).astype(int)
-    assert pixels[10, 130].sum() > pixels[130, 10].sum() + 150
-    assert np.ptp(pixels[130, 10]) < 12
+    return [pixels[8, 136].tolist(), pixels[136, 8].tolist(), pixels[8, 8].tolist()]
+
+
+def test_support_is_orange_opposition_blue_and_the_rest_grey() -> None:
+    orange, blue, grey = colours(0.4, 0.4)
+    assert orange[0] > orange[1] + 60 > orange[2] + 120
+    assert blue[2] > blue[1] + 60 > blue[0] + 60
+    assert np.ptp(grey) < 12
+
+
+def test_colours_are_relative_to_the_largest_change_but_small_changes_stay_pale() -> None:
+    assert np.abs(np.subtract(colours(0.4, 0.1), colours(0.8, 0.2))).max() < 6
+    assert np.ptp(colours(0.001, 0.0)[0]) < 12
+    assert np.ptp(colours(0.0, 0.0)[0]) < 12
 
 
 def test_an_overlay_keeps_the_proportions_of_the_image() -> None:
-    mime, content = overlay_heat_map(np.zeros((40, 80, 3), np.uint8), np.zeros((2, 4), np.uint8))
+    mime, content = overlay_occlusion(np.zeros((40, 80, 3), np.uint8), np.zeros((2, 4), np.float32))
     assert (mime, Image.open(io.BytesIO(content)).size) == ("image/jpeg", (144, 72))

@@ -19,7 +19,7 @@ from resnet.ingestion.sources.source import Source
 from resnet.network.archive import read_model_facts
 from resnet.network.model import ResNet
 from resnet.network.saving import save_model
-from resnet.prediction.image_files import find_images
+from resnet.prediction.image_files import ImageFile, find_images, open_archives
 from resnet.prediction.prediction import Decoded, Prediction, decode_files, in_batches, predict, reading_ahead
 from tasks.preprocess import Preprocess, preprocess
 from tests.pictures import picture, write_tree
@@ -59,7 +59,7 @@ def test_the_pixels_are_those_that_preprocess_writes(tmp_path: Path) -> None:
     parameters = Preprocess(image_size=40, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore")
     preprocess(parameters, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
     expected = Split(tmp_path / "prepared" / "test", 2).gather(np.arange(len(encoded)))
-    found = [one.pixels for one in decode_files(find_images([str(files)]), 40) if isinstance(one, Decoded)]
+    found = [one.pixels for one in decode_files(open_archives(find_images([str(files)])), 40) if isinstance(one, Decoded)]
     np.testing.assert_array_equal(found, expected)
 
 
@@ -69,10 +69,11 @@ def test_bad_files_are_reported_and_the_others_are_predicted(tmp_path: Path) -> 
     folder = write_tree(tmp_path, files)
     found = list(
         predict(
-            lambda images: np.zeros((len(images), 2), np.float32), in_batches(decode_files(sorted(folder.iterdir()), 32), 2)
+            lambda images: np.zeros((len(images), 2), np.float32),
+            in_batches(decode_files(open_archives(find_images([str(folder)])), 32), 2),
         )
     )
-    kinds = [one.reason if isinstance(one, Rejected) else one.path.name for one in found]
+    kinds = [one.reason if isinstance(one, Rejected) else Path(one.path).name for one in found]
     assert kinds == ["a.png", "truncated", "empty", "d.png", "unsupported_format"]
     assert all(one.probabilities.tolist() == [0.5, 0.5] for one in found if isinstance(one, Prediction))
 
@@ -81,13 +82,13 @@ def test_images_are_refused_by_their_header_when_they_are_too_large(tmp_path: Pa
     buffer = io.BytesIO()
     Image.new("1", (60_000, 1_200)).save(buffer, "PNG")  # 72 million pixels in a few kB
     (tmp_path / "bomb.png").write_bytes(buffer.getvalue())
-    (found,) = decode_files([tmp_path / "bomb.png"], 32)
+    (found,) = decode_files([ImageFile("bomb.png", (tmp_path / "bomb.png").read_bytes)], 32)
     assert isinstance(found, Rejected)
     assert found.reason == "too_large"
 
 
 def test_probabilities_go_to_their_images_in_batches(tmp_path: Path) -> None:
-    items: list[Decoded | Rejected] = [Decoded(Path(str(n)), np.full((1, 1, 3), n, np.uint8)) for n in range(5)]
+    items: list[Decoded | Rejected] = [Decoded(str(n), np.full((1, 1, 3), n, np.uint8)) for n in range(5)]
     sizes = []
 
     def network(images: np.ndarray) -> np.ndarray:

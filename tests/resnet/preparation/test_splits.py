@@ -164,14 +164,13 @@ def test_every_class_is_in_every_split_or_the_error_says_how_many_could_be(seed:
         assert set(zip(labels, found.tolist(), strict=True)) == set(itertools.product(range(3), range(3)))
         assert groups_across_splits(groups, found) == []
         return
-    label = int(found.split("'")[1])
-    apart = {group or row for row, group in enumerate(groups) if labels[row] == label}
-    if len(apart) < 3:
-        assert f"has {len(apart)} image" in found
+    apart = [{group or row for row, group in enumerate(groups) if labels[row] == label} for label in range(3)]
+    small = {str(label): str(len(rows)) for label, rows in enumerate(apart) if len(rows) < 3}
+    if small:
+        assert dict(re.findall(r"'(\d)' has (\d)", found)) == small
     else:
-        assert re.search(
-            rf"has no images in the \w+ split: {len(apart)} images or groups of images could be moved there", found
-        )
+        of = len(apart[int(found.split("'")[1])])
+        assert re.search(rf"has no images in the \w+ split: {of} images or groups of images could be moved there", found)
 
 
 def test_groups_of_small_classes_are_seldom_an_error() -> None:
@@ -249,11 +248,38 @@ def test_an_image_that_could_train_but_for_its_copy_in_the_test_split_is_not_eno
 
 def test_a_class_that_is_too_small_beside_given_splits_is_named_with_what_could_be_moved() -> None:
     given = ["test"] * 20 + [None] * 51
-    message = "class 'b' has no images in the (training|validation) split: 1 image or groups of images could be moved there"
+    message = (
+        "class 'b' has 1 image that can be in different splits, but at least 2 are needed, one for each of training and val"
+    )
     with pytest.raises(UserError, match=message):
         assign([0, 1] * 10 + [0] * 50 + [1], range(71), given=given)
-    with pytest.raises(UserError, match="class 'b' is not in the training split of the source, and has no images without"):
+    with pytest.raises(UserError, match="class 'b' is not in the training split of the source, and there are no images"):
         assign([0, 1] * 10 + [0] * 51, range(71), given=given)
+
+
+def test_all_classes_that_are_too_small_are_named_at_once() -> None:
+    labels = [*[0] * 9, *[n for n in range(1, 14) for _ in range(1 + n % 2)]]  # 13 classes of one or two images
+    with pytest.raises(UserError, match="^13 classes have too few images .*'c1' has 2, 'c2' has 1, .*'c10' has 1 and 3 more"):
+        assign_splits(
+            np.array(labels, np.uint16),
+            hashes(range(len(labels))),
+            [f"c{n}" for n in range(14)],
+            Shares(validation=0.1, test=0.2),
+            seed=0,
+        )
+
+
+def test_all_classes_that_are_not_in_the_given_training_split_are_named_at_once() -> None:
+    given = ["training"] * 10 + ["test"] * 4
+    with pytest.raises(UserError, match="classes 'b', 'c' are not in the training split"):
+        assign_splits(
+            np.array([0] * 10 + [1, 1, 2, 2], np.uint16),
+            hashes(range(14)),
+            [*"abc"],
+            Shares(validation=0.1, test=0.2),
+            seed=0,
+            given=given,
+        )
 
 
 def test_classes_that_a_given_split_lacks_are_no_error_and_named() -> None:

@@ -130,6 +130,31 @@ def test_a_warm_up_of_almost_all_steps_leaves_one_for_the_cosine(epochs: int, wa
     assert 0 < float(schedule(epochs * steps - 1)) <= 0.01
 
 
+@pytest.mark.parametrize(
+    ("epochs", "restarts", "freeze", "warmup", "expected"),
+    [
+        (10, [], 0, 1.0, 1.0),
+        (2, [], 0, 1.0, 1.0),
+        (1, [], 0, 1.0, 0.5),
+        (1, [], 0, 0.9, 0.9),
+        (3, [], 2, 1.0, 0.5),
+        (9, [1], 0, 1.0, 0.5),
+        (4, [], 0, 20.0, 2.0),
+        (1, [], 0, 0.0, 0.0),
+    ],
+)
+def test_a_warm_up_without_room_takes_half_of_the_first_phase(
+    epochs: int, restarts: list[int], freeze: int, warmup: float, expected: float
+) -> None:
+    changes: dict[str, Any] = {"epochs": epochs, "restarts": restarts, "freeze_epochs": freeze, "warmup_epochs": warmup}
+    assert replace(RECIPE, **changes).rise_epochs == expected
+
+
+def test_one_epoch_rises_to_its_middle_and_falls_to_zero() -> None:
+    schedule = make(epochs=1).optimizer._learning_rate
+    assert [float(schedule(step)) for step in (0, 5, 10)] == pytest.approx([0.01 / 6, 0.01, 0.0], abs=1e-9)
+
+
 def test_a_restart_starts_at_the_rate_of_the_whole_network() -> None:
     schedule = make(freeze_epochs=1, unfrozen_rate=0.5, restarts=[3]).optimizer._learning_rate
     assert [float(schedule(step)) for step in (9, 20, 30, 40)] == pytest.approx([0.01, 0.005, 0.005, 0.0], abs=1e-9)

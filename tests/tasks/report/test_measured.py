@@ -54,8 +54,8 @@ def test_a_history_needs_an_epoch(measured: Measured) -> None:
 
 
 def test_samples_must_be_test_images(measured: Measured) -> None:
-    images, maps = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 4, 4), np.uint8)
+    images, fall, lowest = np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 8, 8)), np.zeros(2)
     for rows in ([0, 2], [0]):
-        np.savez(measured.evaluation / "samples.npz", rows=np.array(rows), images=images, heat_maps=maps)
+        np.savez(measured.evaluation / "samples.npz", rows=np.array(rows), images=images, fall=fall, lowest=lowest)
         with pytest.raises(UserError, match="samples.npz is damaged.*its rows do not fit 2 images of 2 predictions"):
             measured.read(2)

@@ -133,19 +133,26 @@ def test_a_user_error_is_one_sentence_and_exit_code_1(
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (UserError("the disk is full"), "the disk is full"),
+        (UnicodeDecodeError("utf-8", b"caf\xe9", 3, 4, "invalid continuation byte"), "UnicodeDecodeError: 'utf-8' codec can't"),
+    ],
+)
 def test_a_record_that_cannot_be_written_does_not_fail_the_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(*_: Any) -> None:
-        raise UserError("the disk is full")
+    def fail(*_: Any) -> None:
+        raise error
 
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["tasks.ingest"])
-    monkeypatch.setattr(stage_module, "record", full)
+    monkeypatch.setattr(stage_module, "record", fail)
     monkeypatch.setattr(stage_module, "bind", lambda *_: {"raw": tmp_path / "raw"})
     assert main("ingest") == 0
     assert (tmp_path / "raw" / "manifest.csv").exists()
-    assert capsys.readouterr().err == "ingest: done, but not recorded in reports/run.json: the disk is full\n"
+    assert capsys.readouterr().err.startswith(f"ingest: done, but not recorded in reports/run.json: {why}")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
@@ -156,12 +163,15 @@ def test_each_signal_has_its_exit_code(
         os.kill(os.getpid(), number)
         time.sleep(5)
 
-    before = signal.getsignal(number)
-    monkeypatch.setattr(sys, "argv", ["tasks.train"])
-    monkeypatch.setattr(stage_module, "read_graph", interrupted)
-    assert main("train") == code
-    assert capsys.readouterr().err == f"train: ended by {number.name}\n"
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.default_int_handler)  # the tests may run under `nohup`
+    try:
+        monkeypatch.setattr(sys, "argv", ["tasks.train"])
+        monkeypatch.setattr(stage_module, "read_graph", interrupted)
+        assert main("train") == code
+        assert capsys.readouterr().err == f"train: ended by {number.name}\n"
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,6 +198,30 @@ def test_a_stage_has_a_help_text() -> None:
         [sys.executable, "-m", "tasks.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "Trains the network on the training split" in result.stdout
+
+
+@pytest.mark.parametrize("module", ["tasks.ingest", "commands"])
+def test_names_of_files_must_be_utf8(module: str) -> None:
+    # Without Python's own correction, the C locale of a minimal system makes file names ASCII.
+    ascii_names = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", module, *["check"] * (module == "commands")]
+    result = subprocess.run(command, cwd=ROOT, env=os.environ | ascii_names, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.partition(": ")[2] == (
+        "names of files would be read as ascii, but UTF-8 is expected: run `export LC_ALL=C.UTF-8`.\n"
+    )
+
+
+def test_a_terminal_that_is_not_utf8_gets_every_message() -> None:
+    program = "from tasks.stage.command import require_utf8; require_utf8(); print('caf\\xe9 \\u732b \\udce9')"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert result.stdout == b"caf\xe9 \\u732b \\udce9\n"
 
 
 def test_the_code_of_another_folder_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from resnet.core.errors import UserError
-from tasks.stage.git import git, git_bytes, git_or_none
+from tasks.stage.git import _in_one_line, git, git_bytes, git_or_none
 
 
 @pytest.fixture
@@ -43,3 +43,21 @@ def test_a_failure_gives_gits_reason(repository: Path, monkeypatch: pytest.Monke
     with pytest.raises(UserError, match=r"^git status could not be run in .*: No such file or directory; is Git installed\?"):
         git(repository, "status")
     assert git_or_none(repository, "status") is None
+
+
+def test_a_failure_gives_all_of_gits_advice_in_english(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # of Git's own tests
+    monkeypatch.setenv("LANGUAGE", "de")
+    with pytest.raises(UserError) as caught:
+        git(repository, "status")
+    assert str(caught.value) == (
+        f"git status failed in {repository}: fatal: detected dubious ownership in repository at '{repository}'; To add an "
+        f"exception for this directory, call: git config --global --add safe.directory {repository}"
+    )
+
+
+def test_a_long_message_of_git_is_cut(repository: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        git(repository, "add", "--all", "--", *("none" for _ in range(3)), "--no-such-option")
+    assert "\n" not in str(caught.value)
+    assert _in_one_line("hint: one\n\n  two:\n" + "three.\n" * 20) == "one; two: " + "three. " * 6 + "..."

@@ -56,7 +56,7 @@ def test_the_file_of_the_project_is_valid() -> None:
 
 def test_it_is_short_and_every_parameter_has_a_comment() -> None:
     parameters = [line for line in FILE.splitlines() if re.match(r" *\w+: *\S", line)]
-    assert 20 <= len(parameters) <= 50  # each part of the recipe is one
+    assert 20 <= len(parameters) <= 55  # each part of the recipe is one
     uncommented = [line for line in parameters if "#" not in line]
     assert [line.split(":")[0].strip() for line in uncommented] == []
 
@@ -110,7 +110,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("learning_rate", "-1"), "train.learning_rate should be greater than 0, but it is -1"),
         (changed("learning_rate", ".nan"), "train.learning_rate should be a finite number, but it is nan."),
         (changed("flip", "1"), "train.flip should be a valid boolean, but it is 1."),
-        (changed("image_size", "16"), "preprocess.image_size should be greater than or equal to 32, but it is 16."),
+        (changed("image_size", "7"), "preprocess.image_size should be greater than or equal to 8, but it is 7."),
         (changed("optimizer", "adma"), "train.optimizer should be 'adam', 'adamw' or 'sgd', but it is 'adma'."),
         (changed("variant", "v2"), "build.variant should be 'v1', 'v1.5' or 'D', but it is 'v2'."),
         (changed("depth", "20"), "build.depth should be 18, 34, 50, 101 or 152, but it is 20."),
@@ -118,6 +118,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("on_bad", "stop"), "ingest.on_bad should be 'quarantine' or 'fail', but it is 'stop'."),
         (changed("seed", "-1"), "seed must be a whole number from 0 to 2147483647, but it is -1."),
         (changed("seed", "2147483648"), "seed must be a whole number from 0 to 2147483647, but it is 2147483648."),
+        (changed("seed", "1.5"), "seed must be a whole number from 0 to 2147483647, but it is 1.5."),
+        (changed("weights", "builtin/imagenet"), "builtin/imagenet, which exists for build.variant v1, build.depth 50, 101 or"),
         (changed("seed", "true"), "seed must be a whole number from 0 to 2147483647, but it is True."),
         (TEXT.replace("\n  epochs:", "\n  epoch:"), "there is no parameter train.epoch; did you mean train.epochs?"),
         (TEXT.replace("\ntrain:", "\ntrian:"), "there is no parameter trian; did you mean train?"),
@@ -127,7 +129,6 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (re.sub(r"(?m)^seed.*\n", "", TEXT), "parameter seed is missing; add it."),
         (re.sub(r"(?m)^  dpi.*\n", "", TEXT), "render must be a mapping of dpi, but it is None."),
         ("", "the file must be a mapping of seed, ingest, preprocess, build, train, evaluate, render, but it is None."),
-        (changed("warmup_epochs", "10"), "train.warmup_epochs is 10 and must be less than train.epochs, which is 10"),
         (changed("crop", "0"), "train.crop should be greater than 0, but it is 0"),
         (changed("class_weights", "yes"), "train.class_weights should be 'none' or 'balanced', but it is 'yes'."),
         (
@@ -139,8 +140,8 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
             "is 2, but build.weights is builtin/random, so the frozen layers would not have learned anything",
         ),
         (
-            with_values(TEXT, weights="builtin/imagenet", freeze_epochs="9"),
-            "train.freeze_epochs is 9 and warmup_epochs 1, which together must be less than train.epochs, which is 10",
+            with_values(TEXT, weights="a.keras", freeze_epochs="10"),
+            "train.freeze_epochs is 10 and must be less than train.epochs, which is 10, so that the whole",
         ),
         (
             with_values(TEXT, restarts="[5]", budget_minutes="3"),
@@ -161,12 +162,42 @@ def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, text: str, senten
     assert "\n" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", "1"),  # the default warm-up is one epoch, too
+        ("restarts", "[1]"),
+        ("warmup_epochs", "10"),
+        ("budget_minutes", "0.5"),
+        ("batch_size", "48"),
+        ("image_size", "28"),
+        ("depth", "18"),
+        ("stem", "small"),
+        ("variant", "D"),
+        ("optimizer", "sgd"),
+        ("patience", "3"),
+        ("ema", "0.999"),
+    ],
+)
+def test_a_single_change_of_the_defaults_is_accepted(tmp_path: Path, name: str, value: str) -> None:
+    load(tmp_path, re.sub(rf"(?m)^(  {name}:) *\S+", rf"\1 {value} ", FILE, count=1))
+
+
+def test_whole_numbers_may_have_a_decimal_point(tmp_path: Path) -> None:
+    params = load(tmp_path, with_values(TEXT, seed="3.0", epochs="20.0", restarts="[10.0]", depth="18.0", warmup_epochs="2"))
+    assert repr((params.seed, params.value("train.epochs", int), params.value("build.depth", int))) == "(3, 20, 18)"
+    assert repr(params.value("train.restarts", list)) == "[10]"
+    assert repr(params.value("train.warmup_epochs", float)) == "2.0"
+
+
 def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:
     broken = TEXT.splitlines()
     number = next(index for index, line in enumerate(broken) if "blocks:" in line)
     broken[number] = "  blocks: [3, 4"
     with pytest.raises(
-        UserError, match=rf"params\.yaml, line {number + 2}: not valid YAML \(.+ begins in line {number + 1}: .+\)"
+        UserError,
+        match=rf"params\.yaml, line {number + 2}, column 8: not valid YAML: expected a comma or the closing bracket, but the "
+        rf"parser reports: .+ begins in line {number + 1}; correct the line\.$",
     ):
         load(tmp_path, "\n".join(broken))
 

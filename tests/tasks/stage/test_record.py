@@ -1,10 +1,12 @@
 """`reports/run.json`."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from tasks.stage.git import git
 from tasks.stage.record import record
 
 
@@ -29,3 +31,17 @@ def test_a_damaged_record_is_begun_anew(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "reports" / "run.json").write_text(text)
     record("ingest", 1.0, {})
     assert set(json.loads((tmp_path / "reports" / "run.json").read_text("utf-8"))["stages"]) == {"ingest"}
+
+
+@pytest.mark.parametrize("quoted", ["true", "false"])
+def test_a_name_that_is_not_utf8_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quoted: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "config", "core.quotePath", quoted)  # false prints the bytes as they are
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).touch()
+    record("ingest", 1.0, {})
+    text = (tmp_path / "reports" / "run.json").read_text("utf-8")
+    (line,) = json.loads(text)["stages"]["ingest"]["uncommitted"]
+    assert line.startswith("?? ")
+    assert "caf" in line
+    assert line.isprintable()

@@ -6,9 +6,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from tasks.stage.graph import read_graph
+from tasks.stage.params import Section, _whole, section_class
 from tasks.stage.schema import main, schema_text
 from tests.imports import ROOT
 
@@ -47,7 +49,7 @@ def test_every_parameter_has_a_description_and_a_type() -> None:
         assert section["additionalProperties"] is False
         for field in section["properties"].values():
             assert field["description"]
-            assert {"type", "anyOf"} & field.keys()
+            assert {"type", "anyOf", "enum"} & field.keys()
             assert not {"title", "default"} & field.keys()
 
 
@@ -62,8 +64,9 @@ def test_every_parameter_has_a_description_and_a_type() -> None:
         ("train", "restarts", [0], "$.train.restarts[0]"),
         ("train", "epoch", 3, "$.train"),
         ("build", "depth", 20, "$.build.depth"),
+        ("ingest", "class_level", 0, "$.ingest.class_level"),
         ("build", "blocks", [], "$.build.blocks"),
-        ("preprocess", "image_size", 16, "$.preprocess.image_size"),
+        ("preprocess", "image_size", 7, "$.preprocess.image_size"),
         ("ingest", "source", "", "$.ingest.source"),
     ],
 )
@@ -71,6 +74,53 @@ def test_mistakes_are_found(section: str, name: str, value: object, path: str) -
     tree = values()
     tree[section][name] = value
     assert mistakes(tree) == [path]
+
+
+def _accepts(kind: type[Section], tree: dict[str, Any]) -> bool:
+    try:
+        kind.model_validate(_whole(tree))
+    except ValidationError:
+        return False
+    return True
+
+
+def test_it_accepts_what_the_classes_accept() -> None:
+    """For JSON Schema, 1.0 is an integer; pydantic's strict mode alone refuses it."""
+    samples: list[Any] = [
+        0,
+        1,
+        1.0,
+        0.5,
+        1.5,
+        -1,
+        -1.0,
+        2,
+        50,
+        50.0,
+        64.0,
+        500,
+        10**7,
+        True,
+        None,
+        "",
+        "1",
+        "adam",
+        "v1",
+        [],
+        [2],
+        [2.0],
+        {},
+    ]
+    differing, whole = [], values()
+    for stage in STAGES:
+        kind, good = section_class(stage), whole[stage]
+        schema = jsonschema.Draft202012Validator(SCHEMA["properties"][stage])
+        for name in good:
+            for sample in samples:
+                tree = {**good, name: sample}
+                if _accepts(kind, tree) != schema.is_valid(tree):
+                    differing.append((stage, name, sample))
+    assert differing == []
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31, 0.5, "1"])

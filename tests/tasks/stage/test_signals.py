@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import pytest
 
@@ -26,49 +28,78 @@ with endable(), {block} as received:
 """
 
 
-def started(block: str, **environment: str) -> "subprocess.Popen[str]":
-    """A process that is in a block and does not look at signals."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITS.format(block=block)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+AS_A_SHELL = (signal.SIGINT, signal.SIGHUP)  # which a script ignores for `nohup command &`
 
 
-def test_a_noted_signal_waits_and_a_second_one_ends_the_process_at_once() -> None:
-    process = started("noted()")
+class Start(Protocol):
+    """Starts a process that is in a block and does not look at signals; some are ignored or blocked when it starts."""
+
+    def __call__(
+        self, block: str, ignored: Sequence[signal.Signals] = (), blocked: Sequence[signal.Signals] = ()
+    ) -> "subprocess.Popen[str]": ...
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(
+        block: str, ignored: Sequence[signal.Signals] = (), blocked: Sequence[signal.Signals] = ()
+    ) -> "subprocess.Popen[str]":
+        def inherit() -> None:
+            for number in signals.SIGNALS:
+                signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+        process = subprocess.Popen(
+            [sys.executable, "-c", WAITS.format(block=block)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=inherit,  # noqa: PLW1509 - it takes no lock
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("ignored", [(), AS_A_SHELL])
+def test_a_noted_signal_waits_and_a_second_one_ends_the_process_at_once(
+    started: Start, ignored: Sequence[signal.Signals]
+) -> None:
+    process = started("noted()", ignored)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.2)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=1) == -signal.SIGINT
-    process.communicate()
+    assert process.wait(timeout=30) == -signal.SIGINT
 
 
-def test_where_python_must_not_be_interrupted_a_signal_ends_the_process() -> None:
-    process = started("at_once()")
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=1)[1] == "ended by SIGTERM\n"
-    assert process.returncode == 143
+@pytest.mark.parametrize(("ignored", "blocked"), [((), ()), (AS_A_SHELL, ()), (signals.SIGNALS, signals.SIGNALS)])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_however_it_was_started_a_signal_ends_the_process(
+    started: Start, number: signal.Signals, ignored: Sequence[signal.Signals], blocked: Sequence[signal.Signals]
+) -> None:
+    process = started("at_once()", ignored, blocked)
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[1] == f"ended by {number.name}\n"
+    assert process.returncode == 128 + number
 
 
-def test_a_signal_that_was_ignored_from_the_start_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        process = started("at_once()")
-    finally:
-        signal.signal(signal.SIGHUP, before)
+@pytest.mark.parametrize(("ignored", "code"), [((), 129), (AS_A_SHELL, 143)])
+def test_nohup_protects_from_sighup_only(started: Start, ignored: Sequence[signal.Signals], code: int) -> None:
+    process = started("at_once()", ignored)
     process.send_signal(signal.SIGHUP)
-    time.sleep(0.1)
-    assert process.poll() is None
-    process.kill()
-    process.communicate()
+    process.send_signal(signal.SIGTERM)  # the lower number is handled first where both are pending
+    process.communicate(timeout=30)
+    assert process.returncode == code
 
 
 def test_the_death_of_the_parent_is_a_sigterm_where_dvc_is_the_parent() -> None:

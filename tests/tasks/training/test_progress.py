@@ -2,6 +2,7 @@
 
 import io
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,13 @@ def test_a_terminal_shows_the_position_of_a_resumed_epoch(monkeypatch: pytest.Mo
         assert display._bar.total == 9
         display._bar.refresh()
     assert "epoch 2/10:  33%" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(0.4321, "0.43 images/s"), (9.87, "9.9 images/s"), (1234.5, "1234 images/s")])
+def test_a_slow_step_is_not_shown_as_none(rate: float, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(10) as display:
+        display.epoch(replace(EPOCH, images_per_second=rate))
+    assert f" {shown}, 12.3 s" in capsys.readouterr().out
 
 
 def test_a_closed_terminal_does_not_end_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,3 +44,11 @@ def test_the_contents_are_skipped_when_they_are_not_wanted(tmp_path: Path) -> No
     item = next(read_tar(crowd(tmp_path / "x.tar", 1), "", contents=False))
     with pytest.raises(ValueError, match="for its names only"):
         item.read()  # type: ignore[union-attr]
+
+
+def test_only_the_contents_that_are_wanted_are_read(tmp_path: Path) -> None:
+    names = list(read(crowd(tmp_path / "x.tar", 3)).files)
+    first, second, _ = read_tar(tmp_path / "x.tar", "", contents=lambda name: name == names[1])
+    assert second.read() == read(tmp_path / "x.tar").files[names[1]]  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="for its names only"):
+        first.read()  # type: ignore[union-attr]

@@ -10,6 +10,7 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import BadFile, Candidate, Outcome, Rejected
+from resnet.ingestion.sources.columns import Choice
 from resnet.ingestion.sources.parquet import parquet_source
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -74,7 +75,7 @@ def test_rows_that_say_too_little_are_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", images, label=[None, 2, 0, 1, 0], split=[None, None, None, None, "future"])
     found = list(parquet_source(path).files())
     assert [(file.reason.value, file.detail) if isinstance(file, Rejected) else file.path for file in found] == [
-        ("no_label", "its label is None"),
+        ("unlabelled", "its label is None"),
         ("no_label", "its label is 2"),
         "c",
         "x.parquet/0000003",
@@ -82,17 +83,26 @@ def test_rows_that_say_too_little_are_rejected(tmp_path: Path) -> None:
     ]
     for file in found[2:4]:
         assert isinstance(file, Candidate)
-        with pytest.raises(BadFile, match="unreadable: the Parquet file has a path for it, but no bytes"):
+        with pytest.raises(BadFile, match="unreadable: the file has a path for it, but no bytes"):
             file.read()
 
 
 def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no column of images.*its columns are x \(int64\), label \(int64\)"):
         parquet_source(write(tmp_path / "x.parquet", [], x=[1], label=[1]))
-    with pytest.raises(UserError, match="has no column label; its columns are image, y"):
-        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], y=[1]))
-    with pytest.raises(UserError, match="has labels of type int64 whose names are not in the schema"):
-        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=None, label=[1]))
+    with pytest.raises(
+        UserError, match="has no column label; its columns are image, width: rename one, or name it in ingest.lab"
+    ):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], width=[1]))
+    with pytest.raises(
+        UserError, match="has several columns that may name the class, target, category: name .* ingest.label_column"
+    ):
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], target=[1], category=[2]))
+    pq.write_table(pa.table({"left": [b"1"], "right": [b"2"], "label": ["a"]}), tmp_path / "x.parquet")
+    with pytest.raises(
+        UserError, match="several columns of bytes and none is called image; .* name the one .* ingest.path_column"
+    ):
+        parquet_source(tmp_path / "x.parquet")
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(UserError, match="is damaged or not a Parquet file"):
         parquet_source(tmp_path / "x.parquet")
@@ -103,7 +113,7 @@ def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
     [
         (3, [0], "names the classes of label as 3; expected a list of names"),
         ([1, 2], [0], "names the classes of label as"),
-        (NAMES, [0.5], "has labels of type double whose names are not in the schema"),
+        (NAMES, [0.5], "has labels of type double in the column label; expected text, or whole numbers"),
         (NAMES, [[0]], "has labels of type list"),
     ],
 )
@@ -161,3 +171,56 @@ def test_a_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"x\.parquet is damaged"):
         list(parquet_source(path).files())
+
+
+def test_minus_one_is_no_label(tmp_path: Path) -> None:
+    write(tmp_path / "train-00000-of-00001.parquet", [(b"1", "a"), (b"2", "b")], label=[0, 1])
+    write(tmp_path / "test-00000-of-00001.parquet", [(b"3", "c"), (b"4", "d")], label=[-1, -1])
+    found = list(parquet_source(tmp_path).files())
+    assert [(file.path, file.reason.value) for file in found if isinstance(file, Rejected)] == [
+        ("c", "unlabelled"),
+        ("d", "unlabelled"),
+    ]
+    assert candidates(found) == [("a", "cat", "training", None), ("b", "dog", "training", None)]
+
+
+def test_images_may_be_plain_bytes(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"1", None], "label": ["b", " a "]}), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert (source.classes, source.notes) == (["a", "b"], ("the images are the bytes of the column image",))
+    found = [file for file in source.files() if isinstance(file, Candidate)]
+    assert [(file.path, file.label) for file in found] == [("x.parquet/0000000", "b"), ("x.parquet/0000001", "a")]
+    assert found[0].read() == b"1"
+    with pytest.raises(BadFile, match="no bytes"):
+        found[1].read()
+
+
+def test_plain_bytes_are_called_as_the_file_says(tmp_path: Path) -> None:
+    columns = {
+        "file_name": ["1.png", "2.png"],
+        "png": [b"1", b"2"],
+        "mask": [b"3", b"4"],
+        "target": [10, 9],
+        "kind": ["k", "l"],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert source.classes == ["9", "10"]
+    assert candidates(list(source.files())) == [("1.png", "10", None, None), ("2.png", "9", None, None)]
+    source = parquet_source(tmp_path / "x.parquet", Choice(path_column="mask", label_column="kind"))
+    assert [(file.label, file.read()) for file in source.files() if isinstance(file, Candidate)] == [("k", b"3"), ("l", b"4")]
+
+
+def test_folders_are_splits_as_the_hub_converts_them(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write(tmp_path / "default" / split / "0000.parquet", [(b"1", split)], label=[0])
+    write(tmp_path / ".cache" / "other.parquet", [(b"1", "cached")], label=[0])
+    assert candidates(list(parquet_source(tmp_path).files())) == [
+        ("test", "cat", "test", None),
+        ("train", "cat", "training", None),
+    ]
+    write(tmp_path / "default" / "train" / "cache-1.parquet", [(b"1", "cached")], label=[0])
+    assert len(list(parquet_source(tmp_path).files())) == 2
+    write(tmp_path / "other" / "train" / "0000.parquet", [(b"1", "x")], label=[0])
+    with pytest.raises(UserError, match="has several data sets, in the folders default, other: name one of these folders"):
+        parquet_source(tmp_path)

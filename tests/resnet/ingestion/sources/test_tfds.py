@@ -77,7 +77,9 @@ def test_images_come_encoded_with_their_label_and_split() -> None:
 
 def test_a_label_that_is_secret_is_none() -> None:
     found = list(tfds_source("contest").files())
-    assert [file.detail for file in found if isinstance(file, Rejected)] == ["its label is -1"] * 2
+    assert [(file.reason, file.detail) for file in found if isinstance(file, Rejected)] == [
+        ("unlabelled", "its label is -1")
+    ] * 2
     assert len(found) == 7
 
 

@@ -1,0 +1,50 @@
+"""What DVC and experiments need of the Git repository in the current folder."""
+
+from pathlib import Path
+
+from resnet.core.errors import UserError
+from tasks.stage.git import git, git_or_none
+
+SHALLOW = "this clone has only a part of the history, in which `dvc exp run --temp` loses its experiment without a message"
+UNSHALLOW = "git fetch --unshallow"
+_OWNED_BY_ANOTHER = "; To add an exception for this directory, call: "  # Git's advice, which ends in a command
+_REMEDIES = {
+    "not a git repository": "git init && git add --all && git commit --message first",
+    "does not have any commits": "git add --all && git commit --message first",
+}
+
+
+def repository_fault() -> tuple[str, str] | None:
+    """Why Git cannot read a commit here, with its own reason, and the command that corrects it. None if it can."""
+    try:
+        latest_commit()
+    except UserError as error:
+        reason, _, command = str(error).partition(_OWNED_BY_ANOTHER)
+        known = (remedy for part, remedy in _REMEDIES.items() if part in reason)
+        return reason, command or next(known, "git status, which may say more")
+    return None
+
+
+def latest_commit() -> str:
+    """The latest commit as `hash date subject`.
+
+    Raises:
+        UserError: there is none, or Git refuses to read the repository.
+    """
+    return git(Path(), "log", "-1", "--format=%h %cs %s")
+
+
+def needs_git() -> bool:
+    """Whether DVC needs a repository; its setting `core.no_scm` says that it does not."""
+    for name in ("config.local", "config"):
+        path = Path(".dvc", name)
+        for line in path.read_text("utf-8", "replace").splitlines() if path.is_file() else ():
+            key, _, value = line.partition("=")
+            if key.strip() == "no_scm":
+                return value.strip().lower() != "true"
+    return True
+
+
+def is_shallow() -> bool:
+    """Whether the clone was made with `--depth`, so that its oldest commits lack their parents."""
+    return git_or_none(Path(), "rev-parse", "--is-shallow-repository") == "true"

@@ -1,0 +1,254 @@
+"""NumPy's `.npz` files as sources: arrays of images and labels, such as x_train, y_train, x_test and y_test.
+
+Images are read one after another, so that memory does not grow with their number. Arrays of Python objects are pickles, which
+can run code; they are refused.
+"""
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from resnet.core.errors import UserError
+from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
+from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
+from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source
+
+_IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "data", "arr0")
+_LABELS = ("y", "labels", "label", "targets", "target", "arr1")
+_NAMES = ("classnames", "labelnames", "classes", "names", "categories")
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_MAX_LABEL_BYTES = 1 << 28
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class _Array:
+    """An array of a file: its name, and what its header says."""
+
+    key: str
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: Any
+
+
+@dataclass(frozen=True)
+class _Pair:
+    path: Path
+    images: _Array
+    labels: _Array
+    split: str | None
+
+
+def npz_source(path: Path, files: list[Path] | None = None) -> Source:
+    """The images of an `.npz` file, or of the files `train.npz`, `test.npz` and so on of a folder.
+
+    Classes are the numbers of the labels, or their names if the file has them as `class_names`. Images are stored as PNG files.
+
+    Args:
+        path: the file or folder.
+        files: the files in the folder.
+
+    Raises:
+        UserError: a file is damaged, has no pair of images and labels, arrays of another type or shape, or is a decompression
+            bomb.
+    """
+    pairs, names = [], []
+    for file in sorted(files or [path]):
+        arrays = _headers(file)
+        pairs += _pairs(file, arrays)
+        names.append(_class_names(file, arrays))
+    has_splits = len(pairs) > 1 and any(pair.split == "training" for pair in pairs)
+    if len(pairs) > 1 and len({pair.split for pair in pairs}) < len(pairs):
+        raise UserError(f"{path} has several arrays of images for the same split; expected one for train, val and test.")
+    labels = [_labels(pair) for pair in pairs]
+    classes, positions = _numbered(path, labels, next((one for one in names if one), None))
+    root = path if path.is_dir() else path.parent
+    if not has_splits:
+        pairs = [_Pair(pair.path, pair.images, pair.labels, None) for pair in pairs]
+    return Source(classes, partial(_files, root, list(zip(pairs, positions, strict=True)), classes))
+
+
+def _headers(path: Path) -> dict[str, _Array]:
+    """The arrays of a file by name, from their headers alone."""
+    found = {}
+    with _opened(path) as archive:
+        allowance = Allowance(path)
+        for info in archive.infolist():
+            allowance.check_ratio(info.compress_size, info.file_size, info.filename)
+            if info.filename.endswith(".npy"):
+                key = info.filename.removesuffix(".npy")
+                with archive.open(info) as file:
+                    array = found[key] = _Array(key, *_read_header(path, key, file))
+                if math.prod(array.shape) * array.dtype.itemsize > info.file_size:
+                    raise EOFError(f"{key} is cut short")
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _BROKEN as error:
+        raise UserError(f"{path} is damaged or not an .npz file ({error}); write it again with numpy.savez.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); check the path and its permissions.") from error
+
+
+def _read_header(path: Path, key: str, file: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"{key} has the version {version}")
+    try:
+        shape, fortran, dtype = _HEADERS[version](file)
+    except Exception as error:  # NumPy's parser of headers raises errors of many types, such as tokenize.TokenError
+        raise ValueError(f"{key} has a header that makes no sense: {str(error)[:100]}") from error
+    if any(side < 0 for side in shape):
+        raise ValueError(f"{key} has the shape {shape}")
+    if dtype.hasobject:
+        raise UserError(
+            f"{path}: the array {key} holds Python objects, that is a pickle, which could run code and is not loaded: save "
+            "images as uint8 and labels as numbers or text."
+        )
+    return shape, fortran, dtype
+
+
+def _role(key: str) -> tuple[str, str | None]:
+    """A key without the name of a split, and that split: ("x", "training") for `x_train` and `train_x`."""
+    words = key.casefold().replace("-", "_").replace(" ", "_").split("_")
+    split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+    return "".join(word for word in words if word not in SPLIT_NAMES), split
+
+
+def _pairs(path: Path, arrays: dict[str, _Array]) -> list[_Pair]:
+    roles = {(role, split): array for key, array in arrays.items() for role, split in [_role(key)]}
+    by_file = next((SPLIT_NAMES[word] for word in path.stem.casefold().split("_") if word in SPLIT_NAMES), None)
+    pairs = []
+    for split in sorted({split for _, split in roles}, key=str):
+        images = [roles[role, split] for role in _IMAGES if (role, split) in roles]
+        labels = [roles[role, split] for role in _LABELS if (role, split) in roles]
+        if images and labels:
+            pairs.append(_Pair(path, images[0], labels[0], split or by_file))
+    if not pairs:
+        found = ", ".join(f"{array.key} {array.shape} {array.dtype}" for array in arrays.values()) or "none"
+        raise UserError(
+            f"{path} has no pair of images and labels; its arrays are {found}: call them x and y, images and labels, or "
+            "x_train, y_train, x_test and y_test."
+        )
+    for pair in pairs:
+        _check(pair)
+    return pairs
+
+
+def _check(pair: _Pair) -> None:
+    images, labels = pair.images, pair.labels
+    problem = pixels_problem(images.shape, images.dtype)
+    if not problem and images.fortran:
+        problem = "it is in Fortran order; save numpy.ascontiguousarray of it"
+    if not problem and images.shape[0] > MAX_ENTRIES:
+        problem = f"it has {images.shape[0]:,} images; at most {MAX_ENTRIES:,} are read"
+    if not problem and math.prod(images.shape[1:]) > MAX_FILE_BYTES:
+        problem = f"its images have more than {MAX_FILE_BYTES:,} bytes each"
+    if problem:
+        raise UserError(f"{pair.path}: the array {images.key} cannot be used, because {problem}: convert it.")
+    rows = labels.shape[0] if labels.shape else 0
+    size = math.prod(labels.shape) * labels.dtype.itemsize
+    if len(labels.shape) not in (1, 2) or labels.dtype.kind not in "iufbUS" or size > _MAX_LABEL_BYTES:
+        raise UserError(
+            f"{pair.path}: the array {labels.key} has the shape {labels.shape} and the type {labels.dtype}; expected a number "
+            "or a name for each image."
+        )
+    if rows != images.shape[0]:
+        raise UserError(
+            f"{pair.path}: {images.key} has {images.shape[0]:,} images, but {labels.key} has {rows:,} labels; expected as many."
+        )
+
+
+def _array(path: Path, array: _Array) -> npt.NDArray[Any]:
+    with _opened(path) as archive, archive.open(f"{array.key}.npy") as file:
+        return npy.read_array(file, allow_pickle=False)
+
+
+def _labels(pair: _Pair) -> npt.NDArray[Any]:
+    """The labels of a pair, (images,) as numbers or text; one-hot rows become numbers, and so do rows of one number.
+
+    Raises:
+        UserError: they are neither whole numbers nor text, or an image has several.
+    """
+    labels = _array(pair.path, pair.labels)
+    where = f"{pair.path}: the array {pair.labels.key}"
+    if labels.dtype.kind == "S":
+        try:
+            labels = np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where} has text that is not in UTF-8; save it as str.") from error
+    if labels.ndim == 2 and labels.shape[1] != 1:
+        if labels.dtype.kind in "US" or not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
+            raise UserError(
+                f"{where} has the shape {labels.shape}, but not one 1 in each row; images with several labels are not "
+                "supported: save one number for each image."
+            )
+        return labels.argmax(axis=1)
+    labels = labels.reshape(len(labels))
+    if labels.dtype.kind == "U":
+        return np.char.strip(labels)
+    if not np.array_equal(labels, np.floor(labels.astype(np.float64))):
+        raise UserError(f"{where} has values that are not whole numbers; expected the number of a class for each image.")
+    return labels.astype(np.int64)
+
+
+def _class_names(path: Path, arrays: dict[str, _Array]) -> list[str] | None:
+    for wanted in _NAMES:
+        for array in arrays.values():
+            is_names = _role(array.key) == (wanted, None) and array.dtype.kind == "U" and len(array.shape) == 1
+            if is_names and array.shape[0] * array.dtype.itemsize <= _MAX_LABEL_BYTES:
+                return [str(name) for name in _array(path, array)]
+    return None
+
+
+def _numbered(
+    path: Path, labels: list[npt.NDArray[Any]], names: list[str] | None
+) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
+    """The class names, and the position of each label among them; -1 for no label."""
+    if len({one.dtype.kind == "U" for one in labels}) > 1:
+        raise UserError(f"{path} has labels that are numbers and labels that are text; expected one kind.")
+    everything = np.unique(np.concatenate(labels))
+    if everything.dtype.kind == "U":
+        return everything.tolist(), [np.searchsorted(everything, one) for one in labels]
+    present = everything[everything >= 0]
+    if names is not None:
+        if present.size and present[-1] >= len(names):
+            raise UserError(f"{path} has {len(names):,} class names, but the label {present[-1]}; expected a name for each.")
+        return names, labels
+    return [str(number) for number in present.tolist()], [
+        np.where(one < 0, -1, np.searchsorted(present, one)).astype(np.int64) for one in labels
+    ]
+
+
+def _files(root: Path, pairs: list[tuple[_Pair, npt.NDArray[np.int64]]], classes: list[str]) -> Iterator[Outcome]:
+    for pair, labels in pairs:
+        name = f"{pair.path.relative_to(root).as_posix()}/{pair.images.key}"
+        yield from array_outcomes(name, _images(pair), labels, classes, pair.split)
+
+
+def _images(pair: _Pair) -> Iterator[npt.NDArray[np.uint8]]:
+    count, *shape = pair.images.shape
+    size = math.prod(shape)
+    with _opened(pair.path) as archive, archive.open(f"{pair.images.key}.npy") as file:
+        _read_header(pair.path, pair.images.key, file)
+        for _ in range(count):
+            data = file.read(size)
+            if len(data) < size:
+                raise EOFError(f"{pair.images.key} is cut short")
+            yield np.frombuffer(data, np.uint8).reshape(shape)

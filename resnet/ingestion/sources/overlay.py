@@ -1,0 +1,42 @@
+"""Adds to class folders what a table beside them says: the split and group of each image."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from resnet.images.outcomes import Candidate, Ignored, Outcome, Rejected
+from resnet.ingestion.sources.source import Source
+from resnet.ingestion.sources.table import ImageRow, ImageTable
+
+
+def with_table(source: Source, table: ImageTable) -> Source:
+    """A source of class folders, with the splits and groups that a table gives.
+
+    Raises:
+        UserError: an image of the table does not exist, or a split is unknown.
+    """
+    rows = {row.path: row for row in table.rows()}
+    given = " and ".join(name for name in (table.columns.split, table.columns.group) if name)
+    note = f"the column {given} is from {table.file.path}, the classes are those of the folders"
+    return Source(source.classes, partial(_files, source, rows, {table.file.path}), (*source.notes, note))
+
+
+def beside_tables(source: Source, notes: Mapping[str, str]) -> Source:
+    """A source of class folders, with tables beside it that are not used.
+
+    Args:
+        source: the class folders.
+        notes: by the path of each table, why it is not used.
+    """
+    return Source(source.classes, partial(_files, source, {}, set(notes)), (*source.notes, *notes.values()))
+
+
+def _files(source: Source, rows: Mapping[str, ImageRow], tables: set[str]) -> Iterator[Outcome]:
+    for outcome in source.files():
+        row = rows.get(outcome.path)
+        if isinstance(outcome, Rejected) and outcome.path in tables:
+            yield Ignored(outcome.path)
+        elif isinstance(outcome, Candidate) and row is not None:
+            yield replace(outcome, split=row.split or outcome.split, group=row.group or outcome.group)
+        else:
+            yield outcome

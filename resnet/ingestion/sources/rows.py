@@ -1,0 +1,128 @@
+"""Reads the rows of a table: CSV, with commas, semicolons or tabs, or JSON lines."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO, TextIO
+
+from resnet.core.errors import UserError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_DELIMITERS = ",;\t|"
+_LONGEST_LINE = 1 << 20  # characters of a header or of a line of JSON
+
+Row = tuple[int, dict[str, str]]  # the number of the line on which it ends, and its cells by column
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """A table, on a disk or in an archive.
+
+    Attributes:
+        path: of the table within its source, separated by `/`.
+        shown: its name in messages.
+        open: opens it for reading bytes.
+    """
+
+    path: str
+    shown: str
+    open: Callable[[], BinaryIO]
+
+    @property
+    def folder(self) -> str:
+        """The folder that it is in; empty at the top."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def stem(self) -> str:
+        """Its name without folder and suffix."""
+        return PurePosixPath(self.path).stem
+
+    def header(self) -> list[str]:
+        """The names of the columns, without spaces around them; those of the first row for JSON lines.
+
+        Raises:
+            UserError: as `rows`.
+        """
+        with self._opened() as file:
+            if self._is_csv:
+                return _read_header(self, file)[0]
+            return list(next(_json_rows(self, file), (0, {}))[1])
+
+    def rows(self) -> Iterator[Row]:
+        """All rows. Empty lines are skipped, spaces around cells are kept.
+
+        Raises:
+            UserError: the file cannot be read, is not in UTF-8, or is neither CSV nor JSON lines, as its suffix says.
+        """
+        with self._opened() as file:
+            yield from _csv_rows(self, file) if self._is_csv else _json_rows(self, file)
+
+    @property
+    def _is_csv(self) -> bool:
+        return self.path.casefold().endswith((".csv", ".tsv"))
+
+    @contextmanager
+    def _opened(self) -> Iterator[TextIO]:
+        try:
+            with io.TextIOWrapper(self.open(), encoding="utf-8-sig", newline="") as file:
+                yield file
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{self.shown} is not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
+            ) from error
+        except csv.Error as error:
+            raise UserError(f"{self.shown} cannot be read as CSV ({error}); fix it.") from error
+        except OSError as error:
+            raise UserError(f"{self.shown} cannot be read ({error.strerror}); check the path and its permissions.") from error
+
+
+def _read_header(table: TableFile, file: TextIO) -> tuple[list[str], str, int]:
+    """The names of the columns, the delimiter, and the number of lines that were read."""
+    line, lines = file.readline(_LONGEST_LINE), 1
+    given = ""
+    if line.casefold().startswith("sep=") and len(line.strip()) == 5:  # Excel's way to name the delimiter
+        given = line[4]
+        line, lines = file.readline(_LONGEST_LINE), 2
+    if "\0" in line:
+        raise UserError(f"{table.shown} is not in UTF-8 (it has NUL bytes, as UTF-16 has); save it as UTF-8.")
+    split = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in given or _DELIMITERS}
+    delimiter = max(split, key=lambda one: len(split[one]))  # of equals the first one, the comma
+    return [name.strip() for name in split[delimiter]], delimiter, lines
+
+
+def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
+    header, delimiter, before = _read_header(table, file)
+    reader = csv.reader(file, delimiter=delimiter)
+    for cells in reader:
+        if cells:
+            yield before + reader.line_num, dict(zip(header, cells, strict=False))
+
+
+def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
+    number = 0
+    while line := file.readline(_LONGEST_LINE):
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{table.shown}, line {number}: this is not JSON ({error}); expected one object a line, as in "
+                '{"file_name": "1.jpg", "label": "cat"}.'
+            ) from error
+        if not isinstance(values, dict):
+            raise UserError(f"{table.shown}, line {number}: expected a JSON object, with braces; correct the line.")
+        yield number, {str(name).strip(): _cell(value) for name, value in values.items()}
+
+
+def _cell(value: object) -> str:
+    """A value of JSON as the text of a cell; empty for null, and for lists and objects, which are no labels."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else ""

@@ -1,0 +1,196 @@
+"""Finds which folders are splits and at which level the classes are.
+
+If splits were read as classes, a network would learn to tell the splits apart. So folders are read as splits only if that is
+plain, and what can be read in two ways is refused.
+
+- Names of splits (`train`, `val`, `test` and their variants), or of which these are words (`seg_train`, `test1`), are splits
+  if all folders have such names, one is for training, and the names differ in these words alone or the folders hold folders of
+  the same names.
+- Folders that hold the same folders may be splits, or classes with equal parts. This is refused, unless the folders inside have
+  names of splits: then the splits are inside the classes.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from resnet.core.errors import UserError, listed
+from resnet.ingestion.sources.folder_tree import Folder, FolderTree
+from resnet.ingestion.sources.layout_checks import refuse_masks
+from resnet.ingestion.sources.source import SPLIT_NAMES
+from resnet.ingestion.sources.split_names import UNLABELLED, differ_only_in_the_split, roles
+
+_MAX_WRAPPING = 3  # levels of folders that may wrap the rest
+_MAX_INNER_WRAPPING = 2  # levels that may wrap the class folders of a split
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What folders mean.
+
+    Attributes:
+        roots: the folders that hold class folders, with the split of their images, `UNLABELLED`, or None.
+        inside: the splits by name of a folder in a class folder.
+        notes: how the folders were interpreted, where that may be unexpected.
+    """
+
+    roots: dict[Folder, str | None]
+    inside: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def labelled(self) -> list[Folder]:
+        """The folders whose folders are the classes: those for training and those without a split."""
+        return [root for root, split in self.roots.items() if split in (None, "training")]
+
+
+def read_folders(tree: FolderTree) -> Reading:
+    """Interprets folders by their names and by where the images are.
+
+    Raises:
+        UserError: folders with names of splits are mixed with others, none of them is for training, folders can be splits as
+            well as classes, or they hold images and masks.
+    """
+    top = _below_wrapping(tree)
+    levels = "1 level" if len(top) == 1 else f"{len(top)} levels"
+    notes = (f"the classes were found {levels} down",) if top else ()
+    refuse_masks(tree.filled(top), len(top) + 1)
+    splits = _splits(tree, top)
+    if splits:
+        return Reading(_roots(tree, top, splits), notes=(*notes, *_read_as(splits)))
+    inside = _inside(tree, top)
+    if inside:
+        notes = (*notes, f"the folders {listed(sorted(inside))} in the class folders were read as splits")
+    return Reading({top: None}, inside, notes)
+
+
+def read_level(tree: FolderTree, level: int) -> Reading:
+    """Takes the folders at a level as the classes, and folders above them with names of splits as splits.
+
+    Raises:
+        UserError: no folder at this level holds an image.
+    """
+    groups = tree.at_level(level - 1)
+    if not any(tree.filled(group) for group in groups):
+        raise UserError(
+            f"ingest.class_level is {level}, but no folder at this level of the source holds images (the folders directly in "
+            "it are level 1): correct it, or set it to auto."
+        )
+    known = roles({name for group in groups for name in group})
+    splits = {group: next((known[name] for name in reversed(group) if name in known), None) for group in groups}
+    if "training" not in splits.values():
+        return Reading(dict.fromkeys(groups))
+    named = {group[-1]: split for group, split in splits.items() if split and group[-1] in known}
+    return Reading(splits, notes=tuple(_read_as(named)))
+
+
+def _read_as(splits: dict[str, str]) -> list[str]:
+    """A note, unless every folder has the plain name of a split."""
+    if all(name.casefold() in SPLIT_NAMES for name in splits):
+        return []
+    return [f"read as splits: {', '.join(f'{name!r} as {split}' for name, split in splits.items())}"]
+
+
+def _below_wrapping(tree: FolderTree) -> Folder:
+    """The first folder from the top that holds several folders and no images of its own; the top if there is none."""
+    folder: Folder = ()
+    while len(folder) <= _MAX_WRAPPING and not tree.images(folder) and len(tree.filled(folder)) == 1:
+        folder = (*folder, *tree.filled(folder))
+    return folder if len(tree.filled(folder)) > 1 and not tree.images(folder) else ()
+
+
+def _roots(tree: FolderTree, top: Folder, splits: dict[str, str]) -> dict[Folder, str | None]:
+    """The folders that hold the class folders of each split, with the split."""
+    training = {_inner(tree, (*top, name)): split for name, split in splits.items() if split == "training"}
+    classes = {name for root in training for name in tree.filled(root)}
+    return {_inner(tree, (*top, name), classes): split for name, split in splits.items()}
+
+
+def _inner(tree: FolderTree, folder: Folder, classes: frozenset[str] | set[str] = frozenset()) -> Folder:
+    """The folder that holds the class folders of a split: itself, or one that it wraps, as in `seg_train/seg_train/`."""
+    for _ in range(_MAX_INNER_WRAPPING):
+        names = tree.filled(folder)
+        if tree.images(folder) or len(names) != 1 or names[0] in classes:
+            break
+        inner = (*folder, *names)
+        if not roles(names) and (tree.images(inner) or not tree.filled(inner)):  # test/images/, or a split with one class
+            break
+        folder = inner
+    return folder
+
+
+def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
+    """The splits by folder; empty if the folders are not splits.
+
+    Raises:
+        UserError: some have names of splits and others do not, or all do but none is for training.
+    """
+    names = tree.filled(top)
+    known = roles(names)
+    plain = [name for name in names if name.casefold() in SPLIT_NAMES]
+    others = [name for name in names if name not in known]
+    if others:
+        if len(plain) > 1 or _holds_classes(tree, top, known):
+            raise _mixed(tree, top, list(known), others)
+        return {}
+    if "training" not in known.values():
+        if len(plain) > 1 and len(plain) == len(names):
+            raise UserError(f"the source has the splits {listed(plain)}, but no train; add it, or rename classes.")
+        return {}
+    if len(plain) == len(names):
+        return known
+    if set(known.values()) == {"training"}:  # parts of a training split, or kinds of trains
+        return known if differ_only_in_the_split(names) and _shared(tree, top, names) else {}
+    return known if differ_only_in_the_split(names) or _holds_classes(tree, top, known) else {}
+
+
+def _holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
+    """Whether folders with names of splits hold folders, as splits do: one called train, or several with the same names."""
+    training = [name for name, split in known.items() if split == "training" and not tree.images((*top, name))]
+    if any(name.casefold() in SPLIT_NAMES and len(tree.filled(_inner(tree, (*top, name)))) > 1 for name in training):
+        return True
+    return (
+        len(known) > 1
+        and bool(training)
+        and bool(_shared(tree, top, [name for name in known if not tree.images((*top, name))]))
+    )
+
+
+def _mixed(tree: FolderTree, top: Folder, splits: list[str], others: list[str]) -> UserError:
+    inside = [name for split in splits for name in tree.filled((*top, split))]
+    below = f", or to {len(top) + 2} if the folders in them are ({listed(dict.fromkeys(inside), 2)})" if inside else ""
+    named = f"folders {listed(splits)}, which have names" if len(splits) > 1 else f"folder {splits[0]!r}, which has the name"
+    return UserError(
+        f"the source has the {named} of splits, beside {listed(others)}: remove one or the "
+        "other, or rename the folders that are classes; or set ingest.class_level to "
+        f"{len(top) + 1} if all of them are classes{below}."
+    )
+
+
+def _shared(tree: FolderTree, top: Folder, names: list[str]) -> list[str]:
+    """The names of folders that several folders hold, if they are two or more and most of all names."""
+    counts = Counter(child for name in names for child in tree.filled(_inner(tree, (*top, name))))
+    shared = sorted(name for name, count in counts.items() if count > 1)
+    return shared if len(shared) > 1 and 2 * len(shared) > len(counts) else []
+
+
+def _inside(tree: FolderTree, top: Folder) -> dict[str, str]:
+    """The splits by folder inside the class folders; empty if there are none.
+
+    Raises:
+        UserError: the folders hold the same folders, so that they may be splits or classes.
+    """
+    names = tree.filled(top)
+    if any(tree.images((*top, name)) for name in names):
+        return {}
+    shared = _shared(tree, top, names)
+    if not shared:
+        return {}
+    below = {child for name in names for child in tree.filled((*top, name))}
+    splits = roles(below)
+    if len(splits) == len(below) and "training" in splits.values() and UNLABELLED not in splits.values():
+        return splits
+    level = len(_inner(tree, (*top, names[0]))) + 1
+    raise UserError(
+        f"the folders {listed(names)} hold folders with the same names ({listed(shared)}), so either can be the classes: set "
+        f"ingest.class_level to {len(top) + 1} if {listed(names, 2)} are classes, or to {level} if {listed(shared, 2)} are; "
+        "folders of splits must be called train, val and test."
+    )

@@ -1,0 +1,91 @@
+"""What the commands find about the Git repository in the current folder."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from commands.repository import is_shallow, needs_git, repository_fault
+from tests.imports import ROOT
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    return tmp_path
+
+
+def git(*arguments: str) -> None:
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *author, *arguments], check=True, capture_output=True)
+
+
+def commit(name: str, content: bytes) -> None:
+    Path(name).write_bytes(content)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", name)
+
+
+def test_a_folder_without_a_commit_has_a_command_that_makes_one() -> None:
+    reason, remedy = repository_fault() or ("", "")
+    assert reason.endswith("fatal: not a git repository (or any of the parent directories): .git")
+    assert remedy.startswith("git init && git add --all && git commit --message first")
+    git("init", "--quiet")
+    reason, remedy = repository_fault() or ("", "")
+    assert reason.endswith(" does not have any commits yet")
+    assert remedy == "git add --all && git commit --message first"
+    commit("a", b"a")
+    assert repository_fault() is None
+
+
+def test_a_repository_of_another_user_is_not_taken_for_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("init", "--quiet")
+    commit("a", b"a")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # of Git's own tests
+    monkeypatch.setenv("LANGUAGE", "de")
+    assert repository_fault() == (
+        f"git log failed in {folder}: fatal: detected dubious ownership in repository at '{folder}'",
+        f"git config --global --add safe.directory {folder}",
+    )
+
+
+def test_dvc_may_be_set_to_do_without_git(folder: Path) -> None:
+    assert needs_git()
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text("[core]\n    analytics = false\n    no_scm = True\n")
+    assert not needs_git()
+    (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = false\n")
+    assert needs_git()
+
+
+def test_a_clone_of_a_part_of_the_history_is_shallow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git("init", "--quiet", "whole")
+    monkeypatch.chdir(folder / "whole")
+    for name in ("a", "b"):
+        commit(name, b"content")
+    assert not is_shallow()
+    git("clone", "--quiet", "--depth", "1", f"file://{folder / 'whole'}", str(folder / "part"))
+    monkeypatch.chdir(folder / "part")
+    assert is_shallow()
+    git("fetch", "--quiet", "--unshallow")
+    assert not is_shallow()
+
+
+def test_a_clone_with_core_autocrlf_has_the_bytes_that_dvc_recorded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "a.py": b"one\ntwo\n",
+        "b.csv": b"x,y\n1,2\n",
+        "noname": b"text\n",
+        "c.png": b"\x89PNG\r\n\x1a\n",
+        "d.npy": b"\n\r\n",
+    }
+    git("init", "--quiet", "whole")
+    monkeypatch.chdir(folder / "whole")
+    Path(".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
+    for name, content in files.items():
+        commit(name, content)
+    git("clone", "--quiet", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", str(folder / "whole"), str(folder / "windows"))
+    assert {name: (folder / "windows" / name).read_bytes() for name in files} == files
+    listed = subprocess.run(["git", "ls-files", "--eol"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line for line in listed.splitlines() if "eol=lf" not in line and "attr/-text" not in line] == []

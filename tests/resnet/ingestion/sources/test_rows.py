@@ -1,0 +1,86 @@
+"""The rows of CSV files and of JSON lines."""
+
+import io
+from functools import partial
+
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.ingestion.sources.rows import TableFile
+
+
+def table(text: str | bytes, name: str = "a/x.csv") -> TableFile:
+    content = text if isinstance(text, bytes) else text.encode()
+    return TableFile(name, name, partial(io.BytesIO, content))
+
+
+def read(text: str, name: str = "x.csv") -> list[dict[str, str]]:
+    return [cells for _, cells in table(text, name).rows()]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,label\na.png,007\n",
+        "path;label\r\na.png;007\r\n",  # Excel, where a comma is the decimal point
+        "sep=;\npath;label\na.png;007\n",
+        "path\tlabel\na.png\t007\n",
+        "\ufeffpath,label\na.png,007\n",
+        " path , label\na.png,007\n\n",
+        '"path","label"\n"a.png","007"',
+    ],
+)
+def test_separators_and_spaces_of_the_header_do_not_matter(text: str) -> None:
+    assert table(text).header() == ["path", "label"]
+    assert read(text) == [{"path": "a.png", "label": "007"}]  # text, not the number 7
+
+
+def test_lines_are_counted_as_an_editor_does() -> None:
+    assert [line for line, _ in table('path,label\na,b\n\n"c\nd",e\n').rows()] == [2, 5]
+    assert [line for line, _ in table("sep=,\npath,label\na,b\n").rows()] == [3]
+
+
+def test_json_lines_become_text() -> None:
+    text = '{"file_name": "a.png", "label": 7, "tags": ["x"], "checked": true, "note": null}\n\n{"file_name": "b.png"}\n'
+    assert table(text, "x.jsonl").header() == ["file_name", "label", "tags", "checked", "note"]
+    assert list(table(text, "x.jsonl").rows()) == [
+        (1, {"file_name": "a.png", "label": "7", "tags": "", "checked": "true", "note": ""}),
+        (3, {"file_name": "b.png"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]\n", "x.jsonl, line 1: expected a JSON object"),
+        ('{"a": 1}\nno\n', "x.jsonl, line 2: this is not JSON"),
+        ("[" * 100_000, "x.jsonl, line 1: this is not JSON"),
+    ],
+)
+def test_json_that_is_none_is_refused_with_its_line(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read(text, "x.jsonl")
+
+
+def test_an_empty_file_has_no_columns() -> None:
+    assert table("").header() == []
+    assert table("", "x.jsonl").header() == []
+
+
+def test_a_table_knows_its_folder_and_its_name_without_suffix() -> None:
+    assert (table("").folder, table("").stem, table("", "train.csv").folder) == ("a", "x", "")
+
+
+def test_what_cannot_be_read_is_refused_in_one_sentence() -> None:
+    with pytest.raises(UserError, match="not in UTF-8"):
+        table("path,label\na,ä\n".encode("latin-1")).header()
+    with pytest.raises(UserError, match="not in UTF-8 .it has NUL bytes, as UTF-16 has"):
+        table("path,label\n".encode("utf-16-le")).header()
+    with pytest.raises(UserError, match="cannot be read as CSV .field larger than field limit"):
+        read("path,label\n" + "x" * 200_000)
+
+    def gone() -> io.BytesIO:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(UserError, match="x.csv cannot be read .No such file or directory"):
+        TableFile("x.csv", "x.csv", gone).header()

@@ -1,0 +1,107 @@
+"""Which folders are read as splits, and which are refused because they can be read in two ways."""
+
+from itertools import product
+
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.ingestion.sources.folder_tree import FolderTree
+from resnet.ingestion.sources.split_folders import Reading, read_folders
+
+
+def reading(*folders: str) -> Reading:
+    """What folders mean that hold two images each."""
+    return read_folders(FolderTree((f"{folder}/{n}.jpg", False) for folder in folders for n in range(2)))
+
+
+def each(parts: str, classes: str = "cat dog") -> list[str]:
+    return ["/".join(pair) for pair in product(parts.split(), classes.split())]
+
+
+def splits(found: Reading) -> dict[str, str | None]:
+    return {"/".join(root): split for root, split in found.roots.items()}
+
+
+def test_words_in_names_are_splits_and_noted() -> None:
+    """Intel Image Classification, as Kaggle packs it."""
+    found = reading(*each("seg_train/seg_train seg_test/seg_test", "sea forest"), "seg_pred/seg_pred")
+    assert splits(found) == {
+        "seg_pred/seg_pred": "unlabelled",
+        "seg_test/seg_test": "test",
+        "seg_train/seg_train": "training",
+    }
+    assert found.notes == ("read as splits: 'seg_pred' as unlabelled, 'seg_test' as test, 'seg_train' as training",)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ("training_set/training_set test_set/test_set", ["test", "training"]),
+        ("imgs_train imgs_val", ["training", "validation"]),
+        ("train/images test/images", ["test", "training"]),
+        ("train_1 train_2", ["training", "training"]),
+        ("train-clean test-noisy", ["test", "training"]),  # other words differ, but the folders inside are the same
+        ("all/Training all/Testing", ["test", "training"]),
+    ],
+)
+def test_parts_with_the_same_folders_are_splits(parts: str, expected: list[str]) -> None:
+    found = splits(reading(*each(parts)))
+    assert sorted(found) == sorted(parts.split())
+    assert sorted(str(split) for split in found.values()) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "train bus plane",
+        "test trial",
+        "train_steam train_diesel",
+        "train_station test_tube",
+        "test_a test_b",
+        "with_mask without_mask",
+    ],
+)
+def test_classes_that_are_called_like_splits_stay_classes(names: str) -> None:
+    found = reading(*names.split())
+    assert (splits(found), found.notes) == ({"": None}, ())
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (
+            each("train test extra"),
+            "the folders 'test', 'train', which have names of splits, beside 'extra': remove one or the other, .* "
+            r"ingest\.class_level to 1 if all of them are classes, or to 2 if the folders in them are \('cat', 'dog'\)",
+        ),
+        ([*each("train"), "more"], "the folder 'train', which has the name of splits, beside 'more'"),
+        (each("seg_train seg_test other"), "the folders 'seg_test', 'seg_train', .* beside 'other'"),
+        (each("test val"), "the splits 'test', 'val', but no train"),
+    ],
+)
+def test_splits_beside_something_else_are_refused(folders: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        reading(*folders)
+
+
+@pytest.mark.parametrize(
+    ("parts", "levels"),
+    [("color gray", (1, 2)), ("fold1 fold2", (1, 2)), ("all/day all/night", (2, 3)), ("amazon/images dslr/images", (1, 3))],
+)
+def test_folders_that_hold_the_same_folders_are_refused_with_the_levels(parts: str, levels: tuple[int, int]) -> None:
+    message = (
+        rf"hold folders with the same names \('cat', 'dog'\).*level to {levels[0]} if .* or to {levels[1]} if 'cat', 'dog'"
+    )
+    with pytest.raises(UserError, match=message):
+        reading(*each(parts))
+
+
+def test_classes_with_different_folders_inside_are_classes() -> None:
+    assert splits(reading(*each("animal", "cat dog"), *each("vehicle", "car bus"), "plant/tree")) == {"": None}
+    assert splits(reading("n01/images", "n02/images")) == {"": None}
+
+
+def test_splits_inside_the_classes_are_splits() -> None:
+    found = reading(*each("cat dog", "train test"))
+    assert (splits(found), found.inside) == ({"": None}, {"test": "test", "train": "training"})
+    assert found.notes == ("the folders 'test', 'train' in the class folders were read as splits",)
