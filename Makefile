@@ -38,6 +38,7 @@ bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" "openvino>=2026.4" && touch .venv-bench/ready)
+	@.venv-bench/bin/python -m resnet.native.library
 	.venv-bench/bin/python -m benchmarks
 
 test: setup ## Run all tests

@@ -9,6 +9,7 @@ CHECKS = (
     ("machine", "processor"),
     ("machine", "installation"),
     ("machine", "tensorflow"),
+    ("machine", "kernels"),
     ("project", "environment"),
     ("project", "parameters"),
     ("project", "git"),

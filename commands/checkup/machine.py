@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from commands.checkup.findings import Finding
+from resnet.native.library import NOT_COMPILED, unavailable
 from tasks.stage.record import machine
 
 PYPROJECT = Path("pyproject.toml")
@@ -107,6 +108,16 @@ def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
     if done.returncode:
         return None, (done.stderr.strip().splitlines() or ["it ended"])[-1]
     return json.loads(done.stdout.splitlines()[-1]), ""
+
+
+def check_kernels() -> Iterator[Finding]:
+    """Whether training on this processor uses the fused kernels of `resnet/native`."""
+    why = unavailable()
+    if why is None:
+        yield Finding("kernels", "training on the processor uses the fused kernels, which were compiled for it")
+        return
+    remedy = "install g++, then make setup" if why == NOT_COMPILED else ""
+    yield Finding("kernels", f"training on the processor uses TensorFlow's own kernels, which are slower: {why}", remedy=remedy)
 
 
 def check_gpus(present: list[str], seen: list[str]) -> Iterator[Finding]:

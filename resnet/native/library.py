@@ -19,6 +19,7 @@ from typing import Any
 
 SOURCE = Path(__file__).with_name("fused.cc")
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
+NOT_COMPILED = "they have not been compiled"
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
 # The instructions to compile for: g++'s name, and the flags that a processor must have in /proc/cpuinfo.
 _LEVELS = (
@@ -38,7 +39,7 @@ def unavailable() -> str | None:
         return f"{SWITCH} is 0"
     if _instructions() is None:
         return "this processor has no AVX2"
-    return None if path().exists() else "it has not been compiled"
+    return None if path().exists() else NOT_COMPILED
 
 
 def path() -> Path:
@@ -76,7 +77,7 @@ def compile_library() -> str | None:
     Returns:
         Why there is no library, as a clause, or None if there is one.
     """
-    if os.environ.get(SWITCH) != "0" and unavailable() == "it has not been compiled":
+    if os.environ.get(SWITCH) != "0" and unavailable() == NOT_COMPILED:
         return _compile(path())
     return unavailable()
 

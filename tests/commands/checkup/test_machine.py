@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from commands.checkup import machine
-from commands.checkup.machine import check_gpus, check_packages, check_processor, check_tensorflow, nvidia_gpus
+from commands.checkup.machine import check_gpus, check_kernels, check_packages, check_processor, check_tensorflow, nvidia_gpus
 
 PROJECT = {
     "name": "train-resnet",
@@ -69,3 +69,20 @@ def test_a_processor_without_avx_is_wrong(monkeypatch: pytest.MonkeyPatch) -> No
     found = next(check_processor())
     assert not found.wrong
     assert found.found.endswith("; AVX2, AMX-BF16")
+
+
+@pytest.mark.parametrize(
+    ("why", "found", "remedy"),
+    [
+        (None, "uses the fused kernels", ""),
+        (machine.NOT_COMPILED, "slower: they have not been compiled", "install g++, then make setup"),
+        ("this processor has no AVX2", "slower: this processor has no AVX2", ""),
+    ],
+)
+def test_missing_kernels_are_a_finding_and_not_a_fault(
+    monkeypatch: pytest.MonkeyPatch, why: str | None, found: str, remedy: str
+) -> None:
+    monkeypatch.setattr(machine, "unavailable", lambda: why)
+    (finding,) = check_kernels()
+    assert found in finding.found
+    assert (finding.wrong, finding.remedy) == (False, remedy)

@@ -28,7 +28,7 @@ def test_it_is_compiled_once_for_this_processor(elsewhere: Path, monkeypatch: py
     script = f'echo "$@" >> {elsewhere}/calls; while [ "$1" != -o ]; do shift; done; echo code > "$2"'
     monkeypatch.setenv("CXX", compiler(elsewhere, script))
 
-    assert library.unavailable() == "it has not been compiled"
+    assert library.unavailable() == library.NOT_COMPILED
     assert library.compile_library() is None
     assert library.compile_library() is None
 
