@@ -17,6 +17,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from resnet.core.checksums import sha256
+
 SOURCE = Path(__file__).with_name("fused.cc")
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
@@ -67,8 +69,11 @@ def load() -> Any | None:
 
 
 def in_use() -> str | None:
-    """The name of the loaded library, which decides the last bits of the weights; None if there is none."""
-    return path().name if load() else None
+    """A hash of the loaded library, which decides the last bits of the weights; None if there is none.
+
+    Of its bytes, not of its source: compilers differ.
+    """
+    return sha256(path())[:16] if load() else None
 
 
 def compile_library() -> str | None:

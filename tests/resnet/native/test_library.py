@@ -1,5 +1,6 @@
 """The compiled library: found, made, and done without."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,14 @@ def test_a_file_that_is_no_library_is_named_and_not_used(
     assert library.load.__wrapped__() is None
 
     assert library.path().name in capsys.readouterr().out
+
+
+def test_what_is_in_use_is_known_by_its_bytes(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.path().parent.mkdir(parents=True)
+    library.path().write_bytes(b"code")
+    monkeypatch.setattr(library, "load", lambda: object())
+
+    assert library.in_use() == hashlib.sha256(b"code").hexdigest()[:16]
+
+    monkeypatch.setattr(library, "load", lambda: None)
+    assert library.in_use() is None
