@@ -12,7 +12,8 @@ unexport PYTHONHOME PYTHONPATH # .venv has its own, as with `. .venv/bin/activat
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## Make .venv from requirements.lock
+setup: .venv/ready ## Make .venv from requirements.lock, and compile resnet/native if there is a C++ compiler
+	@.venv/bin/python -m resnet.native.library
 
 .venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
@@ -23,10 +24,9 @@ setup: .venv/ready ## Make .venv from requirements.lock
 	@touch $@
 
 # An editable install: it makes the program train-resnet, which runs the code of this folder, and Prefect finds its plugin by it.
-.venv/ready: .venv/packages pyproject.toml resnet/native/fused.cc
+.venv/ready: .venv/packages pyproject.toml
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --no-index --no-build-isolation --editable .
 	@.venv/bin/train-resnet repair
-	@.venv/bin/python -m resnet.native.library
 	@touch $@
 
 repro: setup ## Run the stages that are not up to date, from the data to the report

@@ -119,7 +119,7 @@ def test_a_file_that_is_no_library_is_named_and_not_used(
 def test_what_is_in_use_is_known_by_its_bytes(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library.path().parent.mkdir(parents=True)
     library.path().write_bytes(b"code")
-    monkeypatch.setattr(library, "load", lambda: object())
+    monkeypatch.setattr(library, "load", lambda: "operations")
 
     assert library.in_use() == hashlib.sha256(b"code").hexdigest()[:16]
 
