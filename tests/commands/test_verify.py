@@ -138,3 +138,14 @@ def test_a_lock_file_that_is_missing_or_cut_short(folder: Path, train_resnet: Ca
     Path("dvc.lock").unlink()
     assert train_resnet("verify").stderr == "verify: there is no dvc.lock; `dvc repro` writes it.\n"
     assert train_resnet("verify", "--cache").exit_code == 0  # nothing has run yet
+
+
+@pytest.mark.parametrize("md5", ["../../../../etc/passwd", "", None])
+def test_a_hash_that_is_none_is_refused(folder: Path, train_resnet: Callable[..., Result], md5: str | None) -> None:
+    lock = json.loads(Path("dvc.lock").read_text())
+    lock["stages"]["make"]["outs"][0]["md5"] = md5
+    Path("dvc.lock").write_text(json.dumps(lock))
+    result = train_resnet("verify")
+    assert result.exit_code == 1
+    advice = "`git checkout dvc.lock` restores the last version."
+    assert result.stderr == f"verify: dvc.lock has no valid MD5 for model.bin; {advice}\n"
