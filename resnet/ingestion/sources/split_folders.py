@@ -7,7 +7,8 @@ plain, and what can be read in two ways is refused.
   if all folders have such names, one is for training, and the names differ in these words alone or the folders hold folders of
   the same names.
 - Folders that hold the same folders may be splits, or classes with equal parts. This is refused, unless the folders inside have
-  names of splits: then the splits are inside the classes.
+  names of splits: then the splits are inside the classes. Domains or folds that hold splits look like that too, so folders in
+  the splits that have the same names are refused as well.
 """
 
 from collections import Counter
@@ -138,7 +139,7 @@ def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
     if len(plain) == len(names):
         return known
     if set(known.values()) == {"training"}:  # parts of a training split, or kinds of trains
-        return known if differ_only_in_the_split(names) and _shared(tree, top, names) else {}
+        return known if differ_only_in_the_split(names) and _shared(tree, [(*top, name) for name in names]) else {}
     return known if differ_only_in_the_split(names) or _holds_classes(tree, top, known) else {}
 
 
@@ -150,7 +151,7 @@ def _holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool
     return (
         len(known) > 1
         and bool(training)
-        and bool(_shared(tree, top, [name for name in known if not tree.images((*top, name))]))
+        and bool(_shared(tree, [(*top, name) for name in known if not tree.images((*top, name))]))
     )
 
 
@@ -165,9 +166,9 @@ def _mixed(tree: FolderTree, top: Folder, splits: list[str], others: list[str]) 
     )
 
 
-def _shared(tree: FolderTree, top: Folder, names: list[str]) -> list[str]:
+def _shared(tree: FolderTree, folders: list[Folder]) -> list[str]:
     """The names of folders that several folders hold, if they are two or more and most of all names."""
-    counts = Counter(child for name in names for child in tree.filled(_inner(tree, (*top, name))))
+    counts = Counter(child for folder in folders for child in tree.filled(_inner(tree, folder)))
     shared = sorted(name for name, count in counts.items() if count > 1)
     return shared if len(shared) > 1 and 2 * len(shared) > len(counts) else []
 
@@ -181,16 +182,25 @@ def _inside(tree: FolderTree, top: Folder) -> dict[str, str]:
     names = tree.filled(top)
     if any(tree.images((*top, name)) for name in names):
         return {}
-    shared = _shared(tree, top, names)
-    if not shared:
+    if not _shared(tree, [(*top, name) for name in names]):
         return {}
     below = {child for name in names for child in tree.filled((*top, name))}
     splits = roles(below)
     if len(splits) == len(below) and "training" in splits.values() and UNLABELLED not in splits.values():
+        parts = [(*top, name, child) for name in names for child in tree.filled((*top, name))]
+        _refuse_either(tree, len(top) + 1, names, parts)
         return splits
-    level = len(_inner(tree, (*top, names[0]))) + 1
-    raise UserError(
-        f"the folders {listed(names)} hold folders with the same names ({listed(shared)}), so either can be the classes: set "
-        f"ingest.class_level to {len(top) + 1} if {listed(names, 2)} are classes, or to {level} if {listed(shared, 2)} are; "
-        "folders of splits must be called train, val and test."
-    )
+    _refuse_either(tree, len(top) + 1, names, [(*top, name) for name in names])
+    return {}
+
+
+def _refuse_either(tree: FolderTree, level: int, names: list[str], folders: list[Folder]) -> None:
+    """Raises `UserError` if folders in the folders with the names, or further down, hold the same folders."""
+    shared = _shared(tree, folders)
+    if shared:
+        below = len(_inner(tree, folders[0])) + 1
+        raise UserError(
+            f"the folders {listed(names)} hold folders with the same names ({listed(shared)}), so either can be the classes: "
+            f"set ingest.class_level to {level} if {listed(names, 2)} are classes, or to {below} if "
+            f"{listed(shared, 2)} are; folders of splits must be called train, val and test."
+        )

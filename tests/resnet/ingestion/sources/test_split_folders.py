@@ -96,6 +96,19 @@ def test_folders_that_hold_the_same_folders_are_refused_with_the_levels(parts: s
         reading(*each(parts))
 
 
+@pytest.mark.parametrize(
+    ("parts", "level"),
+    [
+        ("fold1/train fold1/test fold2/train fold2/test", 3),
+        ("amazon/train/images amazon/test/images webcam/train/images webcam/test/images", 4),
+    ],
+)
+def test_domains_and_folds_that_hold_splits_are_not_read_as_classes(parts: str, level: int) -> None:
+    message = rf"the folders .* hold .* \('cat', 'dog'\), so either .*class_level to 1 if .* or to {level} if 'cat', 'dog' are"
+    with pytest.raises(UserError, match=message):
+        reading(*each(parts))
+
+
 def test_classes_with_different_folders_inside_are_classes() -> None:
     assert splits(reading(*each("animal", "cat dog"), *each("vehicle", "car bus"), "plant/tree")) == {"": None}
     assert splits(reading("n01/images", "n02/images")) == {"": None}
