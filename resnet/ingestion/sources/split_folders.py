@@ -6,13 +6,14 @@ plain, and what can be read in two ways is refused.
 - Names of splits (`train`, `val`, `test` and their variants), or of which these are words (`seg_train`, `test1`), are splits
   if all folders have such names, one is for training, and the names differ in these words alone or the folders hold folders of
   the same names.
-- Folders that hold the same folders may be splits, or classes with equal parts. This is refused, unless the folders inside have
-  names of splits: then the splits are inside the classes. Domains or folds that hold splits look like that too, so folders in
-  the splits that have the same names are refused as well.
+- If all folders in the folders have names of splits, the splits are inside the classes. Domains or folds that hold splits look
+  like that too, so splits that hold folders of the same names are refused. So are images or other folders beside such splits.
+- Other folders that hold the same folders may be splits, or classes with equal parts. This is refused.
 """
 
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 
 from resnet.core.errors import UserError, listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
@@ -58,13 +59,13 @@ def read_folders(tree: FolderTree) -> Reading:
     if splits:
         return Reading(_roots(tree, top, splits), notes=(*notes, *_read_as(splits)))
     inside = _inside(tree, top)
-    if inside:
-        notes = (*notes, f"the folders {listed(sorted(inside))} in the class folders were read as splits")
-    return Reading({top: None}, inside, notes)
+    return Reading({top: None}, inside, (*notes, *_read_inside(inside)))
 
 
 def read_level(tree: FolderTree, level: int) -> Reading:
     """Takes the folders at a level as the classes, and folders above them with names of splits as splits.
+
+    Without splits above the classes, they may be inside: then all folders in the class folders must have names of splits.
 
     Raises:
         UserError: no folder at this level holds an image.
@@ -78,9 +79,22 @@ def read_level(tree: FolderTree, level: int) -> Reading:
     known = roles({name for group in groups for name in group})
     splits = {group: next((known[name] for name in reversed(group) if name in known), None) for group in groups}
     if "training" not in splits.values():
-        return Reading(dict.fromkeys(groups))
+        return _level_without_splits(tree, groups)
     named = {group[-1]: split for group, split in splits.items() if split and group[-1] in known}
     return Reading(splits, notes=tuple(_read_as(named)))
+
+
+def _level_without_splits(tree: FolderTree, groups: list[Folder]) -> Reading:
+    """Takes the folders in folders that are no splits as the classes, with the splits inside them if that is plain."""
+    folders = [(*group, name) for group in groups for name in tree.filled(group)]
+    inside = _parts(tree, folders)
+    split = None if inside else _with_splits(tree, folders)
+    ignored = (f"folders in {'/'.join(split)!r} have names of splits, but were not read as splits",) if split else ()
+    return Reading(dict.fromkeys(groups), inside, (*_read_inside(inside), *ignored))
+
+
+def _read_inside(inside: dict[str, str]) -> list[str]:
+    return [f"the folders {listed(sorted(inside))} in the class folders were read as splits"] if inside else []
 
 
 def _read_as(splits: dict[str, str]) -> list[str]:
@@ -177,21 +191,57 @@ def _inside(tree: FolderTree, top: Folder) -> dict[str, str]:
     """The splits by folder inside the class folders; empty if there are none.
 
     Raises:
-        UserError: the folders hold the same folders, so that they may be splits or classes.
+        UserError: the folders hold the same folders, so that they may be splits or classes, or images beside splits.
     """
     names = tree.filled(top)
-    if any(tree.images((*top, name)) for name in names):
-        return {}
-    if not _shared(tree, [(*top, name) for name in names]):
-        return {}
-    below = {child for name in names for child in tree.filled((*top, name))}
-    splits = roles(below)
-    if len(splits) == len(below) and "training" in splits.values() and UNLABELLED not in splits.values():
-        parts = [(*top, name, child) for name in names for child in tree.filled((*top, name))]
+    folders = [(*top, name) for name in names]
+    splits = _parts(tree, folders)
+    if splits:
+        parts = [(*folder, name) for folder in folders for name in tree.filled(folder)]
         _refuse_either(tree, len(top) + 1, names, parts)
         return splits
-    _refuse_either(tree, len(top) + 1, names, [(*top, name) for name in names])
+    split = _with_splits(tree, folders)
+    if split:
+        raise _beside_splits(tree, folders, split)
+    if not any(map(tree.images, folders)):
+        _refuse_either(tree, len(top) + 1, names, folders)
     return {}
+
+
+def _parts(tree: FolderTree, folders: list[Folder]) -> dict[str, str]:
+    """The splits by folder in class folders; empty unless all images are in splits, and some for training."""
+    names = {name for folder in folders for name in tree.filled(folder)}
+    splits = roles(names)
+    plain = differ_only_in_the_split(names) and len(splits) == len(names) and UNLABELLED not in splits.values()
+    return splits if plain and "training" in splits.values() and not any(map(tree.images, folders)) else {}
+
+
+def _with_splits(tree: FolderTree, folders: list[Folder]) -> Folder | None:
+    """The first class folder that holds a folder for training beside one of another split."""
+    for folder in folders:
+        known = roles(tree.filled(folder))
+        if "training" in known.values() and len(set(known.values())) > 1 and differ_only_in_the_split(known):
+            return folder
+    return None
+
+
+def _beside_splits(tree: FolderTree, folders: list[Folder], split: Folder) -> UserError:
+    """Images of classes are in no split, though a class folder has splits."""
+    splits = [name for name, role in roles(tree.filled(split)).items() if role != UNLABELLED]
+    inside = [(*folder, name) for folder in folders for name in tree.filled(folder)]
+    known = roles({folder[-1] for folder in inside})
+    example = next(
+        chain(
+            ((*folder, *tree.examples(folder)[:1]) for folder in folders if tree.images(folder)),
+            (folder for folder in inside if known.get(folder[-1], UNLABELLED) == UNLABELLED),
+            (folder for folder in inside if folder[-1] not in splits),
+        )
+    )
+    return UserError(
+        f"the class folder {'/'.join(split)!r} holds the splits {listed(splits)}, but {'/'.join(example)!r} is in no split: "
+        f"remove it, or move it into train, val or test in its class folder; or set ingest.class_level to {len(split)} if "
+        f"{listed(splits)} are no splits."
+    )
 
 
 def _refuse_either(tree: FolderTree, level: int, names: list[str], folders: list[Folder]) -> None:

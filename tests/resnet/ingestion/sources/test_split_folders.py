@@ -6,7 +6,7 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.ingestion.sources.folder_tree import FolderTree
-from resnet.ingestion.sources.split_folders import Reading, read_folders
+from resnet.ingestion.sources.split_folders import Reading, read_folders, read_level
 
 
 def reading(*folders: str) -> Reading:
@@ -100,6 +100,7 @@ def test_folders_that_hold_the_same_folders_are_refused_with_the_levels(parts: s
     ("parts", "level"),
     [
         ("fold1/train fold1/test fold2/train fold2/test", 3),
+        ("fold1/train fold1/test fold2/train", 3),
         ("amazon/train/images amazon/test/images webcam/train/images webcam/test/images", 4),
     ],
 )
@@ -118,3 +119,52 @@ def test_splits_inside_the_classes_are_splits() -> None:
     found = reading(*each("cat dog", "train test"))
     assert (splits(found), found.inside) == ({"": None}, {"test": "test", "train": "training"})
     assert found.notes == ("the folders 'test', 'train' in the class folders were read as splits",)
+
+
+@pytest.mark.parametrize(
+    ("folders", "expected"),
+    [
+        ("cat/train cat/test dog/train", {"train": "training", "test": "test"}),
+        ("cat/train cat/val dog/train dog/test", {"train": "training", "val": "validation", "test": "test"}),
+        ("cat/imgs_train cat/imgs_val dog/imgs_train", {"imgs_train": "training", "imgs_val": "validation"}),
+    ],
+)
+def test_a_class_may_lack_a_split_that_another_class_has(folders: str, expected: dict[str, str]) -> None:
+    assert reading(*folders.split()).inside == expected
+
+
+@pytest.mark.parametrize(
+    ("folders", "example"),
+    [
+        ("cat cat/train cat/test dog/train dog/test", "cat/0.jpg"),
+        ("cat/train cat/test dog", "dog/0.jpg"),
+        ("cat/train cat/val cat/test dog/train dog/test dog/extra", "dog/extra"),
+        ("cat/train cat/test cat/pred dog/train dog/test", "cat/pred"),
+        ("cat/train cat/test dog/seg_train dog/seg_test", "dog/seg_test"),
+    ],
+)
+def test_images_beside_splits_in_the_class_folders_are_refused(folders: str, example: str) -> None:
+    message = (
+        rf"the class folder 'cat' holds the splits 'test', 'train'.*, but '{example}' is in no split: remove it, or move it "
+        r"into train, val or test in its class folder; or set ingest\.class_level to 1 if .* are no splits"
+    )
+    with pytest.raises(UserError, match=message):
+        reading(*folders.split())
+
+
+@pytest.mark.parametrize(
+    "folders",
+    ["vehicle/train vehicle/bus animal", "room/train_station room/test_tube animal", "exam/test exam/quiz animal/train"],
+)
+def test_folders_in_the_classes_that_are_called_like_one_split_belong_to_the_classes(folders: str) -> None:
+    found = reading(*folders.split())
+    assert (splits(found), found.inside) == ({"": None}, {})
+
+
+def test_a_given_level_keeps_the_splits_inside_the_classes_if_that_is_plain() -> None:
+    found = read_level(FolderTree((f"{part}/1.jpg", False) for part in each("cat/train cat/test dog/train", "x y")), 1)
+    assert (splits(found), found.inside) == ({"": None}, {"test": "test", "train": "training"})
+    assert found.notes == ("the folders 'test', 'train' in the class folders were read as splits",)
+    found = read_level(FolderTree((f"{part}/1.jpg", False) for part in ("cat/train", "cat/test", "cat", "dog")), 1)
+    assert found.inside == {}
+    assert found.notes == ("folders in 'cat' have names of splits, but were not read as splits",)
