@@ -107,7 +107,7 @@ def _checked(tree: FolderTree, root: Folder, split: str | None, classes: list[st
     names = tree.filled(root)
     if split in (None, "training", UNLABELLED):
         return split
-    unknown = [name for name in names if name not in classes]
+    unknown = sorted(set(names).difference(classes))
     if not names or (unknown == names and len(names) == 1):
         return UNLABELLED
     if unknown:

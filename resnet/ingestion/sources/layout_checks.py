@@ -29,11 +29,13 @@ def refuse_flat(tree: FolderTree, roots: list[Folder]) -> None:
 
 def refuse_masks(names: list[str], level: int) -> None:
     """Raises `UserError` for images beside masks at a level: a network would learn to tell an image from its mask."""
-    for name in names:
-        found = set(words(name))
-        rest = found - _MASK_WORDS - _KINDS_OF_MASKS
-        image = next((other for other in names if other != name and set(words(other)) - _IMAGE_WORDS == rest), None)
-        if found & _MASK_WORDS and image is not None:
+    found = {name: frozenset(words(name)) for name in names}
+    images: dict[frozenset[str], str] = {}
+    for name, parts in found.items():
+        images.setdefault(parts - _IMAGE_WORDS, name)
+    for name, parts in found.items():
+        image = images.get(parts - _MASK_WORDS - _KINDS_OF_MASKS) if parts & _MASK_WORDS else None
+        if image is not None:
             raise UserError(
                 f"the source has the folders {image!r} and {name!r}, which seem to be images and their masks or annotations, "
                 f"not classes: remove {name!r}, or set ingest.class_level to {level} if both are classes."

@@ -56,6 +56,7 @@ def _nested(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[
 
 def _empty(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[str]:
     around = {root[:level] for root in reading.roots for level in range(len(root) + 1)}
-    names = sorted({"/".join((*folder, name)) for folder in around for name in tree.empty(folder) if name not in classes})
+    known = set(classes)
+    names = sorted({"/".join((*folder, name)) for folder in around for name in tree.empty(folder) if name not in known})
     if names:
         yield f"folders without an image are no classes: {listed(names)}"
