@@ -4,14 +4,15 @@ If splits were read as classes, a network would learn to tell the splits apart. 
 plain, and what can be read in two ways is refused.
 
 - Names of splits (`train`, `val`, `test` and their variants), or of which these are words (`seg_train`, `test1`), are splits
-  if all folders have such names, one is for training, and the names differ in these words alone or the folders hold folders of
-  the same names.
+  if all folders have such names, one is for training, and the names differ in these words alone or a folder called `train`
+  holds folders.
 - If all folders in the folders have names of splits, the splits are inside the classes. Domains or folds that hold splits look
   like that too, so splits that hold folders of the same names are refused. So are images or other folders beside such splits.
 - Other folders that hold the same folders may be splits, or classes with equal parts. This is refused.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -77,6 +78,9 @@ def read_level(tree: FolderTree, level: int) -> Reading:
             "it are level 1): correct it, or set it to auto."
         )
     known = roles({name for group in groups for name in group})
+    called_train = any(split == "training" and name.casefold() in SPLIT_NAMES for name, split in known.items())
+    if not called_train and not (len(known) > 1 and differ_only_in_the_split(known)):  # training_shoes and test_tube
+        return _level_without_splits(tree, groups, sorted(known))
     splits = {group: next((known[name] for name in reversed(group) if name in known), None) for group in groups}
     if "training" not in splits.values():
         return _level_without_splits(tree, groups)
@@ -84,13 +88,24 @@ def read_level(tree: FolderTree, level: int) -> Reading:
     return Reading(splits, notes=tuple(_read_as(named)))
 
 
-def _level_without_splits(tree: FolderTree, groups: list[Folder]) -> Reading:
-    """Takes the folders in folders that are no splits as the classes, with the splits inside them if that is plain."""
+def _level_without_splits(tree: FolderTree, groups: list[Folder], known: Sequence[str] = ()) -> Reading:
+    """Takes the folders in folders that are no splits as the classes, with the splits inside them if that is plain.
+
+    Args:
+        tree: the folders.
+        groups: the folders that hold the class folders.
+        known: names of splits above the classes which say different things otherwise.
+    """
     folders = [(*group, name) for group in groups for name in tree.filled(group)]
     inside = _parts(tree, folders)
     split = None if inside else _with_splits(tree, folders)
-    ignored = (f"folders in {'/'.join(split)!r} have names of splits, but were not read as splits",) if split else ()
-    return Reading(dict.fromkeys(groups), inside, (*_read_inside(inside), *ignored))
+    notes = _read_inside(inside)
+    if len(known) > 1:
+        notes.append(f"the folders {listed(known)} were not read as splits: these must be called train, val and test")
+    if split:
+        names = listed(tree.filled(split))
+        notes.append(f"the folders {names} in {'/'.join(split)!r} were not read as splits: images are beside splits")
+    return Reading(dict.fromkeys(groups), inside, tuple(notes))
 
 
 def _read_inside(inside: dict[str, str]) -> list[str]:
@@ -143,7 +158,7 @@ def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
     plain = [name for name in names if name.casefold() in SPLIT_NAMES]
     others = [name for name in names if name not in known]
     if others:
-        if len(plain) > 1 or _holds_classes(tree, top, known):
+        if len(plain) > 1 or _hold_classes(tree, top, known):
             raise _mixed(tree, top, list(known), others)
         return {}
     if "training" not in known.values():
@@ -154,15 +169,22 @@ def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
         return known
     if set(known.values()) == {"training"}:  # parts of a training split, or kinds of trains
         return known if differ_only_in_the_split(names) and _shared(tree, [(*top, name) for name in names]) else {}
-    return known if differ_only_in_the_split(names) or _holds_classes(tree, top, known) else {}
+    if differ_only_in_the_split(names) or _train_holds_classes(tree, top, known):
+        return known
+    _refuse_either(tree, len(top) + 1, names, [(*top, name) for name in names if not tree.images((*top, name))])
+    return {}
 
 
-def _holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
+def _train_holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
+    """Whether a folder that is called train or training holds folders and no images, as splits do."""
+    plain = [(*top, name) for name, split in known.items() if split == "training" and name.casefold() in SPLIT_NAMES]
+    return any(not tree.images(folder) and len(tree.filled(_inner(tree, folder))) > 1 for folder in plain)
+
+
+def _hold_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
     """Whether folders with names of splits hold folders, as splits do: one called train, or several with the same names."""
     training = [name for name, split in known.items() if split == "training" and not tree.images((*top, name))]
-    if any(name.casefold() in SPLIT_NAMES and len(tree.filled(_inner(tree, (*top, name)))) > 1 for name in training):
-        return True
-    return (
+    return _train_holds_classes(tree, top, known) or (
         len(known) > 1
         and bool(training)
         and bool(_shared(tree, [(*top, name) for name in known if not tree.images((*top, name))]))

@@ -40,7 +40,7 @@ def test_words_in_names_are_splits_and_noted() -> None:
         ("imgs_train imgs_val", ["training", "validation"]),
         ("train/images test/images", ["test", "training"]),
         ("train_1 train_2", ["training", "training"]),
-        ("train-clean test-noisy", ["test", "training"]),  # other words differ, but the folders inside are the same
+        ("train test-noisy", ["test", "training"]),  # other words differ, but train holds folders
         ("all/Training all/Testing", ["test", "training"]),
     ],
 )
@@ -86,7 +86,14 @@ def test_splits_beside_something_else_are_refused(folders: list[str], message: s
 
 @pytest.mark.parametrize(
     ("parts", "levels"),
-    [("color gray", (1, 2)), ("fold1 fold2", (1, 2)), ("all/day all/night", (2, 3)), ("amazon/images dslr/images", (1, 3))],
+    [
+        ("model_train test_dummy", (1, 2)),
+        ("train-clean test-noisy", (1, 2)),
+        ("color gray", (1, 2)),
+        ("fold1 fold2", (1, 2)),
+        ("all/day all/night", (2, 3)),
+        ("amazon/images dslr/images", (1, 3)),
+    ],
 )
 def test_folders_that_hold_the_same_folders_are_refused_with_the_levels(parts: str, levels: tuple[int, int]) -> None:
     message = (
@@ -167,4 +174,21 @@ def test_a_given_level_keeps_the_splits_inside_the_classes_if_that_is_plain() ->
     assert found.notes == ("the folders 'test', 'train' in the class folders were read as splits",)
     found = read_level(FolderTree((f"{part}/1.jpg", False) for part in ("cat/train", "cat/test", "cat", "dog")), 1)
     assert found.inside == {}
-    assert found.notes == ("folders in 'cat' have names of splits, but were not read as splits",)
+    assert found.notes == ("the folders 'test', 'train' in 'cat' were not read as splits: images are beside splits",)
+
+
+def test_a_given_level_does_not_make_splits_of_words_in_different_names() -> None:
+    found = read_level(FolderTree((f"{folder}/1.jpg", False) for folder in each("bag test_tube training_shoes")), 2)
+    assert splits(found) == {"bag": None, "test_tube": None, "training_shoes": None}
+    assert found.notes == (
+        "the folders 'test_tube', 'training_shoes' were not read as splits: these must be called train, val and test",
+    )
+    found = read_level(FolderTree((f"{folder}/1.jpg", False) for folder in each("bag training_shoes")), 2)
+    assert (splits(found), found.notes) == ({"bag": None, "training_shoes": None}, ())
+
+
+def test_a_given_level_keeps_folders_called_train_and_folders_that_are_named_alike() -> None:
+    found = read_level(FolderTree((f"{folder}/1.jpg", False) for folder in each("extra train test_stg1")), 2)
+    assert splits(found) == {"extra": None, "train": "training", "test_stg1": "test"}
+    found = read_level(FolderTree((f"{folder}/1.jpg", False) for folder in each("bag seg_train seg_test")), 2)
+    assert splits(found) == {"bag": None, "seg_train": "training", "seg_test": "test"}
