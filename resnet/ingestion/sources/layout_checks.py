@@ -1,5 +1,8 @@
 """Refuses folders of images that are not class folders: images without folders, images beside masks, a single class."""
 
+from collections.abc import Mapping
+from itertools import takewhile
+
 from resnet.core.errors import UserError, listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.split_names import words
@@ -12,18 +15,28 @@ _MASK_WORDS = {
 _KINDS_OF_MASKS = {"class", "ground", "object"}
 
 
-def refuse_flat(tree: FolderTree, roots: list[Folder]) -> None:
-    """Raises `UserError` if folders that should hold class folders hold images instead."""
-    flat = next((root for root in roots if tree.images(root)), None)
+def refuse_flat(tree: FolderTree, roots: Mapping[Folder, str | None]) -> None:
+    """Raises `UserError` if folders that should hold class folders hold images instead.
+
+    Args:
+        tree: the folders.
+        roots: the folders that should hold class folders, with their splits.
+    """
+    flat = next((root for root, split in roots.items() if split in (None, "training") and tree.images(root)), None)
     if flat is None:
         return
     examples = tree.examples(flat)
     first_words = {tuple(words(name.rpartition(".")[0])[:1]) for name in examples}
     named = "; the names of the files seem to say the labels" if len(first_words) > 1 and () not in first_words else ""
     where = repr("/".join(flat)) if flat else "the source"
+    around = list(takewhile(lambda names: len(set(names)) == 1, zip(*roots, strict=False)))
+    level = len(around) + 1
+    names = list(dict.fromkeys(root[level - 1] for root in roots if len(root) >= level))
+    classes = f"; or set ingest.class_level to {level} if {listed(names)} are classes" if len(names) > 1 else ""
     raise UserError(
         f"{where} holds images ({tree.images(flat):,}, such as {listed(examples)}) and no class folders, so the images have no "
-        f"labels{named}: move them into a folder for each class, or list them in a table with the columns path and label."
+        f"labels{named}: move them into a folder for each class, or list them in a table with the columns path and label"
+        f"{classes}."
     )
 
 

@@ -16,11 +16,32 @@ def refuse(message: str, *files: str) -> None:
 
 
 def test_images_without_class_folders_have_no_labels() -> None:
-    refuse(r"the source holds images \(2, such as '1\.jpg', '2\.jpg'\) and no class folders", "1.jpg", "2.jpg")
+    message = r"the source holds images \(2, such as '1\.jpg', '2\.jpg'\) and no class folders.* path and label\.$"
+    refuse(message, "1.jpg", "2.jpg")
     message = (
         r"'train' holds images \(2, .*and no class folders, so the images have no labels: move them into a folder for each"
     )
     refuse(message, "train/1.jpg", "train/2.jpg", "test/3.jpg")
+
+
+@pytest.mark.parametrize(
+    ("names", "level"),
+    [
+        ("train prediction", 1),
+        ("train test", 1),
+        ("training_shoes test_shoes dev_shoes", 1),
+        ("trains/all/train trains/all/test", 3),
+    ],
+)
+def test_the_level_is_named_if_classes_were_read_as_splits(names: str, level: int) -> None:
+    folders = names.split()
+    shown = ", ".join(sorted(repr(folder.split("/")[level - 1]) for folder in folders))
+    refuse(
+        rf"no class folders.*path and label; or set ingest\.class_level to {level} if {shown} are classes\.",
+        *(f"{folder}/{n}.jpg" for folder in folders for n in range(2)),
+    )
+    found = find_layout([(f"{folder}/1.jpg", False) for folder in folders], level)
+    assert (len(found.classes), found.splits) == (len(folders), ())
 
 
 def test_labels_in_the_names_of_files_are_noticed() -> None:
