@@ -5,7 +5,7 @@ from itertools import takewhile
 
 from resnet.core.errors import UserError, listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
-from resnet.ingestion.sources.split_names import words
+from resnet.ingestion.sources.split_names import roles, words
 
 _IMAGE_WORDS = {"image", "images", "img", "imgs", "jpegimages", "photo", "photos", "picture", "pictures"}
 _MASK_WORDS = {
@@ -62,10 +62,13 @@ def refuse_single(tree: FolderTree, root: Folder, classes: list[str]) -> None:
     inside, empty = tree.filled((*root, classes[0])), tree.empty(root)
     if len(inside) > 1:
         beside = root if tree.images(root) else (*root, classes[0])
+        known = roles(inside)
+        as_splits = len(known) == len(inside) and "training" in known.values()
+        meaning = "splits, " if as_splits else f"the classes, set ingest.class_level to {len(root) + 2}, or "
         raise UserError(
             f"the source has one class folder, {classes[0]!r}, but a classifier needs two classes: if the folders in it, "
-            f"{listed(inside)}, are the classes, set ingest.class_level to {len(root) + 2}, or remove the images beside them, "
-            f"such as {'/'.join((*beside, *tree.examples(beside)[:1]))!r}."
+            f"{listed(inside)}, are {meaning}remove the images beside them, such as "
+            f"{'/'.join((*beside, *tree.examples(beside)[:1]))!r}."
         )
     if empty:
         raise UserError(

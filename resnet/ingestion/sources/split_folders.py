@@ -103,8 +103,8 @@ def _level_without_splits(tree: FolderTree, groups: list[Folder], known: Sequenc
     if len(known) > 1:
         notes.append(f"the folders {listed(known)} were not read as splits: these must be called train, val and test")
     if split:
-        names = listed(tree.filled(split))
-        notes.append(f"the folders {names} in {'/'.join(split)!r} were not read as splits: images are beside splits")
+        where = f"the folders {listed(tree.filled(split))} in {'/'.join(split)!r}"
+        notes.append(f"{where} were not read as splits: not all class folders hold splits alone")
     return Reading(dict.fromkeys(groups), inside, tuple(notes))
 
 
@@ -217,6 +217,8 @@ def _inside(tree: FolderTree, top: Folder) -> dict[str, str]:
     """
     names = tree.filled(top)
     folders = [(*top, name) for name in names]
+    if len(folders) == 1:  # it wraps the rest, beside stray images
+        return {}
     splits = _parts(tree, folders)
     if splits:
         parts = [(*folder, name) for folder in folders for name in tree.filled(folder)]
@@ -239,8 +241,8 @@ def _parts(tree: FolderTree, folders: list[Folder]) -> dict[str, str]:
 
 
 def _with_splits(tree: FolderTree, folders: list[Folder]) -> Folder | None:
-    """The first class folder that holds a folder for training beside one of another split."""
-    for folder in folders:
+    """The first class folder, or folder that one wraps, that holds a folder for training beside one of another split."""
+    for folder in (_inner(tree, folder) for folder in folders):
         known = roles(tree.filled(folder))
         if "training" in known.values() and len(set(known.values())) > 1 and differ_only_in_the_split(known):
             return folder
@@ -250,6 +252,12 @@ def _with_splits(tree: FolderTree, folders: list[Folder]) -> Folder | None:
 def _beside_splits(tree: FolderTree, folders: list[Folder], split: Folder) -> UserError:
     """Images of classes are in no split, though a class folder has splits."""
     splits = [name for name, role in roles(tree.filled(split)).items() if role != UNLABELLED]
+    level = len(folders[0])
+    if len(split) > level:
+        return UserError(
+            f"the folder {'/'.join(split)!r} holds the splits {listed(splits)}, but they must be directly in the class folder: "
+            f"move them into {'/'.join(split[:level])!r}, or set ingest.class_level to {level} if they are no splits."
+        )
     inside = [(*folder, name) for folder in folders for name in tree.filled(folder)]
     known = roles({folder[-1] for folder in inside})
     example = next(
@@ -261,7 +269,7 @@ def _beside_splits(tree: FolderTree, folders: list[Folder], split: Folder) -> Us
     )
     return UserError(
         f"the class folder {'/'.join(split)!r} holds the splits {listed(splits)}, but {'/'.join(example)!r} is in no split: "
-        f"remove it, or move it into train, val or test in its class folder; or set ingest.class_level to {len(split)} if "
+        f"remove it, or move it into train, val or test in its class folder; or set ingest.class_level to {level} if "
         f"{listed(splits)} are no splits."
     )
 

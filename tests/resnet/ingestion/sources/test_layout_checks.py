@@ -91,6 +91,12 @@ def test_one_class_folder_with_folders_inside_is_refused_with_the_level() -> Non
     refuse(message.format(r"data/0\.jpg"), "data/0.jpg", "data/cat/1.jpg", "data/dog/1.jpg")
 
 
+@pytest.mark.parametrize("stray", ["preview.jpg", "data/0.jpg"])
+def test_splits_in_one_folder_are_not_advised_as_classes(stray: str) -> None:
+    message = rf"one class folder, 'data', .* the folders in it, 'test', 'train', are splits, remove .*, such as '{stray}'\.$"
+    refuse(message, stray, *(f"data/{part}/{name}/1.jpg" for part in ("train", "test") for name in ("cat", "dog")))
+
+
 def test_one_class_folder_beside_empty_ones_is_refused_with_their_names() -> None:
     with pytest.raises(UserError, match=r"one class folder with images, 'cat', and folders without an image \('dog'\)"):
         find_layout([("cat/1.jpg", False), ("dog", True)])

@@ -159,6 +159,15 @@ def test_images_beside_splits_in_the_class_folders_are_refused(folders: str, exa
         reading(*folders.split())
 
 
+def test_splits_below_a_folder_in_a_class_folder_are_refused_with_the_move() -> None:
+    message = (
+        r"the folder 'cat/images' holds the splits 'test', 'train', but they must be directly in the class folder: "
+        r"move them into 'cat', or set ingest\.class_level to 1"
+    )
+    with pytest.raises(UserError, match=message):
+        reading("cat/images/train", "cat/images/test", "dog/images/train")
+
+
 @pytest.mark.parametrize(
     "folders",
     ["vehicle/train vehicle/bus animal", "room/train_station room/test_tube animal", "exam/test exam/quiz animal/train"],
@@ -174,7 +183,9 @@ def test_a_given_level_keeps_the_splits_inside_the_classes_if_that_is_plain() ->
     assert found.notes == ("the folders 'test', 'train' in the class folders were read as splits",)
     found = read_level(FolderTree((f"{part}/1.jpg", False) for part in ("cat/train", "cat/test", "cat", "dog")), 1)
     assert found.inside == {}
-    assert found.notes == ("the folders 'test', 'train' in 'cat' were not read as splits: images are beside splits",)
+    assert found.notes == (
+        "the folders 'test', 'train' in 'cat' were not read as splits: not all class folders hold splits alone",
+    )
 
 
 def test_a_given_level_does_not_make_splits_of_words_in_different_names() -> None:
