@@ -82,7 +82,7 @@ def find_columns(
         NotATable: no column names the images.
         UserError: several columns may do so, several may name the class, or a column that the user names does not exist.
     """
-    split, group = _named(header, "split"), _named(header, "group")
+    split, group = _named(table, header, "split"), _named(table, header, "group")
     left = [name for name in header if name not in (split, group) and name]
     path = _chosen(table, header, choice.path_column, "path_column")
     label = _chosen(table, header, choice.label_column, "label_column")
@@ -129,6 +129,11 @@ def pick_label(table: str, columns: Sequence[str], choice: Choice) -> str | None
     return found[0] if found else None
 
 
+def is_unlabelled(label: str) -> bool:
+    """Whether a label means that the image has none: -1 by convention, which pandas writes as -1.0 beside empty cells."""
+    return label.strip() in ("-1", "-1.0")
+
+
 def is_flag(cell: str) -> bool:
     """Whether a cell may be of a one-hot column."""
     return cell.strip().casefold() in (*_ONE, *_ZERO)
@@ -144,8 +149,11 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
-def _named(header: Sequence[str], name: str) -> str | None:
-    return next((column for column in header if plain(column) == name), None)
+def _named(table: str, header: Sequence[str], name: str) -> str | None:
+    found = [column for column in header if plain(column) == name]
+    if len(found) > 1:
+        raise UserError(f"{table} has several columns called {name}, {', '.join(found)}; rename or remove all but one.")
+    return found[0] if found else None
 
 
 def _chosen(table: str, header: Sequence[str], wanted: str, parameter: str) -> str | None:
