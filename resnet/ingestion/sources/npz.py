@@ -22,6 +22,7 @@ from resnet.core.errors import UserError
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
+from resnet.ingestion.sources.columns import is_unlabelled
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source
 
 _IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "data", "arr0")
@@ -225,7 +226,10 @@ def _numbered(
         raise UserError(f"{path} has labels that are numbers and labels that are text; expected one kind.")
     everything = np.unique(np.concatenate(labels))
     if everything.dtype.kind == "U":
-        return everything.tolist(), [np.searchsorted(everything, one) for one in labels]
+        known = np.array([one for one in everything.tolist() if one and not is_unlabelled(one)], dtype=everything.dtype)
+        return known.tolist(), [
+            np.where(np.isin(one, known), np.searchsorted(known, one), -1).astype(np.int64) for one in labels
+        ]
     present = everything[everything >= 0]
     if names is not None:
         if present.size and present[-1] >= len(names):

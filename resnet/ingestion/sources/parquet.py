@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import BadFile, Candidate, Outcome, Reason, Rejected, check_size
-from resnet.ingestion.sources.columns import AUTO, Choice, pick_label, plain
+from resnet.ingestion.sources.columns import AUTO, Choice, is_unlabelled, pick_label, plain
 from resnet.ingestion.sources.row_files import SUFFIXES, read_rows, read_schema
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source, split_of
 
@@ -200,7 +200,7 @@ def _label_text(value: str | int | None, names: Sequence[str] | None) -> str | N
         return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
     if isinstance(value, int):
         return str(value) if value >= 0 else None
-    return (value or "").strip() or None
+    return None if is_unlabelled(value or "") else (value or "").strip() or None
 
 
 def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
@@ -229,7 +229,7 @@ def _outcome(path: str, row: dict[str, Any], columns: _Columns, split: str | Non
     label = _label_text(value, columns.names)
     if label is None:
         # -1 means "no label" for datasets, which writes it into test splits with secret labels.
-        reason = Reason.UNLABELLED if value in (None, -1) else Reason.NO_LABEL
+        reason = Reason.UNLABELLED if value is None or is_unlabelled(str(value)) else Reason.NO_LABEL
         return Rejected(path, reason, f"its label is {value!r}")
     given = str(row.get("split") or "").casefold()
     if given and given not in SPLIT_NAMES:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
-from resnet.ingestion.sources.columns import AUTO, Choice, Columns, NotATable, find_columns, is_flag, is_one, no_label, plain
+from resnet.ingestion.sources.columns import (
+    AUTO,
+    Choice,
+    Columns,
+    NotATable,
+    find_columns,
+    is_flag,
+    is_one,
+    is_unlabelled,
+    no_label,
+    plain,
+)
 from resnet.ingestion.sources.folder import read_file, walk
 from resnet.ingestion.sources.places import IMAGES, Disk, Finder, Place, find_base
 from resnet.ingestion.sources.rows import Row, TableFile
@@ -123,7 +134,11 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
     label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
     if not label and table.has_labels and not columns.one_hot and split in (None, "training"):
         raise wrong(f"the label of {name} is empty; add one, or remove the line")
-    return ImageRow(line, path, label or None, split, group)
+    if label and any(character in label for character in "\n\r\0"):
+        raise wrong(
+            f"the label of {name} contains a line break or a NUL, {label[:40]!r}; correct it, or close a quote before it"
+        )
+    return ImageRow(line, path, None if is_unlabelled(label or "") else label or None, split, group)
 
 
 def _one_hot(names: tuple[str, ...], cells: dict[str, str], wrong: Callable[[str], UserError]) -> str | None:

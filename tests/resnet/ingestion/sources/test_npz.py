@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from resnet.core.errors import UserError
-from resnet.images.outcomes import Candidate, Reason, Rejected
+from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
 from resnet.ingestion.sources.catalog import open_source
 
 RANDOM = np.random.default_rng(0)
@@ -184,3 +184,16 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"x.npz is damaged or not an .npz file \(Bad CRC-32"):
         list(open_source(str(path)).files())
+
+
+def test_text_that_names_no_class_is_unlabelled(tmp_path: Path) -> None:
+    source = open_source(str(save(tmp_path, x=IMAGES, y=np.array(["dog", "", "-1", "cat", "dog", " "]))))
+    assert source.classes == ["cat", "dog"]
+    found = list(source.files())
+    assert [file.label if isinstance(file, Candidate) else file.reason for file in found if not isinstance(file, Ignored)] == [
+        "dog",
+        *[Reason.UNLABELLED] * 2,
+        "cat",
+        "dog",
+        Reason.UNLABELLED,
+    ]

@@ -224,3 +224,10 @@ def test_folders_are_splits_as_the_hub_converts_them(tmp_path: Path) -> None:
     write(tmp_path / "other" / "train" / "0000.parquet", [(b"1", "x")], label=[0])
     with pytest.raises(UserError, match="has several data sets, in the folders default, other: name one of these folders"):
         parquet_source(tmp_path)
+
+
+def test_text_that_names_no_class_is_unlabelled(tmp_path: Path) -> None:
+    images = [(b"1", "a"), (b"2", "b"), (b"3", "c")]
+    source = parquet_source(write(tmp_path / "x.parquet", images, names=None, label=["cat", "-1", "0"]))
+    assert source.classes == ["0", "cat"]
+    assert [(file.path, file.reason) for file in source.files() if isinstance(file, Rejected)] == [("b", "unlabelled")]

@@ -122,7 +122,7 @@ def test_folders_with_names_of_splits_count(tmp_path: Path) -> None:
         (f"path,label\n{'x/' * 3000},x\n", "line 2: there is no x/x"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label,split\na/1.jpg,x,future\n", "line 2: the split 'future' is unknown; use train, validation or test"),
-        ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there is no 3;"),
+        ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there are 3 cells, but 2 columns; put a cell"),
         ("path,label\na/1.jpg,x\na/1.jpg,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
         ("path,label\na/1.jpg,x\na\\1,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
         ("path,cat,dog\na/1.jpg,1,1\n", "line 2: the image belongs to several classes (cat, dog), but images with several"),
@@ -163,3 +163,15 @@ def test_what_dvc_watches_is_said(tmp_path: Path) -> None:
 def test_a_table_that_is_cut_in_a_quotation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="labels.csv"):
         table_source(table(tmp_path, 'path,label\n"a/1.jpg,x\nb/2 2.jpg,y\n'))
+
+
+@pytest.mark.parametrize("label", ["-1", " -1 ", "-1.0"])
+def test_the_label_minus_one_means_unlabelled(tmp_path: Path, label: str) -> None:
+    source = table_source(table(tmp_path, f"path,label\na/1.jpg,0\nb/2 2.jpg,{label}\n"))
+    assert source.classes == ["0"]
+    assert [file.reason for file in source.files() if isinstance(file, Rejected)] == [Reason.UNLABELLED]
+
+
+def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels.csv, line 4: the label of b/2 2.jpg contains a line break or a NUL, 'dog\\n3"):
+        table_source(table(tmp_path, 'path,label\na/1.jpg,cat\nb/2 2.jpg,"dog\n3,.jpg"\n'))
