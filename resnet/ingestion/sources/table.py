@@ -1,8 +1,9 @@
 """Tables as sources: one row for each image, with its path or name and its class, and optionally its split and group."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from resnet.core.errors import UserError
@@ -162,25 +163,26 @@ class Listing:
     Attributes:
         tables: the tables.
         classes: the class names, sorted.
-        splits_by_folder: whether the images are in folders with names of splits, which then count.
+        above: how many folders all paths have in common, if the images are in folders with names of splits below them, which
+            then count; None if they are not.
         outside: whether an image is outside the source.
     """
 
     tables: list[ImageTable]
     classes: list[str]
-    splits_by_folder: bool
+    above: int | None
     outside: bool
 
     def rows(self) -> Iterator[ImageRow]:
         """The rows of all tables, with their splits."""
         for table in self.tables:
             for row in table.rows():
-                yield replace(row, split=_split_of(row.path)) if self.splits_by_folder else row
+                yield row if self.above is None else replace(row, split=_split_of(row.path, row.label, self.above))
 
     def notes(self) -> tuple[str, ...]:
         """How the tables were interpreted, where that may be unexpected."""
         notes = [note for table in self.tables if (note := table.note())]
-        return (*notes, "the splits are those of the folders that the images are in") if self.splits_by_folder else tuple(notes)
+        return tuple(notes) if self.above is None else (*notes, "the splits are those of the folders that the images are in")
 
 
 def check_rows(tables: list[ImageTable]) -> Listing:
@@ -194,26 +196,43 @@ def check_rows(tables: list[ImageTable]) -> Listing:
     tables = tables if len(tables) > 1 else [replace(table, split=None) for table in tables]
     labels = {name for table in tables for name in table.columns.one_hot}
     seen: dict[str, str] = {}
-    splits: set[str | None] = set()
-    outside = False
+    labels_of: dict[str, str | None] = {}
+    has_splits = outside = False
     for table in tables:
         for row in table.rows():
             here = f"line {row.line}" if len(tables) == 1 else f"line {row.line} of {table.file.path}"
             if row.path in seen:
-                raise UserError(
-                    f"{table.file.shown}, line {row.line}: {row.path} is already on {seen[row.path]}; list each image once."
-                )
+                raise row_again(table, row, seen[row.path])
             seen[row.path] = here
             labels.update({row.label} if row.label else ())
             outside |= row.path.startswith(("/", "../"))
-            splits.add("?" if row.split else _split_of(row.path))
-    by_folder = None not in splits and "?" not in splits and "training" in splits and len(splits) > 1
-    return Listing(tables, sorted(labels), by_folder, outside)
+            has_splits |= row.split is not None
+            labels_of[row.path] = row.label
+    above = _folders_above(labels_of)
+    splits = {_split_of(path, label, above) for path, label in labels_of.items()}
+    by_folder = not has_splits and None not in splits and "training" in splits and len(splits) > 1
+    return Listing(tables, sorted(labels), above if by_folder else None, outside)
 
 
-def _split_of(path: str) -> str | None:
-    """The split that the first folder with the name of one means."""
-    return next((SPLIT_NAMES[name.casefold()] for name in path.split("/")[:-1] if name.casefold() in SPLIT_NAMES), None)
+def row_again(table: ImageTable, row: ImageRow, before: str) -> UserError:
+    """The error for a second row of an image; `before` says where the first one is."""
+    return UserError(f"{table.file.shown}, line {row.line}: {row.path} is already on {before}; list each image once.")
+
+
+def _folders_above(paths: Iterable[str]) -> int:
+    """How many folders, from the top, all paths have in common."""
+    folders = [path.split("/")[:-1] for path in paths]
+    ends = zip(min(folders, default=[]), max(folders, default=[]), strict=False)  # in order, all others lie between these two
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], ends)))
+
+
+def _split_of(path: str, label: str | None, above: int) -> str | None:
+    """The split that the nearest folder with the name of one means.
+
+    The folders above all images say nothing about one of them, and a folder that is called as the class is one of that class.
+    """
+    folders = reversed(path.split("/")[above:-1])
+    return next((SPLIT_NAMES[name.casefold()] for name in folders if name.casefold() in SPLIT_NAMES and name != label), None)
 
 
 def outcome(row: ImageRow, read: Callable[[], bytes]) -> Outcome:

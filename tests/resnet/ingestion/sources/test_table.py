@@ -175,3 +175,13 @@ def test_the_label_minus_one_means_unlabelled(tmp_path: Path, label: str) -> Non
 def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"labels.csv, line 4: the label of b/2 2.jpg contains a line break or a NUL, 'dog\\n3"):
         table_source(table(tmp_path, 'path,label\na/1.jpg,cat\nb/2 2.jpg,"dog\n3,.jpg"\n'))
+
+
+@pytest.mark.parametrize("above", ["dev", "test/x"])
+def test_a_folder_above_the_data_is_no_split(tmp_path: Path, above: str) -> None:
+    data, elsewhere = tmp_path / above / "data", tmp_path / "tables"
+    elsewhere.mkdir()
+    write_tree(data, {"train/1.jpg": b"1", "train/test/3.jpg": b"3", "test/2.jpg": b"2"})
+    rows = f"{data}/train/1.jpg,cat\n{data}/test/2.jpg,cat\n{data}/train/test/3.jpg,test\n"
+    (elsewhere / "labels.csv").write_text("path,label\n" + rows)
+    assert [split for _, _, split in listed(table_source(elsewhere / "labels.csv"))] == ["training", "test", "training"]
