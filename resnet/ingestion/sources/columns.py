@@ -32,6 +32,10 @@ class NotATable(UserError):  # noqa: N818 (it may be no error: the source is the
     """A file is no table of images and labels; the folder beside it may still be a source of another kind."""
 
 
+class NoLabels(NotATable):
+    """A table names no classes, as that of a test split with secret labels."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What the user says about a table; "auto" leaves it to the names.
@@ -108,9 +112,9 @@ def find_columns(
     return Columns(path, label, one_hot, split, group)
 
 
-def no_label(table: str, header: Sequence[str]) -> NotATable:
+def no_label(table: str, header: Sequence[str]) -> NoLabels:
     """The error for a table without a column of classes."""
-    return NotATable(
+    return NoLabels(
         f"{table} has no column label or class that names the class of each image; its columns are {_listed(header)}: "
         "rename one, or name it in ingest.label_column."
     )
@@ -163,7 +167,7 @@ def _chosen(table: str, header: Sequence[str], wanted: str, parameter: str) -> s
         return wanted
     found = [name for name in header if plain(name) == plain(wanted)]
     if len(found) != 1:
-        raise NotATable(
+        raise (NoLabels if parameter == "label_column" else NotATable)(
             f"{table} has no column {wanted}, which ingest.{parameter} names; its columns are {_listed(header)}: "
             "name one of these, or set the parameter to auto."
         )

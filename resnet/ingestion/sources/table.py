@@ -12,6 +12,7 @@ from resnet.ingestion.sources.columns import (
     AUTO,
     Choice,
     Columns,
+    NoLabels,
     NotATable,
     find_columns,
     is_flag,
@@ -108,7 +109,7 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     if not table.has_labels and columns.split is None and columns.group is None:
         raise no_label(file.shown, header)
     if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
-        _row(table, next(file.rows(), (1, {})), NotATable)
+        _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
     return table
 
 
