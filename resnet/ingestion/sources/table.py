@@ -93,7 +93,7 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     """Finds out what the columns of a table mean and where its images are.
 
     Raises:
-        NotATable: no column names the images, none of them exists, or nothing says their class, split or group.
+        NotATable: no column names the images, none of them exists, it lists classes, or it has no class, split or group.
         UserError: the table cannot be read or is ambiguous.
     """
     wanted = None if choice.image_folder == AUTO else choice.image_folder
@@ -110,7 +110,29 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
         raise no_label(file.shown, header)
     if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
         _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
+    if wanted is None and _lists_classes(table, place):
+        raise NotATable(
+            f"{file.shown} has one row for each class folder, and not for each image; if it lists images, name their folder in "
+            "ingest.image_folder."
+        )
     return table
+
+
+def _lists_classes(table: ImageTable, place: Place) -> bool:
+    """Whether a table names the classes of the folders beside it: its numbers may be names of images by accident.
+
+    A table of images would have only one for each class.
+    """
+    beside = (name for name in place.folders(table.file.folder) if not name.startswith((".", "__MACOSX")))
+    folders = {plain(name) for name in beside} - SPLIT_NAMES.keys()
+    if table.columns.label is None or len(folders) < 2 or table.finder.bases == (table.file.folder,):
+        return False
+    labels = set()
+    for number, (_, cells) in enumerate(table.file.rows(), 1):
+        labels.add(plain(cells.get(table.columns.label) or ""))
+        if len(labels) < number or any(slash in cells.get(table.columns.path, "") for slash in "/\\"):
+            return False
+    return folders <= labels or len(folders) == len(labels)
 
 
 def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> ImageRow:
@@ -124,6 +146,7 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
     if not name.strip() or "\0" in name:
         raise wrong("the path is empty or contains a NUL; correct it")
     path = table.finder.find(name)
+    path = path and table.finder.place.inside(path)
     if path is None:
         own = table.finder.bases == (table.file.folder,)
         start = "the folder of the table" if own else ", ".join(table.finder.bases[:5])

@@ -124,3 +124,19 @@ def test_two_tables_for_the_same_images_are_refused(first: str, second: str) -> 
     tables = {first: PAIR, second: '{"file": "1", "label": "dog"}\n'}
     with pytest.raises(UserError, match=f"^{first} and {second} are two tables for the same images; remove or rename one"):
         find(tables, "train/1.png" if "train" in first else "1.png")
+
+
+@pytest.mark.parametrize("names", ["cat dog", "Cat dog owl", "tabby hound"])
+def test_a_list_of_class_names_is_no_table_of_images(names: str) -> None:
+    """Its numbers are names of images too, here of cat/0.png, cat/1.png and dog/2.png."""
+    text = "id,name\n" + "".join(f"{number},{name}\n" for number, name in enumerate(names.split()))
+    found = find({"labels.csv": text}, "cat/0.png cat/1.png dog/2.png dog/3.png")
+    assert found.found == []
+    assert "labels.csv has one row for each class folder, and not for each image" in str(found.passed_over["labels.csv"])
+
+
+def test_a_table_of_images_in_folders_is_no_list_of_class_names() -> None:
+    images = "a/0.png a/1.png b/2.png"
+    for text in ("id,name\n0,a\n1,b\n2,b\n", "id,name\na/0,a\nb/2,b\n"):
+        assert list(paths(find({"labels.csv": text}, images))) == ["labels.csv"]
+    assert list(paths(find({"train.csv": "id,name\n0,a\n1,b\n"}, "train/0.png train/1.png test/2.png"))) == ["train.csv"]

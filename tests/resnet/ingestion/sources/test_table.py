@@ -46,7 +46,7 @@ def test_lines_become_files_with_their_label_split_and_group(tmp_path: Path) -> 
 
 def test_absolute_paths_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
     path = table(tmp_path, f"path,label\n{tmp_path}/a/1.jpg,x\nb/2 2.jpg,y\n", "utf-8-sig")
-    assert [file.path for file in table_source(path).files()] == [f"{tmp_path}/a/1.jpg", "b/2 2.jpg"]
+    assert [file.path for file in table_source(path).files()] == ["a/1.jpg", "b/2 2.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -185,3 +185,20 @@ def test_a_folder_above_the_data_is_no_split(tmp_path: Path, above: str) -> None
     rows = f"{data}/train/1.jpg,cat\n{data}/test/2.jpg,cat\n{data}/train/test/3.jpg,test\n"
     (elsewhere / "labels.csv").write_text("path,label\n" + rows)
     assert [split for _, _, split in listed(table_source(elsewhere / "labels.csv"))] == ["training", "test", "training"]
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [("data", "{}/data/a/1.jpg"), ("data", "../data/a/1.jpg"), ("link", "{}/data/a/1.jpg"), ("link", "{}/link/a/1.jpg")],
+)
+def test_an_image_in_the_folder_is_one_however_its_path_is_written(tmp_path: Path, root: str, name: str) -> None:
+    folder = tmp_path / root
+    write_tree(tmp_path / "data", FILES)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    name = name.format(tmp_path)
+    (folder / "labels.csv").write_text(f"path,label\n{name},x\n")
+    found = [(file.path, type(file)) for file in whole_folder(folder / "labels.csv").files() if not isinstance(file, Ignored)]
+    assert sorted(found) == [("3,.jpg", Rejected), ("a/1.jpg", Candidate), ("b/2 2.jpg", Rejected)]
+    (folder / "labels.csv").write_text(f"path,label\n{name},x\na/1.jpg,y\n")
+    with pytest.raises(UserError, match=r"line 3: a/1\.jpg is already on line 2"):
+        table_source(folder / "labels.csv")
