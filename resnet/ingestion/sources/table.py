@@ -18,8 +18,10 @@ from resnet.ingestion.sources.columns import (
     is_flag,
     is_one,
     is_unlabelled,
+    may_be_splits,
     no_label,
     plain,
+    split_note,
 )
 from resnet.ingestion.sources.folder import read_file, walk
 from resnet.ingestion.sources.places import IMAGES, Disk, Finder, Place, find_base
@@ -86,6 +88,9 @@ class ImageTable:
             parts.append(f"its images are named by the column {self.columns.path} and their classes by {label}")
         if self.finder.bases != (self.file.folder,):
             parts.append(f"its images are in {', '.join(self.finder.bases[:5])}")
+        others = [name for name in self.file.header() if name not in (self.columns.path, label, *self.columns.one_hot)]
+        splits = split_note(others, self.columns.split)
+        parts += [splits] if splits else []
         return f"{self.file.path}: {'; '.join(parts)}" if parts else None
 
 
@@ -104,7 +109,8 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
 
     header = file.header()
     _, first = next(file.rows(), (0, {}))
-    columns = find_columns(file.shown, header, first, choice, is_there)
+    splits = [name for name in header if may_be_splits(name, (cells.get(name, "") for _, cells in file.rows()))]
+    columns = find_columns(file.shown, header, first, choice, is_there, splits=splits)
     table = ImageTable(file, columns, based(names=[cells.get(columns.path, "") for _, cells in file.rows()]), split)
     if not table.has_labels and columns.split is None and columns.group is None:
         raise no_label(file.shown, header)

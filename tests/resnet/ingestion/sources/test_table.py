@@ -202,3 +202,13 @@ def test_an_image_in_the_folder_is_one_however_its_path_is_written(tmp_path: Pat
     (folder / "labels.csv").write_text(f"path,label\n{name},x\na/1.jpg,y\n")
     with pytest.raises(UserError, match=r"line 3: a/1\.jpg is already on line 2"):
         table_source(folder / "labels.csv")
+
+
+@pytest.mark.parametrize("column", ["subset", "Set", "partition"])
+def test_a_column_of_another_name_gives_splits_if_all_its_values_are_splits(tmp_path: Path, column: str) -> None:
+    source = table_source(table(tmp_path, f"path,label,{column}\na/1.jpg,x,train\nb/2 2.jpg,y,Val\n"))
+    assert [split for _, _, split in listed(source)] == ["training", "validation"]
+    assert source.notes[0] == f"labels.csv: the splits are in the column {column}"
+    source = table_source(table(tmp_path, f"path,label,{column}\na/1.jpg,x,train\nb/2 2.jpg,y,blue\n"))
+    assert [split for _, _, split in listed(source)] == [None, None]
+    assert source.notes[0].startswith(f"labels.csv: the column {column} is not read, because not all its values are train, val")
