@@ -28,7 +28,7 @@ PANELS = {
     "Model": ("predict", "export"),
     "Upkeep": ("doctor", "checkpoints", "verify", "repair"),
 }
-_ANYWHERE = ("fetch", "predict", "doctor", "repair")  # the others need a project in the current folder
+_ANYWHERE = ("fetch", "predict", "repair")  # the others need a project in the current folder
 _HELP = "Commands around the pipeline in the current folder; `predict --model FILE` works in any folder."
 _EPILOG = """Not part of train-resnet:
 

@@ -9,6 +9,7 @@ is 1 if anything is damaged or missing.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Container, Iterator
@@ -61,7 +62,8 @@ def verify(
     files = [file for file in recorded_files(Path(), folder) if file.cached or not cache]
     found = [] if cache else find_missing(Path(), folder)
     size = sum(file.path.stat().st_size for file in files) / _GIGABYTE
-    if at_most is not None and size > at_most:
+    too_large = at_most is not None and size > at_most
+    if too_large:
         print(f"{size:.1f} GB were not verified; `train-resnet verify` reads them all.")
     else:
         damaged = find_damaged(files)
@@ -71,7 +73,12 @@ def verify(
         found.append(_REMOTE)
     for sentence in found:
         print(sentence, file=sys.stderr)
+    if not found and not cache and not too_large:
+        print(f"verify: {len(files):,} files of the outputs and of DVC's cache were verified; none is damaged or missing.")
     return 1 if found else 0
+
+
+_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @dataclass(frozen=True)
@@ -184,11 +191,15 @@ def _files(root: Path, cache: Path, out: dict[str, Any]) -> list[tuple[Path, str
 def _outputs(path: Path) -> list[dict[str, Any]]:
     try:
         stages = YAML(typ="safe", pure=True).load(path)["stages"]
-        return [out for stage in stages.values() for out in stage.get("outs", []) if "md5" in out]
+        outputs = [out for stage in stages.values() for out in stage.get("outs", [])]
+        nameless = [out["path"] for out in outputs if not _HASH.fullmatch(str(out.get("md5")))]
     except FileNotFoundError as error:
         raise UserError(f"there is no {path}; `dvc repro` writes it.") from error
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is cut short; `train-resnet repair` repairs it.") from error
+    if nameless:
+        raise UserError(f"{path} has no valid MD5 for {nameless[0]}; `git checkout {path}` restores the last version.")
+    return outputs
 
 
 def _listed(path: Path) -> list[dict[str, str]]:

@@ -144,7 +144,7 @@ def _input(path: Path, state: str, recorded: str) -> str:
     what = f"code in {path}" if is_code(path) else f"{path}, which it reads,"
     if state == "deleted":
         return f"{what} is missing"
-    if state == "new":
+    if state == "new" or not recorded:
         return f"{what} is a new input"
     return f"{what} changed{changes_since(path, recorded)}"
 

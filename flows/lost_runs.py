@@ -77,7 +77,7 @@ def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = P
     context = FlowRunContext.get()
     try:
         if context is None or context.flow_run is None or context.flow_run.parent_task_run_id is None:
-            settle(home)
+            _settle_others(home)
         state = work(lambda commit: record.note(commit=commit))
     except BaseException as error:
         kind = StateType.FAILED if isinstance(error, Exception) else StateType.CRASHED
@@ -86,6 +86,14 @@ def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = P
         raise
     record.note(final=[state.type.value, state.message])
     return state
+
+
+def _settle_others(home: Path) -> None:
+    """Settles the lost runs of the folder. This run goes on if that fails: they are settled by a later run or `flows.serve`."""
+    try:
+        settle(home)
+    except Exception as error:
+        print(f"lost runs of this folder could not be settled ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 def settle(home: Path = PROJECT, say: Callable[[str], None] = lambda sentence: None) -> None:
@@ -98,7 +106,11 @@ def settle(home: Path = PROJECT, say: Callable[[str], None] = lambda sentence: N
     with get_client(sync_client=True) as client:
         for record in ended(home):
             try:
-                run = client.read_flow_run(UUID(record.run))
+                number = UUID(record.run)
+            except ValueError:  # not a record of a run
+                continue
+            try:
+                run = client.read_flow_run(number)
             except ObjectNotFound:
                 if record.facts.get("api") == get_current_settings().api.url:  # it was deleted; otherwise another server has it
                     record.remove()
@@ -118,7 +130,7 @@ def _settled(client: SyncPrefectClient, record: Record, run: "FlowRun", say: Cal
     parent = record.facts.get("parent")
     if final:  # the server was gone when the run ended
         new: State[Any] = State(type=StateType(final[0]), message=final[1])
-    elif parent and is_alive(parent):
+    elif isinstance(parent, str) and is_alive(parent):
         return False
     elif state.is_cancelling():
         new = Cancelled(message="The process of the run was killed before the run was cancelled.")

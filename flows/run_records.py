@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from prefect.client.schemas.objects import TERMINAL_STATES
+
 FOLDER = Path(".dvc", "tmp", "flows", "runs")
 
 
@@ -30,10 +32,7 @@ class Record:
         self._path = path
         self._file = file
         self.run = path.name.partition(".")[0]
-        try:
-            self.facts: dict[str, Any] = json.load(file)
-        except ValueError:  # the power cut came while it was written
-            self.facts = {}
+        self.facts = _facts(file)
 
     def note(self, **facts: Any) -> None:
         """Adds facts, and writes all of them. The file is not replaced, because the lock belongs to the file."""
@@ -50,6 +49,22 @@ class Record:
     def close(self) -> None:
         """Releases the lock."""
         self._file.close()
+
+
+def _facts(file: IO[str]) -> dict[str, Any]:
+    """The facts in a file, without those that no run has written."""
+    try:
+        found = json.load(file)
+    except (ValueError, RecursionError):  # the power cut came while it was written
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {name: value for name, value in found.items() if name != "final" or _is_final(value)}
+
+
+def _is_final(value: Any) -> bool:
+    """Whether a value is the type of a final state and its message."""
+    return isinstance(value, list) and len(value) == 2 and value[0] in {kind.value for kind in TERMINAL_STATES}
 
 
 def create(home: Path, run: str, **facts: Any) -> Record:
@@ -89,7 +104,7 @@ def ended(home: Path) -> Iterator[Record]:
 def _locked(path: Path) -> Iterator[IO[str] | None]:
     try:
         file = path.open("r+", encoding="utf-8")
-    except FileNotFoundError:  # another process has just settled it
+    except OSError:  # another process has just settled it, or it is no record
         yield None
         return
     with file:
@@ -115,4 +130,5 @@ def process_mark(number: int) -> str | None:
 
 def is_alive(mark: str) -> bool:
     """Whether the process that `process_mark` identified still runs."""
-    return process_mark(int(mark.split(maxsplit=1)[0])) == mark
+    number, _, _ = mark.partition(" ")
+    return number.isdecimal() and process_mark(int(number)) == mark

@@ -24,14 +24,14 @@ from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
-from tasks.stage.params import Section
+from tasks.stage.params import MOST, Section
 from tasks.stage.signals import at_once
 
 
 class Evaluate(Section):
     """Parameters of the stage `evaluate`."""
 
-    batch_size: int = Field(ge=1, description="images in a batch")
+    batch_size: int = Field(ge=1, le=MOST, description="images in a batch")
     samples: int = Field(
         ge=1, le=400, description="test images in the report: the most confident mistakes, then the least confident hits"
     )

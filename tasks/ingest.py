@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from resnet.core.errors import listed, printable
 from tasks.stage.command import main
-from tasks.stage.params import Section
+from tasks.stage.params import MOST, Section
 
 if TYPE_CHECKING:
     from resnet.ingestion.ledger import Ledger
@@ -32,8 +32,8 @@ class Ingest(Section):
         description="files that are not usable images: quarantine lists and skips them, fail stops the run"
     )
     max_rejected: float = Field(ge=0, le=1, description="largest share of rejected files; the run stops above it")
-    max_pixels: int = Field(ge=1, description="images with more pixels are rejected without decoding")
-    min_images_per_class: int = Field(ge=1, description="classes with fewer images are left out; 1 keeps all classes")
+    max_pixels: int = Field(ge=1, le=2**32, description="images with more pixels are rejected without decoding")
+    min_images_per_class: int = Field(ge=1, le=MOST, description="classes with fewer images are left out; 1 keeps all classes")
     # For Python, and so for pydantic, true is 1.
     class_level: Annotated[
         Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8], BeforeValidator(lambda value: "true" if value is True else value)

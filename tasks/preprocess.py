@@ -17,7 +17,7 @@ from resnet.images.manifest import Manifest, read_manifest
 from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
 from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
 from tasks.stage.command import main
-from tasks.stage.params import Params, Section
+from tasks.stage.params import SEEDS, Params, Section
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,9 @@ class Preprocess(Section):
     image_size: int = Field(ge=8, le=1024, description="height and width of all images in pixels")
     validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
     test_share: Share = Field(description="share of each class that is used for the final evaluation only")
-    split_seed: int = Field(ge=0, description="random seed of the split; another seed puts other images into each split")
+    split_seed: int = Field(
+        ge=0, lt=SEEDS, description="random seed of the split; another seed puts other images into each split"
+    )
     near_duplicates: Literal["report", "together", "ignore"] = Field(
         description="report lists images that look alike, together keeps them in one split, ignore skips the search"
     )

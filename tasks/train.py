@@ -19,7 +19,7 @@ from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
-from tasks.stage.params import Params, Section
+from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
 from tasks.training.progress import Display, say
@@ -36,15 +36,15 @@ INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords
 class Train(Section):
     """Parameters of the stage `train`."""
 
-    epochs: int = Field(ge=1, description="passes over the training images")
-    restarts: list[Annotated[int, Field(ge=1)]] = Field(
+    epochs: int = Field(ge=1, le=MOST, description="passes over the training images")
+    restarts: list[Annotated[int, Field(ge=1, le=MOST)]] = Field(
         description="epochs after which the learning rate restarts; [10] with epochs 20 continues a finished run of 10"
     )
-    batch_size: int = Field(ge=2, description="images in a step")
+    batch_size: int = Field(ge=2, le=MOST, description="images in a step")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         description="bfloat16, float16 or float32; auto takes the fastest one on this machine"
     )
-    devices: int = Field(ge=1, description="number of GPUs that share each batch; increase batch_size with it")
+    devices: int = Field(ge=1, le=MOST, description="number of GPUs that share each batch; increase batch_size with it")
     optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd")
     learning_rate: float = Field(
         gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine"
@@ -76,12 +76,16 @@ class Train(Section):
     ema: float = Field(
         ge=0, lt=1, description="decay of a moving average of the weights, which is kept; 0 disables it, 0.999 for many steps"
     )
-    accumulate: int = Field(ge=1, description="number of parts of a batch that are computed one after another, to save memory")
+    accumulate: int = Field(
+        ge=1, le=MOST, description="number of parts of a batch that are computed one after another, to save memory"
+    )
     freeze_epochs: int = Field(
-        ge=0, description="first epochs, in which only the head is trained; for weights that are not random"
+        ge=0, le=MOST, description="first epochs, in which only the head is trained; for weights that are not random"
     )
     unfrozen_rate: float = Field(gt=0, le=1, description="factor of learning_rate after the first freeze_epochs epochs")
-    patience: int = Field(ge=0, description="epochs without a lower validation loss before early stopping; 0 disables it")
+    patience: int = Field(
+        ge=0, le=MOST, description="epochs without a lower validation loss before early stopping; 0 disables it"
+    )
     budget_minutes: float = Field(
         ge=0, description="time limit that shortens training; the result then depends on speed; 0 disables it"
     )

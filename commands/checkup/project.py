@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -79,7 +80,9 @@ def check_dvc() -> Iterator[Finding]:
     try:
         changed: dict[str, Any] = json.loads(status or "")
     except ValueError:
-        yield Finding("dvc", "`dvc status` fails", wrong=True, remedy="dvc status, which says why")
+        user = _user_of(rwlock)
+        fails = Finding("dvc", "`dvc status` fails", wrong=True, remedy="dvc status, which says why")
+        yield Finding("dvc", f"in use by process {user}, so its state is not known now") if user else fails
         return
     stale = f"{', '.join(changed)} would run" if changed else "everything is up to date"
     yield Finding("dvc", stale, remedy="train-resnet why gives the reasons; dvc repro runs them" if changed else "")
@@ -88,6 +91,15 @@ def check_dvc() -> Iterator[Finding]:
     yield Finding(
         "remote", ", ".join(remotes) or "none: data and models are only on this machine", remedy="" if remotes else _REMOTE
     )
+
+
+def _user_of(rwlock: Path) -> int | None:
+    """The first living process that DVC's file of locks names."""
+    try:
+        numbers = re.findall(r'"pid":\s*(\d+)', rwlock.read_text("utf-8"))
+    except OSError:
+        return None
+    return next((int(number) for number in numbers if Path("/proc", number).exists()), None)
 
 
 _REMOTE = "dvc remote add --default NAME URL && dvc push, to share them or back them up"

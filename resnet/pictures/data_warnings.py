@@ -63,10 +63,11 @@ def data_warnings(
     tested = int(table["test"].sum())
     if pairs["leaked_test_images"]:
         share = percent(pairs["leaked_test_images"] / max(tested, 1))
+        have = "has" if pairs["leaked_test_images"] == 1 else "have"
         found.append(
             DataWarning(
                 "leaks",
-                f"{pairs['leaked_test_images']:,} of {count(tested, 'test image')} ({share}) have a near-duplicate in the "
+                f"{pairs['leaked_test_images']:,} of {count(tested, 'test image')} ({share}) {have} a near-duplicate in the "
                 "training or validation split: the accuracy on them means little.",
                 of_accuracy=True,
             )

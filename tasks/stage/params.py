@@ -22,6 +22,7 @@ from tasks.stage.syntax import syntax_sentence
 
 PARAMS_YAML = Path("params.yaml")
 SEEDS = 2**31  # the seed is below this number
+MOST = 10**6  # of epochs, of images in a batch, and of other counts: more is a slip, and some libraries fail at it
 SEED_DESCRIPTION = "random seed of the initial weights, the order of the images and their augmentation"
 
 T = TypeVar("T")
@@ -107,7 +108,13 @@ def examine_params(path: Path, stages: Iterable[str]) -> tuple[Params, list[str]
     Raises:
         UserError: the file is missing or not YAML.
     """
-    tree = _read_yaml(path)
+    try:
+        return _examine(path, _read_yaml(path), stages)
+    except RecursionError:
+        raise UserError(f"{path}: its values are nested too deeply, or contain themselves; correct the file.") from None
+
+
+def _examine(path: Path, tree: Any, stages: Iterable[str]) -> tuple[Params, list[str]]:
     classes = {stage: section_class(stage) for stage in stages}
     mistakes = list(_wrong_names("", tree, ["seed", *classes]))
     seed, sections = 0, dict[str, Section]()

@@ -99,7 +99,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_command_quietly(tmp_path: Path) 
     program = (
         "import sys, typer; from commands.cli import reporting\n"
         "def work() -> None:\n for number in range(100_000): print(number)\n"
-        "app = typer.Typer(); app.command()(reporting('doctor', work)); app()"
+        "app = typer.Typer(); app.command()(reporting('repair', work)); app()"
     )
     command = f'{sys.executable} -c "$PROGRAM" | head -n 1; exit ${{PIPESTATUS[0]}}'
     environment = {**os.environ, "PROGRAM": program, "PYTHONPATH": str(ROOT)}

@@ -43,9 +43,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_nothing_is_printed_if_nothing_is_damaged(folder: Path, train_resnet: Callable[..., Result]) -> None:
+def test_a_line_says_that_nothing_is_damaged(folder: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("verify")
-    assert (result.exit_code, result.output) == (0, "")
+    assert result.exit_code == 0
+    # Three files in the work tree; three and the list of the folder in the cache.
+    assert result.output == "verify: 7 files of the outputs and of DVC's cache were verified; none is damaged or missing.\n"
+    assert train_resnet("verify", "--cache").output == ""
 
 
 def hash_of(name: str) -> str:
@@ -138,3 +141,14 @@ def test_a_lock_file_that_is_missing_or_cut_short(folder: Path, train_resnet: Ca
     Path("dvc.lock").unlink()
     assert train_resnet("verify").stderr == "verify: there is no dvc.lock; `dvc repro` writes it.\n"
     assert train_resnet("verify", "--cache").exit_code == 0  # nothing has run yet
+
+
+@pytest.mark.parametrize("md5", ["../../../../etc/passwd", "", None])
+def test_a_hash_that_is_none_is_refused(folder: Path, train_resnet: Callable[..., Result], md5: str | None) -> None:
+    lock = json.loads(Path("dvc.lock").read_text())
+    lock["stages"]["make"]["outs"][0]["md5"] = md5
+    Path("dvc.lock").write_text(json.dumps(lock))
+    result = train_resnet("verify")
+    assert result.exit_code == 1
+    advice = "`git checkout dvc.lock` restores the last version."
+    assert result.stderr == f"verify: dvc.lock has no valid MD5 for model.bin; {advice}\n"

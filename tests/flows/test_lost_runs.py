@@ -284,3 +284,22 @@ def serving(project: QuickProject, server: Server) -> Iterator[None]:
 def is_served(server: Server) -> bool:
     found = server.ask("deployments/filter", {"deployments": {"name": {"any_": ["train-resnet"]}}})
     return any(one["status"] == "READY" and not one["paused"] for one in found)
+
+
+def test_a_file_that_is_no_record_is_left_alone(runs: Runs) -> None:
+    folder = runs.home / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "backup.json").write_text("{}")
+    runs.settle()
+    assert (folder / "backup.json").exists()
+
+
+def test_a_run_goes_on_if_others_cannot_be_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(_: Path) -> None:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr(lost_runs, "settle", broken)
+    lost_runs._settle_others(tmp_path)
+    assert capsys.readouterr().err == "lost runs of this folder could not be settled (RuntimeError: no answer)\n"

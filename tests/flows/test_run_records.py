@@ -56,8 +56,10 @@ def test_two_processes_do_not_settle_the_same_record(tmp_path: Path) -> None:
     assert list(ended(tmp_path)) == []  # the first one still holds it
 
 
-@pytest.mark.parametrize("text", ["", '{"comm', "\0\0"])
-def test_a_record_that_was_cut_off_still_names_its_run(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", '{"comm', "\0\0", "null", "[1]", '{"final": ["NOPE", "m"]}', '{"final": ["FAILED"]}', "[" * 100_000]
+)
+def test_a_record_that_is_damaged_still_names_its_run(tmp_path: Path, text: str) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
     (tmp_path / FOLDER / "0a1b.x.json").write_text(text)
     assert [(record.run, record.facts) for record in ended(tmp_path)] == [("0a1b", {})]
@@ -70,6 +72,13 @@ def test_a_process_is_told_from_a_later_one_with_the_same_id() -> None:
     number, started, boot = mine.split()
     assert not is_alive(f"{number} {int(started) + 1} {boot}")
     assert not is_alive(f"{number} {started} another-boot")
+    assert not is_alive("x y z")
+    assert not is_alive("")
+
+
+def test_a_folder_among_the_records_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / FOLDER / "0a1b.x.json").mkdir(parents=True)
+    assert list(ended(tmp_path)) == []
 
 
 def test_a_process_that_ended_and_was_not_waited_for_is_not_alive() -> None:

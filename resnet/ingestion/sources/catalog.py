@@ -1,5 +1,6 @@
 """Chooses the kind of source by name or path."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,12 +67,17 @@ def _folder(path: Path, choice: Choice, class_level: int | None) -> Source:
     container = folder_container(path, class_level)
     tables = find_tables(container.place, choice, container.table)
     if tables.have_labels:
-        return container.listed(tables.found)
+        return _listed(container, tables)
     seen = look(path)
     if not seen.files and not seen.has_images and seen.complete:
         return _none(path, seen, None, None)
     other = None if tables.found else _other_files(path, seen, choice)
     return other or _class_folders(container, choice, tables, seen)
+
+
+def _listed(container: "Container", tables: "Tables") -> Source:
+    source = container.listed(tables.found)
+    return replace(source, notes=(*source.notes, *tables.notes))
 
 
 def _file(path: Path, choice: Choice, class_level: int | None) -> Source:
@@ -118,7 +124,7 @@ def _archive(path: Path, choice: Choice, class_level: int | None) -> Source:
         return folders if folders is not None and len(folders.classes) > 1 else _none(path, seen, folders, failure)
     container = archive_container(path, seen.tables, partial(_given, folders, failure))
     tables = find_tables(container.place, choice, container.table)
-    return container.listed(tables.found) if tables.have_labels else _class_folders(container, choice, tables, seen)
+    return _listed(container, tables) if tables.have_labels else _class_folders(container, choice, tables, seen)
 
 
 def _class_folders(container: "Container", choice: Choice, tables: "Tables", seen: Sightings) -> Source:

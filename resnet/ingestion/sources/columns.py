@@ -1,10 +1,11 @@
 """Finds out what the columns of a table mean, by the names that data sets give them."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from resnet.core.errors import UserError
+from resnet.ingestion.sources.source import SPLIT_NAMES
 
 AUTO = "auto"
 
@@ -25,11 +26,16 @@ LABELS = (
     ),
     ("classid", "labelid", "categoryid", "targetid"),
 )
+SPLITS = ("subset", "set", "partition")  # columns of splits, if all their values are names of splits and none is called split
 _ONE, _ZERO = ("1", "1.0", "true"), ("0", "0.0", "false", "")
 
 
 class NotATable(UserError):  # noqa: N818 (it may be no error: the source is then of another kind)
     """A file is no table of images and labels; the folder beside it may still be a source of another kind."""
+
+
+class NoLabels(NotATable):
+    """A table names no classes, as that of a test split with secret labels."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,13 @@ class Columns:
 
 
 def find_columns(
-    table: str, header: Sequence[str], first: Mapping[str, str], choice: Choice, is_there: Callable[[str], bool]
+    table: str,
+    header: Sequence[str],
+    first: Mapping[str, str],
+    choice: Choice,
+    is_there: Callable[[str], bool],
+    *,
+    splits: Sequence[str] = (),
 ) -> Columns:
     """What the columns of a table mean.
 
@@ -77,12 +89,14 @@ def find_columns(
         first: its first row.
         choice: what the user says.
         is_there: whether an image with this name exists.
+        splits: columns that give splits if none is called so; see `may_be_splits`.
 
     Raises:
         NotATable: no column names the images.
         UserError: several columns may do so, several may name the class, or a column that the user names does not exist.
     """
-    split, group = _named(header, "split"), _named(header, "group")
+    split, group = _named(table, header, "split"), _named(table, header, "group")
+    split = split or next((name for name in splits if name not in (choice.path_column, choice.label_column)), None)
     left = [name for name in header if name not in (split, group) and name]
     path = _chosen(table, header, choice.path_column, "path_column")
     label = _chosen(table, header, choice.label_column, "label_column")
@@ -108,9 +122,9 @@ def find_columns(
     return Columns(path, label, one_hot, split, group)
 
 
-def no_label(table: str, header: Sequence[str]) -> NotATable:
+def no_label(table: str, header: Sequence[str]) -> NoLabels:
     """The error for a table without a column of classes."""
-    return NotATable(
+    return NoLabels(
         f"{table} has no column label or class that names the class of each image; its columns are {_listed(header)}: "
         "rename one, or name it in ingest.label_column."
     )
@@ -129,6 +143,27 @@ def pick_label(table: str, columns: Sequence[str], choice: Choice) -> str | None
     return found[0] if found else None
 
 
+def may_be_splits(name: str, values: Iterable[str]) -> bool:
+    """Whether a column is called like one of splits, and all its values, as far as there are any, are names of splits."""
+    if plain(name) not in SPLITS:
+        return False
+    given = {value.strip().casefold() for value in values} - {""}
+    return bool(given) and given <= SPLIT_NAMES.keys()
+
+
+def split_note(header: Iterable[str], split: str | None) -> str | None:
+    """Which column of another name gives the splits, or is called so and does not."""
+    if split is not None and plain(split) != "split":
+        return f"the splits are in the column {split}"
+    left = [name for name in header if plain(name) in SPLITS] if split is None else []
+    return f"the column {left[0]} is not read, because not all its values are train, validation or test" if left else None
+
+
+def is_unlabelled(label: str) -> bool:
+    """Whether a label means that the image has none: -1 by convention, which pandas writes as -1.0 beside empty cells."""
+    return label.strip() in ("-1", "-1.0")
+
+
 def is_flag(cell: str) -> bool:
     """Whether a cell may be of a one-hot column."""
     return cell.strip().casefold() in (*_ONE, *_ZERO)
@@ -144,8 +179,11 @@ def plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).casefold()
 
 
-def _named(header: Sequence[str], name: str) -> str | None:
-    return next((column for column in header if plain(column) == name), None)
+def _named(table: str, header: Sequence[str], name: str) -> str | None:
+    found = [column for column in header if plain(column) == name]
+    if len(found) > 1:
+        raise UserError(f"{table} has several columns called {name}, {', '.join(found)}; rename or remove all but one.")
+    return found[0] if found else None
 
 
 def _chosen(table: str, header: Sequence[str], wanted: str, parameter: str) -> str | None:
@@ -155,7 +193,7 @@ def _chosen(table: str, header: Sequence[str], wanted: str, parameter: str) -> s
         return wanted
     found = [name for name in header if plain(name) == plain(wanted)]
     if len(found) != 1:
-        raise NotATable(
+        raise (NoLabels if parameter == "label_column" else NotATable)(
             f"{table} has no column {wanted}, which ingest.{parameter} names; its columns are {_listed(header)}: "
             "name one of these, or set the parameter to auto."
         )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from resnet.core.errors import UserError
-from resnet.ingestion.sources.columns import Choice, NotATable
+from resnet.ingestion.sources.columns import Choice, NoLabels, NotATable
 from resnet.ingestion.sources.places import Place
 from resnet.ingestion.sources.rows import SUFFIXES, TableFile
 from resnet.ingestion.sources.source import SPLIT_NAMES
@@ -22,10 +22,12 @@ class Tables:
     Attributes:
         found: tables that belong together and describe images of the source.
         passed_over: by path why other tables with such names do not.
+        notes: sentences about tables that belong to those found, but have no labels.
     """
 
     found: list[ImageTable]
     passed_over: dict[str, NotATable]
+    notes: tuple[str, ...] = ()
 
     @property
     def have_labels(self) -> bool:
@@ -45,22 +47,47 @@ def find_tables(place: Place, choice: Choice, table: Callable[[str], TableFile])
         table: opens a table by its path.
 
     Raises:
-        UserError: a table describes images of the source, but is ambiguous or cannot be read.
+        UserError: a table describes images of the source, but is ambiguous or cannot be read, or it has labels and belongs to
+            such a table, but its images are not found.
     """
     passed_over: dict[str, NotATable] = {}
     for group in _groups(place):
-        tables = []
+        tables: list[ImageTable] = []
+        unfit: dict[str, NotATable] = {}
         for path, split in group:
             try:
                 tables.append(open_table(table(path), place, choice, split))
             except NotATable as error:
-                passed_over[path] = error
+                unfit[path] = error
+        passed_over |= unfit
+        _refuse_two_of_one(tables)
         labelled = [one for one in tables if one.has_labels]
         if any(one.split in (None, "training") for one in labelled):
-            return Tables(labelled, passed_over)
+            _refuse_unfit(group, labelled, unfit)
+            left = [path for path, _ in group if path not in {one.file.path for one in labelled}]
+            return Tables(labelled, passed_over, tuple(f"{path} is not read, because it has no labels" for path in left))
         if tables and not labelled:
             return Tables(tables[:1], passed_over)
     return Tables([], passed_over)
+
+
+def _refuse_two_of_one(tables: list[ImageTable]) -> None:
+    seen: dict[tuple[str, str | None], ImageTable] = {}
+    for table in tables:
+        other = seen.setdefault((table.file.folder, table.split), table)
+        if other is not table:
+            raise UserError(
+                f"{other.file.shown} and {table.file.path} are two tables for the same images; remove or rename one of them."
+            )
+
+
+def _refuse_unfit(group: Group, labelled: list[ImageTable], unfit: dict[str, NotATable]) -> None:
+    """Raises `UserError` if the labels of a split would be lost because its table cannot be used."""
+    known = {(one.file.folder, one.split) for one in labelled}
+    for path, split in group:
+        error = unfit.get(path)
+        if error is not None and not isinstance(error, NoLabels) and (path.rpartition("/")[0], split) not in known:
+            raise UserError(f"{str(error).removesuffix('.')}; to leave this table out, rename it.") from error
 
 
 def only_table(place: Place, choice: Choice, table: Callable[[str], TableFile]) -> list[ImageTable]:
@@ -113,26 +140,26 @@ def _groups(place: Place) -> Iterator[Group]:
     splits = sorted(name for name in _visible(place.folders(top)) if name.casefold() in SPLIT_NAMES)
     inside = [(path, SPLIT_NAMES[name.casefold()]) for name in splits for path in _tables(place, _join(top, name))]
     for stem in _OF_A_FOLDER:
-        for path in tables:
-            if _stem(path) == stem:
-                yield [(path, None)]
-        group = {path.rpartition("/")[0]: (path, split) for path, split in inside if _stem(path) == stem}
-        if group:
-            yield list(group.values())
+        for group in (((path, None) for path in tables), inside):
+            found = [(path, split) for path, split in group if _stem(path) == stem]
+            if found:
+                yield found
         if stem == "metadata":
             yield from _by_split(tables)
 
 
 def _by_split(tables: list[str]) -> Iterator[Group]:
     """The tables with names of splits, if one is for training."""
-    found: dict[str, tuple[str, str | None]] = {}
+    found: dict[str, Group] = {}
     for suffix in _SPLIT_SUFFIXES:
+        here: dict[str, Group] = {}
         for path in tables:
             split = SPLIT_NAMES.get(_stem(path).removesuffix(suffix)) if _stem(path).endswith(suffix) else None
             if split:
-                found.setdefault(split, (path, split))
+                here.setdefault(split, []).append((path, split))
+        found = here | found
     if "training" in found:
-        yield [found[split] for split in ("training", "validation", "test") if split in found]
+        yield [pair for split in ("training", "validation", "test") for pair in found.get(split, [])]
 
 
 def _tables(place: Place, folder: str) -> list[str]:

@@ -86,7 +86,7 @@ def find_layout(entries: Iterable[tuple[str, bool]], class_level: int | None = N
     labelled = reading.labelled()
     classes = sorted({name for root in labelled for name in tree.filled(root)})
     if not classes:
-        refuse_flat(tree, labelled)
+        refuse_flat(tree, reading.roots)
         return Layout(sorted({name for root in labelled for name in tree.empty(root)}), reading.roots)
     if class_level is None and not reading.inside:
         refuse_masks(classes, len(labelled[0]) + 1)
@@ -107,7 +107,7 @@ def _checked(tree: FolderTree, root: Folder, split: str | None, classes: list[st
     names = tree.filled(root)
     if split in (None, "training", UNLABELLED):
         return split
-    unknown = [name for name in names if name not in classes]
+    unknown = sorted(set(names).difference(classes))
     if not names or (unknown == names and len(names) == 1):
         return UNLABELLED
     if unknown:

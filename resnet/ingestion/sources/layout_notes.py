@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from resnet.core.errors import listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.split_folders import Reading
-from resnet.ingestion.sources.split_names import UNLABELLED
+from resnet.ingestion.sources.split_names import UNLABELLED, roles
 
 
 def notes_on_folders(
@@ -41,14 +41,22 @@ def _nested(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[
     nested = [folder for folder in folders if not tree.images(folder) and len(tree.filled(folder)) > 1]
     if nested:
         number = len({folder[-1] for folder in nested})
+        like_splits = next((folder for folder in nested if len(roles(tree.filled(folder))) == len(tree.filled(folder))), None)
+        example = like_splits or nested[0]
         yield (
-            f"{number:,} of {len(classes):,} classes, such as {nested[0][-1]!r}, have all their images in folders below them "
-            f"({listed(tree.filled(nested[0]))}); if those are the classes, set ingest.class_level to {len(nested[0]) + 1}"
+            f"{number:,} of {len(classes):,} classes, such as {example[-1]!r}, have all their images in folders below them "
+            f"({listed(tree.filled(example))}); "
+            + (
+                "these were not read as splits: folders of splits in the classes must be called train, val and test"
+                if like_splits
+                else f"if those are the classes, set ingest.class_level to {len(example) + 1}"
+            )
         )
 
 
 def _empty(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[str]:
     around = {root[:level] for root in reading.roots for level in range(len(root) + 1)}
-    names = sorted({"/".join((*folder, name)) for folder in around for name in tree.empty(folder) if name not in classes})
+    known = set(classes)
+    names = sorted({"/".join((*folder, name)) for folder in around for name in tree.empty(folder) if name not in known})
     if names:
         yield f"folders without an image are no classes: {listed(names)}"

@@ -22,6 +22,7 @@ from resnet.core.errors import UserError
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
+from resnet.ingestion.sources.columns import is_unlabelled
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source
 
 _IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "data", "arr0")
@@ -72,7 +73,8 @@ def npz_source(path: Path, files: list[Path] | None = None) -> Source:
     if len(pairs) > 1 and len({pair.split for pair in pairs}) < len(pairs):
         raise UserError(f"{path} has several arrays of images for the same split; expected one for train, val and test.")
     labels = [_labels(pair) for pair in pairs]
-    classes, positions = _numbered(path, labels, next((one for one in names if one), None))
+    _check_names(path, given := [one for one in names if one])
+    classes, positions = _numbered(path, labels, given[0] if given else None)
     root = path if path.is_dir() else path.parent
     if not has_splits:
         pairs = [_Pair(pair.path, pair.images, pair.labels, None) for pair in pairs]
@@ -132,7 +134,12 @@ def _role(key: str) -> tuple[str, str | None]:
 
 
 def _pairs(path: Path, arrays: dict[str, _Array]) -> list[_Pair]:
-    roles = {(role, split): array for key, array in arrays.items() for role, split in [_role(key)]}
+    roles: dict[tuple[str, str | None], _Array] = {}
+    for key, array in arrays.items():
+        role = _role(key)
+        if role in roles and role[0] in (*_IMAGES, *_LABELS):
+            raise UserError(f"{path} has two arrays with the same meaning, {roles[role].key} and {key}; leave one of them out.")
+        roles[role] = array
     by_file = next((SPLIT_NAMES[word] for word in path.stem.casefold().split("_") if word in SPLIT_NAMES), None)
     pairs = []
     for split in sorted({split for _, split in roles}, key=str):
@@ -203,8 +210,12 @@ def _labels(pair: _Pair) -> npt.NDArray[Any]:
     labels = labels.reshape(len(labels))
     if labels.dtype.kind == "U":
         return np.char.strip(labels)
-    if not np.array_equal(labels, np.floor(labels.astype(np.float64))):
-        raise UserError(f"{where} has values that are not whole numbers; expected the number of a class for each image.")
+    numbers = labels.astype(np.float64)
+    # Above 2**53 neighbouring whole numbers are the same float64, and int64 ends at 2**63.
+    if not np.array_equal(labels, np.floor(numbers)) or not (np.abs(numbers) <= 2**53).all():
+        raise UserError(
+            f"{where} has values that are not whole numbers, or are beyond 2**53; expected a class number for each image."
+        )
     return labels.astype(np.int64)
 
 
@@ -217,6 +228,15 @@ def _class_names(path: Path, arrays: dict[str, _Array]) -> list[str] | None:
     return None
 
 
+def _check_names(path: Path, given: list[list[str]]) -> None:
+    """Raises `UserError` if the same number means another class in another file, or two numbers mean one class."""
+    if any(names != given[0] for names in given):
+        raise UserError(f"the files in {path} have different class_names; write the same list to each file.")
+    twice = next((name for names in given for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path} has the class name {twice} for several numbers; give each number a name of its own.")
+
+
 def _numbered(
     path: Path, labels: list[npt.NDArray[Any]], names: list[str] | None
 ) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
@@ -225,7 +245,10 @@ def _numbered(
         raise UserError(f"{path} has labels that are numbers and labels that are text; expected one kind.")
     everything = np.unique(np.concatenate(labels))
     if everything.dtype.kind == "U":
-        return everything.tolist(), [np.searchsorted(everything, one) for one in labels]
+        known = np.array([one for one in everything.tolist() if one and not is_unlabelled(one)], dtype=everything.dtype)
+        return known.tolist(), [
+            np.where(np.isin(one, known), np.searchsorted(known, one), -1).astype(np.int64) for one in labels
+        ]
     present = everything[everything >= 0]
     if names is not None:
         if present.size and present[-1] >= len(names):

@@ -6,16 +6,20 @@ from functools import partial
 
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Rejected
 from resnet.ingestion.sources.source import Source
-from resnet.ingestion.sources.table import ImageRow, ImageTable
+from resnet.ingestion.sources.table import ImageRow, ImageTable, row_again
 
 
 def with_table(source: Source, table: ImageTable) -> Source:
     """A source of class folders, with the splits and groups that a table gives.
 
     Raises:
-        UserError: an image of the table does not exist, or a split is unknown.
+        UserError: an image of the table does not exist or is in two rows, or a split is unknown.
     """
-    rows = {row.path: row for row in table.rows()}
+    rows: dict[str, ImageRow] = {}
+    for row in table.rows():
+        if row.path in rows:
+            raise row_again(table, row, f"line {rows[row.path].line}")
+        rows[row.path] = row
     given = " and ".join(name for name in (table.columns.split, table.columns.group) if name)
     note = f"the column {given} is from {table.file.path}, the classes are those of the folders"
     return Source(source.classes, partial(_files, source, rows, {table.file.path}), (*source.notes, note))

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import BadFile, Candidate, Outcome, Reason, Rejected, check_size
-from resnet.ingestion.sources.columns import AUTO, Choice, pick_label, plain
+from resnet.ingestion.sources.columns import AUTO, SPLITS, Choice, is_unlabelled, may_be_splits, pick_label, plain, split_note
 from resnet.ingestion.sources.row_files import SUFFIXES, read_rows, read_schema
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source, split_of
 
@@ -25,7 +25,8 @@ class _Columns:
     image: str
     label: str
     names: list[str] | None  # class names if the label column holds numbers
-    others: list[str]  # split and group, if the file has them
+    split: str | None
+    group: str | None
     is_struct: bool  # whether an image is a struct of bytes and path, and not plain bytes
     name: str | None = None  # column that names images of plain bytes
 
@@ -35,7 +36,7 @@ def parquet_source(path: Path, choice: Choice | None = None) -> Source:
 
     Images are structs of bytes and path, or plain bytes. Labels are text, numbers with their names in the schema, as `datasets`
     writes them, or plain whole numbers. A file called `test-00000-of-00001.parquet`, or in a folder `test`, belongs to that
-    split, as on the Hugging Face hub. Columns `split` and `group` are read too.
+    split, as on the Hugging Face hub. Columns `split` and `group` are read too, by the same names as in a table.
 
     Raises:
         UserError: a file is damaged or has another schema.
@@ -53,6 +54,7 @@ def parquet_source(path: Path, choice: Choice | None = None) -> Source:
     notes = [f"labels are from the column {columns[0].label}, not from {', '.join(others)}"] if others else []
     if not columns[0].is_struct:
         notes.append(f"the images are the bytes of the column {columns[0].image}")
+    notes += {note: None for shard, found in data if (note := split_note(_left(shard, found), found.split))}
     return Source(classes, partial(_files, path, data), tuple(notes))
 
 
@@ -94,11 +96,23 @@ def _columns(shard: Path, choice: Choice) -> _Columns:
     schema = read_schema(shard)
     image, is_struct = _image(shard, schema, choice)
     label, names = _label(shard, schema, choice)
-    others = [name for name in ("split", "group") if name in schema.names]
-    if "split" in others and not _is_text(schema.field("split").type):
-        others.remove("split")  # for example the number of a fold
+    left = [name for name in schema.names if name not in (image, label)]
+    texts = [name for name in left if _is_text(schema.field(name).type)]  # a number may be that of a fold
+    split = _named(shard, texts, "split") or next((name for name in texts if _may_be_splits(shard, name)), None)
     own = [field.name for field in schema if plain(field.name) in _NAMES and _is_text(field.type) and field.name != label]
-    return _Columns(image, label, names, others, is_struct, own[0] if own and not is_struct else None)
+    name = own[0] if own and not is_struct else None
+    return _Columns(image, label, names, split, _named(shard, left, "group"), is_struct, name)
+
+
+def _named(shard: Path, columns: Sequence[str], name: str) -> str | None:
+    found = [column for column in columns if plain(column) == name]
+    if len(found) > 1:
+        raise UserError(f"{shard} has several columns called {name}, {', '.join(found)}; rename or remove all but one.")
+    return found[0] if found else None
+
+
+def _may_be_splits(shard: Path, name: str) -> bool:
+    return plain(name) in SPLITS and may_be_splits(name, (row[name] or "" for row in read_rows(shard, [name])))
 
 
 def _image(shard: Path, schema: pa.Schema, choice: Choice) -> tuple[str, bool]:
@@ -183,6 +197,10 @@ def _features(schema: pa.Schema) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
+def _left(shard: Path, columns: _Columns) -> list[str]:
+    return [name for name in read_schema(shard).names if name not in (columns.image, columns.label)]
+
+
 def _values(shard: Path, columns: _Columns) -> set[str | int]:
     return {row[columns.label] for row in read_rows(shard, [columns.label])}
 
@@ -200,7 +218,7 @@ def _label_text(value: str | int | None, names: Sequence[str] | None) -> str | N
         return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
     if isinstance(value, int):
         return str(value) if value >= 0 else None
-    return (value or "").strip() or None
+    return None if is_unlabelled(value or "") else (value or "").strip() or None
 
 
 def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
@@ -208,7 +226,8 @@ def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcom
     splits = [split_of(shard.relative_to(source if source.is_dir() else source.parent)) for shard, _ in shards]
     has_splits = "training" in splits  # otherwise a single test.parquet is the whole data set
     for (shard, columns), split in zip(shards, splits, strict=True):
-        names = [columns.image, columns.label, *columns.others, *([columns.name] if columns.name else [])]
+        given = (columns.image, columns.label, columns.split, columns.group, columns.name)
+        names = list(dict.fromkeys(name for name in given if name))
         for number, row in enumerate(read_rows(shard, names)):
             own = (row[columns.image] or {}).get("path") if columns.is_struct else row.get(columns.name or "")
             path = _name(own, f"{shard.relative_to(source.parent)}/{number:07d}", seen)
@@ -229,12 +248,12 @@ def _outcome(path: str, row: dict[str, Any], columns: _Columns, split: str | Non
     label = _label_text(value, columns.names)
     if label is None:
         # -1 means "no label" for datasets, which writes it into test splits with secret labels.
-        reason = Reason.UNLABELLED if value in (None, -1) else Reason.NO_LABEL
+        reason = Reason.UNLABELLED if value is None or is_unlabelled(str(value)) else Reason.NO_LABEL
         return Rejected(path, reason, f"its label is {value!r}")
-    given = str(row.get("split") or "").casefold()
+    given = str(row.get(columns.split or "") or "").strip().casefold()
     if given and given not in SPLIT_NAMES:
-        return Rejected(path, Reason.NO_LABEL, f"its split is {row['split']!r}, not train, validation or test")
-    group = row.get("group")
+        return Rejected(path, Reason.NO_LABEL, f"its split is {row[columns.split or '']!r}, not train, validation or test")
+    group = row.get(columns.group or "")
     image = row[columns.image]
     read = partial(_read, (image or {}).get("bytes") if columns.is_struct else image)
     return Candidate(path, label, read, SPLIT_NAMES.get(given, split), None if group is None else str(group))

@@ -25,12 +25,16 @@ class Place(Protocol):
     def folders(self, folder: str) -> Iterable[str]:
         """The names of the folders in a folder."""
 
+    def inside(self, path: str) -> str:
+        """A path relative to the top, if it is below the top; otherwise as it is."""
+
 
 class Disk:
     """A folder on a disk."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._tops = str(root.resolve()), posixpath.normpath(root.absolute())
 
     def files(self, folder: str) -> list[str]:
         """See `Place`. Links that lead nowhere are among them: reading them says why they cannot be used."""
@@ -39,6 +43,13 @@ class Disk:
     def folders(self, folder: str) -> list[str]:
         """See `Place`."""
         return self._names(folder, folders=True)
+
+    def inside(self, path: str) -> str:
+        """See `Place`. Links below the top are not followed."""
+        if not path.startswith(("/", "../")):
+            return path
+        whole = posixpath.normpath(posixpath.join(self._tops[0], path))
+        return next((whole.removeprefix(f"{top}/") for top in self._tops if whole.startswith(f"{top}/")), path)
 
     def _names(self, folder: str, *, folders: bool) -> list[str]:
         try:
@@ -75,6 +86,10 @@ class Listed:
         """See `Place`."""
         return sorted(self._folders.get(folder, ()))
 
+    def inside(self, path: str) -> str:
+        """See `Place`."""
+        return path
+
 
 class Finder:
     """Finds files by the names that a table has for them.
@@ -96,7 +111,8 @@ class Finder:
         if not name.strip() or "\0" in name:
             return None
         for written in dict.fromkeys((name, name.strip(), name.strip().replace("\\", "/"))):
-            found = [path for base in self.bases if (path := self._find(posixpath.join(base, written)))]
+            places = dict.fromkeys(posixpath.join(base, written) for base in self.bases)  # one for an absolute name
+            found = [path for place in places if (path := self._find(place))]
             if len(found) > 1:
                 raise _several(name, found, "name the folder in ingest.image_folder")
             if found:

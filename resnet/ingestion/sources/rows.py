@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class TableFile:
                 f"{self.shown} is not in UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8."
             ) from error
         except csv.Error as error:
-            raise UserError(f"{self.shown} cannot be read as CSV ({error}); fix it.") from error
+            raise UserError(f"{self.shown}: the header cannot be read as CSV ({error}); fix it.") from error
         except OSError as error:
             raise UserError(f"{self.shown} cannot be read ({error.strerror}); check the path and its permissions.") from error
 
@@ -92,15 +93,32 @@ def _read_header(table: TableFile, file: TextIO) -> tuple[list[str], str, int]:
         raise UserError(f"{table.shown} is not in UTF-8 (it has NUL bytes, as UTF-16 has); save it as UTF-8.")
     split = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in given or _DELIMITERS}
     delimiter = max(split, key=lambda one: len(split[one]))  # of equals the first one, the comma
-    return [name.strip() for name in split[delimiter]], delimiter, lines
+    names = [name.strip() for name in split[delimiter]]
+    twice = next((name for name in names if name and names.count(name) > 1), None) if len(set(names)) < len(names) else None
+    if twice is not None:
+        raise UserError(f"{table.shown}, line {lines}: two columns are called {twice}; rename or remove one of them.")
+    return names, delimiter, lines
 
 
 def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
     header, delimiter, before = _read_header(table, file)
-    reader = csv.reader(file, delimiter=delimiter)
-    for cells in reader:
-        if cells:
-            yield before + reader.line_num, dict(zip(header, cells, strict=False))
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    line = before
+    try:
+        for cells in reader:
+            line = before + reader.line_num
+            if any(cell.strip() for cell in cells[len(header) :]):
+                raise UserError(
+                    f"{table.shown}, line {line}: there are {len(cells)} cells, but {len(header)} columns; put a cell that "
+                    f"contains {delimiter!r} in double quotes, or add a name to the header."
+                )
+            if cells:
+                yield line, dict(zip(header, cells, strict=False))
+    except csv.Error as error:
+        raise UserError(
+            f"{table.shown}, line {line + 1}: this cannot be read as CSV ({error}); close the double quote that is open here, "
+            "and write a double quote within a cell twice."
+        ) from error
 
 
 def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
@@ -118,11 +136,13 @@ def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
             ) from error
         if not isinstance(values, dict):
             raise UserError(f"{table.shown}, line {number}: expected a JSON object, with braces; correct the line.")
-        yield number, {str(name).strip(): _cell(value) for name, value in values.items()}
+        yield number, {str(name).strip(): cell_of(value) for name, value in values.items()}
 
 
-def _cell(value: object) -> str:
-    """A value of JSON as the text of a cell; empty for null, and for lists and objects, which are no labels."""
+def cell_of(value: object) -> str:
+    """A value of JSON as the text of a cell: 1.0 is 1; empty for null, NaN, lists and objects, which are no labels."""
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else ""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, str | int) else ""

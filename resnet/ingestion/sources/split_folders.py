@@ -4,14 +4,17 @@ If splits were read as classes, a network would learn to tell the splits apart. 
 plain, and what can be read in two ways is refused.
 
 - Names of splits (`train`, `val`, `test` and their variants), or of which these are words (`seg_train`, `test1`), are splits
-  if all folders have such names, one is for training, and the names differ in these words alone or the folders hold folders of
-  the same names.
-- Folders that hold the same folders may be splits, or classes with equal parts. This is refused, unless the folders inside have
-  names of splits: then the splits are inside the classes.
+  if all folders have such names, one is for training, and the names differ in these words alone or a folder called `train`
+  holds folders.
+- If all folders in the folders have names of splits, the splits are inside the classes. Domains or folds that hold splits look
+  like that too, so splits that hold folders of the same names are refused. So are images or other folders beside such splits.
+- Other folders that hold the same folders may be splits, or classes with equal parts. This is refused.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from resnet.core.errors import UserError, listed
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
@@ -57,13 +60,13 @@ def read_folders(tree: FolderTree) -> Reading:
     if splits:
         return Reading(_roots(tree, top, splits), notes=(*notes, *_read_as(splits)))
     inside = _inside(tree, top)
-    if inside:
-        notes = (*notes, f"the folders {listed(sorted(inside))} in the class folders were read as splits")
-    return Reading({top: None}, inside, notes)
+    return Reading({top: None}, inside, (*notes, *_read_inside(inside)))
 
 
 def read_level(tree: FolderTree, level: int) -> Reading:
     """Takes the folders at a level as the classes, and folders above them with names of splits as splits.
+
+    Without splits above the classes, they may be inside: then all folders in the class folders must have names of splits.
 
     Raises:
         UserError: no folder at this level holds an image.
@@ -75,11 +78,38 @@ def read_level(tree: FolderTree, level: int) -> Reading:
             "it are level 1): correct it, or set it to auto."
         )
     known = roles({name for group in groups for name in group})
+    called_train = any(split == "training" and name.casefold() in SPLIT_NAMES for name, split in known.items())
+    if not called_train and not (len(known) > 1 and differ_only_in_the_split(known)):  # training_shoes and test_tube
+        return _level_without_splits(tree, groups, sorted(known))
     splits = {group: next((known[name] for name in reversed(group) if name in known), None) for group in groups}
     if "training" not in splits.values():
-        return Reading(dict.fromkeys(groups))
+        return _level_without_splits(tree, groups)
     named = {group[-1]: split for group, split in splits.items() if split and group[-1] in known}
     return Reading(splits, notes=tuple(_read_as(named)))
+
+
+def _level_without_splits(tree: FolderTree, groups: list[Folder], known: Sequence[str] = ()) -> Reading:
+    """Takes the folders in folders that are no splits as the classes, with the splits inside them if that is plain.
+
+    Args:
+        tree: the folders.
+        groups: the folders that hold the class folders.
+        known: names of splits above the classes which say different things otherwise.
+    """
+    folders = [(*group, name) for group in groups for name in tree.filled(group)]
+    inside = _parts(tree, folders)
+    split = None if inside else _with_splits(tree, folders)
+    notes = _read_inside(inside)
+    if len(known) > 1:
+        notes.append(f"the folders {listed(known)} were not read as splits: these must be called train, val and test")
+    if split:
+        where = f"the folders {listed(tree.filled(split))} in {'/'.join(split)!r}"
+        notes.append(f"{where} were not read as splits: not all class folders hold splits alone")
+    return Reading(dict.fromkeys(groups), inside, tuple(notes))
+
+
+def _read_inside(inside: dict[str, str]) -> list[str]:
+    return [f"the folders {listed(sorted(inside))} in the class folders were read as splits"] if inside else []
 
 
 def _read_as(splits: dict[str, str]) -> list[str]:
@@ -128,7 +158,7 @@ def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
     plain = [name for name in names if name.casefold() in SPLIT_NAMES]
     others = [name for name in names if name not in known]
     if others:
-        if len(plain) > 1 or _holds_classes(tree, top, known):
+        if len(plain) > 1 or _hold_classes(tree, top, known):
             raise _mixed(tree, top, list(known), others)
         return {}
     if "training" not in known.values():
@@ -138,19 +168,26 @@ def _splits(tree: FolderTree, top: Folder) -> dict[str, str]:
     if len(plain) == len(names):
         return known
     if set(known.values()) == {"training"}:  # parts of a training split, or kinds of trains
-        return known if differ_only_in_the_split(names) and _shared(tree, top, names) else {}
-    return known if differ_only_in_the_split(names) or _holds_classes(tree, top, known) else {}
+        return known if differ_only_in_the_split(names) and _shared(tree, [(*top, name) for name in names]) else {}
+    if differ_only_in_the_split(names) or _train_holds_classes(tree, top, known):
+        return known
+    _refuse_either(tree, len(top) + 1, names, [(*top, name) for name in names if not tree.images((*top, name))])
+    return {}
 
 
-def _holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
+def _train_holds_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
+    """Whether a folder that is called train or training holds folders and no images, as splits do."""
+    plain = [(*top, name) for name, split in known.items() if split == "training" and name.casefold() in SPLIT_NAMES]
+    return any(not tree.images(folder) and len(tree.filled(_inner(tree, folder))) > 1 for folder in plain)
+
+
+def _hold_classes(tree: FolderTree, top: Folder, known: dict[str, str]) -> bool:
     """Whether folders with names of splits hold folders, as splits do: one called train, or several with the same names."""
     training = [name for name, split in known.items() if split == "training" and not tree.images((*top, name))]
-    if any(name.casefold() in SPLIT_NAMES and len(tree.filled(_inner(tree, (*top, name)))) > 1 for name in training):
-        return True
-    return (
+    return _train_holds_classes(tree, top, known) or (
         len(known) > 1
         and bool(training)
-        and bool(_shared(tree, top, [name for name in known if not tree.images((*top, name))]))
+        and bool(_shared(tree, [(*top, name) for name in known if not tree.images((*top, name))]))
     )
 
 
@@ -165,9 +202,9 @@ def _mixed(tree: FolderTree, top: Folder, splits: list[str], others: list[str]) 
     )
 
 
-def _shared(tree: FolderTree, top: Folder, names: list[str]) -> list[str]:
+def _shared(tree: FolderTree, folders: list[Folder]) -> list[str]:
     """The names of folders that several folders hold, if they are two or more and most of all names."""
-    counts = Counter(child for name in names for child in tree.filled(_inner(tree, (*top, name))))
+    counts = Counter(child for folder in folders for child in tree.filled(_inner(tree, folder)))
     shared = sorted(name for name, count in counts.items() if count > 1)
     return shared if len(shared) > 1 and 2 * len(shared) > len(counts) else []
 
@@ -176,21 +213,74 @@ def _inside(tree: FolderTree, top: Folder) -> dict[str, str]:
     """The splits by folder inside the class folders; empty if there are none.
 
     Raises:
-        UserError: the folders hold the same folders, so that they may be splits or classes.
+        UserError: the folders hold the same folders, so that they may be splits or classes, or images beside splits.
     """
     names = tree.filled(top)
-    if any(tree.images((*top, name)) for name in names):
+    folders = [(*top, name) for name in names]
+    if len(folders) == 1:  # it wraps the rest, beside stray images
         return {}
-    shared = _shared(tree, top, names)
-    if not shared:
-        return {}
-    below = {child for name in names for child in tree.filled((*top, name))}
-    splits = roles(below)
-    if len(splits) == len(below) and "training" in splits.values() and UNLABELLED not in splits.values():
+    splits = _parts(tree, folders)
+    if splits:
+        parts = [(*folder, name) for folder in folders for name in tree.filled(folder)]
+        _refuse_either(tree, len(top) + 1, names, parts)
         return splits
-    level = len(_inner(tree, (*top, names[0]))) + 1
-    raise UserError(
-        f"the folders {listed(names)} hold folders with the same names ({listed(shared)}), so either can be the classes: set "
-        f"ingest.class_level to {len(top) + 1} if {listed(names, 2)} are classes, or to {level} if {listed(shared, 2)} are; "
-        "folders of splits must be called train, val and test."
+    split = _with_splits(tree, folders)
+    if split:
+        raise _beside_splits(tree, folders, split)
+    if not any(map(tree.images, folders)):
+        _refuse_either(tree, len(top) + 1, names, folders)
+    return {}
+
+
+def _parts(tree: FolderTree, folders: list[Folder]) -> dict[str, str]:
+    """The splits by folder in class folders; empty unless all images are in splits, and some for training."""
+    names = {name for folder in folders for name in tree.filled(folder)}
+    splits = roles(names)
+    plain = differ_only_in_the_split(names) and len(splits) == len(names) and UNLABELLED not in splits.values()
+    return splits if plain and "training" in splits.values() and not any(map(tree.images, folders)) else {}
+
+
+def _with_splits(tree: FolderTree, folders: list[Folder]) -> Folder | None:
+    """The first class folder, or folder that one wraps, that holds a folder for training beside one of another split."""
+    for folder in (_inner(tree, folder) for folder in folders):
+        known = roles(tree.filled(folder))
+        if "training" in known.values() and len(set(known.values())) > 1 and differ_only_in_the_split(known):
+            return folder
+    return None
+
+
+def _beside_splits(tree: FolderTree, folders: list[Folder], split: Folder) -> UserError:
+    """Images of classes are in no split, though a class folder has splits."""
+    splits = [name for name, role in roles(tree.filled(split)).items() if role != UNLABELLED]
+    level = len(folders[0])
+    if len(split) > level:
+        return UserError(
+            f"the folder {'/'.join(split)!r} holds the splits {listed(splits)}, but they must be directly in the class folder: "
+            f"move them into {'/'.join(split[:level])!r}, or set ingest.class_level to {level} if they are no splits."
+        )
+    inside = [(*folder, name) for folder in folders for name in tree.filled(folder)]
+    known = roles({folder[-1] for folder in inside})
+    example = next(
+        chain(
+            ((*folder, *tree.examples(folder)[:1]) for folder in folders if tree.images(folder)),
+            (folder for folder in inside if known.get(folder[-1], UNLABELLED) == UNLABELLED),
+            (folder for folder in inside if folder[-1] not in splits),
+        )
     )
+    return UserError(
+        f"the class folder {'/'.join(split)!r} holds the splits {listed(splits)}, but {'/'.join(example)!r} is in no split: "
+        f"remove it, or move it into train, val or test in its class folder; or set ingest.class_level to {level} if "
+        f"{listed(splits)} are no splits."
+    )
+
+
+def _refuse_either(tree: FolderTree, level: int, names: list[str], folders: list[Folder]) -> None:
+    """Raises `UserError` if folders in the folders with the names, or further down, hold the same folders."""
+    shared = _shared(tree, folders)
+    if shared:
+        below = len(_inner(tree, folders[0])) + 1
+        raise UserError(
+            f"the folders {listed(names)} hold folders with the same names ({listed(shared)}), so either can be the classes: "
+            f"set ingest.class_level to {level} if {listed(names, 2)} are classes, or to {below} if "
+            f"{listed(shared, 2)} are; folders of splits must be called train, val and test."
+        )

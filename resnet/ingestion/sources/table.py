@@ -1,13 +1,28 @@
 """Tables as sources: one row for each image, with its path or name and its class, and optionally its split and group."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
-from resnet.ingestion.sources.columns import AUTO, Choice, Columns, NotATable, find_columns, is_flag, is_one, no_label, plain
+from resnet.ingestion.sources.columns import (
+    AUTO,
+    Choice,
+    Columns,
+    NoLabels,
+    NotATable,
+    find_columns,
+    is_flag,
+    is_one,
+    is_unlabelled,
+    may_be_splits,
+    no_label,
+    plain,
+    split_note,
+)
 from resnet.ingestion.sources.folder import read_file, walk
 from resnet.ingestion.sources.places import IMAGES, Disk, Finder, Place, find_base
 from resnet.ingestion.sources.rows import Row, TableFile
@@ -73,6 +88,9 @@ class ImageTable:
             parts.append(f"its images are named by the column {self.columns.path} and their classes by {label}")
         if self.finder.bases != (self.file.folder,):
             parts.append(f"its images are in {', '.join(self.finder.bases[:5])}")
+        others = [name for name in self.file.header() if name not in (self.columns.path, label, *self.columns.one_hot)]
+        splits = split_note(others, self.columns.split)
+        parts += [splits] if splits else []
         return f"{self.file.path}: {'; '.join(parts)}" if parts else None
 
 
@@ -80,7 +98,7 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     """Finds out what the columns of a table mean and where its images are.
 
     Raises:
-        NotATable: no column names the images, none of them exists, or nothing says their class, split or group.
+        NotATable: no column names the images, none of them exists, it lists classes, or it has no class, split or group.
         UserError: the table cannot be read or is ambiguous.
     """
     wanted = None if choice.image_folder == AUTO else choice.image_folder
@@ -91,13 +109,36 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
 
     header = file.header()
     _, first = next(file.rows(), (0, {}))
-    columns = find_columns(file.shown, header, first, choice, is_there)
+    splits = [name for name in header if may_be_splits(name, (cells.get(name, "") for _, cells in file.rows()))]
+    columns = find_columns(file.shown, header, first, choice, is_there, splits=splits)
     table = ImageTable(file, columns, based(names=[cells.get(columns.path, "") for _, cells in file.rows()]), split)
     if not table.has_labels and columns.split is None and columns.group is None:
         raise no_label(file.shown, header)
     if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
-        _row(table, next(file.rows(), (1, {})), NotATable)
+        _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
+    if wanted is None and _lists_classes(table, place):
+        raise NotATable(
+            f"{file.shown} has one row for each class folder, and not for each image; if it lists images, name their folder in "
+            "ingest.image_folder."
+        )
     return table
+
+
+def _lists_classes(table: ImageTable, place: Place) -> bool:
+    """Whether a table names the classes of the folders beside it: its numbers may be names of images by accident.
+
+    A table of images would have only one for each class.
+    """
+    beside = (name for name in place.folders(table.file.folder) if not name.startswith((".", "__MACOSX")))
+    folders = {plain(name) for name in beside} - SPLIT_NAMES.keys()
+    if table.columns.label is None or len(folders) < 2 or table.finder.bases == (table.file.folder,):
+        return False
+    labels = set()
+    for number, (_, cells) in enumerate(table.file.rows(), 1):
+        labels.add(plain(cells.get(table.columns.label) or ""))
+        if len(labels) < number or any(slash in cells.get(table.columns.path, "") for slash in "/\\"):
+            return False
+    return folders <= labels or len(folders) == len(labels)
 
 
 def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> ImageRow:
@@ -111,6 +152,7 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
     if not name.strip() or "\0" in name:
         raise wrong("the path is empty or contains a NUL; correct it")
     path = table.finder.find(name)
+    path = path and table.finder.place.inside(path)
     if path is None:
         own = table.finder.bases == (table.file.folder,)
         start = "the folder of the table" if own else ", ".join(table.finder.bases[:5])
@@ -123,7 +165,11 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
     label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
     if not label and table.has_labels and not columns.one_hot and split in (None, "training"):
         raise wrong(f"the label of {name} is empty; add one, or remove the line")
-    return ImageRow(line, path, label or None, split, group)
+    if label and any(character in label for character in "\n\r\0"):
+        raise wrong(
+            f"the label of {name} contains a line break or a NUL, {label[:40]!r}; correct it, or close a quote before it"
+        )
+    return ImageRow(line, path, None if is_unlabelled(label or "") else label or None, split, group)
 
 
 def _one_hot(names: tuple[str, ...], cells: dict[str, str], wrong: Callable[[str], UserError]) -> str | None:
@@ -147,25 +193,26 @@ class Listing:
     Attributes:
         tables: the tables.
         classes: the class names, sorted.
-        splits_by_folder: whether the images are in folders with names of splits, which then count.
+        above: how many folders all paths have in common, if the images are in folders with names of splits below them, which
+            then count; None if they are not.
         outside: whether an image is outside the source.
     """
 
     tables: list[ImageTable]
     classes: list[str]
-    splits_by_folder: bool
+    above: int | None
     outside: bool
 
     def rows(self) -> Iterator[ImageRow]:
         """The rows of all tables, with their splits."""
         for table in self.tables:
             for row in table.rows():
-                yield replace(row, split=_split_of(row.path)) if self.splits_by_folder else row
+                yield row if self.above is None else replace(row, split=_split_of(row.path, row.label, self.above))
 
     def notes(self) -> tuple[str, ...]:
         """How the tables were interpreted, where that may be unexpected."""
         notes = [note for table in self.tables if (note := table.note())]
-        return (*notes, "the splits are those of the folders that the images are in") if self.splits_by_folder else tuple(notes)
+        return tuple(notes) if self.above is None else (*notes, "the splits are those of the folders that the images are in")
 
 
 def check_rows(tables: list[ImageTable]) -> Listing:
@@ -179,26 +226,43 @@ def check_rows(tables: list[ImageTable]) -> Listing:
     tables = tables if len(tables) > 1 else [replace(table, split=None) for table in tables]
     labels = {name for table in tables for name in table.columns.one_hot}
     seen: dict[str, str] = {}
-    splits: set[str | None] = set()
-    outside = False
+    labels_of: dict[str, str | None] = {}
+    has_splits = outside = False
     for table in tables:
         for row in table.rows():
             here = f"line {row.line}" if len(tables) == 1 else f"line {row.line} of {table.file.path}"
             if row.path in seen:
-                raise UserError(
-                    f"{table.file.shown}, line {row.line}: {row.path} is already on {seen[row.path]}; list each image once."
-                )
+                raise row_again(table, row, seen[row.path])
             seen[row.path] = here
             labels.update({row.label} if row.label else ())
             outside |= row.path.startswith(("/", "../"))
-            splits.add("?" if row.split else _split_of(row.path))
-    by_folder = None not in splits and "?" not in splits and "training" in splits and len(splits) > 1
-    return Listing(tables, sorted(labels), by_folder, outside)
+            has_splits |= row.split is not None
+            labels_of[row.path] = row.label
+    above = _folders_above(labels_of)
+    splits = {_split_of(path, label, above) for path, label in labels_of.items()}
+    by_folder = not has_splits and None not in splits and "training" in splits and len(splits) > 1
+    return Listing(tables, sorted(labels), above if by_folder else None, outside)
 
 
-def _split_of(path: str) -> str | None:
-    """The split that the first folder with the name of one means."""
-    return next((SPLIT_NAMES[name.casefold()] for name in path.split("/")[:-1] if name.casefold() in SPLIT_NAMES), None)
+def row_again(table: ImageTable, row: ImageRow, before: str) -> UserError:
+    """The error for a second row of an image; `before` says where the first one is."""
+    return UserError(f"{table.file.shown}, line {row.line}: {row.path} is already on {before}; list each image once.")
+
+
+def _folders_above(paths: Iterable[str]) -> int:
+    """How many folders, from the top, all paths have in common."""
+    folders = [path.split("/")[:-1] for path in paths]
+    ends = zip(min(folders, default=[]), max(folders, default=[]), strict=False)  # in order, all others lie between these two
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], ends)))
+
+
+def _split_of(path: str, label: str | None, above: int) -> str | None:
+    """The split that the nearest folder with the name of one means.
+
+    The folders above all images say nothing about one of them, and a folder that is called as the class is one of that class.
+    """
+    folders = reversed(path.split("/")[above:-1])
+    return next((SPLIT_NAMES[name.casefold()] for name in folders if name.casefold() in SPLIT_NAMES and name != label), None)
 
 
 def outcome(row: ImageRow, read: Callable[[], bytes]) -> Outcome:

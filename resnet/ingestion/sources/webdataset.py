@@ -5,6 +5,7 @@ https://github.com/webdataset/webdataset.
 """
 
 import json
+import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 from resnet.core.errors import UserError
 from resnet.images.outcomes import LONGEST_NAME, BadFile, Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.archives.reading import Member, read_archive
-from resnet.ingestion.sources.columns import Choice, pick_label
+from resnet.ingestion.sources.columns import Choice, is_unlabelled, pick_label
 from resnet.ingestion.sources.places import IMAGES
+from resnet.ingestion.sources.rows import cell_of
 from resnet.ingestion.sources.source import Source, split_of
 
 _CLASSES = ("cls", "cls.txt")
@@ -38,7 +40,7 @@ def webdataset_source(path: Path, shards: list[Path], choice: Choice) -> Source:
     splits = {shard: split_of(shard.relative_to(root)) for shard in labels}
     if "training" not in splits.values() or len(set(splits.values())) < 2:
         splits = dict.fromkeys(labels)
-    known = {label for found in labels.values() for label in found.values()} - {"-1", ""}
+    known = {label for found in labels.values() for label in found.values() if not is_unlabelled(label)} - {""}
     if not known:
         raise UserError(
             f"{path} has no .cls file, and no .json file with a field label or class: add them, or name the field in "
@@ -98,9 +100,15 @@ def _from_json(name: str, text: str, choice: Choice) -> str | None:
         raise UserError(f"{name} is not JSON ({error}); create the archive again.") from error
     if not isinstance(values, dict):
         return None
-    fields = {str(key): str(value).strip() for key, value in values.items() if isinstance(value, str | int)}
+    usable = {key: value for key, value in values.items() if isinstance(value, str | int) or _is_whole(value)}
+    fields = {str(key): cell_of(value).strip() for key, value in usable.items()}
     label = pick_label(name, list(fields), choice)
     return None if label is None else fields[label]
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a number may be a class, as pandas writes it beside empty cells: 1.0 or NaN; 13.5 is a measurement."""
+    return isinstance(value, float) and (value.is_integer() or math.isnan(value))
 
 
 def _files(path: Path, labels: dict[Path, dict[str, str]], splits: dict[Path, str | None]) -> Iterator[Outcome]:
@@ -120,6 +128,6 @@ def _outcome(path: str, item: Member, labels: dict[str, str], split: str | None)
     label = labels.get(key)
     if label is None:
         return Rejected(path, Reason.NO_LABEL, "there is no .cls file and no label in a .json file with its name")
-    if label in ("-1", ""):
+    if not label or is_unlabelled(label):
         return Rejected(path, Reason.UNLABELLED, f"its label is {label!r}")
     return Candidate(path, label, item.read, split)

@@ -1,6 +1,8 @@
 """What the doctor finds about Git, DVC, the disk and Prefect."""
 
 import http.server
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -84,6 +86,17 @@ def test_a_lock_file_that_a_kill_left_empty_is_named(folder: Path) -> None:
     (folder / ".dvc" / "tmp").mkdir(parents=True)
     (folder / ".dvc" / "tmp" / "rwlock").touch()
     assert remedies(list(check_dvc())) == ["train-resnet repair"]
+
+
+def test_dvc_in_use_is_not_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / ".dvc" / "tmp").mkdir(parents=True)
+    rwlock = folder / ".dvc" / "tmp" / "rwlock"
+    monkeypatch.setattr(project, "_run", lambda *_: None)
+    rwlock.write_text(json.dumps({"model": {"write": {"pid": os.getpid(), "cmd": "dvc repro"}}}))
+    (busy,) = check_dvc()
+    assert (busy.wrong, busy.found) == (False, f"in use by process {os.getpid()}, so its state is not known now")
+    rwlock.write_text(json.dumps({"model": {"write": {"pid": 2**22 + 1, "cmd": "dvc repro"}}}))
+    assert next(check_dvc()).wrong
 
 
 def test_the_state_of_stages_cache_and_remotes(folder: Path) -> None:

@@ -316,7 +316,7 @@ def test_a_test_image_with_two_twins_is_warned_of_once() -> None:
         ("cat/5.png", "test", "cat/6.png", "test", 3),
     ]
     top = page(pets(near_duplicates=pairs)).section("top")
-    assert "1 of 3 test images (33.3 %) have a near-duplicate in the training or validation split" in top
+    assert "1 of 3 test images (33.3 %) has a near-duplicate in the training or validation split" in top
     assert "1 near-duplicate pair with two different labels" in top
 
 

@@ -18,13 +18,22 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def entry(seconds: float, **other: Any) -> dict[str, Any]:
     machine = {"cores": 2, "processor": "Abacus 3"}
-    return {"seconds": seconds, "revision": "0123456789abcdef", "uncommitted": [], "machine": machine, **other}
+    finished = "2026-11-26T12:00:00+00:00"
+    return {
+        "finished": finished,
+        "seconds": seconds,
+        "revision": "0123456789abcdef",
+        "uncommitted": [],
+        "machine": machine,
+        **other,
+    }
 
 
 def test_it_says_seconds_revision_and_machine(folder: Path) -> None:
-    stages = {"ingest": entry(1.25), "train": entry(99.0, uncommitted=["M params.yaml"])}
+    late = {"finished": "2026-11-26T13:00:00+00:00", "uncommitted": ["M params.yaml"]}
+    stages = {"render": entry(9.0, revision="an earlier run"), "train": entry(99.0, **late), "ingest": entry(1.25)}
     (folder / "reports/run.json").write_text(json.dumps({"stages": stages}))
-    assert describe_last_run() == "ingest 1.2 s, train 99.0 s; revision 0123456 with 1 files changed; 2 cores of Abacus 3"
+    assert describe_last_run() == "train 99.0 s, ingest 1.2 s; revision 0123456 with 1 files changed; 2 cores of Abacus 3"
 
 
 def test_without_git_there_is_no_revision(folder: Path) -> None:

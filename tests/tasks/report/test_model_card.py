@@ -32,5 +32,5 @@ def test_the_card_warns_of_test_images_that_are_similar_to_training_images(tmp_p
     results = Results(classes=data.classes, **measured, data=summarise_data(data), parameters={}, hashes={})
     write_model_card(tmp_path / "card.md", results, data)
     card = (tmp_path / "card.md").read_text("utf-8")
-    assert "**Warning:** 1 of 2 test images (50.0 %) have a near-duplicate in the training or validation split" in card
+    assert "**Warning:** 1 of 2 test images (50.0 %) has a near-duplicate in the training or validation split" in card
     assert "Pairs of images with equal pixels in two splits: 1." in card

@@ -216,3 +216,15 @@ def test_a_folder_in_its_place_is_named(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"params\.yaml is missing"):
         load_params(tmp_path / "params.yaml", STAGES)
+
+
+@pytest.mark.parametrize("value", ["&a [*a]", "[" * 3000])
+def test_values_that_are_nested_without_end_are_refused_in_one_sentence(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UserError, match="nested too deeply, or contain themselves|not valid YAML|expected"):
+        load(tmp_path, changed("restarts", value))
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "patience", "accumulate", "split_seed", "max_pixels"])
+def test_a_count_beyond_reason_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=rf"{name} should be less than"):
+        load(tmp_path, changed(name, "1.0e+25"))

@@ -69,6 +69,7 @@ def test_the_images_of_a_competition_are_found(tmp_path: Path) -> None:
     source = open_source(str(write_tree(tmp_path, images | tables)))
     expected = {f"train/{n:04d}.jpg": (str(n % 2), None) for n in range(4)}
     assert outcomes(source) == expected | {"test/t1.jpg": "Rejected", "train.csv": "Ignored", "test.csv": "Ignored"}
+    assert "test.csv is not read, because it has no labels" in source.notes
 
 
 def test_an_image_folder_of_hugging_face_is_read(tmp_path: Path) -> None:

@@ -80,3 +80,10 @@ def test_a_label_is_picked_among_fields() -> None:
     assert pick_label("x", ["caption", "label", "class"], AUTO) == "label"
     assert pick_label("x", ["caption"], AUTO) is None
     assert pick_label("x", ["caption", "label"], Choice(label_column="caption")) == "caption"
+
+
+@pytest.mark.parametrize("name", ["split", "group"])
+def test_two_columns_that_mean_the_same_are_refused(name: str) -> None:
+    header = ["path", "label", name, name.upper()]
+    with pytest.raises(UserError, match=f"x.csv has several columns called {name}, {name}, {name.upper()}; rename or remove"):
+        find_columns("x.csv", header, {}, Choice(), lambda _: True)

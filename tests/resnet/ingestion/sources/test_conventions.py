@@ -85,3 +85,58 @@ def test_the_top_is_below_folders_that_wrap_the_rest() -> None:
     assert top_of(Listed(["a/b/x/1.png", "a/b/y/1.png"])) == "a/b"
     assert top_of(Listed(["a/x.csv", "a/b/1.png"])) == "a"
     assert top_of(Listed(["train/x/1.png"])) == ""
+
+
+@pytest.mark.parametrize("text", ["file,label\n9,cat\n", "foo,bar,label\n2,3,cat\n"])
+def test_labels_of_a_split_that_cannot_be_read_are_refused(text: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^val\.csv.* (there is no 9|has no column path).*; to leave this table out, rename it"
+    ):
+        find({"train.csv": PAIR, "val.csv": text}, "train/1.png val/2.png")
+
+
+@pytest.mark.parametrize("text", ["file\n2\n", "file,group\n9,a\n"])
+def test_a_table_of_a_split_without_labels_is_noted(text: str) -> None:
+    found = find({"train.csv": PAIR, "test.csv": text}, "train/1.png test/2.png")
+    assert (paths(found), found.notes) == (
+        {"train.csv": "training"},
+        ("test.csv is not read, because it has no labels",),
+    )
+
+
+def test_a_column_that_the_user_names_may_be_missing_in_the_test_table_of_a_competition() -> None:
+    tables = {"train.csv": "id,breed,size\n1,cat,9\n", "test.csv": "id\n2\n"}
+    place = Listed([*tables, "train/1.png", "test/2.png"])
+    found = find_tables(place, Choice(label_column="breed"), opener(tables))
+    assert (list(paths(found)), list(found.passed_over)) == (["train.csv"], ["test.csv"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("labels.csv", "labels.jsonl"),
+        ("train/metadata.csv", "train/metadata.jsonl"),
+        ("train.csv", "train.jsonl"),
+        ("train.csv", "training.jsonl"),
+    ],
+)
+def test_two_tables_for_the_same_images_are_refused(first: str, second: str) -> None:
+    tables = {first: PAIR, second: '{"file": "1", "label": "dog"}\n'}
+    with pytest.raises(UserError, match=f"^{first} and {second} are two tables for the same images; remove or rename one"):
+        find(tables, "train/1.png" if "train" in first else "1.png")
+
+
+@pytest.mark.parametrize("names", ["cat dog", "Cat dog owl", "tabby hound"])
+def test_a_list_of_class_names_is_no_table_of_images(names: str) -> None:
+    """Its numbers are names of images too, here of cat/0.png, cat/1.png and dog/2.png."""
+    text = "id,name\n" + "".join(f"{number},{name}\n" for number, name in enumerate(names.split()))
+    found = find({"labels.csv": text}, "cat/0.png cat/1.png dog/2.png dog/3.png")
+    assert found.found == []
+    assert "labels.csv has one row for each class folder, and not for each image" in str(found.passed_over["labels.csv"])
+
+
+def test_a_table_of_images_in_folders_is_no_list_of_class_names() -> None:
+    images = "a/0.png a/1.png b/2.png"
+    for text in ("id,name\n0,a\n1,b\n2,b\n", "id,name\na/0,a\nb/2,b\n"):
+        assert list(paths(find({"labels.csv": text}, images))) == ["labels.csv"]
+    assert list(paths(find({"train.csv": "id,name\n0,a\n1,b\n"}, "train/0.png train/1.png test/2.png"))) == ["train.csv"]

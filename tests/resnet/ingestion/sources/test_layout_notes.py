@@ -19,6 +19,13 @@ def test_classes_whose_images_are_all_further_down_are_named_with_the_level() ->
     )
 
 
+def test_folders_that_are_called_like_splits_are_not_advised_as_classes() -> None:
+    assert notes("ant/old/1.jpg", "ant/new/1.jpg", "cat/test/1.jpg", "cat/val/1.jpg", "dog/1.jpg") == (
+        "2 of 3 classes, such as 'cat', have all their images in folders below them ('test', 'val'); these were not read as "
+        "splits: folders of splits in the classes must be called train, val and test",
+    )
+
+
 def test_images_to_be_predicted_are_named_and_cut_no_split() -> None:
     found = notes("train/cat/1.jpg", "train/dog/1.jpg", "pred/1.jpg", "pred/2.jpg")
     assert found[-1] == "'pred' has no class folders, so its 2 images are unlabelled and left out"

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from resnet.core.errors import UserError
-from resnet.images.outcomes import Candidate, Reason, Rejected
+from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
 from resnet.ingestion.sources.catalog import open_source
 
 RANDOM = np.random.default_rng(0)
@@ -184,3 +184,39 @@ def test_a_damaged_array_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"x.npz is damaged or not an .npz file \(Bad CRC-32"):
         list(open_source(str(path)).files())
+
+
+def test_text_that_names_no_class_is_unlabelled(tmp_path: Path) -> None:
+    source = open_source(str(save(tmp_path, x=IMAGES, y=np.array(["dog", "", "-1", "cat", "dog", " "]))))
+    assert source.classes == ["cat", "dog"]
+    found = list(source.files())
+    assert [file.label if isinstance(file, Candidate) else file.reason for file in found if not isinstance(file, Ignored)] == [
+        "dog",
+        *[Reason.UNLABELLED] * 2,
+        "cat",
+        "dog",
+        Reason.UNLABELLED,
+    ]
+
+
+def test_files_that_number_their_classes_differently_are_refused(tmp_path: Path) -> None:
+    for name, classes in (("train", ["a", "b"]), ("test", ["b", "a"])):
+        np.savez(tmp_path / f"{name}.npz", x=IMAGES[:2], y=[0, 1], class_names=classes)
+    with pytest.raises(UserError, match="have different class_names; write the same list to each file"):
+        open_source(str(tmp_path))
+
+
+def test_one_name_for_two_numbers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has the class name a for several numbers"):
+        open_source(str(save(tmp_path, x=IMAGES[:2], y=[0, 1], class_names=["a", "a"])))
+
+
+def test_two_arrays_with_the_same_meaning_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="two arrays with the same meaning, x_train and train_x; leave one of them out"):
+        open_source(str(save(tmp_path, x_train=IMAGES[:3], train_x=IMAGES[3:], y_train=LABELS[:3])))
+
+
+@pytest.mark.parametrize("label", [np.inf, 1e300, np.uint64(2**64 - 1), np.int64(-(2**63))])
+def test_numbers_that_are_no_label_are_refused(tmp_path: Path, label: np.generic) -> None:
+    with pytest.raises(UserError, match=r"the array y has values that are not whole numbers, or are beyond 2\*\*53"):
+        open_source(str(save(tmp_path, x=IMAGES[:2], y=np.array([0, label], dtype=np.asarray(label).dtype))))

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+import pytest
+
+from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.sources.columns import Choice
 from resnet.ingestion.sources.overlay import beside_tables, with_table
@@ -39,3 +42,10 @@ def test_a_table_that_is_not_used_is_ignored_with_a_note() -> None:
     source = beside_tables(folders(), {"splits.csv": "it is not used"})
     assert next(source.files()) == Ignored("splits.csv")
     assert source.notes == ("a note", "it is not used")
+
+
+def test_an_image_in_two_rows_is_refused() -> None:
+    text = "path,group\ncat/1.png,p1\ncat/1.png,p2\n"
+    given = open_table(table(text, "splits.csv"), Listed(["cat/1.png"]), Choice())
+    with pytest.raises(UserError, match="^splits.csv, line 3: cat/1.png is already on line 2; list each image once"):
+        with_table(folders(), given)

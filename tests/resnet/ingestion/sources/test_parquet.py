@@ -224,3 +224,24 @@ def test_folders_are_splits_as_the_hub_converts_them(tmp_path: Path) -> None:
     write(tmp_path / "other" / "train" / "0000.parquet", [(b"1", "x")], label=[0])
     with pytest.raises(UserError, match="has several data sets, in the folders default, other: name one of these folders"):
         parquet_source(tmp_path)
+
+
+def test_text_that_names_no_class_is_unlabelled(tmp_path: Path) -> None:
+    images = [(b"1", "a"), (b"2", "b"), (b"3", "c")]
+    source = parquet_source(write(tmp_path / "x.parquet", images, names=None, label=["cat", "-1", "0"]))
+    assert source.classes == ["0", "cat"]
+    assert [(file.path, file.reason) for file in source.files() if isinstance(file, Rejected)] == [("b", "unlabelled")]
+
+
+@pytest.mark.parametrize("name", ["Split", "subset"])
+def test_columns_of_split_and_group_have_the_names_that_they_have_in_tables(tmp_path: Path, name: str) -> None:
+    columns = {"label": [0, 1], name: ["train", "Test"], "Group": [7, None]}
+    source = parquet_source(write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], **columns))
+    assert candidates(list(source.files())) == [("a", "cat", "training", "7"), ("b", "dog", "test", None)]
+    assert source.notes == (() if name == "Split" else ("the splits are in the column subset",))
+
+
+def test_a_column_that_is_no_split_is_noted(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[0, 1], partition=["train", "blue"])
+    (note,) = parquet_source(path).notes
+    assert note == "the column partition is not read, because not all its values are train, validation or test"

@@ -105,3 +105,12 @@ def test_the_user_comes_before_what_is_found() -> None:
 
 def test_with_missing_images_it_is_the_folder_with_most() -> None:
     assert base(["1", "2", "3"], ["images/1.png", "images/2.png", "3.png"]) == ("images",)
+
+
+def test_an_absolute_name_is_found_once_though_the_images_are_spread(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert Finder(Disk(tmp_path), "a", "b").find(f"{tmp_path}/b/2.png") == f"{tmp_path}/b/2.png"
+    assert Disk(tmp_path).inside(f"{tmp_path}/b/2.png") == "b/2.png"
+    assert Disk(tmp_path / "a").inside("../b/2.png") == "../b/2.png"

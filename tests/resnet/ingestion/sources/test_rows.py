@@ -84,3 +84,27 @@ def test_what_cannot_be_read_is_refused_in_one_sentence() -> None:
 
     with pytest.raises(UserError, match="x.csv cannot be read .No such file or directory"):
         TableFile("x.csv", "x.csv", gone).header()
+
+
+def test_a_row_with_more_cells_than_columns_is_refused() -> None:
+    """Without its quotes, `Washington, DC` and `Washington, state` would be one class, Washington."""
+    with pytest.raises(UserError, match="^x.csv, line 3: there are 3 cells, but 2 columns; put a cell that contains ','"):
+        read("path,label\n1.png,cat\n2.png,Washington, DC\n")
+    assert read("path,label\n1.png,cat,, \n") == [{"path": "1.png", "label": "cat"}]  # as a spreadsheet may write it
+
+
+@pytest.mark.parametrize("rest", ["3.png,cat\n", '3.png,cat\n4.png,"owl"\n'])
+def test_a_quote_that_is_not_closed_is_refused_with_the_line_where_it_is_open(rest: str) -> None:
+    with pytest.raises(UserError, match="^x.csv, line 3: this cannot be read as CSV .*; close the double quote"):
+        read(f'path,label\n1.png,cat\n2.png,"dog\n{rest}')
+
+
+def test_two_columns_of_the_same_name_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^x.csv, line 1: two columns are called label; rename or remove one of them\.$"):
+        table("path,label, label\n", "x.csv").header()
+    assert table("path,label,,\n").header() == ["path", "label", "", ""]
+
+
+def test_numbers_of_json_are_one_class_however_they_are_written() -> None:
+    text = '{"label": 1}\n{"label": 1.0}\n{"label": NaN}\n{"label": 1.5}\n{"label": -1.0}\n'
+    assert [cells["label"] for cells in read(text, "x.jsonl")] == ["1", "1", "", "1.5", "-1"]

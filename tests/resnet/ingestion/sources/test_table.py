@@ -46,7 +46,7 @@ def test_lines_become_files_with_their_label_split_and_group(tmp_path: Path) -> 
 
 def test_absolute_paths_and_a_byte_order_mark_are_fine(tmp_path: Path) -> None:
     path = table(tmp_path, f"path,label\n{tmp_path}/a/1.jpg,x\nb/2 2.jpg,y\n", "utf-8-sig")
-    assert [file.path for file in table_source(path).files()] == [f"{tmp_path}/a/1.jpg", "b/2 2.jpg"]
+    assert [file.path for file in table_source(path).files()] == ["a/1.jpg", "b/2 2.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_folders_with_names_of_splits_count(tmp_path: Path) -> None:
         (f"path,label\n{'x/' * 3000},x\n", "line 2: there is no x/x"),
         ("path,label\n,x\n", "line 2: the path is empty"),
         ("path,label,split\na/1.jpg,x,future\n", "line 2: the split 'future' is unknown; use train, validation or test"),
-        ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there is no 3;"),
+        ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there are 3 cells, but 2 columns; put a cell"),
         ("path,label\na/1.jpg,x\na/1.jpg,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
         ("path,label\na/1.jpg,x\na\\1,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
         ("path,cat,dog\na/1.jpg,1,1\n", "line 2: the image belongs to several classes (cat, dog), but images with several"),
@@ -163,3 +163,52 @@ def test_what_dvc_watches_is_said(tmp_path: Path) -> None:
 def test_a_table_that_is_cut_in_a_quotation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="labels.csv"):
         table_source(table(tmp_path, 'path,label\n"a/1.jpg,x\nb/2 2.jpg,y\n'))
+
+
+@pytest.mark.parametrize("label", ["-1", " -1 ", "-1.0"])
+def test_the_label_minus_one_means_unlabelled(tmp_path: Path, label: str) -> None:
+    source = table_source(table(tmp_path, f"path,label\na/1.jpg,0\nb/2 2.jpg,{label}\n"))
+    assert source.classes == ["0"]
+    assert [file.reason for file in source.files() if isinstance(file, Rejected)] == [Reason.UNLABELLED]
+
+
+def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels.csv, line 4: the label of b/2 2.jpg contains a line break or a NUL, 'dog\\n3"):
+        table_source(table(tmp_path, 'path,label\na/1.jpg,cat\nb/2 2.jpg,"dog\n3,.jpg"\n'))
+
+
+@pytest.mark.parametrize("above", ["dev", "test/x"])
+def test_a_folder_above_the_data_is_no_split(tmp_path: Path, above: str) -> None:
+    data, elsewhere = tmp_path / above / "data", tmp_path / "tables"
+    elsewhere.mkdir()
+    write_tree(data, {"train/1.jpg": b"1", "train/test/3.jpg": b"3", "test/2.jpg": b"2"})
+    rows = f"{data}/train/1.jpg,cat\n{data}/test/2.jpg,cat\n{data}/train/test/3.jpg,test\n"
+    (elsewhere / "labels.csv").write_text("path,label\n" + rows)
+    assert [split for _, _, split in listed(table_source(elsewhere / "labels.csv"))] == ["training", "test", "training"]
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [("data", "{}/data/a/1.jpg"), ("data", "../data/a/1.jpg"), ("link", "{}/data/a/1.jpg"), ("link", "{}/link/a/1.jpg")],
+)
+def test_an_image_in_the_folder_is_one_however_its_path_is_written(tmp_path: Path, root: str, name: str) -> None:
+    folder = tmp_path / root
+    write_tree(tmp_path / "data", FILES)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    name = name.format(tmp_path)
+    (folder / "labels.csv").write_text(f"path,label\n{name},x\n")
+    found = [(file.path, type(file)) for file in whole_folder(folder / "labels.csv").files() if not isinstance(file, Ignored)]
+    assert sorted(found) == [("3,.jpg", Rejected), ("a/1.jpg", Candidate), ("b/2 2.jpg", Rejected)]
+    (folder / "labels.csv").write_text(f"path,label\n{name},x\na/1.jpg,y\n")
+    with pytest.raises(UserError, match=r"line 3: a/1\.jpg is already on line 2"):
+        table_source(folder / "labels.csv")
+
+
+@pytest.mark.parametrize("column", ["subset", "Set", "partition"])
+def test_a_column_of_another_name_gives_splits_if_all_its_values_are_splits(tmp_path: Path, column: str) -> None:
+    source = table_source(table(tmp_path, f"path,label,{column}\na/1.jpg,x,train\nb/2 2.jpg,y,Val\n"))
+    assert [split for _, _, split in listed(source)] == ["training", "validation"]
+    assert source.notes[0] == f"labels.csv: the splits are in the column {column}"
+    source = table_source(table(tmp_path, f"path,label,{column}\na/1.jpg,x,train\nb/2 2.jpg,y,blue\n"))
+    assert [split for _, _, split in listed(source)] == [None, None]
+    assert source.notes[0].startswith(f"labels.csv: the column {column} is not read, because not all its values are train, val")

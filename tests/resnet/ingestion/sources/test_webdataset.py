@@ -11,6 +11,8 @@ import pytest
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.sources.catalog import open_source
+from resnet.ingestion.sources.columns import Choice
+from resnet.ingestion.sources.webdataset import webdataset_source
 from tests.pictures import picture
 
 
@@ -115,3 +117,19 @@ def test_json_of_a_whole_data_set_is_no_label(tmp_path: Path) -> None:
         tmp_path / "x.tar", {"images/1.png": picture(1), "images/2.png": picture(2), "annotations.json": b"x" * (2 << 20)}
     )
     assert open_source(str(path)).classes in ([], ["images"])
+
+
+def test_numbers_of_json_are_classes_as_in_a_table(tmp_path: Path) -> None:
+    values = ["1", "1.0", "NaN", "true", "-1.0", "13.5"]
+    members = {f"{n}.jpg": picture(n, kind="JPEG") for n in range(6)}
+    members |= {f"{n}.json": f'{{"label": {value}}}'.encode() for n, value in enumerate(values)}
+    shard = tar(tmp_path / "x.tar", members)
+    source = webdataset_source(shard, [shard], Choice())
+    assert source.classes == ["1", "true"]
+    found = list(source.files())
+    assert [label for _, label, _ in labels(found)] == ["1", "1", "true"]
+    assert [(file.path, file.reason) for file in found if isinstance(file, Rejected)] == [
+        ("2.jpg", Reason.UNLABELLED),
+        ("4.jpg", Reason.UNLABELLED),
+        ("5.jpg", Reason.NO_LABEL),
+    ]
