@@ -7,6 +7,7 @@ import pytest
 
 from commands.checkup import machine
 from commands.checkup.machine import check_gpus, check_kernels, check_packages, check_processor, check_tensorflow, nvidia_gpus
+from resnet.native.library import NOT_COMPILED
 
 PROJECT = {
     "name": "train-resnet",
@@ -75,7 +76,7 @@ def test_a_processor_without_avx_is_wrong(monkeypatch: pytest.MonkeyPatch) -> No
     ("why", "found", "remedy"),
     [
         (None, "uses the fused kernels", ""),
-        (machine.NOT_COMPILED, "slower: they have not been compiled", "install g++, then make setup"),
+        (NOT_COMPILED, "slower: they have not been compiled", "install g++, then make setup"),
         ("this processor has no AVX2", "slower: this processor has no AVX2", ""),
     ],
 )

@@ -1,5 +1,7 @@
 """The network with fused operations is the network."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,9 @@ from resnet.native.forward import training_forward
 from resnet.native.library import load
 from resnet.network.model import ResNet
 from resnet.network.precision import dtype_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 needs_library = pytest.mark.skipif(load() is None, reason="the library has not been compiled; `make setup` does that")
 
@@ -36,8 +41,9 @@ def images(dtype: tf.DType = tf.float32) -> tf.Tensor:
 def test_logits_gradients_and_statistics_are_those_of_the_layers(depth: int, variant: str, stem: str) -> None:
     model, seen = small(depth, variant, stem=stem), []
     before = model.get_weights()
+    runs: list[Callable[[tf.Tensor], tf.Tensor]] = [lambda batch: model(batch, training=True), training_forward(model)]
 
-    for run in (lambda batch: model(batch, training=True), training_forward(model)):
+    for run in runs:
         model.set_weights(before)
         with tf.GradientTape() as tape:
             logits = run(images())

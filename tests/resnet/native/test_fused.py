@@ -24,7 +24,9 @@ SHAPES = [
 
 Array = npt.NDArray[np.float64]
 
-pytestmark = pytest.mark.skipif(load() is None, reason="the library has not been compiled; `make setup` does that")
+LIBRARY: Any = load()
+
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason="the library has not been compiled; `make setup` does that")
 
 
 class Case:
@@ -59,11 +61,11 @@ def exact(tensor: tf.Tensor) -> Array:
 
 def norm(case: Case, x: tf.Tensor | None = None, *, relu: bool) -> Any:
     given = case.x if x is None else x
-    return load().resnet_norm(given, case.scale, case.offset, epsilon=EPSILON, relu=relu)
+    return LIBRARY.resnet_norm(given, case.scale, case.offset, epsilon=EPSILON, relu=relu)
 
 
 def norm_add(case: Case, branches: int = 2) -> Any:
-    return load().resnet_norm_add(case.x, case.shortcut, case.scale, case.offset, epsilon=EPSILON, branches=branches)
+    return LIBRARY.resnet_norm_add(case.x, case.shortcut, case.scale, case.offset, epsilon=EPSILON, branches=branches)
 
 
 def assert_close(got: tf.Tensor, wanted: Array, least: float = 1.0) -> None:
@@ -143,7 +145,7 @@ def test_the_gradients_are_those_of_finite_differences() -> None:
 
     def loss(x: tf.Tensor) -> tf.Tensor:
         y = norm(case, x, relu=True)[0]
-        outputs = load().resnet_norm_add(y, x, case.scale, case.offset, epsilon=EPSILON, branches=2)[0]
+        outputs = LIBRARY.resnet_norm_add(y, x, case.scale, case.offset, epsilon=EPSILON, branches=2)[0]
         return tf.reduce_sum(outputs[0] * case.above + outputs[1] * case.beside)
 
     theoretical, numerical = tf.test.compute_gradient(loss, [case.x], delta=1e-2)
@@ -200,7 +202,7 @@ def test_numbers_are_rounded_to_the_nearest_bfloat16() -> None:
     offsets = np.array([1.0, 1.00390625, 1.01171875, -3.3895314e38, 3.3961775e38, 1e-40, 0.1, -0.0], np.float32)
     x = tf.cast(np.arange(16.0).reshape((2, 1, 1, 8)), tf.bfloat16)
 
-    y = load().resnet_norm(x, tf.zeros(8), tf.constant(offsets), epsilon=EPSILON, relu=False)[0]
+    y = LIBRARY.resnet_norm(x, tf.zeros(8), tf.constant(offsets), epsilon=EPSILON, relu=False)[0]
 
     np.testing.assert_array_equal(exact(y)[0, 0, 0], exact(tf.cast(offsets, tf.bfloat16)))
 
@@ -208,7 +210,7 @@ def test_numbers_are_rounded_to_the_nearest_bfloat16() -> None:
 def test_a_nan_of_which_all_bits_are_set_is_rounded_to_a_nan() -> None:
     offset = tf.bitcast(tf.fill([1], 0x7FFFFFFF), tf.float32)
 
-    y = load().resnet_norm(tf.ones((2, 1, 1, 1), tf.bfloat16), tf.zeros(1), offset, epsilon=EPSILON, relu=False)[0]
+    y = LIBRARY.resnet_norm(tf.ones((2, 1, 1, 1), tf.bfloat16), tf.zeros(1), offset, epsilon=EPSILON, relu=False)[0]
 
     assert np.isnan(exact(y)).all()
 
@@ -218,6 +220,6 @@ def test_inputs_that_do_not_fit_are_refused_by_shape() -> None:
     for wrong in ({"x": tf.zeros((3, 4))}, {"x": tf.zeros((0, 3, 3, 4))}, {"scale": tf.zeros(5)}):
         given = {"x": case.x, "scale": case.scale, "offset": case.offset} | wrong
         with pytest.raises(tf.errors.InvalidArgumentError, match="Received"):
-            load().resnet_norm(**given, epsilon=EPSILON, relu=True)
+            LIBRARY.resnet_norm(**given, epsilon=EPSILON, relu=True)
     with pytest.raises(tf.errors.InvalidArgumentError, match="shape of x"):
-        load().resnet_norm_add(case.x, case.x[:1], case.scale, case.offset, epsilon=EPSILON, branches=1)
+        LIBRARY.resnet_norm_add(case.x, case.x[:1], case.scale, case.offset, epsilon=EPSILON, branches=1)

@@ -1,6 +1,7 @@
 """The compiled library: found, made, and done without."""
 
 import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from resnet.native import library
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(library.sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx2", "fma", "bmi2", "f16c"})
     monkeypatch.setattr(library, "_tensorflow_flags", list)
     monkeypatch.delenv(library.SWITCH, raising=False)
