@@ -235,7 +235,7 @@ def test_text_that_names_no_class_is_unlabelled(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["Split", "subset"])
 def test_columns_of_split_and_group_have_the_names_that_they_have_in_tables(tmp_path: Path, name: str) -> None:
-    columns = {"label": [0, 1], name: ["train", "Test"], "Group": [7, None]}
+    columns: dict[str, Any] = {"label": [0, 1], name: ["train", "Test"], "Group": [7, None]}
     source = parquet_source(write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], **columns))
     assert candidates(list(source.files())) == [("a", "cat", "training", "7"), ("b", "dog", "test", None)]
     assert source.notes == (() if name == "Split" else ("the splits are in the column subset",))
