@@ -77,7 +77,10 @@ def _folder(path: Path, choice: Choice, class_level: int | None) -> Source:
 
 def _listed(container: "Container", tables: "Tables") -> Source:
     source = container.listed(tables.found)
-    return replace(source, notes=(*source.notes, *tables.notes))
+    used = [table.file.path for table in tables.found]
+    others = [path for path in _tables_too(container) if path not in used]
+    notes = (f"{path} names classes too, but {used[0]} is used; to use it, name it as ingest.source" for path in others)
+    return replace(source, notes=(*source.notes, *tables.notes, *notes))
 
 
 def _file(path: Path, choice: Choice, class_level: int | None) -> Source:

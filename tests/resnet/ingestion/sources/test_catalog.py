@@ -173,3 +173,9 @@ def test_a_table_that_is_not_read_is_noted_beside_one_that_is(tmp_path: Path) ->
     (tmp_path / "splits.csv").rename(tmp_path / "train.csv")
     (tmp_path / "train.csv").write_bytes(b"path,label\ncat/0.png,x\n")
     assert any(note.startswith("labels.csv is not read, because ") for note in open_source(str(tmp_path)).notes)
+
+
+def test_a_second_table_with_classes_is_noted(tmp_path: Path) -> None:
+    tables = dict.fromkeys(("labels.csv", "train.csv"), b"path,label\ncat/0.png,x\ncat/1.png,x\n")
+    notes = open_source(str(write_tree(tmp_path, FILES | tables))).notes
+    assert "train.csv names classes too, but labels.csv is used; to use it, name it as ingest.source" in notes
