@@ -77,7 +77,10 @@ def _folder(path: Path, choice: Choice, class_level: int | None) -> Source:
 
 def _listed(container: "Container", tables: "Tables") -> Source:
     source = container.listed(tables.found)
-    return replace(source, notes=(*source.notes, *tables.notes))
+    used = [table.file.path for table in tables.found]
+    others = [path for path in _tables_too(container) if path not in used]
+    notes = (f"{path} names classes too, but {used[0]} is used; to use it, name it as ingest.source" for path in others)
+    return replace(source, notes=(*source.notes, *tables.notes, *notes))
 
 
 def _file(path: Path, choice: Choice, class_level: int | None) -> Source:
@@ -130,7 +133,7 @@ def _archive(path: Path, choice: Choice, class_level: int | None) -> Source:
 def _class_folders(container: "Container", choice: Choice, tables: "Tables", seen: Sightings) -> Source:
     """Class folders, with what a table says about them; if there are none, the only table that describes the images."""
     from resnet.ingestion.sources.conventions import only_table
-    from resnet.ingestion.sources.overlay import beside_tables, with_table
+    from resnet.ingestion.sources.overlay import beside_tables, with_tables
     from resnet.ingestion.sources.strangers import refuse_content
 
     folders, failure = _attempt(container.class_folders)
@@ -144,8 +147,8 @@ def _class_folders(container: "Container", choice: Choice, tables: "Tables", see
     if unfit is not None:
         raise unfit
     if tables.found:
-        return with_table(folders, tables.found[0])
-    if passed_over and choice != Choice():
+        folders = with_tables(folders, tables.found)
+    elif passed_over and choice != Choice():
         raise passed_over[0]
     notes = {path: f"the classes are those of the folders, because {error}" for path, error in tables.passed_over.items()}
     for other in _tables_too(container):

@@ -22,7 +22,7 @@ class Tables:
     Attributes:
         found: tables that belong together and describe images of the source.
         passed_over: by path why other tables with such names do not.
-        notes: sentences about tables that belong to those found, but have no labels.
+        notes: sentences about tables that are not read beside those with labels.
     """
 
     found: list[ImageTable]
@@ -64,10 +64,12 @@ def find_tables(place: Place, choice: Choice, table: Callable[[str], TableFile])
         labelled = [one for one in tables if one.has_labels]
         if any(one.split in (None, "training") for one in labelled):
             _refuse_unfit(group, labelled, unfit)
-            left = [path for path, _ in group if path not in {one.file.path for one in labelled}]
-            return Tables(labelled, passed_over, tuple(f"{path} is not read, because it has no labels" for path in left))
+            used = {one.file.path for one in labelled}
+            left = {path: "it has no labels" for path, _ in group if path not in used}
+            unread = {path: str(error).removesuffix(".") for path, error in passed_over.items()} | left
+            return Tables(labelled, passed_over, tuple(f"{path} is not read, because {why}" for path, why in unread.items()))
         if tables and not labelled:
-            return Tables(tables[:1], passed_over)
+            return Tables(tables, passed_over)
     return Tables([], passed_over)
 
 

@@ -1,6 +1,6 @@
 """Adds to class folders what a table beside them says: the split and group of each image."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,20 +9,23 @@ from resnet.ingestion.sources.source import Source
 from resnet.ingestion.sources.table import ImageRow, ImageTable, row_again
 
 
-def with_table(source: Source, table: ImageTable) -> Source:
-    """A source of class folders, with the splits and groups that a table gives.
+def with_tables(source: Source, tables: Sequence[ImageTable]) -> Source:
+    """A source of class folders, with the splits and groups that tables give.
 
     Raises:
         UserError: an image of the table does not exist or is in two rows, or a split is unknown.
     """
     rows: dict[str, ImageRow] = {}
-    for row in table.rows():
-        if row.path in rows:
-            raise row_again(table, row, f"line {rows[row.path].line}")
-        rows[row.path] = row
-    given = " and ".join(name for name in (table.columns.split, table.columns.group) if name)
-    note = f"the column {given} is from {table.file.path}, the classes are those of the folders"
-    return Source(source.classes, partial(_files, source, rows, {table.file.path}), (*source.notes, note))
+    notes = []
+    for table in tables:
+        for row in table.rows():
+            if row.path in rows:
+                raise row_again(table, row, f"line {rows[row.path].line}")
+            rows[row.path] = row
+        given = " and ".join(name for name in (table.columns.split, table.columns.group) if name)
+        notes.append(f"the column {given} is from {table.file.path}, the classes are those of the folders")
+    paths = {table.file.path for table in tables}
+    return Source(source.classes, partial(_files, source, rows, paths), (*source.notes, *notes))
 
 
 def beside_tables(source: Source, notes: Mapping[str, str]) -> Source:

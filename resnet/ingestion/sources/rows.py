@@ -55,7 +55,7 @@ class TableFile:
             return list(next(_json_rows(self, file), (0, {}))[1])
 
     def rows(self) -> Iterator[Row]:
-        """All rows. Empty lines are skipped, spaces around cells are kept.
+        """All rows. Empty lines and columns without a name are skipped, spaces around cells are kept.
 
         Raises:
             UserError: the file cannot be read, is not in UTF-8, or is neither CSV nor JSON lines, as its suffix says.
@@ -110,10 +110,10 @@ def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
             if any(cell.strip() for cell in cells[len(header) :]):
                 raise UserError(
                     f"{table.shown}, line {line}: there are {len(cells)} cells, but {len(header)} columns; put a cell that "
-                    f"contains {delimiter!r} in double quotes, or add a name to the header."
+                    f"contains {delimiter!r} in double quotes, with no space before them, or add a name to the header."
                 )
             if cells:
-                yield line, dict(zip(header, cells, strict=False))
+                yield line, {name: cell for name, cell in zip(header, cells, strict=False) if name}
     except csv.Error as error:
         raise UserError(
             f"{table.shown}, line {line + 1}: this cannot be read as CSV ({error}); close the double quote that is open here, "
@@ -128,7 +128,11 @@ def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line, object_pairs_hook=_once)
+        except _TwiceError as error:
+            raise UserError(
+                f"{table.shown}, line {number}: {error} occurs twice in an object; remove or rename one."
+            ) from error
         except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{table.shown}, line {number}: this is not JSON ({error}); expected one object a line, as in "
@@ -136,7 +140,21 @@ def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
             ) from error
         if not isinstance(values, dict):
             raise UserError(f"{table.shown}, line {number}: expected a JSON object, with braces; correct the line.")
-        yield number, {str(name).strip(): cell_of(value) for name, value in values.items()}
+        yield number, {name: cell_of(value) for name, value in values.items()}
+
+
+class _TwiceError(Exception):
+    """A name occurs twice in an object of JSON."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON; the standard library would keep the last value of a name without a word."""
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        if name.strip() in found:
+            raise _TwiceError(name.strip())
+        found[name.strip()] = value
+    return found
 
 
 def cell_of(value: object) -> str:

@@ -118,27 +118,33 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
         _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
     if wanted is None and _lists_classes(table, place):
         raise NotATable(
-            f"{file.shown} has one row for each class folder, and not for each image; if it lists images, name their folder in "
+            f"{file.shown} has one row for each class, and not for each image; if it lists images, name their folder in "
             "ingest.image_folder."
         )
     return table
 
 
 def _lists_classes(table: ImageTable, place: Place) -> bool:
-    """Whether a table names the classes of the folders beside it: its numbers may be names of images by accident.
+    """Whether a table is a list of class names, whose numbers are names of images by accident.
 
-    A table of images would have only one for each class.
+    It has one row for each class, and a row for each folder beside it or for less than half of the images.
     """
     beside = (name for name in place.folders(table.file.folder) if not name.startswith((".", "__MACOSX")))
     folders = {plain(name) for name in beside} - SPLIT_NAMES.keys()
-    if table.columns.label is None or len(folders) < 2 or table.finder.bases == (table.file.folder,):
+    if table.columns.label is None:
         return False
     labels = set()
     for number, (_, cells) in enumerate(table.file.rows(), 1):
         labels.add(plain(cells.get(table.columns.label) or ""))
-        if len(labels) < number or any(slash in cells.get(table.columns.path, "") for slash in "/\\"):
+        name = cells.get(table.columns.path, "").strip().casefold()
+        if len(labels) < number or name.endswith(IMAGES) or "/" in name or "\\" in name:
             return False
-    return folders <= labels or len(folders) == len(labels)
+    if len(labels) < 2:
+        return False
+    by_folder = len(folders) > 1 and table.finder.bases != (table.file.folder,)
+    files = (name for base in table.finder.bases for name in place.files(base))
+    few = sum(name.casefold().endswith(IMAGES) for name in files) > 2 * len(labels)
+    return few or (by_folder and (folders <= labels or len(folders) == len(labels)))
 
 
 def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> ImageRow:

@@ -154,3 +154,28 @@ def test_a_damaged_archive_is_called_damaged(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(UserError, match="x.zip cannot be read as an archive"):
         open_source(str(tmp_path / "x.zip"))
+
+
+def test_tables_of_groups_in_all_folders_of_splits_count(tmp_path: Path) -> None:
+    files = {f"{split}/{path}": content for split in ("train", "test") for path, content in FILES.items()}
+    tables = {f"{split}/metadata.csv": f"file_name,group\ncat/0.png,{split}0\n".encode() for split in ("train", "test")}
+    source = open_source(str(write_tree(tmp_path, files | tables)))
+    groups = {file.path: file.group for file in source.files() if isinstance(file, Candidate) and file.group}
+    assert groups == {"train/cat/0.png": "train0", "test/cat/0.png": "test0"}
+
+
+def test_a_table_that_is_not_read_is_noted_beside_one_that_is(tmp_path: Path) -> None:
+    tables = {"labels.csv": b"a,b,c\n1,2,3\n", "splits.csv": b"path,split\ncat/0.png,train\n"}
+    source = open_source(str(write_tree(tmp_path, FILES | tables)))
+    assert [note.partition(" is from ")[0] for note in source.notes if "split" in note] == ["the column split"]
+    assert any("because " in note and "labels.csv has no column path" in note for note in source.notes)
+    assert {outcomes(source)[name] for name in tables} == {"Ignored"}
+    (tmp_path / "splits.csv").rename(tmp_path / "train.csv")
+    (tmp_path / "train.csv").write_bytes(b"path,label\ncat/0.png,x\n")
+    assert any(note.startswith("labels.csv is not read, because ") for note in open_source(str(tmp_path)).notes)
+
+
+def test_a_second_table_with_classes_is_noted(tmp_path: Path) -> None:
+    tables = dict.fromkeys(("labels.csv", "train.csv"), b"path,label\ncat/0.png,x\ncat/1.png,x\n")
+    notes = open_source(str(write_tree(tmp_path, FILES | tables))).notes
+    assert "train.csv names classes too, but labels.csv is used; to use it, name it as ingest.source" in notes

@@ -132,11 +132,17 @@ def test_a_list_of_class_names_is_no_table_of_images(names: str) -> None:
     text = "id,name\n" + "".join(f"{number},{name}\n" for number, name in enumerate(names.split()))
     found = find({"labels.csv": text}, "cat/0.png cat/1.png dog/2.png dog/3.png")
     assert found.found == []
-    assert "labels.csv has one row for each class folder, and not for each image" in str(found.passed_over["labels.csv"])
+    assert "labels.csv has one row for each class, and not for each image" in str(found.passed_over["labels.csv"])
 
 
 def test_a_table_of_images_in_folders_is_no_list_of_class_names() -> None:
     images = "a/0.png a/1.png b/2.png"
-    for text in ("id,name\n0,a\n1,b\n2,b\n", "id,name\na/0,a\nb/2,b\n"):
+    for text in ("id,name\n0,a\n1,b\n2,b\n", "id,name\na/0,a\nb/2,b\n", "id,name\n0.png,a\n1.png,b\n"):
         assert list(paths(find({"labels.csv": text}, images))) == ["labels.csv"]
     assert list(paths(find({"train.csv": "id,name\n0,a\n1,b\n"}, "train/0.png train/1.png test/2.png"))) == ["train.csv"]
+
+
+def test_a_list_of_class_names_does_not_hide_the_table_of_the_images() -> None:
+    tables = {"labels.csv": "id,name\n0,cat\n1,dog\n", "train.csv": "id,label\n0,1\n1,0\n2,1\n3,0\n4,1\n"}
+    images = " ".join(f"train/{number}.png" for number in range(5))
+    assert list(paths(find(tables, images))) == ["train.csv"]

@@ -7,7 +7,7 @@ import pytest
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.sources.columns import Choice
-from resnet.ingestion.sources.overlay import beside_tables, with_table
+from resnet.ingestion.sources.overlay import beside_tables, with_tables
 from resnet.ingestion.sources.places import Listed
 from resnet.ingestion.sources.source import Source
 from resnet.ingestion.sources.table import open_table
@@ -27,7 +27,7 @@ def folders() -> Source:
 def test_splits_and_groups_come_from_the_table_and_classes_from_the_folders() -> None:
     text = "path,split,group\ncat/1.png,test,p1\ndog/2.png,,p2\n"
     place = Listed(["cat/1.png", "dog/2.png", "dog/3.png"])
-    source = with_table(folders(), open_table(table(text, "splits.csv"), place, Choice()))
+    source = with_tables(folders(), [open_table(table(text, "splits.csv"), place, Choice())])
     first, *found = source.files()
     assert first == Ignored("splits.csv")
     assert [(file.label, file.split, file.group) for file in found if isinstance(file, Candidate)] == [
@@ -48,4 +48,4 @@ def test_an_image_in_two_rows_is_refused() -> None:
     text = "path,group\ncat/1.png,p1\ncat/1.png,p2\n"
     given = open_table(table(text, "splits.csv"), Listed(["cat/1.png"]), Choice())
     with pytest.raises(UserError, match="^splits.csv, line 3: cat/1.png is already on line 2; list each image once"):
-        with_table(folders(), given)
+        with_tables(folders(), [given])

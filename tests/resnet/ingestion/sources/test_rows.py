@@ -54,6 +54,7 @@ def test_json_lines_become_text() -> None:
     [
         ("[1]\n", "x.jsonl, line 1: expected a JSON object"),
         ('{"a": 1}\nno\n', "x.jsonl, line 2: this is not JSON"),
+        ('{"a": 1, "a ": 2}\n', "x.jsonl, line 1: a occurs twice in an object"),
         ("[" * 100_000, "x.jsonl, line 1: this is not JSON"),
     ],
 )

@@ -212,3 +212,9 @@ def test_a_column_of_another_name_gives_splits_if_all_its_values_are_splits(tmp_
     source = table_source(table(tmp_path, f"path,label,{column}\na/1.jpg,x,train\nb/2 2.jpg,y,blue\n"))
     assert [split for _, _, split in listed(source)] == [None, None]
     assert source.notes[0].startswith(f"labels.csv: the column {column} is not read, because not all its values are train, val")
+
+
+def test_the_index_that_pandas_writes_is_no_split_and_no_group(tmp_path: Path) -> None:
+    source = table_source(table(tmp_path, ",path,label\n0,a/1.jpg,x\n1,b/2 2.jpg,y\n"))
+    found = [file for file in source.files() if isinstance(file, Candidate)]
+    assert [(file.label, file.split, file.group) for file in found] == [("x", None, None), ("y", None, None)]
