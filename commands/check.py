@@ -79,7 +79,18 @@ def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
 def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     source = params.value("ingest.source", str)
     check_source(source, graph)
-    return describe_source(source, class_level(params), table_choice(params))
+    return [*describe_source(source, class_level(params), table_choice(params)), *_only_from_here(source)]
+
+
+def _only_from_here(source: str) -> list[str]:
+    """A note on a relative path that leads out of the project: it means another place in a folder elsewhere."""
+    path = Path(source)
+    if path.is_absolute() or source.startswith("tfds:") or path.resolve().is_relative_to(Path.cwd()):
+        return []
+    return [
+        f"runs that have a folder of their own (dvc exp run --temp or --queue, and flows) do not find {source}; they need the "
+        f"full path, {path.resolve()}"
+    ]
 
 
 def _examine_weights(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -59,13 +59,16 @@ def render(
 ) -> None:
     """Writes the pictures and pages."""
     from resnet.pictures.data_report import summarise_data
+    from resnet.pictures.data_warnings import constant_answer
     from resnet.pictures.report import Results, render_report
 
     data = read_data(raw, prepared)
+    found, summary = measured.read(len(data.classes)), summarise_data(data)
+    of_answers = constant_answer(found["metrics"]["accuracy_low"], found["per_class"])
     results = Results(
         classes=data.classes,
-        **measured.read(len(data.classes)),
-        data=summarise_data(data),
+        **found,
+        data={**summary, "warnings": [*of_answers, *summary["warnings"]]},
         parameters=_shown(parameters),
         hashes={f"{path.parent.name}/{path.name}": md5(path) for path in (raw.manifest_csv, prepared.index_csv)},
     )

@@ -43,6 +43,24 @@ class DataWarning:
         return f"{self.text} {', '.join(self.names[:_MAX_NAMES])}{more}." if self.names else self.text
 
 
+def constant_answer(accuracy_low: float, per_class: "pd.DataFrame") -> list[DataWarning]:
+    """A warning if a network that always answers the most frequent class may be as accurate.
+
+    Args:
+        accuracy_low: the lower end of the interval of the accuracy on the test split.
+        per_class: one row for each class, with its label and its number of test images, support.
+    """
+    support = per_class["support"].to_numpy()
+    share = float(support.max() / support.sum())
+    if accuracy_low > share:
+        return []
+    text = (
+        "The accuracy is not above that of always answering the most frequent class of the test images "
+        f"({percent(share)}), or not by more than chance explains:"
+    )
+    return [DataWarning("classes", text, [str(per_class["label"].iloc[int(support.argmax())])], of_accuracy=True)]
+
+
 def data_warnings(
     files: dict[str, int],
     table: "pd.DataFrame",

@@ -137,6 +137,16 @@ def test_the_source_is_described(folder: Path, train_resnet: Callable[..., Resul
     assert (result.exit_code, result.stdout) == (0, "check: photos has 2 classes ('cat', 'dog')\n" + ORDER)
 
 
+def test_a_relative_path_out_of_the_project_is_noted(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    outside = two_classes(folder.parent / "photos", each=2)
+    text = (folder / "params.yaml").read_text("utf-8")
+    noted = {}
+    for source in ("../photos", str(outside)):
+        (folder / "params.yaml").write_text(text.replace("source: builtin/digits", f"source: {source}"), encoding="utf-8")
+        noted[source] = "do not find ../photos; they need the full path, " in train_resnet("check").stdout
+    assert noted == {"../photos": True, str(outside): False}
+
+
 def test_all_mistakes_are_named_at_a_time(folder: Path, train_resnet: Callable[..., Result]) -> None:
     text = (folder / "params.yaml").read_text("utf-8")
     for old, new in (

@@ -22,7 +22,7 @@ from resnet.core.errors import UserError
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
-from resnet.ingestion.sources.source import SPLIT_NAMES, Source
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source, in_order
 
 _IMAGES = re.compile(r"(.*?)images?([-._]idx)[34]([-._]ubyte)?(\.gz)?", re.IGNORECASE)
 _UBYTE = 8
@@ -64,7 +64,8 @@ def idx_source(path: Path, files: list[Path] | None = None) -> Source:
     root = path if path.is_dir() else path.parent
     present = sorted({int(label) for pair in pairs for label in _checked_labels(pair)})
     notes = () if path.is_dir() else (f"DVC watches {path}, but not {pairs[0].labels}; it would watch all of a folder",)
-    return Source([str(label) for label in present], partial(_files, root, pairs, present), notes)
+    classes, splits = [str(label) for label in present], in_order(pair.split for pair in pairs)
+    return Source(classes, partial(_files, root, pairs, present), notes, splits)
 
 
 def _split_of(name: str) -> str | None:

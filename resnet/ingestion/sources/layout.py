@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from resnet.core.errors import UserError, listed
-from resnet.core.tables import SPLITS
 from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
 from resnet.ingestion.sources.file_names import is_annotation, is_ignored
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.layout_checks import refuse_flat, refuse_masks, refuse_single
 from resnet.ingestion.sources.layout_notes import notes_on_folders
+from resnet.ingestion.sources.source import in_order
 from resnet.ingestion.sources.split_folders import read_folders, read_level
 from resnet.ingestion.sources.split_names import UNLABELLED
 
@@ -42,8 +42,7 @@ class Layout:
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that the folders give."""
-        given = {*self.roots.values(), *self.inside.values()}
-        return tuple(split for split in SPLITS if split in given)
+        return in_order((*self.roots.values(), *self.inside.values()))
 
     def place(self, path: str) -> tuple[str | None, str | None]:
         """The split of a file, None if the layout gives it none, and its class, None if it is outside all class folders."""

@@ -23,7 +23,7 @@ from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
 from resnet.ingestion.sources.columns import is_unlabelled
-from resnet.ingestion.sources.source import SPLIT_NAMES, Source
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source, in_order
 
 _IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "data", "arr0")
 _LABELS = ("y", "labels", "label", "targets", "target", "arr1")
@@ -78,7 +78,8 @@ def npz_source(path: Path, files: list[Path] | None = None) -> Source:
     root = path if path.is_dir() else path.parent
     if not has_splits:
         pairs = [_Pair(pair.path, pair.images, pair.labels, None) for pair in pairs]
-    return Source(classes, partial(_files, root, list(zip(pairs, positions, strict=True)), classes))
+    read = partial(_files, root, list(zip(pairs, positions, strict=True)), classes)
+    return Source(classes, read, splits=in_order(pair.split for pair in pairs))
 
 
 def _headers(path: Path) -> dict[str, _Array]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Rejected
-from resnet.ingestion.sources.source import Source
+from resnet.ingestion.sources.source import Source, in_order
 from resnet.ingestion.sources.table import ImageRow, ImageTable, row_again
 
 
@@ -25,7 +25,8 @@ def with_tables(source: Source, tables: Sequence[ImageTable]) -> Source:
         given = " and ".join(name for name in (table.columns.split, table.columns.group) if name)
         notes.append(f"the column {given} is from {table.file.path}, the classes are those of the folders")
     paths = {table.file.path for table in tables}
-    return Source(source.classes, partial(_files, source, rows, paths), (*source.notes, *notes))
+    splits = in_order((*source.splits, *(row.split for row in rows.values())))
+    return Source(source.classes, partial(_files, source, rows, paths), (*source.notes, *notes), splits)
 
 
 def beside_tables(source: Source, notes: Mapping[str, str]) -> Source:
@@ -35,7 +36,8 @@ def beside_tables(source: Source, notes: Mapping[str, str]) -> Source:
         source: the class folders.
         notes: by the path of each table, why it is not used.
     """
-    return Source(source.classes, partial(_files, source, {}, set(notes)), (*source.notes, *notes.values()))
+    files = partial(_files, source, {}, set(notes))
+    return Source(source.classes, files, (*source.notes, *notes.values()), source.splits)
 
 
 def _files(source: Source, rows: Mapping[str, ImageRow], tables: set[str]) -> Iterator[Outcome]:

@@ -1,10 +1,11 @@
 """What every kind of source provides: its classes, and an outcome for each of its files."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from resnet.core.tables import SPLITS
 from resnet.images.outcomes import Outcome
 
 # The names under which data sets store splits, compared without case, and the splits that they mean here.
@@ -36,6 +37,12 @@ class Source:
     files: Callable[[], Iterator[Outcome]]
     notes: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+
+
+def in_order(splits: Iterable[str | None]) -> tuple[str, ...]:
+    """The splits among these, each once, in the order of `resnet.core.tables.SPLITS`."""
+    given = set(splits)
+    return tuple(split for split in SPLITS if split in given)
 
 
 def split_of(path: PurePath) -> str | None:

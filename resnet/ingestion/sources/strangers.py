@@ -73,7 +73,9 @@ def refuse_content(path: Path, seen: Sightings) -> UserError | None:
     found = Counter(formats).most_common(1)[0][0]
     what, advice = found or ("", "")
     example = seen.files[formats.index(found)]
-    return UserError(f"the source {path} has no images, but files such as {example}, which is {what}: {advice}.")
+    return UserError(
+        f"the source {path} has no images, but files such as {example}, which is {what}: if it is the right folder, {advice}."
+    )
 
 
 def refuse_pickles(path: Path, file: str) -> UserError:

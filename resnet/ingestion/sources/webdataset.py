@@ -16,7 +16,7 @@ from resnet.ingestion.archives.reading import Member, read_archive
 from resnet.ingestion.sources.columns import Choice, is_unlabelled, pick_label
 from resnet.ingestion.sources.places import IMAGES
 from resnet.ingestion.sources.rows import cell_of
-from resnet.ingestion.sources.source import Source, split_of
+from resnet.ingestion.sources.source import Source, in_order, split_of
 
 _CLASSES = ("cls", "cls.txt")
 _MAX_JSON_BYTES = 1 << 20
@@ -48,7 +48,7 @@ def webdataset_source(path: Path, shards: list[Path], choice: Choice) -> Source:
         )
     is_numbers = all(label.isascii() and label.isdigit() for label in known)
     classes = sorted(known, key=(lambda label: (int(label), label)) if is_numbers else None)
-    return Source(classes, partial(_files, path, labels, splits))
+    return Source(classes, partial(_files, path, labels, splits), splits=in_order(splits.values()))
 
 
 def _split_name(name: str) -> tuple[str, str]:

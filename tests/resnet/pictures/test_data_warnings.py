@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from resnet.pictures.data_warnings import DataWarning, data_warnings
+from resnet.pictures.data_warnings import DataWarning, constant_answer, data_warnings
 
 NO_PAIRS = {"leaks": 0, "leaked_test_images": 0, "other_labels": 0}
 
@@ -105,3 +105,11 @@ def test_names_that_differ_only_in_case_or_unicode_form_are_named() -> None:
     classes = table(**dict.fromkeys([*alike, "cafe", "tea", "x2", "x\u00b2"], (20, 10, 10)))
     (found,) = warnings(classes)
     assert found == DataWarning("classes", "Classes whose names look alike:", alike)
+
+
+@pytest.mark.parametrize(("accuracy_low", "warned"), [(0.5, True), (0.6, True), (0.61, False)])
+def test_an_accuracy_that_a_constant_answer_reaches_is_a_warning(accuracy_low: float, warned: bool) -> None:
+    table = pd.DataFrame({"label": ["cat", "dog", "fox"], "support": [3, 6, 1]})
+    found = constant_answer(accuracy_low, table)
+    assert [(warning.names, warning.of_accuracy) for warning in found] == ([(["dog"], True)] if warned else [])
+    assert all("(60.0\u00a0%)" in warning.text for warning in found)

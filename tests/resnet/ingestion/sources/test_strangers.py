@@ -44,7 +44,7 @@ def test_a_file_of_another_format_is_named_with_the_way(tmp_path: Path, name: st
         (["train/x.tfrecord-00000-of-00001"], "which is TFRecord"),
         (
             ["train.zip", "test.zip"],
-            "files such as test.zip, which is an archive: name that archive as the source, or unpack it",
+            "files such as test.zip, which is an archive: if it is the right folder, name that archive as",
         ),
         (["cifar-10-batches-py/data_batch_1"], "a pickle, which can run code .* use the Parquet files .* or tfds:cifar10"),
     ],
