@@ -1,5 +1,6 @@
 """Tables as sources: one row for each image, with its path or name and its class, and optionally its split and group."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +30,7 @@ from resnet.ingestion.sources.rows import Row, TableFile
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source
 
 _NO_LABEL = "the table has no label for it"
+_ROWS = re.compile(r"[\r\n].*[,;\t]", re.DOTALL)  # a line break, and a separator of columns behind it
 
 
 @dataclass(frozen=True)
@@ -171,10 +173,10 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
     label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
     if not label and table.has_labels and not columns.one_hot and split in (None, "training"):
         raise wrong(f"the label of {name} is empty; add one, or remove the line")
-    if label and any(character in label for character in "\n\r\0"):
-        raise wrong(
-            f"the label of {name} contains a line break or a NUL, {label[:40]!r}; correct it, or close a quote before it"
-        )
+    if label and "\0" in label:
+        raise wrong(f"the label of {name} contains a NUL, {label[:40]!r}; correct it")
+    if label and _ROWS.search(label):  # an open quote that a later one closed
+        raise wrong(f"the label of {name} contains the next rows, {label[:40]!r}; close the quote before them")
     return ImageRow(line, path, None if is_unlabelled(label or "") else label or None, split, group)
 
 

@@ -172,9 +172,13 @@ def test_the_label_minus_one_means_unlabelled(tmp_path: Path, label: str) -> Non
     assert [file.reason for file in source.files() if isinstance(file, Rejected)] == [Reason.UNLABELLED]
 
 
-def test_a_label_with_a_line_break_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"labels.csv, line 4: the label of b/2 2.jpg contains a line break or a NUL, 'dog\\n3"):
+def test_a_label_that_contains_the_next_rows_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"labels.csv, line 4: the label of b/2 2.jpg contains the next rows, 'dog\\n3"):
         table_source(table(tmp_path, 'path,label\na/1.jpg,cat\nb/2 2.jpg,"dog\n3,.jpg"\n'))
+
+
+def test_a_label_may_have_two_lines(tmp_path: Path) -> None:
+    assert table_source(table(tmp_path, 'path,label\na/1.jpg,cat\nb/2 2.jpg,"hot\ndog"\n')).classes == ["cat", "hot\ndog"]
 
 
 @pytest.mark.parametrize("above", ["dev", "test/x"])
