@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet.core.checksums import sha256
+from resnet.network.precision import cpu_flags
 
 SOURCE = Path(__file__).with_name("fused.cc")
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
@@ -83,7 +84,10 @@ def compile_library() -> str | None:
         Why there is no library, as a clause, or None if there is one.
     """
     if os.environ.get(SWITCH) != "0" and unavailable() == NOT_COMPILED:
-        return _compile(path())
+        try:
+            return _compile(path())
+        except OSError as error:  # such as an environment that may not be written, or a full disk
+            return f"{path().parent} cannot be written ({error.strerror})"
     return unavailable()
 
 
@@ -120,16 +124,8 @@ def _instructions() -> tuple[str, ...] | None:
     """Options of the compiler for this processor; None if it is older than AVX2 or of another kind."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return None
-    flags = _cpu_flags()
+    flags = cpu_flags()
     return next((options for options, needed in _LEVELS if needed <= flags), None)
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return set()
-    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
 
 
 def main() -> int:

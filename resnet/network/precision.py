@@ -16,7 +16,7 @@ def choose_precision(wanted: str) -> str:
 
     gpus = tf.config.list_physical_devices("GPU")
     capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
-    precision, reason = fastest_precision(capabilities, _cpu_flags())
+    precision, reason = fastest_precision(capabilities, cpu_flags())
     if wanted != "auto":
         precision, reason = wanted, "as train.precision says"
     print(f"precision: {precision}, {reason}")
@@ -41,7 +41,8 @@ def fastest_precision(capabilities: list[tuple[int, int]], cpu_flags: set[str]) 
     return "float32", "the processor has neither AMX-BF16 nor AVX512-BF16"
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """What the processor can do, by the names of `/proc/cpuinfo`; empty where these are not known."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:

@@ -12,7 +12,7 @@ from resnet.native import library
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
-    monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx2", "fma", "bmi2", "f16c"})
+    monkeypatch.setattr(library, "cpu_flags", lambda: {"avx2", "fma", "bmi2", "f16c"})
     monkeypatch.setattr(library, "_tensorflow_flags", list)
     monkeypatch.delenv(library.SWITCH, raising=False)
     monkeypatch.delenv("CXX", raising=False)
@@ -81,13 +81,13 @@ def test_without_a_compiler_the_reason_says_so(
 def test_the_instructions_are_those_of_the_processor(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None
 ) -> None:
-    monkeypatch.setattr(library, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(library, "cpu_flags", lambda: flags)
 
     assert (library._instructions() or (None,))[0] == option
 
 
 def test_a_processor_without_avx2_and_the_switch_are_reasons(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "_cpu_flags", lambda: {"avx"})
+    monkeypatch.setattr(library, "cpu_flags", lambda: {"avx"})
     assert library.compile_library() == "this processor has no AVX2"
 
     monkeypatch.setenv(library.SWITCH, "0")
@@ -126,3 +126,12 @@ def test_what_is_in_use_is_known_by_its_bytes(elsewhere: Path, monkeypatch: pyte
 
     monkeypatch.setattr(library, "load", lambda: None)
     assert library.in_use() is None
+
+
+def test_an_environment_that_cannot_be_written_is_a_reason(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "lib").write_text("a file where the folder would be")
+    monkeypatch.setenv("CXX", compiler(elsewhere, "exit 0"))
+
+    found = library.compile_library()
+
+    assert found == f"{library.path().parent} cannot be written (Not a directory)"
