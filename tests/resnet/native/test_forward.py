@@ -49,7 +49,7 @@ def test_logits_gradients_and_statistics_are_those_of_the_layers(depth: int, var
             logits = run(images())
             loss = tf.reduce_sum(logits * tf.random.stateless_normal((16, 5), (5, 6)))
         gradients = tape.gradient(loss, model.trainable_variables)
-        seen.append([logits, *gradients, *model.non_trainable_variables])
+        seen.append([logits, *gradients, *(np.array(one) for one in model.non_trainable_variables)])  # not the variables
 
     for one, other in zip(*seen, strict=True):
         # Of whole tensors: at the edge of a ReLU, a single number may fall on the other side. The gradient of a bias before a
