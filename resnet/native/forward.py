@@ -1,7 +1,8 @@
 """Runs a network in training with the fused operations of `fused.cc` in place of layers that follow each other.
 
 A batch normalisation is delayed until the layer after it is known. Before a ReLU, both become `ResnetNorm`. Before an addition
-and a ReLU, all three become `ResnetNormAdd`. Everything else is called as it is. The network itself does not change: its
+and a ReLU, all three become `ResnetNormAdd`. Convolutions get the
+gradient of `weight_gradient.h`. Everything else is called as it is. The network itself does not change: its
 layers, weights and files are the same with and without the library.
 """
 
@@ -13,8 +14,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from resnet.native.convolution import convolve, has_weight_gradient
 from resnet.native.library import load
-from resnet.network.layers import BatchNormalization
+from resnet.network.layers import BatchNormalization, Conv2D
 
 _MOST_BRANCHES = 2  # a block's output goes to its shortcut and to its first convolution
 
@@ -65,6 +67,8 @@ def _run(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
             result = _Delayed(delayed.norm, delayed.x, take(inputs[0]))
         elif isinstance(layer, keras.layers.ReLU) and isinstance(delayed, _Delayed):
             result = _normalise(delayed, relu=True, branches=min(_MOST_BRANCHES, readers[id(layer.output)]))
+        elif isinstance(layer, Conv2D) and has_weight_gradient(layer):
+            result = [convolve(layer, take(inputs[0]))]
         else:
             taken = [take(tensor) for tensor in inputs]
             result = [layer(taken if len(taken) > 1 else taken[0], training=True)]

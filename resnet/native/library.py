@@ -1,4 +1,4 @@
-"""Compiles and loads `fused.cc`: `python -m resnet.native.library` compiles it, as `make setup` does.
+"""Compiles and loads the C++ files beside it: `python -m resnet.native.library` compiles it, as `make setup` does.
 
 The library is optional. Without a compiler, or on a machine for which it was not compiled, training uses TensorFlow's own
 operations, and takes longer. The compiled file is in the virtual environment, which it is only valid for: it depends on the
@@ -20,13 +20,16 @@ from typing import Any
 from resnet.core.checksums import sha256
 from resnet.network.precision import cpu_flags
 
-SOURCE = Path(__file__).with_name("fused.cc")
+SOURCES = sorted(Path(__file__).parent.glob("*.cc"))
+HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
 # The instructions to compile for: g++'s name, and the flags that a processor must have in /proc/cpuinfo.
+_AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _LEVELS = (
-    (("-march=x86-64-v4", "-mprefer-vector-width=512"), {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}),
+    (("-march=x86-64-v4", "-mprefer-vector-width=512", "-mavx512bf16"), {*_AVX512, "avx512_bf16"}),
+    (("-march=x86-64-v4", "-mprefer-vector-width=512"), _AVX512),
     (("-march=x86-64-v3",), {"avx2", "fma", "bmi2", "f16c"}),
 )
 # Errors are not reported through errno: with it, a square root is a call. Otherwise arithmetic is as the C++ standard says.
@@ -47,7 +50,12 @@ def unavailable() -> str | None:
 
 def path() -> Path:
     """Where the library for this source, TensorFlow and processor is, or would be."""
-    made_from = (SOURCE.read_text("utf-8"), version("tensorflow"), *_OPTIONS, *(_instructions() or ()))
+    made_from = (
+        *(file.read_text("utf-8") for file in (*SOURCES, *HEADERS)),
+        version("tensorflow"),
+        *_OPTIONS,
+        *(_instructions() or ()),
+    )
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
@@ -98,7 +106,8 @@ def _compile(target: Path) -> str | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         partial = Path(folder) / target.name
-        command = [compiler, *_OPTIONS, *(_instructions() or ()), str(SOURCE), "-o", str(partial), *_tensorflow_flags()]
+        command = [compiler, *_OPTIONS, *(_instructions() or ()), *map(str, SOURCES), "-o", str(partial)]
+        command += _tensorflow_flags()
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:

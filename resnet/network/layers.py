@@ -100,11 +100,21 @@ class Conv2D(keras.layers.Conv2D):
             # Pooling with a window of one pixel selects pixels. TensorFlow computes the gradient of a slice pixel by pixel.
             picked = inputs if self.strides == (1, 1) else tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
             return self._multiply(picked, self.kernel)
-        if self.padding == "same" and all(inputs.shape[1:3]):
-            rows, columns = (_walk(*side) for side in zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True))
-            if len(rows.starts) * len(columns.starts) <= FEW_PIXELS:
-                return self._multiply_windows(inputs, rows, columns)
+        windows = self._windows(inputs)
+        if windows:
+            return self._multiply_windows(inputs, *windows)
         return super().call(inputs)
+
+    def is_product(self, inputs: tf.Tensor) -> bool:
+        """Whether `call` computes a matrix product for these inputs instead of a convolution."""
+        return self.kernel_size == (1, 1) or self._windows(inputs) is not None
+
+    def _windows(self, inputs: tf.Tensor) -> "tuple[_Walk, _Walk] | None":
+        """The kernel's walk along height and width, if it stops at few pixels."""
+        if self.padding != "same" or not all(inputs.shape[1:3]):
+            return None
+        rows, columns = (_walk(*side) for side in zip(inputs.shape[1:3], self.kernel_size, self.strides, strict=True))
+        return (rows, columns) if len(rows.starts) * len(columns.starts) <= FEW_PIXELS else None
 
     def _multiply_windows(self, inputs: tf.Tensor, rows: "_Walk", columns: "_Walk") -> tf.Tensor:
         """Lays out the window of each output pixel as a row, and multiplies the rows with the kernel."""

@@ -100,7 +100,7 @@ def test_another_source_or_tensorflow_has_another_file(elsewhere: Path, monkeypa
     paths.add(library.path())
     other = elsewhere / "fused.cc"
     other.write_text("other")
-    monkeypatch.setattr(library, "SOURCE", other)
+    monkeypatch.setattr(library, "SOURCES", [other])
     paths.add(library.path())
 
     assert len(paths) == 3
