@@ -14,8 +14,10 @@ from tasks.stage.record import machine
 
 RUNS = (
     "benchmarks.training --size 224 --batch 32 --seconds 3 --peers keras keras-bf16 torch-bf16 torch-bf16-compiled ours-bare",
+    "benchmarks.training --size 128 --batch 32 --seconds 2 --peers torch-bf16 torch-bf16-compiled",
     "benchmarks.training --size 32 --batch 64 --seconds 1.5 "
     "--peers keras keras-bf16 torch torch-bf16 torch-bf16-compiled ours-bare",
+    "benchmarks.training --size 32 --batch 64 --seconds 1.5 --network resnet18 --peers torch torch-bf16 torch-bf16-compiled",
     "benchmarks.inference --size 224 --batch 32 --seconds 1.5",
     "benchmarks.input --size 224 --batch 32",
     "benchmarks.input --size 32 --batch 64",

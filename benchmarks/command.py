@@ -66,6 +66,8 @@ def run(
     arguments: argparse.Namespace,
     make: Callable[[str, argparse.Namespace], Callable[[], object]],
     figures: Sequence[str],
+    *,
+    options: Sequence[str] = (),
 ) -> int:
     """Compares ours with the peers and prints a table; with `--contender`, runs the process of one contender instead.
 
@@ -75,6 +77,7 @@ def run(
         arguments: those of `parser`.
         make: makes the step of a contender from its name.
         figures: names of the figures to report.
+        options: more options for all contenders.
 
     Returns:
         The exit code.
@@ -85,7 +88,7 @@ def run(
             step()
         serve(repeat(step, arguments.batch, arguments.seconds))
         return 0
-    size = ["--size", str(arguments.size), "--batch", str(arguments.batch)]
+    size = ["--size", str(arguments.size), "--batch", str(arguments.batch), *options]
     rounds = compare(module, [OURS, *arguments.peers], [*size, "--seconds", str(arguments.seconds)], arguments.rounds)
     rows = [row for figure in figures for row in summarise(rounds, figure, OURS)]
     command = f"python -m {module} {' '.join(size)} --peers {' '.join(arguments.peers)}"
@@ -113,6 +116,12 @@ def write(text: str, rows: Sequence[Mapping[str, Any]], rounds: Rounds, path: Pa
         path.write_text(json.dumps({"report": together, "parts": parts}, indent=2) + "\n", "utf-8")
 
 
-def main(module: str, title: str, arguments: argparse.Namespace, make: Callable[..., Callable[[], object]]) -> None:
+def main(
+    module: str,
+    title: str,
+    arguments: argparse.Namespace,
+    make: Callable[..., Callable[[], object]],
+    options: Sequence[str] = (),
+) -> None:
     """Runs a benchmark of images per second and peak memory, then exits."""
-    sys.exit(run(module, title, arguments, make, ["images_per_second", "peak_memory_mb"]))
+    sys.exit(run(module, title, arguments, make, ["images_per_second", "peak_memory_mb"], options=options))

@@ -18,13 +18,14 @@ from typing import Any
 from benchmarks.command import main, parser
 
 CLASSES = 1000
+NETWORKS = {"resnet50": {}, "resnet18": {"depth": 18, "stem": "small"}}  # arguments of ResNet
 PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]  # and keras-bf16-xla, torch, torch-compiled
 RATE = 1e-3
 
 
-def ours(name: str, size: int, batch: int) -> Callable[[], object]:
+def ours(name: str, size: int, batch: int, network: str = "resnet50") -> Callable[[], object]:
     """Makes the step of the `train` stage with the parameters of params.yaml: in `auto` precision, or `ours-float32`."""
-    trainer = make_trainer(name, size)
+    trainer = make_trainer(name, size, network)
     import tensorflow as tf
 
     images, labels = _batch(size, batch)
@@ -32,7 +33,7 @@ def ours(name: str, size: int, batch: int) -> Callable[[], object]:
     return lambda: float(trainer.train_step(*given)[0])
 
 
-def make_trainer(name: str, size: int) -> Any:
+def make_trainer(name: str, size: int, network: str = "resnet50") -> Any:
     """Makes the trainer of the `train` stage, without the parts that the contender's name omits."""
     from resnet.native.library import SWITCH
     from resnet.network.huge_pages import use_huge_pages
@@ -56,7 +57,7 @@ def make_trainer(name: str, size: int) -> Any:
     params = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train)
     precision = "float32" if "float32" in name else choose_precision("auto")
     with dtype_policy(precision):
-        model = ResNet((size, size, 3), CLASSES)
+        model = ResNet((size, size, 3), CLASSES, **NETWORKS[network])
     trainer = recipe.make_trainer(params.recipe(), model, 1000, precision)
     leave_out(trainer, name)
     return trainer
@@ -101,8 +102,10 @@ class _NoUpdate:
         self._seen.assign(tf.add_n([tf.reshape(gradient, [-1])[0] for gradient in gradients]))
 
 
-def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]:
+def keras_applications(name: str, size: int, batch: int, network: str) -> Callable[[], object]:
     """Makes the step of `model.fit` for `keras.applications.ResNet50`."""
+    if network != "resnet50":
+        raise ValueError(f"keras.applications has no {network}")
     import keras
     import numpy as np
     import tensorflow as tf
@@ -119,16 +122,16 @@ def keras_applications(name: str, size: int, batch: int) -> Callable[[], object]
     return lambda: {key: np.asarray(value) for key, value in model.train_function(batches).items()}
 
 
-def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
+def pytorch(name: str, size: int, batch: int, network: str) -> Callable[[], object]:
     """Makes the step of the PyTorch network: channels last, under autocast, eager or compiled."""
     import torch
 
-    from benchmarks.torch_resnet import resnet50
+    from benchmarks.torch_resnet import resnet18, resnet50
 
     torch.manual_seed(0)
-    model = resnet50(CLASSES)
+    model = {"resnet18": resnet18, "resnet50": resnet50}[network](CLASSES)
     optimizer = torch.optim.Adam(model.parameters(), RATE)
-    network: Any = torch.compile(model) if name.endswith("compiled") else model
+    forward: Any = torch.compile(model) if name.endswith("compiled") else model
     loss_object = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
     images, labels = _batch(size, batch)
     inputs = torch.from_numpy(_normalised(images).transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
@@ -137,7 +140,7 @@ def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled="bf16" in name):
-            loss = loss_object(network(inputs), targets)
+            loss = loss_object(forward(inputs), targets)
         loss.backward()
         optimizer.step()
         return float(loss)
@@ -148,7 +151,7 @@ def pytorch(name: str, size: int, batch: int) -> Callable[[], object]:
 def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
     """Makes the step of a contender from its name."""
     kind = {"ours": ours, "keras": keras_applications, "torch": pytorch}[name.partition("-")[0]]
-    return kind(name, arguments.size, arguments.batch)
+    return kind(name, arguments.size, arguments.batch, arguments.network)
 
 
 def _batch(size: int, batch: int) -> tuple[Any, Any]:
@@ -164,5 +167,8 @@ def _normalised(images: Any) -> Any:
 
 
 if __name__ == "__main__":
-    given = parser("benchmarks.training", (__doc__ or "").splitlines()[0], PEERS, 224, 32).parse_args(sys.argv[1:])
-    main("benchmarks.training", "Training", given, make)
+    options = parser("benchmarks.training", (__doc__ or "").splitlines()[0], PEERS, 224, 32)
+    options.add_argument("--network", choices=list(NETWORKS), default="resnet50", help="resnet18 has the stem for small images")
+    given = options.parse_args(sys.argv[1:])
+    title = "Training" if given.network == "resnet50" else f"Training, {given.network}"
+    main("benchmarks.training", title, given, make, ["--network", given.network])
