@@ -54,7 +54,7 @@ def resnet50(classes: int) -> nn.Module:
 
 
 def resnet18(classes: int) -> nn.Module:
-    """ResNet-18 from (batch, 3, height, width) to (batch, classes) logits, with one 3x3 convolution as stem, for small images."""
+    """ResNet-18 from (batch, 3, height, width) to (batch, classes) logits. Its stem is a 3x3 convolution, for small images."""
     return _network([convolution_norm(3, 64, 3), nn.ReLU(inplace=True)], Basic, 1, (2, 2, 2, 2), classes)
 
 

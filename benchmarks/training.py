@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.command import main, parser
 
 CLASSES = 1000
-NETWORKS = {"resnet50": {}, "resnet18": {"depth": 18, "stem": "small"}}  # arguments of ResNet
+NETWORKS: dict[str, dict[str, Any]] = {"resnet50": {}, "resnet18": {"depth": 18, "stem": "small"}}  # arguments of ResNet
 PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]  # and keras-bf16-xla, torch, torch-compiled
 RATE = 1e-3
 

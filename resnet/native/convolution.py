@@ -44,6 +44,8 @@ def convolve(layer: Conv2D, images: tf.Tensor) -> tf.Tensor:
 
 
 def _convolution(layer: Conv2D) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    library = load()
+    assert library is not None
     stride, padding = layer.strides[0], layer.padding.upper()
     sides = layer.input.shape[1:3]
     before = [
@@ -64,7 +66,7 @@ def _convolution(layer: Conv2D) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
                 strides=(1, stride, stride, 1),
                 padding=padding,
             )
-            of_kernel = load().resnet_weight_gradient(
+            of_kernel = library.resnet_weight_gradient(
                 images, above, kernel_size=list(layer.kernel_size), stride=stride, padding=before
             )
             return of_images, of_kernel
