@@ -16,7 +16,7 @@ using namespace tensorflow;  // NOLINT: the registration macros expect it
 
 const uint16_t* bits(const Tensor& tensor) { return reinterpret_cast<const uint16_t*>(tensor.flat<Eigen::bfloat16>().data()); }
 
-class WeightGradientOp : public OpKernel {
+template <typename T> class WeightGradientOp : public OpKernel {
  public:
   explicit WeightGradientOp(OpKernelConstruction* context) : OpKernel(context) {
     OP_REQUIRES_OK(context, context->GetAttr("kernel_size", &kernel_size_));
@@ -45,7 +45,8 @@ class WeightGradientOp : public OpKernel {
     Shard(threads.num_threads, threads.workers, work.blocks(), work.cost(), [&](int64_t begin, int64_t end) {
       for (int64_t block = begin; block < end; ++block) work.compute(block, bits(images), bits(above));
     });
-    float* to = gradient->flat<float>().data();
+    using Number = std::conditional_t<std::is_same_v<T, float>, float, uint16_t>;
+    auto* to = reinterpret_cast<Number*>(gradient->flat<T>().data());
     Shard(threads.num_threads, threads.workers, work.ranges(), 1 << 20, [&](int64_t begin, int64_t end) {
       for (int64_t range = begin; range < end; ++range) work.finish(range, to);
     });
@@ -60,7 +61,8 @@ class WeightGradientOp : public OpKernel {
 
 REGISTER_OP("ResnetWeightGradient")
     .Input("images: bfloat16").Input("above: bfloat16")
-    .Output("gradient: float")
+    .Output("gradient: T")
+    .Attr("T: {bfloat16, float}")
     .Attr("kernel_size: list(int) = [3, 3]").Attr("stride: int").Attr("padding: list(int)")
     .SetShapeFn([](shape_inference::InferenceContext* context) {
       std::vector<int32_t> size;
@@ -69,6 +71,8 @@ REGISTER_OP("ResnetWeightGradient")
                                                  context->Dim(context->input(0), 3), context->Dim(context->input(1), 3)}));
       return absl::OkStatus();
     });
-REGISTER_KERNEL_BUILDER(Name("ResnetWeightGradient").Device(DEVICE_CPU), WeightGradientOp);
+REGISTER_KERNEL_BUILDER(Name("ResnetWeightGradient").Device(DEVICE_CPU).TypeConstraint<float>("T"), WeightGradientOp<float>);
+REGISTER_KERNEL_BUILDER(Name("ResnetWeightGradient").Device(DEVICE_CPU).TypeConstraint<Eigen::bfloat16>("T"),
+                        WeightGradientOp<Eigen::bfloat16>);
 
 #endif  // AVX512-BF16

@@ -6,7 +6,7 @@
 // It is a matrix product for each position of the kernel. The sum runs over pixels, and the instruction adds the products of two
 // neighbouring pixels at once, so both factors are copied with two pixels side by side. The copies of some rows of pixels stay
 // in the caches while they serve all positions of the kernel. The oneDNN in TensorFlow takes 1.6 times as long over the 3x3
-// convolutions of ResNet-50 at 224 pixels (AMD EPYC, two cores), and rounds each gradient to bfloat16. This one is float32.
+// convolutions of ResNet-50 at 224 pixels (AMD EPYC, two cores).
 //
 // The work is divided into blocks by shapes alone, and the sums of blocks are added in a fixed order: any number of threads gives
 // the same bits.
@@ -68,17 +68,18 @@ class WeightGradient {
     }
   }
 
-  // Adds the sums of the blocks of one pair of channel ranges, after all have been computed.
-  void finish(int64_t range, float* gradient) const {
+  // Adds the sums of the blocks of one pair of channel ranges, after all have been computed. `Number` is float or, for bfloat16,
+  // uint16_t.
+  template <typename Number> void finish(int64_t range, Number* gradient) const {
     const Channels channels = channels_of(range);
     for (int64_t position = 0; position < c_.positions(); ++position) {
       for (int64_t i = 0; i < channels.in; ++i) {
         const float* from = &sums_[range * parts_ * block_size() + (position * channels.in + i) * channels.out];
-        float* to = gradient + (position * c_.in + channels.first_in + i) * c_.out + channels.first_out;
+        Number* to = gradient + (position * c_.in + channels.first_in + i) * c_.out + channels.first_out;
         for (int64_t o = 0; o < channels.out; ++o) {
           float sum = from[o];
           for (int64_t part = 1; part < parts_; ++part) sum += from[part * block_size() + o];
-          to[o] = sum;
+          store(sum, to + o);
         }
       }
     }
