@@ -20,7 +20,7 @@ from typing import Any
 from resnet.core.checksums import sha256
 from resnet.network.precision import cpu_flags
 
-SOURCE = Path(__file__).with_name("fused.cc")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("fused.cc", "kernels.h"))  # the first one includes the others
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
@@ -47,7 +47,7 @@ def unavailable() -> str | None:
 
 def path() -> Path:
     """Where the library for this source, TensorFlow and processor is, or would be."""
-    made_from = (SOURCE.read_text("utf-8"), version("tensorflow"), *_OPTIONS, *(_instructions() or ()))
+    made_from = (*(source.read_text("utf-8") for source in SOURCES), version("tensorflow"), *_OPTIONS, *(_instructions() or ()))
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
@@ -98,7 +98,7 @@ def _compile(target: Path) -> str | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         partial = Path(folder) / target.name
-        command = [compiler, *_OPTIONS, *(_instructions() or ()), str(SOURCE), "-o", str(partial), *_tensorflow_flags()]
+        command = [compiler, *_OPTIONS, *(_instructions() or ()), str(SOURCES[0]), "-o", str(partial), *_tensorflow_flags()]
         try:
             done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -2,11 +2,13 @@
 
 import hashlib
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from resnet.native import library
+from tests.imports import ROOT
 
 
 @pytest.fixture
@@ -98,12 +100,24 @@ def test_another_source_or_tensorflow_has_another_file(elsewhere: Path, monkeypa
     paths = {library.path()}
     monkeypatch.setattr(library, "version", lambda _: "3.0.0")
     paths.add(library.path())
-    other = elsewhere / "fused.cc"
+    other = elsewhere / "other"
     other.write_text("other")
-    monkeypatch.setattr(library, "SOURCE", other)
-    paths.add(library.path())
+    fused, kernels = library.SOURCES
+    for sources in ((other, kernels), (fused, other)):
+        monkeypatch.setattr(library, "SOURCES", sources)
+        paths.add(library.path())
 
-    assert len(paths) == 3
+    assert len(paths) == 4
+
+
+def test_every_source_counts_and_is_in_the_package(elsewhere: Path) -> None:
+    """A header that the hash leaves out would be compiled once and then never again."""
+    folder = library.SOURCES[0].parent
+    beside = {file for pattern in ("*.cc", "*.h") for file in folder.glob(pattern)}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]["resnet.native"]
+
+    assert set(library.SOURCES) == beside
+    assert {file for pattern in declared for file in folder.glob(pattern)} == beside
 
 
 def test_a_file_that_is_no_library_is_named_and_not_used(
