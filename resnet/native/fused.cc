@@ -1,12 +1,21 @@
-// Operations for TensorFlow on processors, made of the arithmetic in `kernels.h`.
+// Operations for TensorFlow on processors, made of the arithmetic in `kernels.h` and `update.h`.
 
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <memory>
 #include <vector>
 
 #include "kernels.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "tensorflow/core/framework/resource_mgr.h"
+#include "tensorflow/core/framework/resource_var.h"
 #include "tensorflow/core/framework/shape_inference.h"
+#include "tensorflow/core/platform/denormal.h"
 #include "tensorflow/core/util/work_sharder.h"
+#include "update.h"
 
 namespace {
 
@@ -31,12 +40,16 @@ resnet::Pixels pixels_of(const Tensor& images) {
   return resnet::Pixels(images.NumElements() / images.dim_size(3), images.dim_size(3));
 }
 
-// Divides blocks among the threads of the device.
+// Divides blocks among the threads of the device. TensorFlow's own threads take denormal numbers for 0, but the calling thread
+// may not, and the result must not depend on which thread computes a block.
 class Share {
  public:
   explicit Share(OpKernelContext* context) : threads_(*context->device()->tensorflow_cpu_worker_threads()) {}
   template <typename Work> void operator()(int64_t blocks, int64_t cost, const Work& work) const {
-    Shard(threads_.num_threads, threads_.workers, blocks, cost, work);
+    Shard(threads_.num_threads, threads_.workers, blocks, cost, [&](int64_t begin, int64_t end) {
+      const port::ScopedFlushDenormal flush;
+      work(begin, end);
+    });
   }
 
  private:
@@ -180,6 +193,182 @@ template <typename T> class NormAddGrad : public OpKernel {
   int branches_;
 };
 
+// ---- update ------------------------------------------------------------------------------------------------------------
+
+constexpr int64_t kUpdateNumbers = 32 * 1024;  // of a variable that a thread updates at a time
+
+// Gives a variable memory that nothing else reads, as TensorFlow's own updates do. The variable must be locked.
+absl::Status own(OpKernelContext* context, Var* variable) {
+  Tensor* tensor = variable->tensor();
+  if (!variable->copy_on_read_mode.load() && tensor->RefCountIsOne()) return absl::OkStatus();
+  Tensor own;
+  TF_RETURN_IF_ERROR(context->allocate_temp(tensor->dtype(), tensor->shape(), &own));
+  std::memcpy(own.data(), tensor->data(), tensor->TotalBytes());
+  *tensor = own;
+  return absl::OkStatus();
+}
+
+// The variables of an operation, found, locked and owned until its end.
+class Locked {
+ public:
+  absl::Status lock(OpKernelContext* context, const OpInputList& handles, DataType type) {
+    for (int i = 0; i < handles.size(); ++i) {
+      core::RefCountPtr<Var> variable;
+      TF_RETURN_IF_ERROR(LookupResource(context, handles[i].flat<ResourceHandle>()(0), &variable));
+      variables_.push_back(std::move(variable));
+      types_.push_back(type);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status lock(OpKernelContext* context) {
+    std::vector<mutex*> mutexes;
+    for (const auto& variable : variables_) mutexes.push_back(variable->mu());
+    std::sort(mutexes.begin(), mutexes.end());  // in the order that all of TensorFlow keeps, against deadlocks
+    if (std::adjacent_find(mutexes.begin(), mutexes.end()) != mutexes.end()) {
+      return errors::InvalidArgument("each variable must be given once");
+    }
+    locks_.reserve(mutexes.size());
+    for (mutex* one : mutexes) locks_.push_back(std::make_unique<mutex_lock>(*one));
+    for (size_t i = 0; i < variables_.size(); ++i) {
+      const Tensor& tensor = *variables_[i]->tensor();
+      if (!tensor.IsInitialized() || tensor.dtype() != types_[i]) {
+        return errors::FailedPrecondition("variable ", i, " must be initialised and ", DataTypeString(types_[i]));
+      }
+      TF_RETURN_IF_ERROR(own(context, variables_[i].get()));
+    }
+    return absl::OkStatus();
+  }
+
+  Tensor* operator[](int64_t i) const { return variables_[i]->tensor(); }
+
+ private:
+  std::vector<core::RefCountPtr<Var>> variables_;
+  std::vector<DataType> types_;
+  std::vector<std::unique_ptr<mutex_lock>> locks_;  // released first
+};
+
+template <typename S> bool all_finite(const S* numbers, int64_t count) {  // none, and so all of them, if it is null
+  return !numbers || std::all_of(numbers, numbers + count, [](S number) { return std::isfinite(resnet::load(number)); });
+}
+
+// Updates all variables of an optimizer by one of the rules of `update.h`.
+template <typename Rule> class Update : public OpKernel {
+ public:
+  explicit Update(OpKernelConstruction* context) : OpKernel(context) {
+    OP_REQUIRES_OK(context, context->GetAttr("decayed", &decayed_));
+    OP_REQUIRES_OK(context, context->GetAttr("copy", &copy_));
+    OP_REQUIRES_OK(context, context->GetAttr("l2", &l2_));
+    OP_REQUIRES_OK(context, context->GetAttr("decay", &decay_));
+  }
+
+  void Compute(OpKernelContext* context) override {
+    Rule rule;
+    OP_REQUIRES_OK(context, find(context, &rule));
+    OpInputList handles, slots, copies, gradients;
+    OP_REQUIRES_OK(context, context->input_list("variables", &handles));
+    OP_REQUIRES_OK(context, context->input_list("slots", &slots));
+    OP_REQUIRES_OK(context, context->input_list("copies", &copies));
+    OP_REQUIRES_OK(context, context->input_list("gradients", &gradients));
+    const int64_t count = handles.size();
+    const auto is_copy = [&](int index) { return -1 <= index && index < copies.size(); };
+    OP_REQUIRES(context,
+                gradients.size() == count && slots.size() % count == 0 && slots.size() >= slots_of(rule) * count &&
+                    static_cast<int64_t>(decayed_.size()) == count && static_cast<int64_t>(copy_.size()) == count &&
+                    std::all_of(copy_.begin(), copy_.end(), is_copy),
+                errors::InvalidArgument("the lists do not belong together: ", count, " variables, ", slots.size(), " slots, ",
+                                        gradients.size(), " gradients"));
+    Locked locked;
+    OP_REQUIRES_OK(context, locked.lock(context, handles, DT_FLOAT));
+    OP_REQUIRES_OK(context, locked.lock(context, slots, DT_FLOAT));
+    OP_REQUIRES_OK(context, locked.lock(context, copies, DT_BFLOAT16));
+    OP_REQUIRES_OK(context, locked.lock(context));
+
+    bool finite = true;
+    std::vector<resnet::Part> parts;
+    for (int64_t i = 0; i < count; ++i) {
+      const Tensor& gradient = gradients[i];
+      Tensor* const weight = locked[i];
+      resnet::Part whole{weight->NumElements()};
+      whole.weight = vector(weight);
+      if (gradient.dtype() == DT_FLOAT) whole.gradient = vector(gradient);
+      if (gradient.dtype() == DT_BFLOAT16) whole.gradient_bits = read<Eigen::bfloat16>(gradient);
+      std::vector<const Tensor*> alike{&gradient};
+      for (int64_t slot = 0; slot * count < slots.size(); ++slot) {
+        Tensor* const moment = locked[count * (slot + 1) + i];
+        (slot ? whole.second : whole.first) = vector(moment);
+        alike.push_back(moment);
+      }
+      if (copy_[i] >= 0) {
+        Tensor* const copy = locked[count + slots.size() + copy_[i]];
+        whole.copy = write<Eigen::bfloat16>(copy);
+        whole.before = whole.copy;
+        alike.push_back(copy);
+      }
+      for (const Tensor* one : alike) {
+        OP_REQUIRES(context, one->shape() == weight->shape(),
+                    errors::InvalidArgument("gradient, slots and copy of variable ", i, " must have its shape. Received: ",
+                                            one->shape().DebugString(), " and ", weight->shape().DebugString()));
+      }
+      if (weight->dims() == 1) {
+        finite &= all_finite(whole.weight, whole.count) && all_finite(whole.gradient, whole.count) &&
+                  all_finite(whole.gradient_bits, whole.count);
+      }
+      if (decayed_[i]) whole.l2 = l2_, whole.decay = decay_;
+      cut(whole, &parts);
+    }
+    std::atomic<bool> fresh{true};
+    const Share share(context);
+    share(parts.size(), kUpdateNumbers * 4, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        if (!resnet::update(rule, parts[i])) fresh = false;
+      }
+    });
+    OP_REQUIRES(context, fresh, errors::FailedPrecondition("a bfloat16 copy was not that of its variable, which was assigned"));
+    Tensor* output;
+    OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &output));
+    output->scalar<bool>()() = finite;
+  }
+
+ private:
+  static int64_t slots_of(const resnet::Adam&) { return 2; }
+  static int64_t slots_of(const resnet::Sgd& rule) { return rule.momentum == 0 ? 0 : 1; }
+
+  // The rule of this step, from the inputs that are numbers.
+  static absl::Status number(OpKernelContext* context, const char* name, float* to) {
+    const Tensor* tensor;
+    TF_RETURN_IF_ERROR(context->input(name, &tensor));
+    if (tensor->NumElements() != 1) return errors::InvalidArgument(name, " must be one number");
+    *to = vector(*tensor)[0];
+    return absl::OkStatus();
+  }
+  static absl::Status find(OpKernelContext* context, resnet::Adam* rule) {
+    float beta1, beta2, power1, power2;
+    TF_RETURN_IF_ERROR(number(context, "rate", &rule->rate));
+    TF_RETURN_IF_ERROR(number(context, "beta1", &beta1));
+    TF_RETURN_IF_ERROR(number(context, "beta2", &beta2));
+    TF_RETURN_IF_ERROR(number(context, "beta1_power", &power1));
+    TF_RETURN_IF_ERROR(number(context, "beta2_power", &power2));
+    TF_RETURN_IF_ERROR(number(context, "epsilon", &rule->epsilon));
+    resnet::set(rule, beta1, beta2, power1, power2);
+    return absl::OkStatus();
+  }
+  static absl::Status find(OpKernelContext* context, resnet::Sgd* rule) {
+    TF_RETURN_IF_ERROR(number(context, "rate", &rule->rate));
+    return number(context, "momentum", &rule->momentum);
+  }
+
+  static void cut(const resnet::Part& whole, std::vector<resnet::Part>* parts) {
+    for (int64_t start = 0; start < whole.count; start += kUpdateNumbers) {
+      parts->push_back(whole.part(start, std::min(kUpdateNumbers, whole.count - start)));
+    }
+  }
+
+  std::vector<bool> decayed_;
+  std::vector<int> copy_;
+  float l2_, decay_;
+};
+
 // ---- registration ------------------------------------------------------------------------------------------------------
 
 absl::Status vectors_like(InferenceContext* context, int vector, int first, int count) {
@@ -223,6 +412,22 @@ REGISTER_OP("ResnetNormAddGrad")
       context->set_output(1, context->input(0));
       return vectors_like(context, 2, 2, 2);
     });
+
+// slots: for Adam the momenta of all variables, then their means of squares; for SGD the momenta, if there are any.
+// copy: for each variable the index of its bfloat16 copy, or -1. decayed: whether the terms of `l2` and `decay` apply to it.
+// finite: whether all numbers of one-dimensional variables, before the update, and of their gradients are finite.
+#define UPDATE(name)                                                                                                   \
+  REGISTER_OP(name)                                                                                                    \
+      .Input("variables: N * resource").Input("slots: S * resource").Input("copies: C * resource").Input("gradients: T") \
+      .Attr("N: int >= 1").Attr("S: int >= 0").Attr("C: int >= 0").Attr("T: list({float, bfloat16}) >= 1")                 \
+      .Attr("decayed: list(bool)").Attr("copy: list(int)").Attr("l2: float").Attr("decay: float")                          \
+      .Output("finite: bool").SetIsStateful().SetShapeFn(shape_inference::ScalarShape)                                      \
+      .Input("rate: float")
+UPDATE("ResnetAdam")
+    .Input("beta1: float").Input("beta2: float").Input("beta1_power: float").Input("beta2_power: float").Input("epsilon: float");
+UPDATE("ResnetSgd").Input("momentum: float");
+REGISTER_KERNEL_BUILDER(Name("ResnetAdam").Device(DEVICE_CPU), Update<resnet::Adam>)
+REGISTER_KERNEL_BUILDER(Name("ResnetSgd").Device(DEVICE_CPU), Update<resnet::Sgd>)
 
 #define REGISTER_KERNELS(T)                                                                            \
   REGISTER_KERNEL_BUILDER(Name("ResnetNorm").Device(DEVICE_CPU).TypeConstraint<T>("T"), Norm<T>)           \

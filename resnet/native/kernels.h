@@ -13,8 +13,8 @@
 // Sums are taken over a fixed number of blocks of pixels, one after another, whatever the number of threads: the same input
 // gives the same bits on any number of threads. Statistics and sums are float32 within a block and float64 over the blocks.
 //
-// S is how a number is stored: float, or uint16_t for the bits of a bfloat16. A `Share` divides blocks among threads:
-// share(blocks, cost of one, work) calls work(first, one after the last) until all blocks are done, and then returns.
+// A `Share` divides blocks among threads: share(blocks, cost of one, work) calls work(first, one after the last) until all
+// blocks are done, and then returns.
 
 #ifndef RESNET_NATIVE_KERNELS_H_
 #define RESNET_NATIVE_KERNELS_H_
@@ -22,32 +22,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <vector>
+
+#include "numbers.h"
 
 namespace resnet {
 
 constexpr int64_t kMostBlocks = 64;          // at least the threads that share one operation
 constexpr int64_t kLeastNumbers = 16 * 1024;  // of a block; a smaller one costs more to hand out than to compute
-
-// ---- numbers in memory -------------------------------------------------------------------------------------------------
-
-inline float load(float number) { return number; }
-inline float load(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float number;
-  std::memcpy(&number, &wide, sizeof number);
-  return number;
-}
-
-inline void store(float number, float* to) { *to = number; }
-inline void store(float number, uint16_t* to) {  // to the nearest bfloat16, ties to even; a NaN stays a NaN
-  uint32_t bits;
-  std::memcpy(&bits, &number, sizeof bits);
-  const uint32_t rounded = bits + 0x7fff + ((bits >> 16) & 1);
-  const uint32_t kept = (bits & 0x7fffffff) > 0x7f800000 ? bits | 0x400000 : rounded;
-  *to = static_cast<uint16_t>(kept >> 16);
-}
 
 // max(number, 0), and whether its gradient passes. Written so that a NaN passes both.
 inline float positive(float number) { return number < 0 ? 0.f : number; }

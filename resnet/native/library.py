@@ -20,7 +20,8 @@ from typing import Any
 from resnet.core.checksums import sha256
 from resnet.network.precision import cpu_flags
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("fused.cc", "kernels.h"))  # the first one includes the others
+_FOLDER = Path(__file__).parent
+SOURCES = tuple(_FOLDER / name for name in ("fused.cc", "kernels.h", "numbers.h", "update.cc", "update.h"))
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
@@ -30,7 +31,8 @@ _LEVELS = (
     (("-march=x86-64-v3",), {"avx2", "fma", "bmi2", "f16c"}),
 )
 # Errors are not reported through errno: with it, a square root is a call. Otherwise arithmetic is as the C++ standard says.
-_OPTIONS = ("-O3", "-fno-math-errno", "-shared", "-fPIC", "-std=c++17")
+OPTIONS = ("-O3", "-fno-math-errno", "-fPIC", "-std=c++17")
+UPDATE_OPTIONS = ("-ffp-contract=off",)  # for `update.cc`, which says why
 
 
 def unavailable() -> str | None:
@@ -47,7 +49,7 @@ def unavailable() -> str | None:
 
 def path() -> Path:
     """Where the library for this source, TensorFlow and processor is, or would be."""
-    made_from = (*(source.read_text("utf-8") for source in SOURCES), version("tensorflow"), *_OPTIONS, *(_instructions() or ()))
+    made_from = (*(source.read_text("utf-8") for source in SOURCES), version("tensorflow"), *OPTIONS, *UPDATE_OPTIONS, *(_instructions() or ()))
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
@@ -97,17 +99,25 @@ def _compile(target: Path) -> str | None:
         return "there is no C++ compiler (g++)"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        partial = Path(folder) / target.name
-        command = [compiler, *_OPTIONS, *(_instructions() or ()), str(SOURCES[0]), "-o", str(partial), *_tensorflow_flags()]
-        try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"{compiler} cannot be run ({error})"
-        if done.returncode:
-            lines = done.stderr.decode("utf-8", "replace").splitlines()
-            return f"{compiler} failed: {next((line for line in lines if 'error' in line), 'it gave no reason')}"
-        partial.replace(target)
-    return None
+        partial, update = Path(folder) / target.name, Path(folder) / "update.o"
+        command = [compiler, *OPTIONS, *(_instructions() or ())]
+        why = _run([*command, *UPDATE_OPTIONS, "-c", str(_FOLDER / "update.cc"), "-o", str(update)]) or _run(
+            [*command, "-shared", str(_FOLDER / "fused.cc"), str(update), "-o", str(partial), *_tensorflow_flags()]
+        )
+        if why is None:
+            partial.replace(target)
+    return why
+
+
+def _run(command: list[str]) -> str | None:
+    """Runs the compiler; returns why it failed, or None."""
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]} cannot be run ({error})"
+    lines = done.stderr.decode("utf-8", "replace").splitlines()
+    failure = next((line for line in lines if "error:" in line), "it gave no reason")
+    return f"{command[0]} failed: {failure}" if done.returncode else None
 
 
 def _tensorflow_flags() -> list[str]:
