@@ -289,7 +289,8 @@ template <typename Rule> class Update : public OpKernel {
     for (int64_t i = 0; i < count; ++i) {
       const Tensor& gradient = gradients[i];
       Tensor* const weight = locked[i];
-      resnet::Part whole{weight->NumElements()};
+      resnet::Part whole{};
+      whole.count = weight->NumElements();
       whole.weight = vector(weight);
       if (gradient.dtype() == DT_FLOAT) whole.gradient = vector(gradient);
       if (gradient.dtype() == DT_BFLOAT16) whole.gradient_bits = read<Eigen::bfloat16>(gradient);
@@ -424,7 +425,8 @@ REGISTER_OP("ResnetNormAddGrad")
       .Output("finite: bool").SetIsStateful().SetShapeFn(shape_inference::ScalarShape)                                      \
       .Input("rate: float")
 UPDATE("ResnetAdam")
-    .Input("beta1: float").Input("beta2: float").Input("beta1_power: float").Input("beta2_power: float").Input("epsilon: float");
+    .Input("beta1: float").Input("beta2: float").Input("beta1_power: float").Input("beta2_power: float")
+    .Input("epsilon: float");
 UPDATE("ResnetSgd").Input("momentum: float");
 REGISTER_KERNEL_BUILDER(Name("ResnetAdam").Device(DEVICE_CPU), Update<resnet::Adam>)
 REGISTER_KERNEL_BUILDER(Name("ResnetSgd").Device(DEVICE_CPU), Update<resnet::Sgd>)

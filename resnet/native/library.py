@@ -42,14 +42,15 @@ def unavailable() -> str | None:
     """
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH} is 0"
-    if _instructions() is None:
+    if instructions() is None:
         return "this processor has no AVX2"
     return None if path().exists() else NOT_COMPILED
 
 
 def path() -> Path:
     """Where the library for this source, TensorFlow and processor is, or would be."""
-    made_from = (*(source.read_text("utf-8") for source in SOURCES), version("tensorflow"), *OPTIONS, *UPDATE_OPTIONS, *(_instructions() or ()))
+    sources = [source.read_text("utf-8") for source in SOURCES]
+    made_from = (*sources, version("tensorflow"), *OPTIONS, *UPDATE_OPTIONS, *(instructions() or ()))
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
@@ -100,7 +101,7 @@ def _compile(target: Path) -> str | None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         partial, update = Path(folder) / target.name, Path(folder) / "update.o"
-        command = [compiler, *OPTIONS, *(_instructions() or ())]
+        command = [compiler, *OPTIONS, *(instructions() or ())]
         why = _run([*command, *UPDATE_OPTIONS, "-c", str(_FOLDER / "update.cc"), "-o", str(update)]) or _run(
             [*command, "-shared", str(_FOLDER / "fused.cc"), str(update), "-o", str(partial), *_tensorflow_flags()]
         )
@@ -130,7 +131,7 @@ def _tensorflow_flags() -> list[str]:
     return [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
 
 
-def _instructions() -> tuple[str, ...] | None:
+def instructions() -> tuple[str, ...] | None:
     """Options of the compiler for this processor; None if it is older than AVX2 or of another kind."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return None

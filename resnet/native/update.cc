@@ -1,4 +1,4 @@
-// Compiled with -ffp-contract=off. A product and a sum that become one instruction are rounded once, and TensorFlow rounds twice.
+// Compiled with -ffp-contract=off: a product and a sum in one instruction would be rounded once, and TensorFlow rounds twice.
 
 #include "update.h"
 

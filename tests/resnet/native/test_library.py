@@ -80,12 +80,12 @@ def test_without_a_compiler_the_reason_says_so(
         ({"avx"}, None),
     ],
 )
-def test_the_instructions_are_those_of_the_processor(
+def test_theinstructions_are_those_of_the_processor(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None
 ) -> None:
     monkeypatch.setattr(library, "cpu_flags", lambda: flags)
 
-    assert (library._instructions() or (None,))[0] == option
+    assert (library.instructions() or (None,))[0] == option
 
 
 def test_a_processor_without_avx2_and_the_switch_are_reasons(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
