@@ -30,26 +30,29 @@ def has_weight_gradient(layer: Conv2D) -> bool:
     )
 
 
-def convolve(layer: Conv2D, images: tf.Tensor) -> tf.Tensor:
-    """The same as `layer(images)`, but the gradient of the kernel is float32 from the start.
+def convolve(layer: Conv2D, images: tf.Tensor, copy: tf.Variable | None = None) -> tf.Tensor:
+    """The same as `layer(images)`, but without rounding errors in the sums of the kernel's gradient.
 
     Args:
         layer: for which `has_weight_gradient` holds.
         images: (batch, height, width, channels) of any float type.
+        copy: bfloat16, the kernel to read in place of the layer's own.
 
     Returns:
         (batch, height / strides, width / strides, filters) bfloat16, rounded up.
     """
-    return layer.activation(_convolution(layer)(tf.cast(images, tf.bfloat16), tf.convert_to_tensor(layer.kernel)))
+    kernel = tf.convert_to_tensor(layer.kernel if copy is None else copy)
+    return layer.activation(_convolution(layer)(tf.cast(images, tf.bfloat16), kernel))
 
 
 def _convolution(layer: Conv2D) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A function of images, bfloat16, and the kernel, float32 or bfloat16; the kernel's gradient has the kernel's type."""
     library = load()
     assert library is not None
     stride, padding = layer.strides[0], layer.padding.upper()
-    sides = layer.input.shape[1:3]
     before = [
-        _before(side, kernel, stride) if padding == "SAME" else 0 for side, kernel in zip(sides, layer.kernel_size, strict=True)
+        _before(side, kernel, stride) if padding == "SAME" else 0
+        for side, kernel in zip(layer.input.shape[1:3], layer.kernel_size, strict=True)
     ]
 
     @tf.custom_gradient
@@ -67,7 +70,7 @@ def _convolution(layer: Conv2D) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
                 padding=padding,
             )
             of_kernel = library.resnet_weight_gradient(
-                images, above, kernel_size=list(layer.kernel_size), stride=stride, padding=before
+                images, above, T=kernel.dtype, kernel_size=list(layer.kernel_size), stride=stride, padding=before
             )
             return of_images, of_kernel
 

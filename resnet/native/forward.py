@@ -8,6 +8,7 @@ layers, weights and files are the same with and without the library.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from resnet.native.convolution import convolve, has_weight_gradient
+from resnet.native.copies import KernelCopies
 from resnet.native.library import load
 from resnet.network.layers import BatchNormalization, Conv2D
 
@@ -33,11 +35,12 @@ class _Delayed:
 _Value = _Delayed | list[tf.Tensor]  # the tensors have the same numbers: one for each layer that reads them
 
 
-def training_forward(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def training_forward(model: keras.Model, copies: KernelCopies | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
     """The network in training as a function from normalised images to logits, with the moving statistics updated.
 
     Args:
         model: a `resnet.network.model.ResNet` computing in float32 or bfloat16.
+        copies: read in place of the kernels that they are of; by default the layers cast their kernels.
 
     Returns:
         `model` itself, with training=True, if the library is not available or does not support the precision.
@@ -45,10 +48,10 @@ def training_forward(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     fusable = all(layer.compute_dtype in ("float32", "bfloat16") for layer in model.layers)
     if load() is None or not fusable:
         return lambda images: model(images, training=True)
-    return lambda images: _run(model, images)
+    return lambda images: _run(model, images, copies)
 
 
-def _run(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
+def _run(model: keras.Model, images: tf.Tensor, copies: KernelCopies | None) -> tf.Tensor:
     readers = Counter(id(tensor) for layer in model.layers[1:] for tensor in tf.nest.flatten(layer.input))
     values: dict[int, _Value] = {id(model.inputs[0]): [images]}
 
@@ -68,12 +71,25 @@ def _run(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
         elif isinstance(layer, keras.layers.ReLU) and isinstance(delayed, _Delayed):
             result = _normalise(delayed, relu=True, branches=min(_MOST_BRANCHES, readers[id(layer.output)]))
         elif isinstance(layer, Conv2D) and has_weight_gradient(layer):
-            result = [convolve(layer, take(inputs[0]))]
+            copy = copies.of(layer.kernel) if copies else None
+            result = [convolve(layer, take(inputs[0]), copy)]
         else:
             taken = [take(tensor) for tensor in inputs]
-            result = [layer(taken if len(taken) > 1 else taken[0], training=True)]
+            with _reading(layer, copies):
+                result = [layer(taken if len(taken) > 1 else taken[0], training=True)]
         values[id(layer.output)] = result
     return take(model.outputs[0])
+
+
+def _reading(layer: keras.layers.Layer, copies: KernelCopies | None) -> AbstractContextManager[object]:
+    """Within the block, the layer's kernel has the value of its copy, if there is one."""
+    kernel = getattr(layer, "kernel", None)
+    copy = copies.of(kernel) if copies else None
+    if copy is None:
+        return nullcontext()
+    scope = keras.StatelessScope(initialize_variables=False)
+    scope.add_update((kernel, tf.convert_to_tensor(copy)))  # its constructor would cast the copy to the kernel's dtype
+    return scope
 
 
 def _normalise(delayed: _Delayed, *, relu: bool, branches: int = 1) -> list[tf.Tensor]:

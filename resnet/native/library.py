@@ -1,4 +1,4 @@
-"""Compiles and loads the C++ files beside it: `python -m resnet.native.library` compiles it, as `make setup` does.
+"""Compiles and loads `fused.cc`: `python -m resnet.native.library` compiles it, as `make setup` does.
 
 The library is optional. Without a compiler, or on a machine for which it was not compiled, training uses TensorFlow's own
 operations, and takes longer. The compiled file is in the virtual environment, which it is only valid for: it depends on the
@@ -20,8 +20,8 @@ from typing import Any
 from resnet.core.checksums import sha256
 from resnet.network.precision import cpu_flags
 
-SOURCES = sorted(Path(__file__).parent.glob("*.cc"))
-HEADERS = sorted(Path(__file__).parent.glob("*.h"))
+_FOLDER = Path(__file__).parent
+SOURCES = (*sorted(_FOLDER.glob("*.cc")), *sorted(_FOLDER.glob("*.h")))
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
@@ -33,7 +33,8 @@ _LEVELS = (
     (("-march=x86-64-v3",), {"avx2", "fma", "bmi2", "f16c"}),
 )
 # Errors are not reported through errno: with it, a square root is a call. Otherwise arithmetic is as the C++ standard says.
-_OPTIONS = ("-O3", "-fno-math-errno", "-shared", "-fPIC", "-std=c++17")
+OPTIONS = ("-O3", "-fno-math-errno", "-fPIC", "-std=c++17")
+UPDATE_OPTIONS = ("-ffp-contract=off",)  # for `update.cc`, which says why
 
 
 def unavailable() -> str | None:
@@ -43,19 +44,15 @@ def unavailable() -> str | None:
     """
     if os.environ.get(SWITCH) == "0":
         return f"{SWITCH} is 0"
-    if _instructions() is None:
+    if instructions() is None:
         return "this processor has no AVX2"
     return None if path().exists() else NOT_COMPILED
 
 
 def path() -> Path:
     """Where the library for this source, TensorFlow and processor is, or would be."""
-    made_from = (
-        *(file.read_text("utf-8") for file in (*SOURCES, *HEADERS)),
-        version("tensorflow"),
-        *_OPTIONS,
-        *(_instructions() or ()),
-    )
+    sources = [source.read_text("utf-8") for source in SOURCES]
+    made_from = (*sources, version("tensorflow"), *OPTIONS, *UPDATE_OPTIONS, *(instructions() or ()))
     key = hashlib.sha256("\0".join(made_from).encode()).hexdigest()[:16]
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
@@ -105,18 +102,26 @@ def _compile(target: Path) -> str | None:
         return "there is no C++ compiler (g++)"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        partial = Path(folder) / target.name
-        command = [compiler, *_OPTIONS, *(_instructions() or ()), *map(str, SOURCES), "-o", str(partial)]
-        command += _tensorflow_flags()
-        try:
-            done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return f"{compiler} cannot be run ({error})"
-        if done.returncode:
-            lines = done.stderr.decode("utf-8", "replace").splitlines()
-            return f"{compiler} failed: {next((line for line in lines if 'error' in line), 'it gave no reason')}"
-        partial.replace(target)
-    return None
+        partial, update = Path(folder) / target.name, Path(folder) / "update.o"
+        command = [compiler, *OPTIONS, *(instructions() or ())]
+        operations = [_FOLDER / "fused.cc", _FOLDER / "convolution.cc"]
+        why = _run([*command, *UPDATE_OPTIONS, "-c", str(_FOLDER / "update.cc"), "-o", str(update)]) or _run(
+            [*command, "-shared", *map(str, operations), str(update), "-o", str(partial), *_tensorflow_flags()]
+        )
+        if why is None:
+            partial.replace(target)
+    return why
+
+
+def _run(command: list[str]) -> str | None:
+    """Runs the compiler; returns why it failed, or None."""
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{command[0]} cannot be run ({error})"
+    lines = done.stderr.decode("utf-8", "replace").splitlines()
+    failure = next((line for line in lines if "error:" in line), "it gave no reason")
+    return f"{command[0]} failed: {failure}" if done.returncode else None
 
 
 def _tensorflow_flags() -> list[str]:
@@ -129,7 +134,7 @@ def _tensorflow_flags() -> list[str]:
     return [*tf.sysconfig.get_compile_flags(), *tf.sysconfig.get_link_flags()]
 
 
-def _instructions() -> tuple[str, ...] | None:
+def instructions() -> tuple[str, ...] | None:
     """Options of the compiler for this processor; None if it is older than AVX2 or of another kind."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return None

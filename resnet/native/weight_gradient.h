@@ -20,6 +20,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "numbers.h"
+
 namespace resnet {
 
 constexpr int64_t kLanes = 16;         // float32 in a register

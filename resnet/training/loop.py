@@ -12,6 +12,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.dataset.batches import batches, epoch_order
+from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
@@ -19,6 +20,7 @@ from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
+from resnet.training.optimizers import updates_at_once
 from resnet.training.state import Epoch, Progress, TrainingState
 
 
@@ -64,7 +66,6 @@ class Trainer:
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.model = model
-        self._training_forward = training_forward(model)
         self.optimizer = optimizer
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
@@ -75,6 +76,7 @@ class Trainer:
         self.patience = patience
         self.budget = budget
         self.strategy = strategy or tf.distribute.get_strategy()
+        self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
         self.train_loss = keras.metrics.Mean(name="train_loss")
@@ -134,6 +136,9 @@ class Trainer:
     def _update(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tf.Tensor:
         """Updates the variables by the gradients of all devices; returns the cross-entropy of this device's part."""
         cross_entropy, gradients = self._gradients_of_parts(batch, variables, training)
+        if updates_at_once(self.optimizer):
+            finite = self.optimizer.apply_at_once(gradients, variables, self._copies)
+            return tf.where(finite, cross_entropy, float("nan")) if self._may_hide_nan else cross_entropy
         if self._may_hide_nan:
             cross_entropy = _nan_unless_finite(cross_entropy, [*gradients, *variables])
         self.optimizer.apply(gradients, variables)  # sums the gradients of all devices
@@ -149,7 +154,11 @@ class Trainer:
 
         def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
-            return number + 1, loss + part_loss, [one + other for one, other in zip(sums, gradients, strict=True)]
+            return (
+                number + 1,
+                loss + part_loss,
+                [one + tf.cast(other, one.dtype) for one, other in zip(sums, gradients, strict=True)],
+            )
 
         # Not a Python loop: TensorFlow would run its parts in parallel and need the memory of all of them.
         zeros = [tf.zeros(variable.shape) for variable in variables]
@@ -158,14 +167,19 @@ class Trainer:
         return loss / self.accumulate, [one / self.accumulate for one in sums]
 
     def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Cross-entropy and gradients, which are bfloat16 for a variable that has a copy."""
+        copies = self._copies if updates_at_once(self.optimizer) else None
         with tf.GradientTape() as tape:
-            logits = self._training_forward(batch.images) if training else self.model(batch.images, training=False)
+            if training:
+                logits = training_forward(self.model, copies)(batch.images)
+            else:
+                logits = self.model(batch.images, training=False)
             cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
             loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:
                 loss /= self.strategy.num_replicas_in_sync
         self.train_accuracy.update_state(batch.main_labels, logits)
-        return cross_entropy, tape.gradient(loss, variables)
+        return cross_entropy, tape.gradient(loss, copies.in_place_of(variables) if copies else variables)
 
     # One signature for any batch size: otherwise the smaller last batch would be traced again.
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,) * 4, tf.uint8), tf.TensorSpec((None,), tf.uint16)])
@@ -213,6 +227,7 @@ class Trainer:
             raise UserError(
                 f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
             )
+        self._copies.refresh()  # the state may have been restored
         while self.state.epoch <= self.last_epoch(epochs):
             began = time.perf_counter()
             self._train(training, batch_size, seed, on_step)
@@ -294,7 +309,7 @@ def _nan_unless_finite(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Vari
     """The loss, or NaN if a one-dimensional tensor (an offset, scale or bias, or a gradient of one) is not finite.
 
     In bfloat16 a NaN may not reach the loss (see `resnet.network.layers.ReLU`). It does reach these gradients, because each is
-    a sum over all pixels of a channel. There are few of them, so the check is cheap.
+    a sum over all pixels of a channel. There are few of them, so the check is cheap. `apply_at_once` does it by the way.
     """
     total = tf.reduce_sum(tf.concat([one for one in numbers if len(one.shape) == 1], axis=0))
     return tf.where(tf.math.is_finite(total), loss, tf.constant(float("nan")))

@@ -1,9 +1,13 @@
 """The learning rate over the steps, and the optimizers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
+
+from resnet.native.copies import KernelCopies
+from resnet.native.library import load
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
 
@@ -97,6 +101,19 @@ class NesterovSGD(keras.optimizers.SGD):
         variables = trainable_variables or self._trainable_variables
         return super().apply(_with_l2(self.l2, grads, variables), trainable_variables)
 
+    def apply_at_once(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], copies: KernelCopies
+    ) -> tf.Tensor:
+        """Does the same as `apply` in one operation, see `FusedAdam.apply_at_once`."""
+        slots = [self.momentums[self._get_variable_index(variable)] for variable in variables] if self.momentum else []
+        lists = _lists(gradients, variables, slots, copies)
+        rate = tf.cast(self.learning_rate, tf.float32)
+        decayed = [is_decayed(variable) for variable in variables]
+        ops: Any = load()
+        finite: tf.Tensor = ops.resnet_sgd(**lists, rate=rate, momentum=self.momentum, decayed=decayed, l2=self.l2, decay=0.0)
+        self.iterations.assign_add(1)
+        return finite
+
 
 class FusedAdam(keras.optimizers.Adam):
     """Adam by TensorFlow's own kernel, which makes one pass over a variable where Keras makes several.
@@ -116,21 +133,54 @@ class FusedAdam(keras.optimizers.Adam):
 
     def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> tf.Tensor:
         """Updates variables (float32) and their moments in place; returns the number of steps."""
+        self._scalars = self._of_step()  # computed once here, not once for each of 161 variables
+        variables = trainable_variables or self._trainable_variables
+        return super().apply(_with_l2(self.l2, grads, variables), trainable_variables)
+
+    def apply_at_once(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], copies: KernelCopies
+    ) -> tf.Tensor:
+        """Does the same as `apply`, bit for bit, in one operation of `resnet/native`, and renews the copies.
+
+        Only if `updates_at_once`. It makes one pass over the numbers. `apply` makes one for each of: the cast of the gradient,
+        the L2 term or the decay, the update, and the cast of the kernel in the next step.
+
+        Args:
+            gradients: float32 or bfloat16, of the shapes of the variables.
+            variables: float32.
+            copies: of kernels among the variables.
+
+        Returns:
+            () bool, whether all one-dimensional variables, before the update, and their gradients are finite.
+        """
+        indices = [self._get_variable_index(variable) for variable in variables]
+        slots = [moments[index] for moments in (self._momentums, self._velocities) for index in indices]
+        ops: Any = load()
+        finite: tf.Tensor = ops.resnet_adam(
+            **_lists(gradients, variables, slots, copies),
+            **self._of_step(),
+            rate=tf.cast(self.learning_rate, tf.float32),
+            decayed=[is_decayed(variable) for variable in variables],
+            l2=self.l2,
+            decay=self.weight_decay or 0.0,
+        )
+        self.iterations.assign_add(1)
+        return finite
+
+    def _of_step(self) -> dict[str, tf.Tensor]:
+        """The numbers of the update that are the same for all variables, but for the learning rate."""
         count = tf.convert_to_tensor(self.iterations)
         if self.freeze_steps:
             count = tf.where(count < self.freeze_steps, count, count - self.freeze_steps)
         step = tf.cast(count + 1, tf.float32)
         betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
-        # Computed once here, not once for each of 161 variables.
-        self._scalars = {
+        return {
             "beta1_power": tf.pow(betas[0], step),
             "beta2_power": tf.pow(betas[1], step),
             "beta1": betas[0],
             "beta2": betas[1],
             "epsilon": tf.constant(self.epsilon),
         }
-        variables = trainable_variables or self._trainable_variables
-        return super().apply(_with_l2(self.l2, grads, variables), trainable_variables)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Updates one variable and its moments."""
@@ -143,6 +193,27 @@ class FusedAdam(keras.optimizers.Adam):
             grad=gradient,
             **self._scalars,
         )
+
+
+def updates_at_once(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an optimizer has `apply_at_once` here: not without the library, with loss scaling, or on several devices."""
+    return isinstance(optimizer, NesterovSGD | FusedAdam) and load() is not None and not tf.distribute.has_strategy()
+
+
+def _lists(
+    gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable], slots: Sequence[keras.Variable], copies: KernelCopies
+) -> dict[str, list[tf.Tensor] | list[int]]:
+    """The lists that `apply_at_once` gives to an operation."""
+    found = [copies.of(variable) for variable in variables]
+    present = [copy for copy in found if copy is not None]
+    places = iter(range(len(present)))
+    return {
+        "variables": [variable.value.handle for variable in variables],
+        "slots": [slot.value.handle for slot in slots],
+        "copies": [copy.handle for copy in present],
+        "gradients": list(gradients),
+        "copy": [-1 if copy is None else next(places) for copy in found],
+    }
 
 
 def _with_l2(l2: float, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]) -> Sequence[tf.Tensor]:

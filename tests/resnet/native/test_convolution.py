@@ -48,7 +48,8 @@ def test_the_gradient_is_that_of_tensorflow_in_float64(shape: tuple[int, ...], p
         strides=(1, stride, stride, 1),
         padding=padding,
     )
-    assert got.dtype == tf.float32
+    rounded = of_library(images, above, kernel, stride, padding, tf.bfloat16)
+    np.testing.assert_array_equal(tf.cast(rounded, tf.float32), tf.cast(tf.cast(got, tf.bfloat16), tf.float32))
     # Relative to the sum of absolute products, which bounds the error of sums in float32 in any order.
     bound = 1e-6 * outputs.shape[1] * outputs.shape[2] * batch
     np.testing.assert_allclose(got, wanted, rtol=0, atol=max(bound, 1e-6))
@@ -113,8 +114,10 @@ def random(*shape: int) -> tf.Tensor:
     return tf.cast(np.random.default_rng(sum(shape)).uniform(-1, 1, shape), tf.bfloat16)
 
 
-def of_library(images: tf.Tensor, above: tf.Tensor, kernel: int, stride: int, padding: str) -> tf.Tensor:
+def of_library(
+    images: tf.Tensor, above: tf.Tensor, kernel: int, stride: int, padding: str, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     sides, outputs = images.shape[1:3], above.shape[1:3]
     missing = [max((out - 1) * stride + kernel - side, 0) for out, side in zip(outputs, sides, strict=True)]
     before = [side // 2 for side in missing] if padding == "SAME" else [0, 0]
-    return LIBRARY.resnet_weight_gradient(images, above, kernel_size=[kernel, kernel], stride=stride, padding=before)
+    return LIBRARY.resnet_weight_gradient(images, above, T=dtype, kernel_size=[kernel, kernel], stride=stride, padding=before)

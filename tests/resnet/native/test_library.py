@@ -2,11 +2,13 @@
 
 import hashlib
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from resnet.native import library
+from tests.imports import ROOT
 
 
 @pytest.fixture
@@ -36,8 +38,8 @@ def test_it_is_compiled_once_for_this_processor(elsewhere: Path, monkeypatch: py
 
     assert library.path().read_text() == "code\n"
     calls = (elsewhere / "calls").read_text().splitlines()
-    assert len(calls) == 1
-    assert "-march=x86-64-v3" in calls[0]
+    assert len(calls) == 2  # update.cc and fused.cc
+    assert all("-march=x86-64-v3" in call for call in calls)
     assert [file.name for file in library.path().parent.iterdir()] == [library.path().name]
 
 
@@ -78,12 +80,12 @@ def test_without_a_compiler_the_reason_says_so(
         ({"avx"}, None),
     ],
 )
-def test_the_instructions_are_those_of_the_processor(
+def test_theinstructions_are_those_of_the_processor(
     monkeypatch: pytest.MonkeyPatch, flags: set[str], option: str | None
 ) -> None:
     monkeypatch.setattr(library, "cpu_flags", lambda: flags)
 
-    assert (library._instructions() or (None,))[0] == option
+    assert (library.instructions() or (None,))[0] == option
 
 
 def test_a_processor_without_avx2_and_the_switch_are_reasons(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +100,26 @@ def test_another_source_or_tensorflow_has_another_file(elsewhere: Path, monkeypa
     paths = {library.path()}
     monkeypatch.setattr(library, "version", lambda _: "3.0.0")
     paths.add(library.path())
-    other = elsewhere / "fused.cc"
+    other = elsewhere / "other"
     other.write_text("other")
-    monkeypatch.setattr(library, "SOURCES", [other])
-    paths.add(library.path())
+    sources = library.SOURCES
+    for number in range(len(sources)):
+        monkeypatch.setattr(library, "SOURCES", (*sources[:number], other, *sources[number + 1 :]))
+        paths.add(library.path())
 
-    assert len(paths) == 3
+    assert len(paths) == 2 + len(sources)
+
+
+def test_every_source_counts_and_is_in_the_package(elsewhere: Path) -> None:
+    """A header that the hash leaves out would be compiled once and then never again."""
+    folder = library.SOURCES[0].parent
+    beside = {file for pattern in ("*.cc", "*.h") for file in folder.glob(pattern)}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"][
+        "resnet.native"
+    ]
+
+    assert set(library.SOURCES) == beside
+    assert {file for pattern in declared for file in folder.glob(pattern)} == beside
 
 
 def test_a_file_that_is_no_library_is_named_and_not_used(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from resnet.dataset.arrays import Split
+from resnet.native.library import load
 from resnet.network.model import ResNet
 from resnet.network.saving import load_model, save_model
+from resnet.training import loop
 from resnet.training.augmentation import DRAWS, Augmentation
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
@@ -31,11 +33,11 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
     model = ResNet((32, 32, 3), 2, blocks=(1, 1), width=8, zero_init_last_gamma=False, class_names=CLASSES)
     save_model(model, tmp_path / "model.keras")
 
-    def make(precision: str, name: str = "adam", rate: float = 0.003, weight_decay: float = 1e-4) -> Trainer:
+    def make(precision: str, name: str = "adam", rate: float = 0.003, weight_decay: float = 1e-4, **options: Any) -> Trainer:
         model = load_model(tmp_path / "model.keras", CLASSES, (32, 32, 3), precision)
         scaling = precision == "float16"
         optimizer = make_optimizer(name, rate, 0.9, weight_decay, model.trainable_variables, loss_scaling=scaling)
-        return Trainer(model, optimizer, augmentation=Augmentation(), label_smoothing=0.1)
+        return Trainer(model, optimizer, augmentation=Augmentation(), label_smoothing=0.1, **options)
 
     return make
 
@@ -68,6 +70,37 @@ def test_bfloat16_gives_the_same_weights_each_time(
         one.fit(training, validation, epochs=2, batch_size=8, seed=0)
         weights.append(one.model.get_weights())
     assert all(np.array_equal(first, second) for first, second in zip(*weights, strict=True))
+
+
+@pytest.mark.skipif(load() is None, reason="the library has not been compiled; `make setup` does that")
+@pytest.mark.parametrize(("name", "options"), [("adam", {"accumulate": 2, "ema": 0.9}), ("adamw", {}), ("sgd", {})])
+def test_the_update_in_one_operation_gives_the_same_bits(
+    trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch, name: str, options: dict[str, Any]
+) -> None:
+    seen = []
+    for at_once in (True, False):
+        if not at_once:
+            monkeypatch.setattr(loop, "updates_at_once", lambda _: False)
+        one = trainer("bfloat16", name, 0.01, 0.1, **options)
+        graph = one.train_step.get_concrete_function(tf.constant(IMAGES), tf.constant(LABELS), tf.fill((8, DRAWS), 0.9)).graph
+        assert at_once == any(op.type in ("ResnetAdam", "ResnetSgd") for op in graph.get_operations())
+        one.frozen_step(tf.constant(IMAGES), tf.constant(LABELS), tf.fill((8, DRAWS), 0.9))
+        losses = [step(one) for _ in range(3)]
+        seen.append([losses, *one.model.get_weights(), *one.state.snapshot().arrays.values()])
+    for first, second in zip(*seen, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_bfloat16_resumes_with_the_same_bits(trainer: Callable[..., Trainer], separable: Callable[[str, int], Split]) -> None:
+    splits, taken = (separable("t", 24), separable("v", 8)), []
+    whole, resumed = trainer("bfloat16"), trainer("bfloat16")
+    whole.fit(*splits, epochs=2, batch_size=8, seed=0, on_step=lambda _: taken.append(whole.state.snapshot()))
+
+    resumed.state.restore(taken[3])
+    resumed.fit(*splits, epochs=2, batch_size=8, seed=0)
+
+    for one, other in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_scaled_loss_changes_neither_the_update_nor_the_weight_decay(trainer: Callable[..., Trainer]) -> None:
