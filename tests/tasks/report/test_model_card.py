@@ -22,7 +22,9 @@ def test_the_card_has_the_numbers_of_the_stages(tmp_path: Path) -> None:
     write_model_card(tmp_path / "card.md", results, data, origin=Origin("photos"))
     card = (tmp_path / "card.md").read_text("utf-8")
     assert card.startswith("---\n# license: unknown")
-    assert metadata_load(tmp_path / "card.md")["model-index"][0]["results"][0]["dataset"]["name"] == "photos"
+    found = metadata_load(tmp_path / "card.md")
+    assert found is not None
+    assert found["model-index"][0]["results"][0]["dataset"]["name"] == "photos"
     assert "\n---\n\n# Model card: a ResNet for 2 classes\n" in card
     assert "\nData set: photos\n" in card
     for fact in ("\n    0b\n", "2 PNG", "1 oriented", "| test | 2 |", "| accuracy | 50.00 %", "| loss | 1.0000 |", "1.1000"):
