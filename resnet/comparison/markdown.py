@@ -63,13 +63,13 @@ def _sections(found: Comparison) -> Iterator[str]:
     """The tables that only some readers want, the most useful ones first."""
     if found.parameters:
         values = [[code(name), code(as_yaml(one)), code(as_yaml(other))] for name, (one, other) in found.parameters.items()]
-        yield _folded("parameters that differ", ["parameter", "first", "second"], values, _MOST_PARAMETERS)
+        yield _folded("Parameters that differ", ["parameter", "first", "second"], values, _MOST_PARAMETERS)
     if found.code:
-        yield _folded("folders of code that differ", ["folder"], [[code(path)] for path in found.code], _MOST_PARAMETERS)
+        yield _folded("Code that differs", ["folder"], [[code(path)] for path in found.code], _MOST_PARAMETERS)
     if found.classes:
         columns = ["class", "recall of the first", "of the second", "gained", "lost", "images"]
-        yield _folded("classes that changed", columns, [_class_row(change) for change in found.classes], _MOST_ROWS)
-    for title, images in (("images gained", found.gained), ("images lost", found.lost)):
+        yield _folded("Classes that changed", columns, [_class_row(change) for change in found.classes], _MOST_ROWS)
+    for title, images in (("Images gained", found.gained), ("Images lost", found.lost)):
         if images:
             rows = [_image_row(image) for image in images]
             yield _folded(title, ["image", "class", "first", "second"], rows, _MOST_ROWS)
@@ -88,7 +88,7 @@ def _image_row(image: Image) -> list[str]:
 def _folded(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> str:
     """A table that a click opens, with the number of its rows; only the first ones are shown."""
     more = f"\n\nand {len(rows) - most:,} more" if len(rows) > most else ""
-    return f"<details><summary>{len(rows):,} {title}</summary>\n\n{_table(columns, rows[:most])}{more}\n\n</details>"
+    return f"<details><summary>{title}: {len(rows):,}</summary>\n\n{_table(columns, rows[:most])}{more}\n\n</details>"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -56,7 +56,7 @@ def test_it_has_the_figures() -> None:
         ["cat/1.png", "cat", "dog 0.75", "cat 0.50"],
     ):
         assert row in rows
-    assert "images lost" not in text
+    assert "Images lost" not in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -75,7 +75,7 @@ def test_long_names_and_lists_are_shortened() -> None:
     assert code("x" * 5000) == f"<code>{'x' * 97}...</code>"
     images = [Image(f"{n}.png", "cat", "dog", 0.75, "cat", 0.5) for n in range(1234)]
     text = as_markdown(replace(FOUND, gained=images))
-    assert "<summary>1,234 images gained</summary>" in text
+    assert "<summary>Images gained: 1,234</summary>" in text
     assert "and 1,224 more" in text
     assert len(text.encode()) < MOST_BYTES
 
