@@ -185,9 +185,9 @@ def _write_sums(folder: Path) -> tuple[int, int]:
 
 def _report(folder: Path, count: int, size: int, exports: list[Path], revision: Revision) -> None:
     names = ", ".join(path.name for path in exports) or "none; --to makes them"
-    print(f"publish: {folder} has {count:,} files, {size / 1e6:.1f} MB; exports: {names}")
+    print(f"publish: {printable(str(folder))} has {count:,} files, {size / 1e6:.1f} MB; exports: {names}")
     if revision.commit is None:
-        print("publish: this folder is not in a Git repository, so the README names no commit")
+        print("publish: Git has no commit of this project, so the README names none")
     elif revision.changes:
         count = len(revision.changes)
         print(f"publish: uncommitted changes: {count:,}, such as {revision.changes[0][3:]}; the README names them")

@@ -94,7 +94,7 @@ def _table(names: Sequence[str]) -> Iterator[str]:
 
 def _origin(revision: Revision) -> Iterator[str]:
     if revision.commit is None:
-        yield "It was published without a Git repository, so the code that made it is not recorded."
+        yield "It was published without a commit of a Git repository, so the code that made it is not recorded."
         return
     yield f"It was published from commit `{revision.commit}` of the project. `dvc repro` makes the results again there."
     if revision.changes:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,8 @@ FILES = {
 
 @pytest.fixture
 def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A finished project, which is the current folder; each test leaves it as it was."""
+    """A finished project without exports, which is the current folder; each test leaves the rest as it was."""
+    shutil.rmtree(project.folder / "exports", ignore_errors=True)
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", project.environment["DVC_SITE_CACHE_DIR"])
     return project

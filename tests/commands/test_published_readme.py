@@ -36,4 +36,4 @@ def test_changes_and_a_missing_repository_are_named() -> None:
     assert changed.count(".py\n") == 20
     assert "\n    and 3 more\n" in changed
     assert "uncommitted" not in folder_section(FILES, [], Revision("a" * 40))
-    assert "without a Git repository" in folder_section(FILES, [], Revision(None))
+    assert "without a commit of a Git repository" in folder_section(FILES, [], Revision(None))
