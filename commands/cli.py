@@ -25,7 +25,7 @@ NAME = "train-resnet"
 PANELS = {
     "Data": ("check", "look", "fetch"),
     "Results": ("compare", "gate", "why"),
-    "Model": ("predict", "export"),
+    "Model": ("predict", "export", "publish"),
     "Upkeep": ("doctor", "checkpoints", "verify", "repair"),
 }
 _ANYWHERE = ("fetch", "predict", "repair")  # the others need a project in the current folder

@@ -4,6 +4,7 @@ A revision is a revision of Git, the name of an experiment, or `workspace`, whic
 the command fails and says how they differ.
 """
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ def compare(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write the comparison as a page, too.")
     ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown instead of text, for a comment on a pull request.")
+    ] = False,
 ) -> None:
     """Prints the comparison of two revisions, and writes it as a page.
 
@@ -34,13 +38,18 @@ def compare(
         UserError: see `compare_results`.
     """
     found = compare_results(RevisionResults(first), RevisionResults(second))
-    print(as_text(found))
+    if markdown:
+        from resnet.comparison.markdown import as_markdown
+
+        print(as_markdown(found))
+    else:
+        print(as_text(found))
     if html:
         from resnet.comparison.page import render_comparison
 
         with replacing(html) as partial:
             partial.write_text(render_comparison(found), encoding="utf-8")
-        print(f"\ncompare: {html} shows all of it")
+        print(f"\ncompare: {html} shows all of it", file=sys.stderr if markdown else sys.stdout)
 
 
 def compare_results(first: RevisionResults, second: RevisionResults) -> "Comparison":

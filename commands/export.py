@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.export_record import record_export
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.network.startup import start_tensorflow
@@ -97,6 +98,7 @@ def export(
             result = _check(name, run, pixels, expected) + _check_resizing(name, run, network, pixels)
             if name == "savedmodel":
                 result += _check_encoded(partial, paths, network, pixels, expected)
+        record_export(target, path)
         print(f"export: {target}: {result}", flush=True)
 
 

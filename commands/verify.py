@@ -134,7 +134,7 @@ def find_missing(root: Path, cache: Path) -> list[str]:
     in_git = _kept_by_git(root / DVC_YAML)
     return [
         sentence
-        for out in _outputs(root / DVC_LOCK)
+        for out in recorded_outputs(root / DVC_LOCK)
         if (sentence := _missing(root, cache, out, kept_by_git=out["path"] in in_git))
     ]
 
@@ -171,7 +171,7 @@ def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
         UserError: `dvc.lock` is missing or damaged.
     """
     seen: set[str] = set()
-    for out in _outputs(root / DVC_LOCK):
+    for out in recorded_outputs(root / DVC_LOCK):
         for file, each in _files(root, cache, out):
             if file.is_file():
                 yield Recorded(file, each, out["path"], cached=False)
@@ -188,7 +188,12 @@ def _files(root: Path, cache: Path, out: dict[str, Any]) -> list[tuple[Path, str
     return [(path, md5), *((path / entry["relpath"], entry["md5"]) for entry in listed)]
 
 
-def _outputs(path: Path) -> list[dict[str, Any]]:
+def recorded_outputs(path: Path) -> list[dict[str, Any]]:
+    """The outputs in a `dvc.lock`, each with its `path` and `md5`.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     try:
         stages = YAML(typ="safe", pure=True).load(path)["stages"]
         outputs = [out for stage in stages.values() for out in stage.get("outs", [])]

@@ -91,6 +91,40 @@ def answer(repo: "Repo", stage: str, order: list[str]) -> Answer:
     return Answer(stage, reasons, _is_restorable(repo, stage) if reasons else None, upstream)
 
 
+def explain_changes() -> Iterator[tuple[str, list[str]]]:
+    """Yields each stage whose inputs or outputs differ from `dvc.lock`, with the reasons, in the order of the stages.
+
+    Data and results that are missing do not count: a clone may have fetched only some of them. Code that is missing does.
+
+    Raises:
+        UserError: DVC cannot read the project.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(".") as repo:
+            status = repo.status()
+    except DvcException as error:
+        raise UserError(f"DVC cannot read this project ({error}); `dvc status` says more.") from error
+    for stage in read_graph(DVC_YAML):
+        reasons = list(_reasons(stage, [_present(entry) for entry in status.get(stage, [])]))
+        if reasons:
+            yield stage, reasons
+
+
+def _present(entry: Any) -> Any:
+    """An entry of DVC's status without data and results that are not here."""
+    if not isinstance(entry, dict):
+        return entry
+    absent = ("deleted", "not in cache")
+    return {
+        kind: {path: state for path, state in changes.items() if state not in absent or is_code(Path(path))}
+        for kind, changes in entry.items()
+        if isinstance(changes, dict)
+    }
+
+
 def _is_restorable(repo: "Repo", stage: str) -> bool | None:
     from dvc.exceptions import DvcException
     from dvc.stage.cache import RunCacheNotFoundError

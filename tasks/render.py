@@ -9,10 +9,12 @@ from pydantic import Field
 
 from resnet.core.checksums import md5
 from resnet.core.files import replacing
+from tasks.report.croissant import write_croissant
 from tasks.report.data import PreparedTables, RawTables, read_data, write_data_page
 from tasks.report.last_run import describe_last_run
 from tasks.report.measured import Measured
 from tasks.report.model_card import write_model_card
+from tasks.report.origin import describe_origin
 from tasks.stage.command import main
 from tasks.stage.params import Params, Section
 
@@ -26,6 +28,15 @@ class Render(Section):
     """Parameters of the stage `render`."""
 
     dpi: int = Field(ge=30, le=600, description="resolution of the pictures in dots per inch")
+    license: str | None = Field(
+        pattern=r"^[a-z0-9][a-z0-9.+-]*$",
+        description="licence of the model as Hugging Face writes it, such as apache-2.0; null: the card asks for it",
+    )
+    data_name: str | None = Field(
+        min_length=1, description="name of the data set, or user/name if it is on Hugging Face; null: the name of the source"
+    )
+    data_license: str | None = Field(min_length=1, description="licence of the data, best as a URL; null: unknown")
+    data_citation: str | None = Field(min_length=1, description="how to cite the data; null: unknown")
 
 
 @dataclass(frozen=True)
@@ -56,8 +67,9 @@ def render(
     measured: Measured,
     pictures: Pictures,
     pages: Pages,
+    croissant_json: Path,
 ) -> None:
-    """Writes the pictures and pages."""
+    """Writes the pictures and pages, and the description of the data."""
     from resnet.pictures.data_report import summarise_data
     from resnet.pictures.data_warnings import constant_answer
     from resnet.pictures.report import Results, render_report
@@ -76,7 +88,15 @@ def render(
     with replacing(pages.index_html) as partial:
         partial.write_text(render_report(results), encoding="utf-8")
     write_data_page(data, pages.data_html)
-    write_model_card(pages.model_card_md, results, data)
+    origin = describe_origin(
+        parameters.value("ingest.source", str),
+        name=params.data_name,
+        license=params.data_license,
+        citation=params.data_citation,
+    )
+    imagenet = parameters.value("build.weights", str) == "builtin/imagenet"
+    write_model_card(pages.model_card_md, results, data, origin=origin, license=params.license, imagenet=imagenet)
+    write_croissant(croissant_json, raw.raw, data.classes, data.manifest, origin)
     print(f"render: {pages.index_html} shows the results, {pages.data_html} the data")
     if run := describe_last_run():
         print(f"render: last runs: {run}")

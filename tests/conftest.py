@@ -62,6 +62,7 @@ SLOW = (
     "test_artifacts.py",
     "test_layering.py",
     "test_results.py",
+    "test_workflows.py",
 )
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "why",
     "predict",
     "export",
+    "publish",
     "doctor",
     "checkpoints",
     "verify",

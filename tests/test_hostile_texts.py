@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from ruamel.yaml import YAML
 
 from flows.checkout import experiment_name
@@ -99,12 +100,18 @@ class _Page(html.parser.HTMLParser):
         self.text.append(data)
 
 
-def test_pages_show_class_names_as_text(prepared: Path) -> None:
+@pytest.fixture(scope="module")
+def rendered(prepared: Path) -> Path:
+    """The same project after `render`."""
     write_results(prepared)
     run(prepared, "-m", "tasks.render")
+    return prepared
+
+
+def test_pages_show_class_names_as_text(rendered: Path) -> None:
     for name in ("index.html", "data.html"):
         page = _Page()
-        page.feed((prepared / "reports" / name).read_text("utf-8"))
+        page.feed((rendered / "reports" / name).read_text("utf-8"))
         assert page.tags & {"script", "iframe", "svg", "object", "embed", "link", "base", "form"} <= {"svg"}  # the diagrams
         assert page.handlers == []
         shown = " ".join("".join(page.text).split())
@@ -112,7 +119,18 @@ def test_pages_show_class_names_as_text(prepared: Path) -> None:
         missing = [text for text in TEXTS if text.isprintable() and " ".join(text.split()) not in shown and len(text) < 100]
         assert missing == [], name
         assert "49" not in [word for word in shown.split() if "7*7" in word]
-    assert not list(prepared.rglob("touched"))
+    assert not list(rendered.rglob("touched"))
+
+
+def test_the_card_and_the_description_of_the_data_hold_class_names_as_text(rendered: Path) -> None:
+    card = ModelCard.load(rendered / "reports/model_card.md")
+    assert card.data.pipeline_tag == "image-classification"
+    assert card.text.startswith(f"\n# Model card: a ResNet for {len(TEXTS)} classes\n")
+    described = json.loads((rendered / "data/croissant.json").read_text("utf-8"))
+    classes = described["recordSet"][1]["data"]
+    names = json.loads((rendered / "data/raw/classes.json").read_text("utf-8"))
+    assert [(one["classes/label"], one["classes/name"]) for one in classes] == list(enumerate(names))
+    assert sorted(names) == sorted(TEXTS)
 
 
 def write_results(folder: Path) -> None:

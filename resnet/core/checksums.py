@@ -53,7 +53,7 @@ def verify(sums: Path, names: Iterable[str] | None = None) -> None:
     Raises:
         UserError: a file is missing, is not listed, or has another hash.
     """
-    listed = _read(sums)
+    listed = read_sums(sums)
     wanted = [*listed] if names is None else [*names]
     for name in wanted:
         if name not in listed:
@@ -69,7 +69,12 @@ def verify(sums: Path, names: Iterable[str] | None = None) -> None:
         raise damaged_input(Path(error.filename or sums), error) from error
 
 
-def _read(sums: Path) -> dict[str, str]:
+def read_sums(sums: Path) -> dict[str, str]:
+    """The SHA-256 of each listed file, by its name.
+
+    Raises:
+        UserError: the list is missing or damaged.
+    """
     try:
         text = sums.read_text("utf-8")
         if not text.endswith("\n"):

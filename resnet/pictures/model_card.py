@@ -28,12 +28,18 @@ class DataFacts:
         flags: the number of files with each flag, see `resnet.images.decoding.ImageFacts`; the key "" counts files without
             flags.
         equal_pixels: the number of pairs of images with equal pixels in different splits.
+        name: of the data set; empty if unknown.
+        license: of the data; empty if unknown.
+        citation: how to cite the data; empty if unknown.
     """
 
     images: Mapping[str, int]
     formats: Mapping[str, int]
     flags: Mapping[str, int]
     equal_pixels: int = 0
+    name: str = ""
+    license: str = ""
+    citation: str = ""
 
 
 def render_model_card(
@@ -46,6 +52,8 @@ def render_model_card(
     predictions: "pd.DataFrame",
     data: DataFacts,
     warnings: Sequence[str] = (),
+    license: str = "",  # noqa: A002
+    imagenet: bool = False,
 ) -> str:
     """The card as Markdown.
 
@@ -59,15 +67,17 @@ def render_model_card(
         predictions: one row for each test image: label, predicted.
         data: numbers about the data.
         warnings: sentences on why the accuracy means less than it seems to.
+        license: of the model; empty if unknown.
+        imagenet: whether training started from the weights that Keras publishes for ImageNet.
     """
     sections = (
         _network(network, len(classes), sha256),
         _classes(classes),
         _data(data),
         _results(metrics, predictions, len(classes), warnings),
-        _training(history),
+        _training(history, imagenet),
         _use(network["input_shape"]),
-        _limits(data),
+        _limits(data, license),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
@@ -97,6 +107,10 @@ def _classes(names: list[str]) -> Iterator[str]:
 def _data(data: DataFacts) -> Iterator[str]:
     yield "## Data"
     yield ""
+    for title, text in (("Data set", data.name), ("Licence of the data", data.license), ("To cite the data", data.citation)):
+        if text:
+            yield f"{title}: {escape(text)}"
+            yield ""
     yield "| split | images |"
     yield "|---|---|"
     for split in ("training", "validation", "test"):
@@ -136,13 +150,16 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
         yield f"| {escape(label)} | {100 * share:.1f} % | {count:,} |"
 
 
-def _training(history: "pd.DataFrame") -> Iterator[str]:
+def _training(history: "pd.DataFrame", imagenet: bool) -> Iterator[str]:
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     yield "## Training"
     yield ""
     yield f"{len(history):,} epochs. All settings, including the initial weights, are in `params.yaml` of the same commit. The"
     yield f"weights are those of epoch {int(best['epoch'])}, which has the lowest loss on the validation split"
     yield f"({best['val_loss']:.4f}, accuracy {100 * best['val_accuracy']:.2f} %)."
+    if imagenet:
+        yield ""
+        yield "Training started from the weights that Keras publishes for ImageNet (`keras.applications`)."
 
 
 def _use(shape: tuple[int, int, int]) -> Iterator[str]:
@@ -166,7 +183,7 @@ PNG, GIF and BMP files. TensorFlow decodes these: it ignores EXIF orientation, a
 differently. In a `.keras` and a `.tflite` export, `class_names.json` is a member of the zip archive."""
 
 
-def _limits(data: DataFacts) -> Iterator[str]:
+def _limits(data: DataFacts, license: str) -> Iterator[str]:  # noqa: A002
     yield "## Limits"
     yield ""
     yield "- The figures hold only for images like those of the data."
@@ -175,8 +192,16 @@ def _limits(data: DataFacts) -> Iterator[str]:
     flags = {name: count for name, count in data.flags.items() if name}
     if flags:
         yield f"- Decoding changed some images of the data: {_counts(flags)}."
-    yield "- A run does not know the intended use of the network, the origin of the data or their licence. Add them here before"
-    yield "  you distribute the model."
+    if license:
+        yield f"- Licence of the model: {escape(license)}."
+    missing = [
+        "the intended use of the network",
+        "the origin of the data",
+        *(["the licence of the model (`render.license`)"] if not license else []),
+        *(["the licence of the data (`render.data_license`)"] if not data.license else []),
+    ]
+    yield f"- A run does not know {', '.join(missing[:-1])} and {missing[-1]}."
+    yield "  Add them before you distribute the model, here or as the named parameters in `params.yaml`."
 
 
 def _counts(counts: Mapping[str, int]) -> str:

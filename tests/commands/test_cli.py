@@ -15,7 +15,10 @@ from commands.cli import PANELS, application, main, reporting
 from resnet.core.errors import UserError
 from tests.imports import HEAVY, ROOT
 
-NAMES = ["check", "look", "fetch", "compare", "gate", "why", "predict", "export", "doctor", "checkpoints", "verify", "repair"]
+NAMES = [
+    *("check", "look", "fetch", "compare", "gate", "why", "predict", "export", "publish"),
+    *("doctor", "checkpoints", "verify", "repair"),
+]
 NEED_A_PROJECT = [
     ["check"],
     ["look"],
@@ -23,6 +26,7 @@ NEED_A_PROJECT = [
     ["gate"],
     ["why"],
     ["export", "--to", "onnx"],
+    ["publish", "folder"],
     ["checkpoints"],
     ["verify"],
 ]
@@ -141,6 +145,7 @@ def test_predict_and_fetch_need_no_project(
         (["predict", "x", "--model", "no.keras"], "does not exist"),
         (["gate", "--minimum-accuracy", "0"], "must be above 0 and at most 1, but it is 0"),
         (["gate", "--minimum-accuracy", "1.1"], "must be above 0 and at most 1, but it is 1.1"),
+        (["publish", "folder", "--to", "onyx"], "'onyx' is not one of savedmodel, onnx, litert, keras"),
         (["export", "--to", "onnx,onyx"], "'onyx' is not one of savedmodel, onnx, litert, keras"),
     ],
 )

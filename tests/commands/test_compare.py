@@ -61,6 +61,15 @@ def test_a_page_that_cannot_be_written_is_one_sentence(train_resnet: Callable[..
         assert result.stderr.startswith("compare: ")
 
 
+def test_markdown_is_all_that_it_prints(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("compare", "first", "second", "--markdown", "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("### There is no significant difference on these 5 images")
+    assert "| <code>train.epochs</code> | <code>3</code> | <code>5</code> |" in result.stdout
+    assert result.stdout.endswith("</details>\n")
+    assert result.stderr == f"\ncompare: {tmp_path}/page.html shows all of it\n"
+
+
 def test_the_page_has_all_images(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("compare", "first", "second", "--html", str(tmp_path / "page.html"))
     assert result.exit_code == 0

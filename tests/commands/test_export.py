@@ -51,7 +51,7 @@ def test_the_agreement_is_printed_also_for_encoded_images(folder: Path, train_re
     assert "; encoded: same label on 20 of 20 images" in first
     assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
     assert "; of many sizes and shapes: same label on 14 of 14 images" in second
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["resnet-savedmodel", "resnet.keras"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["made-from.json", "resnet-savedmodel", "resnet.keras"]
 
 
 def test_an_export_that_does_not_agree_is_not_written(

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from resnet.core.checksums import write_sums
+from tasks.build import Build
+from tasks.ingest import Ingest
 from tasks.render import Pages, Pictures, Render, render
 from tasks.report.data import PreparedTables, RawTables
 from tasks.report.measured import Measured
@@ -30,7 +32,8 @@ def write_results(folder: Path) -> None:
     """Writes all files that `render` reads into one folder."""
     for name in ("raw", "evaluation"):
         (folder / name).mkdir()
-    (folder / "classes.json").write_text('["7", "nan"]')
+    for name in ("classes.json", "raw/classes.json"):
+        (folder / name).write_text('["7", "nan"]')
     (folder / "model_summary.txt").write_text("layers")
     (folder / "history.csv").write_text(
         "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate\n1,2.0,0.5,2.1,0.4,0.01\n2,1.0,0.6,1.1,0.5,0.001\n"
@@ -79,14 +82,23 @@ def write_results(folder: Path) -> None:
 
 def render_results(folder: Path) -> None:
     """Runs `render` on these files."""
+    sections = dict.fromkeys(("preprocess", "train", "evaluate"), Section())
     render(
-        Render(dpi=40),
-        parameters=Params(3, dict.fromkeys(("ingest", "preprocess", "build", "train", "evaluate"), Section())),
+        Render(dpi=40, license=None, data_name=None, data_license=None, data_citation=None),
+        parameters=Params(
+            3,
+            {
+                "ingest": Ingest.model_construct(source="../photos.zip"),
+                **sections,
+                "build": Build.model_construct(weights="builtin/random"),
+            },
+        ),
         raw=RawTables(folder / "raw"),
         prepared=bundle(PreparedTables, folder),
         measured=replace(bundle(Measured, folder), evaluation=folder / "evaluation"),
         pictures=bundle(Pictures, folder),
         pages=bundle(Pages, folder),
+        croissant_json=folder / "croissant.json",
     )
 
 

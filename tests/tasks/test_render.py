@@ -10,7 +10,16 @@ from resnet.core.errors import UserError
 from tests.tasks.results import TABLES, seal, write_results
 from tests.tasks.results import render_results as run
 
-OUTPUTS = ("loss.png", "accuracy.png", "confusion_matrix.png", "samples.png", "index.html", "data.html", "model_card.md")
+OUTPUTS = (
+    "loss.png",
+    "accuracy.png",
+    "confusion_matrix.png",
+    "samples.png",
+    "index.html",
+    "data.html",
+    "model_card.md",
+    "croissant.json",
+)
 EVALUATION = ("details.json", "gate.json", "per_class.csv", "calibration.csv", "samples.npz")
 INPUTS = (
     *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv"),

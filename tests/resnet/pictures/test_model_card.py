@@ -1,13 +1,14 @@
 """The model card: its content, and the escaping of names."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from resnet.pictures.model_card import DataFacts, escape, render_model_card
 
 
-def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0) -> str:
+def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **options: Any) -> str:
     labels = [names[0]] * 4 + [names[1]] * 5
     return render_model_card(
         network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
@@ -25,9 +26,14 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0) -> str:
         history=pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]}),
         predictions=pd.DataFrame({"label": labels, "predicted": [names[0]] * 6 + [names[1]] * 3}),
         data=DataFacts(
-            {"training": 1200, "validation": 30, "test": 9}, {"PNG": 2, "JPEG": 1237}, {"": 1238, "oriented": 1}, equal
+            {"training": 1200, "validation": 30, "test": 9},
+            {"PNG": 2, "JPEG": 1237},
+            {"": 1238, "oriented": 1},
+            equal,
+            **{name.removeprefix("data_"): options.pop(name) for name in [*options] if name.startswith("data_")},
         ),
         warnings=warnings,
+        **options,
     )
 
 
@@ -76,3 +82,23 @@ def test_names_of_classes_are_text() -> None:
 
 def test_a_thousand_classes_are_not_all_listed() -> None:
     assert ", class 99, and 900 more, which are in the file." in card([f"class {n}" for n in range(1000)])
+
+
+def test_it_names_what_is_missing_and_nothing_else() -> None:
+    missing = "- A run does not know the intended use of the network, the origin of the data"
+    text = card(["cat", "dog"])
+    expected = ", the licence of the model (`render.license`) and the licence of the data (`render.data_license`)."
+    assert f"{missing}{expected}" in text.splitlines()
+    assert "Licence of the" not in text
+    stated = card(["cat", "dog"], license="apache-2.0", data_license="CC0", data_name="cats *and* dogs", data_citation="Me")
+    lines = stated.splitlines()
+    assert "- A run does not know the intended use of the network and the origin of the data." in lines
+    for line in ("- Licence of the model: apache-2.0.", "Licence of the data: CC0", "To cite the data: Me"):
+        assert line in lines
+    assert "Data set: cats \\*and\\* dogs" in lines
+
+
+def test_it_names_the_initial_weights() -> None:
+    sentence = "Training started from the weights that Keras publishes for ImageNet (`keras.applications`)."
+    assert sentence in card(["cat", "dog"], imagenet=True).splitlines()
+    assert sentence not in card(["cat", "dog"])
