@@ -155,7 +155,7 @@ def test_a_gate_that_failed_says_why(small: Results) -> None:
 def test_the_head_says_what_was_trained_on_what(small: Results) -> None:
     head = words(render_report(small)).partition("macro F1")[0]
     for fact in (
-        "source photos",
+        "data photos, 20 images in 2 classes: 12 for training, 4 for validation, 4 for testing",
         "network ResNet-50 v1.5, 32 \u00d7 48 pixels, initial weights builtin/random",
         "training 3 epochs, weights of epoch 2",
         "gate none set",
@@ -170,7 +170,7 @@ def test_leaks_are_beside_the_accuracy_and_other_warnings_with_the_data(small: R
     leak = DataWarning("leaks", "2 of 40 test images have a near-duplicate.", of_accuracy=True)
     data = DATA | {"warnings": [leak, DataWarning("rejected", "9 % of the files were rejected.", ["x"])]}
     text = words(render_report(replace(small, data=data)))
-    assert text.index("accuracy on") < text.index(leak.text) < text.index("macro F1")
+    assert text.index("not used in training") < text.index(leak.text) < text.index("macro F1")
     assert text.count(leak.text) == 1
     assert text.index("The data report") < text.index("9 % of the files were rejected. x")
 
@@ -184,11 +184,11 @@ def test_macro_f1_says_of_how_many_classes_it_is_the_mean(small: Results) -> Non
     assert re.search("dog 0 [0-9.]+ \u2013 \u2013", text)  # a class without test images has a precision and no recall
 
 
-@pytest.mark.parametrize(("side", "pixelated"), [(48, 8), (49, 0)])
+@pytest.mark.parametrize(("side", "pixelated"), [(72, 8), (73, 0)])
 def test_images_that_are_enlarged_at_least_twice_show_their_pixels(side: int, pixelated: int) -> None:
     page = render_report(results(["cat", "dog"], 40, side=side))
     assert page.count('<img class="pixelated"') == pixelated
-    assert (f"as the network receives them, at {side} \u00d7 {side} pixels" in words(page)) == bool(pixelated)
+    assert (f"as the network receives them, at {side} \u00d7 {side} pixels, enlarged" in words(page)) == bool(pixelated)
 
 
 def test_the_same_results_make_the_same_bytes(small: Results) -> None:
