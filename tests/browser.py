@@ -1,6 +1,7 @@
 """Opens pages in a headless Chromium, where one is installed."""
 
 import base64
+import fcntl
 import json
 import os
 import re
@@ -93,6 +94,10 @@ class Tab:
         answer = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         return base64.b64decode(answer["data"])
 
+    def choose_medium(self, name: str) -> None:
+        """Shows the open page as on `screen` or as on paper, `print`."""
+        self._call("Emulation.setEmulatedMedia", media=name)
+
     def print_page(self) -> bytes:
         """The page on A4 paper, without backgrounds, as a PDF file."""
         return base64.b64decode(self._call("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"])
@@ -143,6 +148,15 @@ def _send(descriptor: int, content: bytes) -> None:
         content = content[os.write(descriptor, content) :]
 
 
+def _pipe() -> tuple[int, int]:
+    """The ends of a pipe to read from and to write to, both above the descriptors that Chromium uses."""
+    low = os.pipe()
+    read, write = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return read, write
+
+
 @contextmanager
 def browsing(profile: Path) -> Iterator[Tab]:
     """Starts Chromium once for many pages; ends it at the end.
@@ -151,11 +165,8 @@ def browsing(profile: Path) -> Iterator[Tab]:
         profile: a folder for Chromium's user data.
     """
     assert CHROMIUM is not None
-    theirs, ours = os.pipe()
-    our_input, their_output = os.pipe()
-
-    # Chromium reads from descriptor 3 and writes to 4.
-    script = f'exec "$@" 3<&{theirs} 4>&{their_output}'
+    (theirs, ours), (our_input, their_output) = _pipe(), _pipe()
+    script = f'exec "$@" 3<&{theirs} 4>&{their_output}'  # Chromium reads from descriptor 3 and writes to 4
     program = [CHROMIUM, *_FLAGS, "--remote-debugging-pipe", f"--user-data-dir={profile}"]
     process = subprocess.Popen(
         ["/bin/bash", "-c", script, "chromium", *program],

@@ -19,6 +19,7 @@ _COLOURS = {
     "#808080": "var(--grey)",
 }
 
+
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an SVG element. The same figure always gives the same bytes.
 

@@ -9,7 +9,9 @@ from PIL import Image
 from resnet.pictures.samples import encode_image, overlay_occlusion, shown_size
 
 
-@pytest.mark.parametrize(("side", "kind", "shown"), [(8, "image/png", 8), (72, "image/png", 72), (73, "image/jpeg", 73), (400, "image/jpeg", 144)])
+@pytest.mark.parametrize(
+    ("side", "kind", "shown"), [(8, "image/png", 8), (72, "image/png", 72), (73, "image/jpeg", 73), (400, "image/jpeg", 144)]
+)
 def test_small_images_are_not_resized_and_large_ones_are_reduced(side: int, kind: str, shown: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     mime, content = encode_image(image)
