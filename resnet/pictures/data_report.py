@@ -134,7 +134,8 @@ def _count_classes(data: DataSet) -> "pd.DataFrame":
 def _with_places(classes: "pd.DataFrame") -> list[dict[str, Any]]:
     """The rows of the table of classes, with their places in its other orders."""
     places = zip(*(places_by(classes, [*first, "name"]) for first in (["test"], ["training"], [])), strict=True)
-    return [{**row, "places": place} for row, place in zip(classes.to_dict("records"), places, strict=True)]
+    records: list[Any] = classes.to_dict("records")
+    return [{**row, "places": place} for row, place in zip(records, places, strict=True)]
 
 
 def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:

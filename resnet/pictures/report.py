@@ -206,7 +206,8 @@ def _orders(per_class: "pd.DataFrame") -> tuple[list[dict[str, Any]], list[str]]
     others = {"lowest recall": ["lowest_recall", "label"], "most images": ["most_images", "label"]}
     others = {"lowest F1": ["f1", "label"], **others} if few else {**others, "name": ["label"]}
     places = zip(*(places_by(rows, columns) for columns in others.values()), strict=True)
-    shown = [{**row, "places": place} for row, place in zip(rows.to_dict("records"), places, strict=True)]
+    records: list[Any] = rows.to_dict("records")
+    shown = [{**row, "places": place} for row, place in zip(records, places, strict=True)]
     return shown, ["class" if few else "lowest F1", *others]
 
 
