@@ -24,7 +24,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an SVG element. The same figure always gives the same bytes.
 
     Black becomes the text colour of the page, and the background is transparent, so the figure fits light and dark themes. It
-    fills the width of its element, but is never so small that a point of its text is less than a pixel.
+    fills the width of its element, but a point is never less than a pixel, nor more than a pixel and a quarter.
 
     Args:
         figure: the figure.
@@ -48,4 +48,4 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     least = math.ceil(figure.get_figwidth() * 72)
     about = f'class="{name}" role="img" aria-label="{escape(description)}"'
-    return Markup(f'{head} style="min-width:{least}px" {about}>{rest}')
+    return Markup(f'{head} style="min-width:{least}px;max-width:{5 * least // 4}px" {about}>{rest}')
