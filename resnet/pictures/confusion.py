@@ -60,7 +60,7 @@ def order_classes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return leaves_list(tree).astype(np.int64)
 
 
-def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
+def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str], title: str = "Confusion matrix (test images)") -> Figure:
     """Draws the confusion matrix: a row for each true class, a column for each predicted class, coloured by share of the row.
 
     With more than 250 classes, a cell combines neighbouring rows and columns and shows the largest of their shares.
@@ -68,6 +68,7 @@ def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
     Args:
         counts: (classes, classes) images by true and predicted class.
         classes: the class names.
+        title: the title of the figure.
     """
     order = order_classes(counts)
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
@@ -80,6 +81,7 @@ def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str]) -> Figure:
     # With many classes, confusions are small shares; the square root makes them visible.
     norm = PowerNorm(1 if few else 0.5, vmin=0, vmax=1)
     image = axes.imshow(shares, cmap=_BLUES, norm=norm, interpolation="none" if few else "nearest")
+    axes.set_title(title)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if len(classes) <= _MAX_NAMES:

@@ -165,7 +165,7 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
             f"Learning rate over {count(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
         ),
         "confusion": inline_svg(
-            draw_confusion(counts, results.classes),
+            draw_confusion(counts, results.classes, title=""),
             "confusion",
             f"Confusion matrix of {len(results.classes)} classes, with {percent(metrics['accuracy'])} on its diagonal.",
         ),

@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from resnet.comparison.paired_comparison import compare_hits
 from resnet.comparison.runs import Run, differing, render_runs
+from tests.hostile.texts import TEXTS
 from tests.resnet.comparison.test_page import words
 
 FIRST = np.arange(100) < 75
@@ -68,6 +70,32 @@ def test_the_page_loads_nothing_and_names_stay_text() -> None:
     assert not re.search(r"@import|url\(|<script|<link|<iframe|(?:src|href)=", page)
     assert "<b>exp" not in page
     assert page == render_runs(RUNS)
+
+
+class Tags(HTMLParser):
+    """The elements and attributes of a page, as a browser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_texts_with_a_meaning_elsewhere_stay_text() -> None:
+    for start in range(0, len(TEXTS), 20):
+        some = [
+            replace(run(2, **{"ingest.source": text, text: 1}), name=text, code=[text]) for text in TEXTS[start : start + 20]
+        ]
+        page = render_runs([run(1), *some[:19]])
+        page_tags = Tags()
+        page_tags.feed(page)
+        assert not {"script", "iframe", "img", "form", "link", "a"} & page_tags.tags
+        assert not [name for name in page_tags.attributes if name.startswith("on") or name in ("href", "src")]
+        assert not re.search("[\x00-\x08\x0e-\x1f\u202a-\u202e]", page)
 
 
 @pytest.mark.parametrize("number", [2, 11, 20])
