@@ -1,6 +1,5 @@
 """The report: its content, the escaping of names, and that a browser opens it without errors."""
 
-import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -247,19 +246,3 @@ def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path) -> Non
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
     _, said = open_page(tmp_path / "index.html", tmp_path / "profile")
     assert any("Content Security Policy" in line for line in said)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_nothing_overflows_a_narrow_screen(tmp_path: Path) -> None:
-    """The page in a frame of 360 pixels; the page around it measures."""
-    page = render_report(results(["a long name of a class with many words", "dog" * 20, "x"], 60))
-    frame = f'<iframe width="360" height="800" style="border:0" srcdoc="{html.escape(page)}"></iframe>'
-    script = (
-        "onload = () => { const root = document.querySelector('iframe').contentDocument.documentElement;"
-        "document.title = `${root.scrollWidth} of ${root.clientWidth}`; }"
-    )
-    (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}<script>{script}</script>", encoding="utf-8")
-    document, _ = open_page(tmp_path / "frame.html", tmp_path / "profile")
-    (shown,) = re.findall("<title>([^<]*)</title>", document)[:1]
-    needed, available = map(int, shown.split(" of "))
-    assert needed <= available <= 360
