@@ -1,10 +1,11 @@
-"""Compare the results of two revisions on the same test images.
+"""Compare the results of revisions on the same test images: two in detail, or up to twenty with the first of them.
 
-A revision is a revision of Git, the name of an experiment, or `workspace`, which is the work tree. If the test images differ,
-the command fails and says how they differ.
+A revision is a revision of Git, the name of an experiment, or `workspace`, which is the work tree. One revision alone is
+compared with the work tree. If the test images differ, the command fails and says how they differ.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,40 +17,122 @@ from resnet.core.files import replacing
 from resnet.pictures.pages import as_yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
     from resnet.comparison.page import Comparison
     from resnet.comparison.paired_comparison import ClassChange
+    from resnet.comparison.runs import Run
 
+MOST_RUNS = 20  # as many lines can be told apart in a drawing
 _MOST_LINES = 10  # of classes and of images in the text; the page has all of them
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="FIRST", help="A revision, an experiment, or workspace.")],
-    second: Annotated[str, typer.Argument(metavar="SECOND", help="A revision, an experiment, or workspace.")] = WORK_TREE,
+    revisions: Annotated[list[str], typer.Argument(metavar="REVISION", help="Revisions, experiments, or workspace.")],
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="Write the comparison as a page, too.")
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="Write the comparison as a page, too."),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print Markdown instead of text, for a comment on a pull request.")
     ] = False,
 ) -> None:
-    """Prints the comparison of two revisions, and writes it as a page.
+    """Prints the comparison of revisions, and writes it as a page.
 
     Raises:
-        UserError: see `compare_results`.
+        UserError: there are too many revisions; or see `compare_results`.
     """
-    found = compare_results(RevisionResults(first), RevisionResults(second))
-    if markdown:
-        from resnet.comparison.markdown import as_markdown
+    if markdown and len(revisions) > 2:
+        raise UserError(f"received {len(revisions)} revisions, but --markdown compares two; leave it out, or name two.")
+    if len(revisions) > MOST_RUNS:
+        raise UserError(f"received {len(revisions)} revisions, expected at most {MOST_RUNS}; leave some out.")
+    runs = [RevisionResults(name) for name in (revisions if len(revisions) > 1 else [*revisions, WORK_TREE])]
+    if len(runs) > 2:
+        several = compare_several(runs)
+        print(several_as_text(several))
+        if html:
+            from resnet.comparison.runs import render_runs
 
-        print(as_markdown(found))
+            _write(html, render_runs(several))
     else:
-        print(as_text(found))
-    if html:
-        from resnet.comparison.page import render_comparison
+        found = compare_results(*runs)
+        if markdown:
+            from resnet.comparison.markdown import as_markdown
 
-        with replacing(html) as partial:
-            partial.write_text(render_comparison(found), encoding="utf-8")
-        print(f"\ncompare: {html} shows all of it", file=sys.stderr if markdown else sys.stdout)
+            print(as_markdown(found))
+        else:
+            print(as_text(found))
+        if html:
+            from resnet.comparison.page import render_comparison
+
+            _write(html, render_comparison(replace(found, histories=[run.history for run in runs])), markdown=markdown)
+
+
+def _write(html: Path, page: str, *, markdown: bool = False) -> None:
+    with replacing(html) as partial:
+        partial.write_text(page, encoding="utf-8")
+    print(f"\ncompare: {html} shows all of it", file=sys.stderr if markdown else sys.stdout)
+
+
+def compare_several(runs: "Sequence[RevisionResults]") -> "list[Run]":
+    """The results of revisions, with the paired comparison of each with the first.
+
+    Raises:
+        UserError: their test images differ, or a part of their results is not available.
+    """
+    from resnet.comparison.paired_comparison import compare_hits
+    from resnet.comparison.runs import Run
+
+    first = runs[0]
+    for other in runs[1:]:
+        require_same_images(first, other)
+    hits = [_hits(run) for run in runs]
+    return [
+        Run(
+            name=str(run),
+            images=len(of_run),
+            hits=int(of_run.sum()),
+            metrics=run.metrics,
+            parameters=run.parameters,
+            history=run.history,
+            paired=None if run is first else compare_hits(hits[0], of_run),
+            code=_code_that_differs(first, run),
+        )
+        for run, of_run in zip(runs, hits, strict=True)
+    ]
+
+
+def _hits(run: RevisionResults) -> "npt.NDArray[np.bool_]":
+    """(images,) whether the prediction of each test image is correct, by path."""
+    import numpy as np
+
+    return np.array([_right(run.predictions[path]) for path in sorted(run.predictions)])
+
+
+def _code_that_differs(first: RevisionResults, second: RevisionResults) -> list[str]:
+    return sorted(path for path, md5 in {**first.code, **second.code}.items() if first.code.get(path) != md5)
+
+
+def several_as_text(runs: "Sequence[Run]") -> str:
+    """The comparison of several revisions as text for a terminal."""
+    from resnet.comparison.runs import differing
+
+    width = max(len(run.name) for run in runs)
+    lines = [f"{'':>2}  {'run':<{width}}  {'accuracy':>9}  difference, 95 % interval (paired, Newcombe 1998)"]
+    for number, run in enumerate(runs, 1):
+        line = f"{number:>2}  {run.name:<{width}}  {100 * run.accuracy:>7.2f} %"
+        if paired := run.paired:
+            interval = f"{100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
+            line += f"  {100 * paired.difference:+.2f}, {interval}, p = {paired.p_value:.4f}: {run.verdict}"
+        lines.append(line)
+    if parameters := differing(runs):
+        lines += ["", "parameters that differ"]
+        lines += [f"  {name}: {', '.join(map(as_yaml, values))}" for name, values in parameters.items()]
+    lines += ["", *(f"code of {run.name} that differs: {', '.join(run.code)}" for run in runs if run.code)]
+    return "\n".join(lines).rstrip()
 
 
 def compare_results(first: RevisionResults, second: RevisionResults) -> "Comparison":
@@ -58,15 +141,13 @@ def compare_results(first: RevisionResults, second: RevisionResults) -> "Compari
     Raises:
         UserError: their test images differ, or a part of their results is not available.
     """
-    import numpy as np
-
     from resnet.comparison.page import Comparison, Image
     from resnet.comparison.paired_comparison import class_changes, compare_hits
 
     require_same_images(first, second)
     paths = sorted(first.predictions)
     answers = [(first.predictions[path], second.predictions[path]) for path in paths]
-    hits = [np.array([_right(pair[place]) for pair in answers]) for place in (0, 1)]
+    hits = _hits(first), _hits(second)
     labels = [before.label for before, _ in answers]
     changed = [
         Image(path, before.label, before.predicted, before.probability, after.predicted, after.probability)
@@ -84,7 +165,7 @@ def compare_results(first: RevisionResults, second: RevisionResults) -> "Compari
             for name in sorted(known.keys() | of_second.keys())
             if known.get(name) != of_second.get(name)
         },
-        code=sorted(path for path, md5 in {**first.code, **second.code}.items() if first.code.get(path) != md5),
+        code=_code_that_differs(first, second),
         classes=class_changes(labels, *hits),
         gained=[image for image in changed if image.after == image.label],
         lost=[image for image in changed if image.before == image.label],

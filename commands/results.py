@@ -78,6 +78,18 @@ class RevisionResults:
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
 
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """The epochs of the training with the columns of `history.csv`; empty if the revision has no stage `train`.
+
+        Raises:
+            UserError: DVC no longer has them.
+        """
+        if "train" not in self._stages:
+            return []
+        rows = csv.DictReader(io.StringIO(self._read(self._output("train", "history.csv")), newline=""))
+        return [{name: float(value) for name, value in row.items()} for row in rows]
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters that decided the results, by dotted names."""

@@ -55,6 +55,7 @@ SLOW = (
     "tasks/test_degenerate_figures.py",
     "test_hostile_texts.py",
     "test_silent_faults.py",
+    "test_page_looks.py",
     "resnet/training/test_state.py",
     "resnet/evaluation/",
     "resnet/prediction/",

@@ -45,6 +45,9 @@ def test_experiments_run_outside_the_work_tree(project: Project) -> None:
     assert "  train.epochs: 2 -> 1" in compared
     assert "code that differs" not in compared
     assert "train.weight_decay" in project.read("reports/compared.html")
+    named = project.run("dvc", "exp", "list", "--name-only").stdout.split()
+    project.run("python", "-m", "commands", "compare", "HEAD", *named, "--html", "reports/compared.html")
+    assert project.read("reports/compared.html").count("<polyline") == 3 * 3  # three runs in loss, accuracy and parameters
     (project.folder / "reports/compared.html").unlink()
     passed = project.run("python", "-m", "commands", "gate", "--minimum-accuracy", "0.01", "--baseline", "HEAD").stdout
     assert re.fullmatch(r"gate: passed: accuracy .+ is at least 0.01.\ngate: passed: against HEAD \(.+\n", passed)

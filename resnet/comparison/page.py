@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet.comparison.lines import curves
 from resnet.comparison.paired_comparison import ClassChange, PairedComparison
 from resnet.pictures.pages import environment
 
@@ -46,6 +47,7 @@ class Comparison:
         classes: the classes that gained or lost images.
         gained: the images that only the second network predicts correctly.
         lost: the images that only the first network predicts correctly.
+        histories: the epochs of both runs, with the columns epoch, val_loss and val_accuracy; empty if they are not known.
     """
 
     first: str
@@ -57,6 +59,7 @@ class Comparison:
     classes: Sequence[ClassChange]
     gained: Sequence[Image]
     lost: Sequence[Image]
+    histories: Sequence[Sequence[Mapping[str, float]]] = ()
 
     @property
     def conclusion(self) -> str:
@@ -71,4 +74,11 @@ class Comparison:
 def render_comparison(found: Comparison) -> str:
     """The page as HTML."""
     template = environment(Path(__file__).parent).get_template("comparison.html")
-    return template.render(found=found, paired=found.paired, max_images=_MAX_IMAGES)
+    return template.render(
+        found=found,
+        paired=found.paired,
+        max_images=_MAX_IMAGES,
+        names=[found.first, found.second],
+        loss=curves(found.histories, "val_loss"),
+        accuracy=curves(found.histories, "val_accuracy", most=1),
+    )

@@ -24,11 +24,15 @@ def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: 
     figure, axes = _over_epochs(history, figure_of_merit.capitalize(), f"{figure_of_merit} ({unit})", size)
     kept = history["epoch"].iloc[int(history["val_loss"].argmin())]
     axes.axvline(kept, color="gray", linestyle=":", label=f"kept: epoch {kept:g}")
-    for column, label, marker in ((figure_of_merit, "training", "o"), (f"val_{figure_of_merit}", "validation", "s")):
-        axes.plot(history["epoch"], history[column], marker=_marker(history, marker), markersize=4, label=label)
+    for column, label, marker, line in (
+        (figure_of_merit, "training", "o", "-"),
+        (f"val_{figure_of_merit}", "validation", "s", "--"),
+    ):
+        axes.plot(history["epoch"], history[column], line, marker=_marker(history, marker), markersize=4, label=label)
     if figure_of_merit == "accuracy":
         _end_at_one(axes)
-    axes.legend(framealpha=0)
+    # Above the axes, where it covers no curve.
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, handlelength=1.6, columnspacing=1, handletextpad=0.4)
     return figure
 
 

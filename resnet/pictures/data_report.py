@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet.core.tables import SET_ASIDE, SPLITS
 from resnet.pictures.data_warnings import data_warnings
-from resnet.pictures.pages import environment
+from resnet.pictures.pages import environment, places_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ _MAX_NAMES = 8  # in a warning
 _MAX_ROWS = 50  # of duplicates, of leaks and of other pairs
 _MAX_ROWS_OF_A_REASON = 20
 _MAX_SAMPLES = 240  # thumbnails of 3 kB: about 1 MB
+_MANY_CLASSES = 500  # with more, each shows one
 _MAX_SAMPLES_OF_A_CLASS = 60
 
 
@@ -52,8 +53,9 @@ class DataSet:
 
 
 def samples_per_class(classes: int) -> int:
-    """The number of thumbnails for each class: 60 with two classes, 24 with ten, 2 with a thousand."""
-    return min(max(_MAX_SAMPLES // max(classes, 1), 2), _MAX_SAMPLES_OF_A_CLASS)
+    """The number of thumbnails for each class: 60 with two classes, 24 with ten, 1 with a thousand."""
+    least = 1 if classes > _MANY_CLASSES else 2
+    return min(max(_MAX_SAMPLES // max(classes, 1), least), _MAX_SAMPLES_OF_A_CLASS)
 
 
 def render_data_report(data: DataSet) -> str:
@@ -66,7 +68,8 @@ def render_data_report(data: DataSet) -> str:
             **summarise_data(data),
             reasons=_tally(data.rejected["reason"]),
             ignored_names=_tally(data.ignored["path"].astype("str").str.rsplit("/", n=1).str[-1]),
-            classes=table.head(_MAX_CLASSES).reset_index(names="name").to_dict("records"),
+            classes=_with_places(table.head(_MAX_CLASSES).reset_index(names="name")),
+            orders_of_classes=["most images", "fewest test images", "fewest training images", "name"],
             profile=_profile(table),
             balance=_balance(table),
             given=_given_splits(data),
@@ -126,6 +129,13 @@ def _count_classes(data: DataSet) -> "pd.DataFrame":
     splits = pd.crosstab(data.index["label"], data.index["split"]).reindex(index=data.classes, columns=SPLITS, fill_value=0)
     images = data.manifest["label"].value_counts().reindex(data.classes, fill_value=0)
     return splits.assign(images=images).sort_values("images", ascending=False, kind="stable")
+
+
+def _with_places(classes: "pd.DataFrame") -> list[dict[str, Any]]:
+    """The rows of the table of classes, with their places in its other orders."""
+    places = zip(*(places_by(classes, [*first, "name"]) for first in (["test"], ["training"], [])), strict=True)
+    records: list[Any] = classes.to_dict("records")
+    return [{**row, "places": place} for row, place in zip(records, places, strict=True)]
 
 
 def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:

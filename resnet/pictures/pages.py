@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pandas as pd
     from jinja2 import Environment
     from markupsafe import Markup
 
@@ -72,6 +73,15 @@ def enlarged(picture: bytes, width: int, height: int) -> bool:
             return min(width / image.width, height / image.height) >= 2
     except UnidentifiedImageError:
         return False  # the browser shows the text alternative
+
+
+def places_by(frame: "pd.DataFrame", columns: list[str]) -> list[int]:
+    """The place of each row if the frame were sorted by columns, for the other orders of a table in a page."""
+    by_place = frame.reset_index(drop=True).sort_values(columns, kind="stable").index.tolist()
+    places = [0] * len(by_place)
+    for place, row in enumerate(by_place):
+        places[row] = place
+    return places
 
 
 def _name(text: str) -> "Markup":

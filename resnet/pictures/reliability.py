@@ -8,14 +8,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def draw_reliability(bins: "pd.DataFrame") -> Figure:
+def draw_reliability(bins: "pd.DataFrame", size: tuple[float, float] = (5.6, 5.6)) -> Figure:
     """Draws the accuracy in each bin of confidence, and below it the number of images in each bin.
 
     Args:
         bins: one row for each bin: its bounds above and up_to, images, confidence, accuracy, and the bounds of the interval of
             accuracy, accuracy_low and accuracy_high.
+        size: width and height in inches.
     """
-    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     width = bins["up_to"] - bins["above"]
     full = bins[bins["images"] > 0]
@@ -30,8 +31,8 @@ def draw_reliability(bins: "pd.DataFrame") -> Figure:
         capsize=2,
         label="accuracy, 95 % interval",
     )
-    upper.set(title="Reliability (test images)", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    upper.legend(framealpha=0, loc="upper left")
+    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, columnspacing=1, handletextpad=0.4)
     lower.bar(bins["above"], bins["images"], width=width, align="edge", color="C0", edgecolor="gray", linewidth=0.5)
     lower.set(xlabel="confidence: probability of the predicted class", ylabel="images")
     for axes in (upper, lower):

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.pages import count, environment, percent, plain
+from resnet.pictures.pages import count, environment, percent, places_by, plain
 from resnet.pictures.reliability import draw_reliability
-from resnet.pictures.samples import BLUE, ORANGE, SMALL, encode_image, overlay_occlusion
-from resnet.pictures.svg import inline_svg
+from resnet.pictures.samples import BLUE, ORANGE, encode_image, overlay_occlusion, shown_size
+from resnet.pictures.svg import inline_svg, text_of_pages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MAX_CLASSES = 3000  # a row of the table is 0.3 kB
 _MAX_ERRORS = 50
 _MAX_CONFUSIONS = 20
-_SMALL_FIGURE = (4.4, 3.2)  # inches; small enough for three side by side, large enough to read their text
+_SMALL_FIGURE = (4.2, 3.2)  # inches; 302 pixels, so that three are side by side and one fits a phone
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def render_report(results: Results) -> str:
     counts = count_confusions(results.predictions["label"].tolist(), results.predictions["predicted"].tolist(), results.classes)
     wrong = results.predictions[results.predictions["label"] != results.predictions["predicted"]]
     cards = _cards(results)
+    classes, orders = _orders(results.per_class)
     return (
         environment()
         .get_template("report.html")
@@ -97,7 +98,9 @@ def render_report(results: Results) -> str:
             gate=results.gate,
             history=results.history.to_dict("records"),
             kept=results.history.iloc[int(results.history["val_loss"].argmin())].to_dict(),
-            per_class=_weakest_first(results.per_class),
+            per_class=classes,
+            orders_of_classes=orders,
+            guess=_most_frequent(results.per_class),
             calibration=results.calibration[results.calibration["images"] > 0].to_dict("records"),
             drawings=_drawings(results, counts),
             pairs=most_confused(counts, results.classes, _MAX_CONFUSIONS),
@@ -108,7 +111,8 @@ def render_report(results: Results) -> str:
             input_size="{1} \u00d7 {0}".format(*results.samples.images.shape[1:3]),
             orange=ORANGE,
             blue=BLUE,
-            small=max(results.samples.images.shape[1:3]) <= SMALL,
+            shown=shown_size(*results.samples.images.shape[1:3]),
+            small=max(shown_size(*results.samples.images.shape[1:3])) > max(results.samples.images.shape[1:3]),
             others=wrong.sort_values(["probability", "path"], ascending=[False, True]).head(_MAX_ERRORS).to_dict("records"),
             total_errors=len(wrong),
             model_summary=results.model_summary,
@@ -127,26 +131,31 @@ def _facts(results: Results) -> dict[str, str]:
     height, width = network["input_shape"][:2]
     weights = f", initial weights {build['weights']}" if "weights" in build else ""
     kept = int(results.history["epoch"].iloc[int(results.history["val_loss"].argmin())])
+    files, splits = results.data["files"], results.data["splits"]
+    source = str(results.parameters.get("ingest", {}).get("source", ""))
+    of_splits = f"{splits['training']:,} for training, {splits['validation']:,} for validation, {splits['test']:,} for testing"
+    images = f"{count(files['accepted'], 'image')} in {count(results.data['classes_in_all'], 'class', 'classes')}: {of_splits}"
     return {
-        "source": str(results.parameters.get("ingest", {}).get("source", "")),
+        "data": f"{source}, {images}" if source else images,
         "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
         "training": f"{count(len(results.history), 'epoch')}, weights of epoch {kept}",
         "gate": "" if results.gate["checks"] else "none set",
     }
 
 
+@text_of_pages
 def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
     history, metrics = results.history, results.metrics
     last = history.iloc[-1]
     ends = f"{count(len(history), 'epoch')}; in the last one {{:.4g}} in training, {{:.4g}} in validation."
     return {
         "loss": inline_svg(
-            draw_curves(history, "loss", "cross-entropy, nats", _SMALL_FIGURE),
+            draw_curves(history, "loss", "nats", _SMALL_FIGURE),
             "loss",
             f"Loss over {ends.format(last['loss'], last['val_loss'])}",
         ),
         "accuracy": inline_svg(
-            draw_curves(history, "accuracy", "share of images", _SMALL_FIGURE),
+            draw_curves(history, "accuracy", "share", _SMALL_FIGURE),
             "accuracy",
             f"Accuracy over {ends.format(last['accuracy'], last['val_accuracy'])}",
         ),
@@ -156,12 +165,12 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
             f"Learning rate over {count(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
         ),
         "confusion": inline_svg(
-            draw_confusion(counts, results.classes),
+            draw_confusion(counts, results.classes, title=""),
             "confusion",
             f"Confusion matrix of {len(results.classes)} classes, with {percent(metrics['accuracy'])} on its diagonal.",
         ),
         "reliability": inline_svg(
-            draw_reliability(results.calibration),
+            draw_reliability(results.calibration, (4.5, 5.2)),
             "reliability",
             f"Accuracy against confidence; expected calibration error {metrics['calibration_error']:.4f}.",
         ),
@@ -184,10 +193,26 @@ def _cards(results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def _weakest_first(per_class: "pd.DataFrame") -> list[dict[str, Any]]:
-    """The classes with test images or predictions, by rising F1; up to 20 classes keep their order."""
-    counted = per_class[per_class["support"] + per_class["predicted"] > 0]
-    if len(counted) > MAX_IN_ORDER:
-        counted = counted.sort_values(["f1", "label"])
-    rows: list[Any] = counted.head(_MAX_CLASSES).to_dict("records")
-    return rows
+def _orders(per_class: "pd.DataFrame") -> tuple[list[dict[str, Any]], list[str]]:
+    """The classes with test images or predictions, and the names of the orders of the table.
+
+    Up to 20 classes keep their order, which may be meaningful; more are ordered by rising F1. A row has its places in the other
+    orders.
+    """
+    rows = per_class[per_class["support"] + per_class["predicted"] > 0]
+    rows = rows.assign(lowest_recall=rows["recall"].where(rows["support"] > 0, 2), most_images=-rows["support"])
+    few = len(rows) <= MAX_IN_ORDER
+    rows = (rows if few else rows.sort_values(["f1", "label"])).head(_MAX_CLASSES)
+    others = {"lowest recall": ["lowest_recall", "label"], "most images": ["most_images", "label"]}
+    others = {"lowest F1": ["f1", "label"], **others} if few else {**others, "name": ["label"]}
+    places = zip(*(places_by(rows, columns) for columns in others.values()), strict=True)
+    records: list[Any] = rows.to_dict("records")
+    shown = [{**row, "places": place} for row, place in zip(records, places, strict=True)]
+    return shown, ["class" if few else "lowest F1", *others]
+
+
+def _most_frequent(per_class: "pd.DataFrame") -> dict[str, Any]:
+    """The class with the most test images, and the accuracy of always answering it."""
+    support = per_class["support"].to_numpy()
+    place = int(support.argmax())
+    return {"label": str(per_class["label"].iloc[place]), "share": float(support[place] / support.sum())}

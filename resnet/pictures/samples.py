@@ -6,19 +6,30 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-SMALL = 48  # pixels; images up to this size are not resized, and the page shows them at least twice as large
 _SIDE = 144  # pixels; larger images are reduced to this size
 ORANGE, BLUE = (255, 140, 0), (40, 110, 255)  # told apart with every kind of colour vision
 _LEAST_FULL = 0.05
 _OPAQUE, _DIM = 0.8, 0.75  # so that the image is visible below, and colour is also visible on white
 
 
+def shown_size(height: int, width: int) -> tuple[int, int]:
+    """The width and height at which a page shows images of a size, in pixels.
+
+    Small images are enlarged by a whole number, so that their pixels become equal squares, to at most 144 pixels a side. Images
+    above 72 pixels keep their size, since pixels are lost or invented between whole numbers, and larger ones are reduced.
+    """
+    whole = _SIDE // max(height, width)
+    if whole:
+        return whole * width, whole * height
+    return max(1, round(_SIDE * width / max(height, width))), max(1, round(_SIDE * height / max(height, width)))
+
+
 def encode_image(image: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
     """Encodes an image, (height, width, 3) RGB, as a file of at most 144 pixels a side; returns its MIME type and its bytes."""
-    picture = Image.fromarray(image)
-    if max(picture.size) <= SMALL:
+    picture, shown = Image.fromarray(image), shown_size(*image.shape[:2])
+    if shown[0] > picture.width:  # the page enlarges it
         return "image/png", _encoded(picture, "PNG", optimize=True)
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    picture = picture.resize(shown, Image.Resampling.LANCZOS) if shown != picture.size else picture
     return "image/jpeg", _encoded(picture, "JPEG", quality=85)
 
 
@@ -32,8 +43,8 @@ def overlay_occlusion(image: npt.NDArray[np.uint8], fall: npt.NDArray[np.float32
         image: (height, width, 3) RGB.
         fall: (rows, columns) in [-1, 1], see `resnet.evaluation.occlusion`.
     """
-    size = (_SIDE, round(_SIDE * image.shape[0] / image.shape[1]))
-    pixels = Image.Resampling.NEAREST if max(image.shape[:2]) <= SMALL else Image.Resampling.LANCZOS
+    size = shown_size(*image.shape[:2])
+    pixels = Image.Resampling.NEAREST if size[0] > image.shape[1] else Image.Resampling.LANCZOS
     grey = np.asarray(Image.fromarray(image).convert("L").resize(size, pixels), np.float32)[..., None]
     full = max(float(np.abs(fall).max()), _LEAST_FULL)
     smooth = np.asarray(Image.fromarray(fall / np.float32(full)).resize(size, Image.Resampling.BICUBIC))[..., None]

@@ -1,17 +1,30 @@
 """Matplotlib figures as SVG elements of a page."""
 
 import io
+import math
 import re
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+# For figures that are drawn for a page, where a point becomes at least a pixel: text of 12 pixels, the smallest on a page.
+text_of_pages = mpl.rc_context({"font.size": 12, "axes.titlesize": 12, "legend.fontsize": 12})
+# Matplotlib's colours as those of the style sheet, which are readable on light and dark backgrounds.
+_COLOURS = {
+    "#000000": "currentColor",
+    "#1f77b4": "var(--blue)",
+    "#ff7f0e": "var(--orange)",
+    "#2ca02c": "var(--green)",
+    "#808080": "var(--grey)",
+}
+
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     """The figure as an SVG element. The same figure always gives the same bytes.
 
-    Black becomes the text colour of the page and the background is transparent, so the figure fits light and dark themes.
+    Black becomes the text colour of the page, and the background is transparent, so the figure fits light and dark themes. It
+    fills the width of its element, but a point is never less than a pixel, nor more than a pixel and a quarter.
 
     Args:
         figure: the figure.
@@ -26,8 +39,13 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
     drawing = drawing[drawing.index("<svg") :]
     drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
     # The ids of groups are the same in all figures, and nothing refers to them.
-    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing).replace("#000000", "currentColor")
-    # The style sheet of the page sets the size.
+    drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
+    for colour, name_on_page in _COLOURS.items():
+        drawing = drawing.replace(colour, name_on_page)
+    # The style sheet of the page sets the font and the size.
+    drawing = re.sub(r"font: ((?:[a-z]+ )*[\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", drawing)
     head, rest = drawing.split(">", 1)
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
-    return Markup(f'{head} class="{name}" role="img" aria-label="{escape(description)}">{rest}')
+    least = math.ceil(figure.get_figwidth() * 72)
+    about = f'class="{name}" role="img" aria-label="{escape(description)}"'
+    return Markup(f'{head} style="min-width:{least}px;max-width:{5 * least // 4}px" {about}>{rest}')

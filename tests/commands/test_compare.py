@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from commands.compare import as_text, compare_results
+from commands.compare import as_text, compare_results, compare_several, several_as_text
 from commands.results import RevisionResults
 from resnet.core.errors import UserError
 from tests.browser import CHROMIUM, open_page
@@ -52,6 +52,46 @@ def test_results_on_different_test_images_are_refused(other: str, difference: st
 
 def test_new_training_images_do_not_matter() -> None:
     assert compare_results(RevisionResults("first"), RevisionResults("grown")).paired.difference == 0
+
+
+def test_several_revisions_are_compared_with_the_first() -> None:
+    found = compare_several([RevisionResults(name) for name in ("first", "second", "grown")])
+    assert [(run.hits, run.images, run.history) for run in found] == [(4, 5, []), (3, 5, []), (4, 5, [])]
+    assert [run.paired and run.paired.difference for run in found] == [None, pytest.approx(-0.2), 0]
+    text = several_as_text(found)
+    assert "-20.00, -66.11 to +39.81, p = 1.0000: not significant" in text
+    assert "train.epochs: 3, 5, 3" in text
+
+
+def test_a_page_of_several_revisions(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("compare", "first", "second", "grown", "--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "3 runs, 5 test images" in page
+    assert "<td>\u2013</td>" in page
+
+
+@pytest.mark.parametrize(
+    ("others", "sentence"),
+    [
+        (["second", "nosuch"], "there is no revision and no experiment 'nosuch' here"),
+        (["second", "nothing"], "nothing has no results"),
+        (["second", "other"], "the test images of first and other differ"),
+        (["second"] * 20, "received 21 revisions, expected at most 20"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(others: list[str], sentence: str, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("compare", "first", *others)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"compare: {sentence}")
+
+
+def test_the_history_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "epoch,loss,val_loss,val_accuracy\n1.0,2.0,2.5,0.5\n2.0,1.0,nan,0.75\n"
+    run = RevisionResults("workspace")
+    run._stages["train"] = {"outs": [{"path": "history.csv", "md5": "0"}]}
+    monkeypatch.setattr(run, "_read", {"history.csv": table}.__getitem__)
+    assert [row["val_accuracy"] for row in run.history] == [0.5, 0.75]
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(train_resnet: Callable[..., Result]) -> None:

@@ -45,7 +45,7 @@ def test_the_page_has_all_parts() -> None:
         "loss 0.5000 0.2500 -0.2500",
         "train.epochs 3 null",
         "Code that differs: resnet/network/blocks.py",
-        "a 8 75.0 % 87.5 % 1 0",
+        "a 8 75.0 % 87.5 % ↑ 1 0",
         "a/&lt;1&gt;.png a b 0.750 a 0.500",
         "b/2.png b b 0.900 a 0.625",
     ):

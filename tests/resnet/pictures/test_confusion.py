@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from resnet.pictures.confusion import count_confusions, draw_confusion, most_confused, order_classes
 
@@ -15,6 +16,28 @@ def test_the_confusion_matrix_has_truth_in_rows() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b", "$c$"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("background", [1.0, 18 / 255])  # of a light page, and of a dark one in Chromium
+@pytest.mark.parametrize("share", [1, 25, 50, 75, 90, 95, 96, 100])
+def test_numbers_are_readable_on_their_cells(share: int, background: float) -> None:
+    axes = draw_confusion(np.array([[share, 100 - share], [0, 1]]), ["a", "b"]).axes[0]
+    (number,) = [text for text in axes.texts if text.get_position() == (0, 0)]
+    *blue, alpha = axes.images[0].to_rgba(np.array([[share / 100]]))[0, 0].tolist()
+    cell = [alpha * channel + (1 - alpha) * background for channel in blue]
+    white = number.get_color() == "white" or background < 0.5  # black is the text colour of the page
+    assert contrast([float(white)] * 3, cell) >= 4.5
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """WCAG 2.2: the contrast ratio of two colours with channels in [0, 1]."""
+    dark, bright = sorted(
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+        for red, green, blue in (
+            [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in each] for each in (one, other)
+        )
+    )
+    return (bright + 0.05) / (dark + 0.05)
 
 
 def confused(classes: int, pairs: list[tuple[int, int]]) -> npt.NDArray[np.int64]:

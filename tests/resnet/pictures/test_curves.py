@@ -28,7 +28,8 @@ def test_curves_show_training_and_validation(what: str) -> None:
     }
     assert lines == {"training": HISTORY[what].tolist(), "validation": HISTORY[f"val_{what}"].tolist()}
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("epoch", f"{what} (unit)")
-    assert axes.get_legend() is not None
+    (legend,) = axes.figure.legends
+    assert {text.get_text() for text in legend.get_texts()} == {"training", "validation", "kept: epoch 3"}
 
 
 def test_the_learning_rate_is_drawn() -> None:

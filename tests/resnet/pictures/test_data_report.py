@@ -31,7 +31,7 @@ COLUMNS = {
     "index": ["path", "label", "split", "row"],
     "near_duplicates": ["path", "split", "other", "other_split", "distance"],
 }
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class _Page(HTMLParser):
@@ -432,7 +432,7 @@ def test_the_same_data_give_the_same_bytes() -> None:
     assert render_data_report(data) == render_data_report(data) == render_data_report(turned)
 
 
-@pytest.mark.parametrize(("classes", "samples"), [(0, 60), (2, 60), (10, 24), (1000, 2)])
+@pytest.mark.parametrize(("classes", "samples"), [(0, 60), (2, 60), (10, 24), (500, 2), (501, 1)])
 def test_the_more_classes_the_fewer_samples_of_each(classes: int, samples: int) -> None:
     assert samples_per_class(classes) == samples
 
@@ -458,11 +458,11 @@ def test_a_thousand_classes_are_all_there() -> None:
     sizes = [int(row[1]) for row in rows]
     assert sizes == sorted(sizes, reverse=True)
     assert sum(sizes) == 4 * 1000 - 1  # classes of 3, 4 and 5 images in turn, 334 of the first
-    assert sum(name in names for name in shown.names) >= 2 * 1000
-    assert len(shown.pictures()) == 2 * 1000
+    assert sum(name in names for name in shown.names) >= 1000
+    assert len(shown.pictures()) == 1000
     assert "1,000 classes with fewer than 10 test images" in shown.section("top")
     assert [attrs["class"] for tag, attrs in shown.tags if tag == "path"] == ["training", "validation", "test"]
-    assert len(html) < 2000 * 1000 * 4 / 3 + 1_000_000
+    assert len(html) < 1000 * 1000 * 4 / 3 + 1_000_000
 
 
 def test_the_profile_of_classes_is_closed_and_within_its_box() -> None:

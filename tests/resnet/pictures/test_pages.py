@@ -1,9 +1,10 @@
 """The formatting of numbers and names, and the escaping in templates."""
 
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, plain
+from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, places_by, plain
 from tests.pictures import picture
 
 
@@ -60,6 +61,12 @@ def test_numbers_have_separators_and_their_noun_has_its_plural() -> None:
 )
 def test_invisible_characters_and_marks_of_direction_are_escaped(name: str, shown: str) -> None:
     assert plain(name) == shown
+
+
+def test_places_are_those_of_the_sorted_rows() -> None:
+    frame = pd.DataFrame({"f1": [0.5, 0.25, 0.5, 0.75], "label": ["b", "z", "a", "c"]}, index=[9, 8, 7, 6])
+    assert places_by(frame, ["f1", "label"]) == [2, 0, 1, 3]
+    assert places_by(frame, ["label"]) == [1, 3, 0, 2]
 
 
 def test_templates_escape_text_and_isolate_names() -> None:

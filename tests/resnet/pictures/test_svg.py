@@ -34,4 +34,5 @@ def test_the_style_sheet_sets_the_size_and_text_stays_text(heights: tuple[float,
     assert " width=" not in head
     assert " height=" not in head
     assert "viewBox=" in head
+    assert 'style="min-width:461px;max-width:576px"' in head  # 6.4 inches of 72 points, each of them 1 to 1.25 pixels
     assert re.search(r"<text [^>]*>title</text>", element)

@@ -1,0 +1,152 @@
+"""The pages as people see them, in a browser: on a phone, a tablet and a desktop, light and dark, and on paper."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from resnet.comparison.page import render_comparison
+from resnet.comparison.runs import render_runs
+from resnet.pictures.data_report import render_data_report
+from resnet.pictures.report import render_report
+from tests.browser import CHROMIUM, Tab, browsing
+from tests.imports import ROOT
+from tests.pictures import picture
+from tests.resnet.comparison.test_page import comparison as of_two
+from tests.resnet.comparison.test_runs import run
+from tests.resnet.pictures.test_data_report import data_set, many
+from tests.resnet.pictures.test_report import results
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+PROBE = (ROOT / "tests/probe.js").read_text("utf-8")
+WIDTHS = (360, 768, 1280)
+KINDS = ("warbler", "great spotted woodpecker (juvenile)", "dog" * 20, "hummingbird")
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browsing(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def report(classes: int) -> str:
+    sides = {3: 32, 12: 96, 120: 64}
+    names = [f"{KINDS[number % len(KINDS)]} {number}" for number in range(classes)]
+    return render_report(results(names, max(60, 3 * classes), samples=6, side=sides[classes]))
+
+
+def data(classes: int) -> str:
+    images = [
+        pair
+        for number in range(classes)
+        for pair in many(f"{KINDS[number % len(KINDS)]} {number}", 2, 1, 1 + number % 5, height=20 + number)
+    ]
+    kind: dict[str, Any] = (
+        {"kind": "JPEG", "size": (96, 40 + classes // 4)} if classes > 3 else {"kind": "JPEG", "size": (8, 8)}
+    )
+    thumbnails = {entry["path"]: picture(number, **kind) for number, (entry, _) in enumerate(images)}
+    first, second = images[0][0]["path"], images[3][0]["path"]
+    return render_data_report(
+        data_set(
+            images,
+            thumbnails=thumbnails,
+            near_duplicates=[(first, "training", second, "test", 1)],
+            duplicates=[(f"{first} copy", first)],
+            rejected=[("a/x.png", "truncated", "the image data ends early")],
+        )
+    )
+
+
+def comparison(runs: int) -> str:
+    return render_runs(
+        [run(place, gained=place, lost=1, **{"train.epochs": place, "train.optimizer": "sgd"}) for place in range(1, runs + 1)]
+    )
+
+
+def of_two_runs() -> str:
+    return render_comparison(replace(of_two(3, 2), histories=[run(1).history] * 2))
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    **{f"report of {classes} classes": partial(report, classes) for classes in (3, 12, 120)},
+    **{f"data of {classes} classes": partial(data, classes) for classes in (3, 12, 120)},
+    "comparison of 20 runs": partial(comparison, 20),
+    "comparison of two runs": of_two_runs,
+}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_readable_on_every_screen(name: str, tab: Tab, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(PAGES[name](), encoding="utf-8")
+    tab.open(page)
+    for width in WIDTHS:
+        tab.resize(width)
+        for dark in (False, True):
+            tab.choose_scheme(dark=dark)
+            found = tab.ask(PROBE)
+            case = f"{width} pixels, {'dark' if dark else 'light'}: {found}"
+            assert found["width"] <= width, case
+            assert found["smallest"][0] >= 11.99, case
+            assert found["faintest"][0] >= 4.5, case  # WCAG 2.2, AA
+            assert found["blurred"] == [], case
+            assert (found["unnamed"], found["skipped"], found["headless"]) == (0, [], 0), case
+            assert found["lowest"] is None or found["lowest"] >= (40 if width == 360 else 24), case
+        taken = tab.screenshot()
+        (tmp_path / f"{width}.png").write_bytes(taken)  # to look at
+        assert len(Image.open(io.BytesIO(taken)).convert("RGB").getcolors(1 << 24) or ()) > 50
+    assert (tab.requests, tab.messages) == ([], [])
+
+
+def test_paper_is_white_whatever_the_screen_shows(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(report(3), encoding="utf-8")
+    tab.open(tmp_path / "page.html", dark=True)
+    paper = tab.print_page()
+    assert paper.startswith(b"%PDF-")
+    assert paper.count(b"/Type /Page\n") >= 3
+    tab.choose_medium("print")
+    try:
+        assert tab.ask("getComputedStyle(document.documentElement).colorScheme") == "light"
+        assert tab.ask("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert tab.ask("getComputedStyle(document.querySelector('nav')).display") == "none"
+    finally:
+        tab.choose_medium("")
+
+
+def test_another_order_of_the_classes_needs_no_script(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(report(12), encoding="utf-8")
+    tab.open(tmp_path / "page.html")
+    columns = "[...document.querySelectorAll('.per-class tbody tr')].map(row => [row.getBoundingClientRect().top, "
+    columns += "parseFloat(row.cells[3].textContent), row.cells[0].textContent])"
+    assert [name for _, _, name in sorted(tab.ask(columns))] == [name for _, _, name in tab.ask(columns)]
+    tab.ask("document.querySelector('.orders [value=\"2\"]').click()")
+    recalls = [recall for _, recall, _ in sorted(tab.ask(columns))]
+    assert recalls == sorted(recalls)
+    assert len(set(recalls)) > 2
+
+
+def test_what_would_be_wrong_is_found(tab: Tab, tmp_path: Path) -> None:
+    """Pages with one fault each."""
+    image = Image.new("RGB", (10, 10))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    (tmp_path / "small.png").write_bytes(buffer.getvalue())
+    faults: dict[str, tuple[str, Callable[[Any], bool]]] = {
+        '<p style="width:900px">x': ("width", lambda found: found > 360),
+        '<p style="font-size:11px">x': ("smallest", lambda found: found[0] == 11),
+        '<p style="color:#888">x': ("faintest", lambda found: 3.5 < found[0] < 3.6),  # on white, by WCAG's formula 3.54
+        '<img alt="x" src="small.png" width="30" height="30">': ("blurred", lambda found: found == ["x"]),
+        '<img src="small.png">': ("unnamed", lambda found: found == 1),
+        "<h1>x</h1><h3>x</h3>": ("skipped", lambda found: found == [3]),
+        "<table><tr><th>x": ("headless", lambda found: found == 1),
+    }
+    head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><body>'
+    for number, (fault, (name, is_found)) in enumerate(faults.items()):
+        (tmp_path / f"{number}.html").write_text(head + fault, encoding="utf-8")
+        tab.open(tmp_path / f"{number}.html", 360)
+        assert is_found(tab.ask(PROBE)[name]), fault
