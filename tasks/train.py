@@ -22,15 +22,17 @@ from tasks.stage.command import main
 from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
+from tasks.training.live import Live
 from tasks.training.progress import Display, say
-from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
+from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
     from resnet.training.recipe import Recipe
-    from resnet.training.state import Epoch, Progress, TrainingState
+    from resnet.training.state import Epoch, Progress
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
+_SHOWN = 8  # augmented images for TensorBoard
 
 
 class Train(Section):
@@ -185,19 +187,34 @@ def train(
             Events.from_environment() as events,
             noted() as received,
             Display(params.epochs) as display,
+            Live() as live,
             keeping(run, state, seconds, received) as keep,
         ):
-            _record_start(events, state, run=run.folder.name, epochs=params.epochs, steps=steps, **compute)
+            position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}
+            earlier = live.start(
+                [source.folder.name for source in sources(run, params)],
+                state,
+                lambda: trainer.augmented(training_split, seed, min(_SHOWN, params.batch_size)),
+                outputs=(resnet_keras, history_csv),
+                **position,
+            )
+            events.start(earlier, epoch=state.epoch, step=state.step, **position)
 
             def on_step(progress: "Progress") -> None:
                 display.step(progress)
                 events.step(progress)
+                live.step(progress)
+                keep()
+
+            def on_validation_step() -> None:
+                live.wait()
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
                 _write_history(history_csv, state.history)
                 display.epoch(epoch)
                 events.epoch(epoch)
+                live.epoch(epoch, trainer.confusion)
                 keep()
 
             trainer.fit(
@@ -207,7 +224,7 @@ def train(
                 batch_size=params.batch_size,
                 seed=seed,
                 on_step=on_step,
-                on_validation_step=keep,
+                on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
             save_model(model, resnet_keras)  # while the last checkpoint is written
@@ -221,16 +238,10 @@ def train(
         "resumed": resumed,
         "warmup_epochs": recipe.rise_epochs,
         "checkpoints": keep.cost(),
+        "live": live.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
-
-
-def _record_start(events: Events, state: "TrainingState", **facts: Any) -> None:
-    """Records where training starts, and the epochs that a resumed run has already finished."""
-    events.start(epoch=state.epoch, step=state.step, **facts)
-    for epoch in state.history:
-        events.epoch(epoch)
 
 
 def _write_history(path: Path, epochs: list["Epoch"]) -> None:
