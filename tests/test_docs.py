@@ -23,6 +23,8 @@ COMMANDS = {
     "check",
     "look",
     "fetch",
+    "live",
+    "board",
     "compare",
     "gate",
     "why",

@@ -21,7 +21,6 @@ from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
 from resnet.training.state import Epoch, Progress, TrainingState
 
-
 MAX_COUNTED = 100  # classes for which the confusions are counted: 40 kB, and a cell that can be seen
 
 
@@ -182,9 +181,8 @@ class Trainer:
         self.validation_accuracy.update_state(labels, logits)
         if self._confusion is not None:
             # A product of zeros and ones: exact, and deterministic on GPUs too, where scattered additions are not.
-            true, predicted = (
-                tf.one_hot(one, self._confusion.shape[0]) for one in (tf.cast(labels, tf.int64), tf.argmax(logits, axis=1))
-            )
+            true = tf.one_hot(tf.cast(labels, tf.int64), self._confusion.shape[0])
+            predicted = tf.one_hot(tf.argmax(logits, axis=1), self._confusion.shape[0])
             self._confusion.assign_add(tf.matmul(true, predicted, transpose_a=True))
 
     @property

@@ -43,4 +43,5 @@ def name_of(experiment: str, changes: dict[str, Any]) -> str:
     """A name for a run that can be one of a file: its experiment, or the changed parameters, or the last commit."""
     said = experiment or "_".join(f"{name.rpartition('.')[2]}={value}" for name, value in changes.items())
     said = said or git_or_none(Path(), "rev-parse", "--short", "HEAD") or "run"
-    return re.sub(r"[^\w.=+-]+", "-", said, flags=re.ASCII)[:_LONGEST].strip(".-") or "run"
+    said = re.sub(r"[\s/]+", "-", said)
+    return re.sub(r"[^\w.=+-]+", "", said, flags=re.ASCII)[:_LONGEST].strip(".-") or "run"

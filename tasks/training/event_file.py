@@ -1,8 +1,8 @@
 """An event file for TensorBoard, written without the package `tensorboard`.
 
 TensorFlow has the records (TFRecord) and the messages (`tensorflow/core/util/event.proto`), and TensorBoard still reads scalars
-and images in their first form, `simple_value` and `image`. The parameters for its page HParams are messages of TensorBoard's own
-(`tensorboard/plugins/hparams/plugin_data.proto`); they have few fields, which are encoded here.
+and images in their first form, `simple_value` and `image`. The parameters for its page HParams are messages of TensorBoard's
+own (`tensorboard/plugins/hparams/plugin_data.proto`); they have few fields, which are encoded here.
 
 A process starts a new file, which begins with `SessionLog.START` at step 0: TensorBoard then drops what it has read of the run.
 All points of the run follow, so a resumed run has each point once, whatever a killed process wrote after its last checkpoint.
@@ -71,18 +71,20 @@ class EventFile:
             return
         self._scalars(event, "epoch", event["epoch"], _EPOCH)
         if event.get("confusion"):
-            self.image("validation/confusion_matrix", event["epoch"], draw_counts(np.array(event["confusion"])), event["time"])
+            self._image("validation/confusion_matrix", event["epoch"], draw_counts(np.array(event["confusion"])), event["time"])
 
-    def image(self, tag: str, step: int, pixels: npt.NDArray[np.uint8], moment: float | None = None) -> None:
-        """Adds an image (height, width, 3)."""
+    def images(self, tag: str, step: int, pictures: npt.NDArray[np.uint8]) -> None:
+        """Adds images (n, height, width, 3) as one, side by side with a gap of two pixels."""
+        padded = np.pad(pictures, ((0, 0), (0, 0), (0, 2), (0, 0)), constant_values=255)
+        self._image(tag, step, np.concatenate(list(padded), axis=1), time.time())
+
+    def _image(self, tag: str, step: int, pixels: npt.NDArray[np.uint8], moment: float) -> None:
         data = io.BytesIO()
         Image.fromarray(pixels).save(data, "png")
         image = _Summary.Image(
             height=pixels.shape[0], width=pixels.shape[1], colorspace=3, encoded_image_string=data.getvalue()
         )
-        self._write(
-            time.time() if moment is None else moment, step=step, summary=_Summary(value=[_Summary.Value(tag=tag, image=image)])
-        )
+        self._write(moment, step=step, summary=_Summary(value=[_Summary.Value(tag=tag, image=image)]))
 
     def close(self, *, finished: bool) -> None:
         """Adds the end of the run."""
@@ -112,12 +114,6 @@ def draw_counts(counts: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     pixels = (white + shares[..., np.newaxis] * (blue - white)).round().astype(np.uint8)
     cell = max(1, min(_CELL, 512 // len(counts)))
     return np.kron(pixels, np.ones((cell, cell, 1), np.uint8))
-
-
-def side_by_side(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Images (n, height, width, 3) in a row, with a gap of two pixels."""
-    padded = np.pad(images, ((0, 0), (0, 0), (0, 2), (0, 0)), constant_values=255)
-    return np.concatenate(list(padded), axis=1)
 
 
 def _value(value: object) -> Value:

@@ -78,7 +78,7 @@ class Live:
         Args:
             runs: IDs of the run and of the shorter ones that it continues; the points are those of the first that has any.
             state: of the run.
-            images: makes a picture (height, width, 3) of some augmented training images.
+            images: makes some augmented training images (n, height, width, 3).
             outputs: of the stage.
             facts: further fields of the event `start`.
 
@@ -94,7 +94,7 @@ class Live:
 
         def fill(board: "EventFile") -> None:
             board.parameters(name, parameters)
-            board.image("training/augmented_images", state.epoch, images())
+            board.images("training/augmented_images", state.epoch, images())
             for event in self._points:
                 board.point(event, facts["steps"])
 

@@ -1,8 +1,9 @@
 """The folders with what is seen of training runs: `live/NAME-ID/` in the project, also for runs in other work trees.
 
 They are not in `.dvc/tmp`, for two reasons: a person finds them, and DVC's extension of VS Code runs `dvc exp show` whenever a
-file in `.dvc` changes. Git ignores them by a file of their own, whatever revision is checked out. A folder is small, so it stays
-longer than the checkpoints of its run: for two weeks after the last change. So finished runs can be compared in TensorBoard.
+file in `.dvc` changes. Git ignores them by a file of their own, whatever revision is checked out. A folder is small, so it
+stays longer than the checkpoints of its run: for two weeks after the last change. So finished runs can be compared in
+TensorBoard.
 """
 
 import os

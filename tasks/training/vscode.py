@@ -1,7 +1,7 @@
-"""Tells DVC's extension of VS Code that an epoch has ended, so that it reads metrics and plots again, also those of other folders.
+"""Tells DVC's extension of VS Code that an epoch has ended, so that it reads metrics and plots again.
 
-The extension watches the project's folder. It sees `reports/` of the project by itself, but not that of a run in another work tree,
-as of `dvc exp run --temp` and `--queue`. For those DVCLive writes a file, whose change the extension waits for
+The extension watches the project's folder. It sees `reports/` there by itself, but not that of a run in another work tree, as
+of `dvc exp run --temp` and `--queue`. For those DVCLive writes a file, whose change the extension waits for
 (https://github.com/iterative/vscode-dvc/issues/4528; `dvclive/vscode.py`). This writes the same file.
 """
 

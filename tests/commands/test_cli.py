@@ -15,10 +15,15 @@ from commands.cli import PANELS, application, main, reporting
 from resnet.core.errors import UserError
 from tests.imports import HEAVY, ROOT
 
-NAMES = ["check", "look", "fetch", "compare", "gate", "why", "predict", "export", "doctor", "checkpoints", "verify", "repair"]
+NAMES = [
+    *("check", "look", "fetch", "live", "board", "compare", "gate", "why", "predict", "export", "doctor", "checkpoints"),
+    *("verify", "repair"),
+]
 NEED_A_PROJECT = [
     ["check"],
     ["look"],
+    ["live"],
+    ["board"],
     ["compare", "HEAD"],
     ["gate"],
     ["why"],
