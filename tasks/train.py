@@ -1,6 +1,7 @@
 """Trains the network on the training split and keeps the weights that are best on the validation split."""
 
 import csv
+import json
 import sys
 from dataclasses import fields
 from itertools import pairwise
@@ -147,6 +148,7 @@ def train(
     initial_keras: Path,
     resnet_keras: Path,
     history_csv: Path,
+    training_json: Path,
     code: tuple[Path, ...],
 ) -> dict[str, Any]:
     """Trains, and resumes from the last checkpoint of the same run if there is one.
@@ -176,8 +178,8 @@ def train(
         trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
         resumed = resume(state, run, params)
-        if resumed:
-            _write_history(history_csv, state.history)
+        if state.history:
+            _write_history(history_csv, training_json, state.history)
         if recipe.rise_epochs < params.warmup_epochs:
             say(
                 f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
@@ -211,7 +213,7 @@ def train(
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
-                _write_history(history_csv, state.history)
+                _write_history(history_csv, training_json, state.history)
                 display.epoch(epoch)
                 events.epoch(epoch)
                 live.epoch(epoch, trainer.confusion)
@@ -244,11 +246,23 @@ def train(
     }
 
 
-def _write_history(path: Path, epochs: list["Epoch"]) -> None:
+def _write_history(path: Path, latest: Path, epochs: list["Epoch"]) -> None:
+    """Writes all epochs for plots, and the latest one for `dvc exp show`, which has no other figure of a run that goes on."""
     with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HISTORY_COLUMNS)
         writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
+    last, kept = epochs[-1], min(epochs, key=lambda epoch: epoch.val_loss)
+    figures = {
+        "epoch": last.epoch,
+        "train_loss": round(last.loss, 6),
+        "train_accuracy": round(last.accuracy, 6),
+        "val_loss": round(last.val_loss, 6),
+        "val_accuracy": round(last.val_accuracy, 6),
+        "kept_epoch": kept.epoch,
+    }
+    with replacing(latest) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
