@@ -178,9 +178,7 @@ def train(
         trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
         resumed = resume(state, run, params)
-        _write_latest(training_json, state.history)
-        if resumed:
-            _write_history(history_csv, state.history)
+        _write_results(history_csv, training_json, state.history)
         if recipe.rise_epochs < params.warmup_epochs:
             say(
                 f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
@@ -214,8 +212,7 @@ def train(
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
-                _write_history(history_csv, state.history)
-                _write_latest(training_json, state.history)
+                _write_results(history_csv, training_json, state.history)
                 display.epoch(epoch)
                 events.epoch(epoch)
                 live.epoch(epoch, trainer.confusion)
@@ -248,21 +245,19 @@ def train(
     }
 
 
-def _write_history(path: Path, epochs: list["Epoch"]) -> None:
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HISTORY_COLUMNS)
-        writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
-
-
-def _write_latest(path: Path, epochs: list["Epoch"]) -> None:
-    """Writes the latest epoch: what `dvc exp show` has of a run that goes on, since `evaluate` writes the other metrics."""
+def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:
+    """Writes the epochs so far, and the latest one as a metric: `dvc exp show` has no other of a run that goes on."""
+    if epochs:
+        with replacing(history) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(HISTORY_COLUMNS)
+            writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
     figures: dict[str, float] = {"epoch": len(epochs)}
     for epoch in epochs[-1:]:  # not `loss` and `accuracy`, the columns of the test split
-        figures |= {"train_loss": epoch.loss, "val_loss": epoch.val_loss, "val_accuracy": epoch.val_accuracy}
-    rounded = {name: float(f"{figure:.6g}") if isinstance(figure, float) else figure for name, figure in figures.items()}
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(rounded, indent=2) + "\n", encoding="utf-8")
+        named = {"train_loss": epoch.loss, "val_loss": epoch.val_loss, "val_accuracy": epoch.val_accuracy}
+        figures |= {name: float(f"{figure:.6g}") for name, figure in named.items()}
+    with replacing(latest) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _POINTS = 50  # of steps in an epoch
 _EPOCH_SECONDS = 2.0  # between two versions of the page, at the ends of short epochs
-_SHARE = 500  # the page is written after this many times as long as it took, on a slow disk too: at most 0.2 % of the time
+_SHARE = 200  # the page is written after so many times as long as it took, also on a slow disk: at most 0.5 % of the time
 _RETRY_SECONDS = 60.0  # after an event file could not be written
 
 
