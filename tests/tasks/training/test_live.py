@@ -180,9 +180,9 @@ def test_a_full_disk_is_one_line_for_each_file_and_what_fails_is_tried_again(
                 clock.now += 10
                 live.step(replace(STEP, step=step))
             live.epoch(EPOCH, COUNTS)
-        clock.now += 60
-        live.step(replace(STEP, step=40))
-        assert "step 40 of" in (the_folder() / "index.html").read_text("utf-8")
+        clock.now += 600
+        live.step(replace(STEP, epoch=2, step=40))
+        assert "epoch 2 of 3, step 40 of" in (the_folder() / "index.html").read_text("utf-8")
     said = [line for line in capsys.readouterr().out.splitlines() if "cannot be written" in line]
     assert said == [
         f"train: {what} of this run cannot be written (No space left on device); training goes on without it"
@@ -190,7 +190,7 @@ def test_a_full_disk_is_one_line_for_each_file_and_what_fails_is_tried_again(
     ]
     board = EventAccumulator(str(the_folder()))
     board.Reload()
-    assert [one.step for one in board.Scalars("step/loss")] == [10, 20, 30, 40]
+    assert [one.step for one in board.Scalars("step/loss")] == [10, 20, 30, 540]
 
 
 def _no_space(*_: object, **__: object) -> None:
