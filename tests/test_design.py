@@ -16,7 +16,8 @@ from tasks.stage import signals
 from tasks.stage.graph import read_graph
 from tasks.stage.params import load_params
 from tasks.training.resume import checkpoint_seconds
-from tasks.training.runs import DAYS_KEPT, FINISHED_KEPT
+from tasks.training.runs import FINISHED_KEPT
+from tasks.training.seen import DAYS_KEPT
 from tests.imports import ROOT
 
 GRAPH = read_graph(ROOT / "dvc.yaml")
