@@ -43,6 +43,7 @@ def max_pixels() -> int:
         ("docs/operations.md", f"each run keeps its last {checkpoint_files.KEPT}."),
         ("docs/design.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days."),
         ("docs/operations.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days"),
+        ("docs/operations.md", f"training removes what did not change for {DAYS_KEPT} days"),
         ("docs/design.md", f"polls the parent process every {signals._POLL_SECONDS:g} s"),
         ("docs/design.md", f"gets SIGTERM, then {GRACE_SECONDS:.0f} s to save its work, then SIGKILL"),
         ("docs/operations.md", f"A cancelled run has {GRACE_SECONDS:.0f} s to save its work."),
