@@ -1,7 +1,7 @@
 """Line charts as SVG elements, for a page that is written many times while a network is trained.
 
-Matplotlib draws the charts of the report. One of them takes 110 ms of processor time, and the import 430 ms: too much for a page
-that is written every ten seconds beside a training. This takes half a millisecond.
+Matplotlib draws the charts of the report. One of them takes 110 ms of processor time, and the import 430 ms: too much for a
+page that is written every ten seconds beside a training. This takes half a millisecond.
 """
 
 import math
