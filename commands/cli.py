@@ -24,6 +24,7 @@ NAME = "train-resnet"
 # A command is the function `commands.NAME.NAME`. It returns its exit code, or None for 0.
 PANELS = {
     "Data": ("check", "look", "fetch"),
+    "Training": ("live", "board"),
     "Results": ("compare", "gate", "why"),
     "Model": ("predict", "export", "publish"),
     "Upkeep": ("doctor", "checkpoints", "verify", "repair"),

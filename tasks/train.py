@@ -1,6 +1,7 @@
 """Trains the network on the training split and keeps the weights that are best on the validation split."""
 
 import csv
+import json
 import sys
 from dataclasses import fields
 from itertools import pairwise
@@ -22,15 +23,17 @@ from tasks.stage.command import main
 from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
+from tasks.training.live import Live
 from tasks.training.progress import Display, say
-from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume
+from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
     from resnet.training.recipe import Recipe
-    from resnet.training.state import Epoch, Progress, TrainingState
+    from resnet.training.state import Epoch, Progress
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
+_SHOWN = 8  # augmented images for TensorBoard
 
 
 class Train(Section):
@@ -145,6 +148,7 @@ def train(
     initial_keras: Path,
     resnet_keras: Path,
     history_csv: Path,
+    training_json: Path,
     code: tuple[Path, ...],
 ) -> dict[str, Any]:
     """Trains, and resumes from the last checkpoint of the same run if there is one.
@@ -174,8 +178,7 @@ def train(
         trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
         resumed = resume(state, run, params)
-        if resumed:
-            _write_history(history_csv, state.history)
+        _write_results(history_csv, training_json, state.history)
         if recipe.rise_epochs < params.warmup_epochs:
             say(
                 f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
@@ -185,19 +188,34 @@ def train(
             Events.from_environment() as events,
             noted() as received,
             Display(params.epochs) as display,
+            Live() as live,
             keeping(run, state, seconds, received) as keep,
         ):
-            _record_start(events, state, run=run.folder.name, epochs=params.epochs, steps=steps, **compute)
+            position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}
+            earlier = live.start(
+                [source.folder.name for source in sources(run, params)],
+                state,
+                lambda: trainer.augmented(training_split, seed, min(_SHOWN, params.batch_size)),
+                outputs=(resnet_keras, history_csv),
+                **position,
+            )
+            events.start(earlier, epoch=state.epoch, step=state.step, **position)
 
             def on_step(progress: "Progress") -> None:
                 display.step(progress)
                 events.step(progress)
+                live.step(progress)
+                keep()
+
+            def on_validation_step() -> None:
+                live.wait()
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
-                _write_history(history_csv, state.history)
+                _write_results(history_csv, training_json, state.history)
                 display.epoch(epoch)
                 events.epoch(epoch)
+                live.epoch(epoch, trainer.confusion)
                 keep()
 
             trainer.fit(
@@ -207,7 +225,7 @@ def train(
                 batch_size=params.batch_size,
                 seed=seed,
                 on_step=on_step,
-                on_validation_step=keep,
+                on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
             save_model(model, resnet_keras)  # while the last checkpoint is written
@@ -221,23 +239,25 @@ def train(
         "resumed": resumed,
         "warmup_epochs": recipe.rise_epochs,
         "checkpoints": keep.cost(),
+        "live": live.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
 
 
-def _record_start(events: Events, state: "TrainingState", **facts: Any) -> None:
-    """Records where training starts, and the epochs that a resumed run has already finished."""
-    events.start(epoch=state.epoch, step=state.step, **facts)
-    for epoch in state.history:
-        events.epoch(epoch)
-
-
-def _write_history(path: Path, epochs: list["Epoch"]) -> None:
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HISTORY_COLUMNS)
-        writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
+def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:
+    """Writes the epochs so far, and the latest one as a metric: `dvc exp show` has no other of a run that goes on."""
+    if epochs:
+        with replacing(history) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(HISTORY_COLUMNS)
+            writer.writerows([f"{getattr(epoch, column):.6g}" for column in HISTORY_COLUMNS] for epoch in epochs)
+    figures: dict[str, float] = {"epoch": len(epochs)}
+    for epoch in epochs[-1:]:  # not `loss` and `accuracy`, the columns of the test split
+        named = {"train_loss": epoch.loss, "val_loss": epoch.val_loss, "val_accuracy": epoch.val_accuracy}
+        figures |= {name: float(f"{figure:.6g}") for name, figure in named.items()}
+    with replacing(latest) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

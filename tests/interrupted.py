@@ -52,7 +52,7 @@ class TinyRun:
 
     def forget(self) -> None:
         """Removes all results of training."""
-        for path in (self.checkpoints, self.folder / "models" / "resnet.keras", self.folder / "reports"):
+        for path in (self.checkpoints, self.folder / "models" / "resnet.keras", self.folder / "reports", self.folder / "live"):
             if path.is_dir():
                 shutil.rmtree(path)
             path.unlink(missing_ok=True)

@@ -16,7 +16,8 @@ from tasks.stage import signals
 from tasks.stage.graph import read_graph
 from tasks.stage.params import load_params
 from tasks.training.resume import checkpoint_seconds
-from tasks.training.runs import DAYS_KEPT, FINISHED_KEPT
+from tasks.training.runs import FINISHED_KEPT
+from tasks.training.seen import DAYS_KEPT
 from tests.imports import ROOT
 
 GRAPH = read_graph(ROOT / "dvc.yaml")
@@ -42,6 +43,7 @@ def max_pixels() -> int:
         ("docs/operations.md", f"each run keeps its last {checkpoint_files.KEPT}."),
         ("docs/design.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days."),
         ("docs/operations.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days"),
+        ("docs/operations.md", f"training removes what did not change for {DAYS_KEPT} days"),
         ("docs/design.md", f"polls the parent process every {signals._POLL_SECONDS:g} s"),
         ("docs/design.md", f"gets SIGTERM, then {GRACE_SECONDS:.0f} s to save its work, then SIGKILL"),
         ("docs/operations.md", f"A cancelled run has {GRACE_SECONDS:.0f} s to save its work."),

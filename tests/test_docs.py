@@ -23,6 +23,8 @@ COMMANDS = {
     "check",
     "look",
     "fetch",
+    "live",
+    "board",
     "compare",
     "gate",
     "why",
@@ -86,7 +88,7 @@ def test_the_tree_in_the_readme_has_every_folder() -> None:
     tree = text("README.md").partition("## The tree")[2]
     for folder in ("resnet", "."):
         named = {path.name for path in (ROOT / folder).iterdir() if path.is_dir() and not path.name.startswith((".", "__"))}
-        local = {"build", "exports", "dvc_plots"} | {name for name in named if name.endswith(".egg-info")}
+        local = {"build", "exports", "dvc_plots", "live"} | {name for name in named if name.endswith(".egg-info")}
         assert [name for name in sorted(named - local) if f" {name}/ " not in tree] == []
 
 

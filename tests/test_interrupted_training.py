@@ -4,13 +4,16 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tasks.training.points import read_points
 from tests.interrupted import ENDED, EPOCHS, RESUMED, STEPS, TinyRun, child_of, is_alive, kill
 
 FINISHED = (EPOCHS + 1, 0)
@@ -20,7 +23,9 @@ FINISHED = (EPOCHS + 1, 0)
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[TinyRun, str]:
     """A run and the hash of its results."""
     run = TinyRun(tmp_path_factory.mktemp("run"))
-    return run, run.complete()
+    digest = run.complete()
+    shutil.copytree(run.folder / "live", run.folder.parent / "undisturbed")
+    return run, digest
 
 
 @pytest.fixture
@@ -42,6 +47,13 @@ def test_five_sigkills_do_not_change_the_result(run: TinyRun, undisturbed: tuple
     assert len(positions) == 5
     assert positions == sorted(positions)
     assert positions[-1] >= (3, 2)
+    shown, expected = Shown(run.folder / "live"), Shown(run.folder.parent / "undisturbed")
+    assert [place for place, *_ in shown.steps] == [(epoch, step) for epoch in (1, 2, 3) for step in range(1, STEPS + 1)]
+    assert (shown.steps, shown.epochs) == (expected.steps, expected.epochs)
+    assert shown.scalars == expected.scalars
+    assert [step for step, _ in shown.scalars["step/loss"]] == list(range(1, EPOCHS * STEPS + 1))
+    assert [step for step, _ in shown.scalars["epoch/val_loss"]] == [1, 2, 3]
+    assert "Training finished" in shown.page
 
 
 def test_signals_save_the_work_and_no_step_is_lost(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
@@ -131,6 +143,7 @@ def rates(run: TinyRun) -> list[float]:
 def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:
     path = run.folder.parent / "events.jsonl"
     assert run.join(run.start(stop_at=(2, 7), events=str(path))) == 143
+    assert "Training interrupted" in Shown(run.folder / "live").page
     first = read_events(path)
     assert [event["event"] for event in first if event["event"] != "step"] == ["start", "epoch", "end"]
     assert (first[-1]["outcome"], first[-1]["epochs"]) == ("interrupted", 1)
@@ -139,6 +152,8 @@ def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:
     start, *others = [event for event in read_events(path) if event["event"] != "step"]
     assert (start["epochs"], start["steps"], start["epoch"], start["step"]) == (EPOCHS, STEPS, 2, 7)
     assert start["run"] == next(run.checkpoints.glob("*/")).name
+    steps = [(event["epoch"], event["step"]) for event in read_events(path) if event["event"] == "step"]
+    assert steps[: STEPS + 7] == [(1, step) for step in range(1, STEPS + 1)] + [(2, step) for step in range(1, 8)]
     assert [(event["event"], event.get("epoch")) for event in others] == [
         ("epoch", 1),
         ("epoch", 2),
@@ -154,6 +169,23 @@ def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:
 def test_a_full_disk_for_events_does_not_change_the_result(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     assert run.join(run.start(events="/dev/full")) == 0
     assert run.outcome() == undisturbed[1]
+
+
+class Shown:
+    """What is seen of the only run: its points, the curves that TensorBoard reads, and the page. Without times and rates."""
+
+    def __init__(self, folder: Path) -> None:
+        (record,) = folder.glob("*/record.jsonl")
+        points = read_points(record)
+        self.steps = [((one["epoch"], one["step"]), one["loss"], one["accuracy"], one["learning_rate"]) for one in points.steps]
+        self.epochs = [
+            (one["epoch"], one["loss"], one["val_loss"], one["val_accuracy"], one["confusion"]) for one in points.epochs
+        ]
+        board = EventAccumulator(str(record.parent), size_guidance={"scalars": 0})
+        board.Reload()
+        tags = [tag for tag in board.Tags()["scalars"] if not tag.endswith(("seconds", "per_second"))]
+        self.scalars = {tag: [(one.step, one.value) for one in board.Scalars(tag)] for tag in tags}
+        self.page = (record.parent / "index.html").read_text("utf-8")
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def test_run_json_has_time_memory_and_revision_of_each_stage(project: Project) -
 
 def test_git_tracks_metrics_and_history_and_dvc_the_other_outputs(project: Project) -> None:
     tracked = set(project.run("git", "ls-files", "reports", "models", "data").stdout.split())
-    assert {"reports/metrics.json", "reports/history.csv"} <= tracked
+    assert {"reports/metrics.json", "reports/history.csv", "reports/training.json"} <= tracked
     assert not [name for name in tracked if name.endswith((".png", ".keras", ".html", ".npy", ".npz", ".parquet"))]
     assert project.run("git", "status", "--porcelain").stdout == ""
 

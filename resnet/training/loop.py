@@ -23,6 +23,8 @@ from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
 from resnet.training.state import Epoch, Progress, TrainingState
 
+MAX_COUNTED = 100  # classes for which the confusions are counted: 40 kB, and a cell that can be seen
+
 
 class Trainer:
     """Trains a network on one split and validates it on another, starting from its `state`.
@@ -83,6 +85,8 @@ class Trainer:
         self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
         self.validation_loss = keras.metrics.Mean(name="validation_loss")
         self.validation_accuracy = keras.metrics.SparseCategoricalAccuracy(name="validation_accuracy")
+        classes = model.output_shape[-1]
+        self._confusion = tf.Variable(tf.zeros((classes, classes))) if classes <= MAX_COUNTED else None
         # The metrics of validation are not saved: a resumed run repeats an interrupted validation from its start.
         self.state = TrainingState(
             model=model.variables,
@@ -189,6 +193,24 @@ class Trainer:
         logits = self.ema(images) if self.ema else self.model(images, training=False)
         self.validation_loss.update_state(self.loss_object(labels, logits), sample_weight=tf.shape(labels)[0])
         self.validation_accuracy.update_state(labels, logits)
+        if self._confusion is not None:
+            # A product of zeros and ones: exact, and deterministic on GPUs too, where scattered additions are not.
+            true = tf.one_hot(tf.cast(labels, tf.int64), self._confusion.shape[0])
+            predicted = tf.one_hot(tf.argmax(logits, axis=1), self._confusion.shape[0])
+            self._confusion.assign_add(tf.matmul(true, predicted, transpose_a=True))
+
+    @property
+    def confusion(self) -> npt.NDArray[np.int64] | None:
+        """(classes, classes) validation images of the last epoch by true and predicted class; None for over 100 classes."""
+        return None if self._confusion is None else self._confusion.numpy().astype(np.int64)
+
+    def augmented(self, training: Split, seed: int, count: int) -> npt.NDArray[np.uint8]:
+        """The first images of the current epoch as the network gets them, but for normalisation: (count, height, width, 3)."""
+        rows = epoch_order(len(training), seed, self.state.epoch)[:count]
+        draws = tf.gather(self.augmentation.draw(len(training), seed, self.state.epoch), rows)
+        images = tf.cast(self.augmentation(tf.constant(training.gather(rows)), draws), tf.float32)
+        mixed = self.augmentation.mix(images, tf.constant(training.labels[rows]), draws).images
+        return tf.cast(tf.round(tf.clip_by_value(mixed, 0.0, 255.0)), tf.uint8).numpy()
 
     def fit(
         self,
@@ -294,6 +316,8 @@ class Trainer:
     def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.validation_loss.reset_state()
         self.validation_accuracy.reset_state()
+        if self._confusion is not None:
+            self._confusion.assign(tf.zeros_like(self._confusion))
         for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
             self.validation_step(images, labels)
             on_step()

@@ -1,8 +1,9 @@
 """A record of a training run for programs that show its progress: JSON Lines, one object for each event, flushed at once.
 
-The environment variable `TRAIN_RESNET_EVENTS` names the file. Without it nothing is recorded. Each start of training truncates
-the file, so it always describes one process; the epochs that a resumed run has already finished are recorded again after
-`start`. A process that is killed writes no `end`, and its last line may be incomplete.
+The environment variable `TRAIN_RESNET_EVENTS` names the file; `tasks/training/live.py` keeps another one for each run. Each
+start of training replaces the content, so a file always describes one process; the epochs that a resumed run has already
+finished, and points of the steps before, are recorded again after `start`. A process that is killed writes no `end`, and its
+last line may be incomplete. `tasks/training/points.py` reads such files.
 
 Every object has
 
@@ -20,21 +21,22 @@ Every object has
 - `precision`: in which the network computes;
 - `devices`: names of the GPUs, or ["CPU"].
 
-`step`: the state after a step, at most one every 2 seconds.
+`step`: the state after a step, at most one every 2 seconds; of the steps before `start` other ones.
 
 - `epoch`, `step`, `steps`: the position, epoch and step from 1;
 - `loss`, `accuracy`: means of the epoch so far (nats; in [0, 1]);
 - `learning_rate`: of this step;
 - `images_per_second`: mean of the epoch so far.
 
-`epoch`: the results of an epoch, with the columns of `reports/history.csv` and two more.
+`epoch`: the results of an epoch, with the columns of `reports/history.csv` and two more; a run's own record has a third one.
 
 - `epoch`: from 1;
 - `loss`, `accuracy`: means over the epoch (nats; in [0, 1]);
 - `val_loss`, `val_accuracy`: of the validation split after the epoch;
 - `learning_rate`: of the last step;
 - `seconds`: of training and validation together;
-- `images_per_second`: of training alone.
+- `images_per_second`: of training alone;
+- `confusion`: validation images by true class (row) and predicted class (column); null for many classes.
 
 `end`: training ended in a controlled way.
 
@@ -48,6 +50,7 @@ Readers should ignore lines that are not JSON objects, and unknown kinds and fie
 import json
 import os
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -97,9 +100,16 @@ class Events:
                 os.close(self._file)
             self._file = None
 
-    def start(self, **facts: Any) -> None:
-        """Records the start; takes the fields of the event but `format` and `process`."""
+    def start(self, earlier: Iterable[Mapping[str, Any]] = (), **facts: Any) -> None:
+        """Records the start, and the points of a resumed run again.
+
+        Args:
+            earlier: events `step` and `epoch`, which keep their times.
+            facts: the fields of the event but `format` and `process`.
+        """
         self._write("start", format=_FORMAT, process=os.getpid(), **facts)
+        for event in earlier:
+            self.add(event)
 
     def step(self, progress: "Progress") -> None:
         """Records a step, unless the last recorded one is too recent."""
@@ -115,10 +125,16 @@ class Events:
         self._finished = epoch.epoch
         self._write("epoch", **asdict(epoch))
 
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Records an event `step` or `epoch` with its own time."""
+        if event["event"] == "epoch":
+            self._finished = event["epoch"]
+        self._write(**event)
+
     def _write(self, event: str, **fields: Any) -> None:
         if self._file is None:
             return
-        line = json.dumps({"event": event, "time": round(time.time(), 3), **fields}).encode() + b"\n"
+        line = json.dumps({"event": event, "time": round(time.time(), 3)} | fields).encode() + b"\n"
         if self._incomplete:  # a full disk cut the last line off: keep this one apart from it
             line = b"\n" + line
         written = 0

@@ -24,9 +24,9 @@ from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from resnet.training.checkpoint_files import Checkpoint, list_checkpoints
 from tasks.training.fingerprint import Facts, fingerprint
+from tasks.training.seen import DAYS_KEPT, remove_folders, remove_old_folders
 
 FINISHED_KEPT = 3
-DAYS_KEPT = 14
 
 _FACTS_JSON = "facts.json"
 _LOCK = "lock"
@@ -160,24 +160,30 @@ def _read_holder(path: Path) -> str:
 
 
 def remove_run(run: Run) -> None:
-    """Removes a run with its checkpoints.
+    """Removes a run with its checkpoints and with what is seen of it.
 
     Raises:
         UserError: a process is using it.
     """
+    _remove_checkpoints(run)
+    remove_folders(run.folder.name)
+
+
+def _remove_checkpoints(run: Run) -> None:
     with claimed(run.folder):
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def prune(folder: Path) -> None:
-    """Removes the runs that are no longer kept, see above, except those that a process is using."""
+    """Removes the runs that are no longer kept, see above, except those that a process is using; the curves stay longer."""
     finished = [run for run in list_runs(folder) if run.finished]
     old = [run for run in list_runs(folder) if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
         try:
-            remove_run(run)
+            _remove_checkpoints(run)
         except UserError:
             continue
+    remove_old_folders()
 
 
 def who(run: Run) -> str | None:

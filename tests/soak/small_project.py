@@ -21,7 +21,7 @@ OUTPUTS = {
     "ingest": ["data/raw"],
     "preprocess": ["data/prepared"],
     "build": ["models/initial.keras", "reports/model_summary.txt"],
-    "train": ["models/resnet.keras", "reports/history.csv"],
+    "train": ["models/resnet.keras", "reports/history.csv", "reports/training.json"],
     "evaluate": ["reports/metrics.json", "reports/predictions.csv", "reports/evaluation/samples.npz"],
     "render": [
         *("reports/index.html", "reports/data.html"),

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.dataset.batches import epoch_order
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
@@ -104,6 +105,39 @@ def test_metrics_of_validation_weight_images_equally_not_batches() -> None:
     expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(LABELS, logits)
     assert float(one.validation_loss.result()) == pytest.approx(float(expected), rel=1e-5)
     assert float(one.validation_accuracy.result()) == pytest.approx((logits.numpy().argmax(axis=1) == LABELS).mean())
+
+
+def test_confusions_are_those_of_the_last_validation(separable: Callable[[str, int], Split]) -> None:
+    model = network(classes=2)
+    one = trainer(model)
+    validation = separable("validation", 20)
+    for _ in range(2):
+        one._validate(validation, 8, lambda: None)
+    logits = model(normalise(tf.constant(validation.gather(np.arange(20)))), training=False).numpy()
+    expected = np.zeros((2, 2), np.int64)
+    for label, predicted in zip(validation.labels[:20], logits.argmax(axis=1), strict=True):
+        expected[label, predicted] += 1
+    np.testing.assert_array_equal(one.confusion, expected)
+
+
+def test_confusions_of_many_classes_are_not_counted() -> None:
+    one = trainer(network(classes=101))
+    one.validation_step(*BATCH)
+    assert one.confusion is None
+
+
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_the_augmented_images_are_those_of_the_first_batch(separable: Callable[[str, int], Split], mixup: float) -> None:
+    training = separable("training", 16)
+    one = trainer(network(classes=2), augmentation=Augmentation(shift=0.2, mixup=mixup))
+    shown = one.augmented(training, 3, 8)
+    draws, order = one.augmentation.draw(16, 3, 1), epoch_order(16, 3, 1)[:8]
+    images = one.augmentation(tf.constant(training.gather(order)), tf.gather(draws, order))
+    if mixup:
+        labels = tf.constant(training.labels[order])
+        images = one.augmentation.mix(tf.cast(images, tf.float32), labels, tf.gather(draws, order)).images
+    np.testing.assert_allclose(shown, images, atol=0.5)
+    assert shown.shape == (8, 32, 32, 3)
 
 
 def test_uint16_labels_reach_65535() -> None:

@@ -1,0 +1,60 @@
+"""Show the learning curves of all runs in TensorBoard, also while they are trained.
+
+It needs the extra `board` and serves this machine only, until Ctrl-C.
+"""
+
+import logging
+import threading
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from resnet.core.errors import UserError
+
+_HOST = "127.0.0.1"
+
+
+def board(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to serve at; by default a free one, from 6006 on.")
+    ] = None,
+) -> None:
+    """Serves TensorBoard until Ctrl-C.
+
+    Raises:
+        UserError: TensorBoard is not installed, or the port is in use.
+    """
+    from tasks.training.seen import folders, live
+
+    if find_spec("tensorboard") is None:
+        raise UserError(
+            "TensorBoard is not installed: run pip install 'train-resnet[board]', or pip install -e '.[board]' in this folder."
+        )
+    address = _serve(str(live().absolute()), port)
+    runs = sum(1 for _ in folders())
+    print(
+        f"board: {address} shows {runs} {'run' if runs == 1 else 'runs'} of {live()}/, and new ones by itself; Ctrl-C ends it"
+    )
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print("board: ended")
+
+
+def _serve(folder: str, port: int | None) -> str:
+    """Starts TensorBoard in this process; returns its address."""
+    from tensorboard import default, program
+
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # it warns of each resumed run, whose points it reads again
+    options: dict[str, Any] = {"logdir": folder, "host": _HOST, "reload_interval": 5.0}
+    if port is not None:
+        options["port"] = port
+    server = program.TensorBoard(default.get_plugins())
+    server.configure(**options)
+    try:
+        return str(server.launch())
+    except program.TensorBoardServerException as error:
+        raise UserError(
+            f"TensorBoard cannot serve at port {port or 'from 6006 on'} ({error}): name another one with --port."
+        ) from error

@@ -1,0 +1,63 @@
+"""The folders with what is seen of training runs: `live/NAME-ID/` in the project, also for runs in other work trees.
+
+They are not in `.dvc/tmp`, for two reasons: a person finds them, and DVC's extension of VS Code runs `dvc exp show` whenever a
+file in `.dvc` changes. Git ignores them by a file of their own, whatever revision is checked out. A folder is small, so it
+stays longer than the checkpoints of its run: for two weeks after the last change. So finished runs can be compared in
+TensorBoard.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+PAGE = "index.html"
+RECORD = "record.jsonl"
+DAYS_KEPT = 14
+
+_ID = 8  # digits of the ID of a run in the name of its folder
+
+
+def live() -> Path:
+    """The folder of all runs. DVC names the project of a stage in DVC_ROOT."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / "live"
+
+
+def folders(run: str = "") -> Iterator[Path]:
+    """The folders of a run, or of all runs: those that have a record.
+
+    Args:
+        run: its ID, as `train-resnet checkpoints` lists it.
+    """
+    for record in live().glob(f"*-{run[:_ID] or '*'}/{RECORD}"):
+        yield record.parent
+
+
+def make_folder(run: str, name: str) -> Path:
+    """The folder of a run, which keeps its name if the run is resumed under another one.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = next(folders(run), live() / f"{name}-{run[:_ID]}")
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = live() / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    return folder
+
+
+def remove_folders(run: str) -> None:
+    """Removes what is seen of a run."""
+    for folder in folders(run):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_old_folders() -> None:
+    """Removes the folders that did not change for two weeks."""
+    for folder in folders():
+        with suppress(OSError):  # another process may remove it too
+            if (folder / RECORD).stat().st_mtime < time.time() - DAYS_KEPT * 86400:
+                shutil.rmtree(folder)

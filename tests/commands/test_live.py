@@ -1,0 +1,72 @@
+"""The list of the runs that can be seen."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from tasks.training.events import Events
+from tasks.training.runs import claimed, home
+from tasks.training.seen import PAGE, RECORD, make_folder
+from tests.imports import ROOT
+
+ROW = {"event": "epoch", "time": 2.0, "epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.625}
+FIGURES = {"learning_rate": 0.1, "seconds": 1.0, "images_per_second": 9.0}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+def begin(run: str, name: str) -> Events:
+    """A run of three epochs that has done one."""
+    events = Events(make_folder(run, name) / RECORD)
+    events.start(run=run, epochs=3, steps=9, epoch=1, step=0, name=name, about={}, precision="float32", devices=["CPU"])
+    events.add(ROW | FIGURES)
+    return events
+
+
+def test_it_says_how_each_run_is_doing(train_resnet: Callable[..., Result]) -> None:
+    begin("aaaaaaaaaaaaaaaa", "running")
+    with begin("bbbbbbbbbbbbbbbb", "done"):
+        pass
+    begin("cccccccccccccccc", "dead")
+    with claimed(home() / "aaaaaaaaaaaaaaaa"):
+        lines = train_resnet("live").stdout.splitlines()
+    states = {line.split()[0]: line.split("  ")[2] for line in lines[::2]}
+    assert states == {
+        "running-aaaaaaaa": "training, 1 of 3 epochs, val_accuracy 0.6250",
+        "done-bbbbbbbb": "finished, 1 of 3 epochs, val_accuracy 0.6250",
+        "dead-cccccccc": "killed, 1 of 3 epochs, val_accuracy 0.6250",
+    }
+    assert {line.strip() for line in lines[1::2]} == {(Path("live") / name / PAGE).absolute().as_uri() for name in states}
+
+
+def test_the_page_of_a_killed_run_no_longer_loads_itself_again(train_resnet: Callable[..., Result]) -> None:
+    begin("cccccccccccccccc", "dead")
+    page = Path("live/dead-cccccccc") / PAGE
+    page.write_text('<meta http-equiv="refresh" content="5">')
+    train_resnet("live")
+    shown = page.read_text("utf-8")
+    assert "Training killed" in shown
+    assert "refresh" not in shown
+
+
+def test_it_opens_the_last_one(train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    train_resnet("live", "--open")
+    assert opened == []
+    with begin("bbbbbbbbbbbbbbbb", "done"):
+        pass
+    train_resnet("live", "--open")
+    assert opened == [(Path("live/done-bbbbbbbb") / PAGE).absolute().as_uri()]
+
+
+def test_without_runs_it_says_where_they_will_be(train_resnet: Callable[..., Result]) -> None:
+    assert train_resnet("live").stdout == "live: there is no run in live/ yet; training makes a page there\n"

@@ -1,0 +1,57 @@
+"""The folders with what is seen of training runs."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.training.seen import RECORD, folders, make_folder, remove_folders, remove_old_folders
+
+RUN, OTHER = "0123456789abcdef", "fedcba9876543210"
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    return tmp_path
+
+
+def make(run: str, name: str, days: float = 0) -> Path:
+    folder = make_folder(run, name)
+    (folder / RECORD).touch()
+    then = time.time() - days * 86400
+    os.utime(folder / RECORD, (then, then))
+    return folder
+
+
+def test_a_run_has_one_folder_in_the_project_whatever_its_name(project: Path) -> None:
+    assert make(RUN, "hot") == project / "live" / "hot-01234567"
+    assert make(RUN, "cold") == project / "live" / "hot-01234567"
+    assert make(OTHER, "hot") == project / "live" / "hot-fedcba98"
+    assert sorted(folders()) == [project / "live" / "hot-01234567", project / "live" / "hot-fedcba98"]
+    assert list(folders(OTHER)) == [project / "live" / "hot-fedcba98"]
+
+
+def test_git_does_not_see_them(project: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    make(RUN, "hot")
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True)
+    assert status.stdout == ""
+
+
+def test_a_removed_run_leaves_nothing_and_old_ones_go(project: Path) -> None:
+    make(RUN, "hot")
+    kept, old = make(OTHER, "cold", days=13), make("aaaaaaaaaaaaaaaa", "old", days=15)
+    remove_folders(RUN)
+    assert sorted(folders()) == [kept, old]
+    remove_old_folders()
+    assert list(folders()) == [kept]
+
+
+def test_other_folders_there_are_left_alone(project: Path) -> None:
+    (project / "live" / "mine-01234567").mkdir(parents=True)
+    remove_folders(RUN)
+    remove_old_folders()
+    assert (project / "live" / "mine-01234567").is_dir()
