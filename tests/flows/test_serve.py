@@ -1,9 +1,15 @@
 """`python -m flows.serve`: what it registers, and what it refuses. `test_deployments.py` ends it by signals."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 
 from flows import serve
 from resnet.core.errors import UserError
@@ -11,10 +17,13 @@ from tests.imports import ROOT
 
 
 class FakeFlow:
-    """Makes deployments that are only a name."""
+    """Makes deployments that are only a name, tags and schedules."""
 
-    def to_deployment(self, name: str) -> str:
-        return name
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def to_deployment(self, name: str, tags: list[str], schedules: list[str]) -> tuple[str, list[str], list[str]]:
+        return name, tags, schedules
 
 
 class FakeRunner:
@@ -28,7 +37,7 @@ class FakeRunner:
         self.events.append(limit)
         return self
 
-    def add_deployment(self, deployment: str) -> None:
+    def add_deployment(self, deployment: tuple[str, list[str], list[str]]) -> None:
         self.events.append(deployment)
 
     async def serve(self) -> None:
@@ -41,8 +50,10 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     noted: list[Any] = []
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(serve, "require_server", lambda api: None)
-    monkeypatch.setattr(serve, "train_resnet", FakeFlow())
-    monkeypatch.setattr(serve, "sweep", FakeFlow())
+    for name, flow in (("train_resnet", "train-resnet"), ("sweep", "sweep"), ("search", "search")):
+        monkeypatch.setattr(serve, name, FakeFlow(flow))
+    monkeypatch.setattr(serve, "kept_schedules", lambda name: ["03:00"] if name == "train-resnet" else [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(serve, "remove_old_automations", lambda: noted.append("remove automations"))
     monkeypatch.setattr(serve, "settle", lambda *_: noted.append("settle"))
     monkeypatch.setattr(serve, "_watch", lambda api: None)
@@ -53,7 +64,14 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
     assert serve.main([]) == 0
-    assert events == ["remove automations", "settle", 3, "train-resnet", "sweep", "serve"]
+    deployments = [("train-resnet", ["cpu"], ["03:00"]), ("sweep", ["cpu"], []), ("search", ["cpu"], [])]
+    assert events == ["remove automations", "settle", 3, *deployments, "serve"]
+
+
+def test_the_deployments_of_a_machine_with_a_gpu_say_so(events: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert serve.main([]) == 0
+    assert ("search", ["gpu"], []) in events
 
 
 def test_the_limit_takes_precedence(events: list[Any]) -> None:
@@ -90,3 +108,23 @@ def test_an_invalid_number_of_slots_is_refused(
     assert serve.main([]) == 1
     assert capsys.readouterr().err.startswith("TRAIN_RESNET_SLOTS must be a whole number of at least 1")
     assert events == []
+
+
+def test_the_schedules_that_a_person_set_are_registered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nightly = DeploymentSchedule(
+        schedule=CronSchedule(cron="0 3 * * *"), active=False, parameters={"rev": "main"}, slug="night"
+    )
+
+    def read(name: str) -> SimpleNamespace:
+        if name != "train-resnet/train-resnet":
+            raise ObjectNotFound(Exception(name))
+        return SimpleNamespace(schedules=[nightly])
+
+    @contextmanager
+    def client(sync_client: bool) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(read_deployment_by_name=read)
+
+    monkeypatch.setattr(serve, "get_client", client)
+    (kept,) = serve.kept_schedules("train-resnet")
+    assert (kept.schedule, kept.active, kept.parameters, kept.slug) == (nightly.schedule, False, {"rev": "main"}, "night")
+    assert serve.kept_schedules("search") == []
