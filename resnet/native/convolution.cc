@@ -3,7 +3,7 @@
 
 #include "weight_gradient.h"
 
-#if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#if defined(RESNET_NATIVE_MULTIPLIES_BFLOAT16)
 
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -75,4 +75,4 @@ REGISTER_KERNEL_BUILDER(Name("ResnetWeightGradient").Device(DEVICE_CPU).TypeCons
 REGISTER_KERNEL_BUILDER(Name("ResnetWeightGradient").Device(DEVICE_CPU).TypeConstraint<Eigen::bfloat16>("T"),
                         WeightGradientOp<Eigen::bfloat16>);
 
-#endif  // AVX512-BF16
+#endif  // RESNET_NATIVE_MULTIPLIES_BFLOAT16

@@ -11,8 +11,10 @@
 // The work is divided into blocks by shapes alone, and the sums of blocks are added in a fixed order: any number of threads gives
 // the same bits.
 
-#pragma once
+#ifndef RESNET_NATIVE_WEIGHT_GRADIENT_H_
+#define RESNET_NATIVE_WEIGHT_GRADIENT_H_
 #if defined(__AVX512BF16__) && defined(__AVX512BW__)
+#define RESNET_NATIVE_MULTIPLIES_BFLOAT16
 
 #include <immintrin.h>
 
@@ -222,3 +224,4 @@ class WeightGradient {
 }  // namespace resnet
 
 #endif  // AVX512-BF16
+#endif  // RESNET_NATIVE_WEIGHT_GRADIENT_H_

@@ -16,6 +16,7 @@
 
 #include "../../resnet/native/kernels.h"
 #include "../../resnet/native/update.h"
+#include "../../resnet/native/weight_gradient.h"
 
 namespace {
 
@@ -258,6 +259,61 @@ void try_updates(int64_t count) {
   try_update("sgd without momentum", resnet::Sgd{0.1f, 0}, count, [](double* w, double*, double*, double g) { *w -= 0.1 * g; });
 }
 
+#if defined(RESNET_NATIVE_MULTIPLIES_BFLOAT16)
+std::vector<float> weight_gradient(const resnet::Convolution& c, const uint16_t* images, const uint16_t* above, int threads) {
+  std::vector<float> gradient(c.positions() * c.in * c.out);
+  resnet::WeightGradient work(c);
+  const Share share{threads};
+  share(work.blocks(), 0, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) work.compute(block, images, above);
+  });
+  share(work.ranges(), 0, [&](int64_t begin, int64_t end) {
+    for (int64_t range = begin; range < end; ++range) work.finish(range, gradient.data());
+  });
+  return gradient;
+}
+
+void try_weight_gradient() {
+  resnet::Convolution c{};
+  c.batch = one_of({1, 2, 5}), c.height = one_of({1, 2, 7, 12}), c.width = one_of({1, 3, 8, 13});
+  c.in = one_of({16, 48, 80}), c.out = one_of({32, 96, 288}), c.stride = one_of({1, 2});
+  c.kernel_height = one_of({1, 3}), c.kernel_width = one_of({1, 3, 5});
+  c.out_height = (c.height + c.stride - 1) / c.stride, c.out_width = (c.width + c.stride - 1) / c.stride;
+  c.top = std::max<int64_t>((c.out_height - 1) * c.stride + c.kernel_height - c.height, 0) / 2;
+  c.left = std::max<int64_t>((c.out_width - 1) * c.stride + c.kernel_width - c.width, 0) / 2;
+  const auto images = random_numbers<uint16_t>(c.batch * c.height * c.width * c.in, 0, 1);
+  auto above = random_numbers<uint16_t>(c.batch * c.out_height * c.out_width * c.out, 0, 1);
+  if (generator() % 4 == 0) spoil(&above);
+  const std::vector<float> alone = weight_gradient(c, images.data(), above.data(), 1);
+  for (int threads : kThreads) {
+    const std::vector<float> other = weight_gradient(c, images.data(), above.data(), threads);
+    const bool same = std::memcmp(other.data(), alone.data(), 4 * alone.size()) == 0;
+    expect(same, "threads of the weight gradient", c.in, c.out, threads, 0, 0);
+  }
+  for (int tries = 0; tries < 200; ++tries) {
+    const int64_t row = generator() % c.kernel_height, column = generator() % c.kernel_width;
+    const int64_t i = generator() % c.in, o = generator() % c.out;
+    double wanted = 0;
+    for (int64_t n = 0; n < c.batch; ++n) {
+      for (int64_t out_y = 0; out_y < c.out_height; ++out_y) {
+        for (int64_t out_x = 0; out_x < c.out_width; ++out_x) {
+          const int64_t y = out_y * c.stride + row - c.top, x = out_x * c.stride + column - c.left;
+          const double factor = resnet::load(above[((n * c.out_height + out_y) * c.out_width + out_x) * c.out + o]);
+          if (y >= 0 && y < c.height) {  // what is left and right of an image counts as 0, which makes NaN of infinity
+            const bool inside = x >= 0 && x < c.width;
+            wanted += (inside ? resnet::load(images[((n * c.height + y) * c.width + x) * c.in + i]) : 0.) * factor;
+          }
+        }
+      }
+    }
+    const int64_t at = ((row * c.kernel_width + column) * c.in + i) * c.out + o;
+    expect(close(alone[at], wanted, 1e-3), "weight gradient", c.in, c.out, at, alone[at], wanted);
+  }
+}
+#else
+void try_weight_gradient() {}
+#endif
+
 }  // namespace
 
 int main(int, char** arguments) {
@@ -271,6 +327,7 @@ int main(int, char** arguments) {
       try_shape<uint16_t>(rows, channels);
     }
     try_updates(one_of({1, 2, 3, 15, 16, 17, 31, 33, 1000, 40'003}));
+    try_weight_gradient();
   }
   return failures != 0;
 }

@@ -1,4 +1,4 @@
-"""The arithmetic of `resnet/native` under the sanitizers of the compiler, on 1, 2, 3 and 7 threads: rows of `docs/survival.md`."""
+"""The arithmetic of `resnet/native` under sanitizers, on 1, 2, 3 and 7 threads: rows of `docs/survival.md`."""
 
 import os
 import shutil

@@ -33,6 +33,10 @@ for dtype in (tf.float32, tf.bfloat16):
     (y, _), mean, variance, inverse = ops.resnet_norm_add(x, shortcut, scale, offset, epsilon=1e-5, branches=2)
     add(y, mean, variance, *ops.resnet_norm_add_grad(x, y, scale, mean, inverse, [above, beside]))
 
+if hasattr(ops, "resnet_weight_gradient"):
+    images, above = (tf.cast(generator.normal(0, 1, (3, 9, 9, channels)), tf.bfloat16) for channels in (48, 288))
+    add(ops.resnet_weight_gradient(images, above, T=tf.float32, kernel_size=[3, 3], stride=1, padding=[1, 1]))
+
 def variables(dtype=tf.float32, factor=1.0):
     return [tf.Variable(tf.cast(factor * generator.uniform(0, 1, size), dtype)) for size in (100_000, 70_001)]
 
