@@ -51,7 +51,8 @@ def run_all(
         try:
             while True:
                 for number, proposal in islice(numbered, parallel - len(running)):
-                    request = Request(proposal, rev, f"{name}-{number:02d}", include_changes=include_changes)
+                    experiment = experiment_name(f"{name}-{number:02d}", "")
+                    request = Request(proposal, rev, experiment, include_changes=include_changes)
                     # Prefect finds the parent run in the context.
                     running.add(pool.submit(contextvars.copy_context().run, _run, number, request))
                 if not running:
@@ -68,9 +69,7 @@ def run_all(
 
 def _run(number: int, request: Request) -> Child:
     try:
-        state = train_resnet.with_options(flow_run_name=experiment_name(request.experiment or "run", ""))(
-            **vars(request), return_state=True
-        )
+        state = train_resnet(**vars(request), return_state=True)  # its name says what it changes
     except Exception as error:  # the other runs can still succeed
         return Child(number, request.overrides, None, str(error))
     result: Any = state.result() if state.is_completed() else None

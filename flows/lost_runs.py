@@ -170,7 +170,8 @@ def _submit_again(client: SyncPrefectClient, record: Record, run: "FlowRun") -> 
         return
     client.create_flow_run_from_deployment(
         run.deployment_id,
-        parameters={**run.parameters, "rev": record.facts["commit"]},
+        # The schema of the deployment has no null.
+        parameters={key: value for key, value in run.parameters.items() if value is not None} | {"rev": record.facts["commit"]},
         name=run.name,
         tags=run.tags,
         idempotency_key=f"{_KEY}{run.id}",

@@ -26,6 +26,14 @@ class Result:
     metrics: dict[str, float]
     val_loss: float
 
+    def accuracy(self) -> str:
+        """The test accuracy with its 95 % interval in percent, as in `99.1 % (98.4 to 99.5)`; empty if it is not known."""
+        try:
+            found, low, high = (100 * self.metrics[f"accuracy{end}"] for end in ("", "_low", "_high"))
+        except (KeyError, TypeError):  # a revision with other metrics
+            return ""
+        return f"{found:.1f} % ({low:.1f} to {high:.1f})"
+
 
 def read_result(root: Path, experiment: str) -> Result:
     """Reads the metrics and the lowest validation loss from the files that `dvc.yaml` declares.

@@ -15,8 +15,11 @@ from prefect.settings import get_current_settings
 from prefect.states import Failed
 
 from flows.child_runs import run_all
+from flows.descriptions import SEARCH
 from flows.ending import in_time
+from flows.form import Choices, Count, Ranges, Seed
 from flows.lost_runs import recorded
+from flows.names import describe_search, naming
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.sweep import check, conclude, exit_code
@@ -26,15 +29,15 @@ if TYPE_CHECKING:
     import optuna
 
 
-@flow(name="search", persist_result=False)
+@flow(name="search", flow_run_name=naming(describe_search), description=SEARCH, persist_result=False)
 def search(
-    between: dict[str, list[Any]] | None = None,  # with list[float], Prefect would convert integers to floats
-    between_log: dict[str, list[Any]] | None = None,
-    among: dict[str, list[Any]] | None = None,
+    between: Ranges = None,
+    between_log: Ranges = None,
+    among: Choices = None,
     *,
-    trials: int = 20,
-    parallel: int = 1,
-    seed: int = 0,
+    trials: Count = 20,
+    parallel: Count = 1,
+    seed: Seed = 0,
     rev: str = "HEAD",
     include_changes: bool = False,
 ) -> State[None]:

@@ -23,8 +23,9 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 
 from flows.dvc_program import GRACE_SECONDS
 from flows.ending import end_children
-from flows.locks import slot_count
+from flows.locks import find_gpus, slot_count
 from flows.lost_runs import remove_old_automations, settle
+from flows.search import search
 from flows.server import require_server
 from flows.sweep import sweep
 from flows.train_resnet import train_resnet
@@ -155,9 +156,12 @@ def main(arguments: list[str] | None = None) -> int:
     remove_old_automations()
     settle(PROJECT, print)
     runner = PatientRunner(limit=limit, pause_on_shutdown=False)
-    for deployment in (train_resnet.to_deployment("train-resnet"), sweep.to_deployment("sweep")):
+    machine = "gpu" if find_gpus() else "cpu"
+    for flow in (train_resnet, sweep, search):
+        deployment = flow.to_deployment(flow.name, tags=[machine])
         runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
-    print(f"The deployments train-resnet and sweep are served from {PROJECT}, {limit} at a time; Ctrl-C ends this.", flush=True)
+    served = f"The deployments train-resnet, sweep and search are served from {PROJECT}, {limit} at a time"
+    print(f"{served}; Ctrl-C ends this.", flush=True)
     threading.Thread(target=_watch, args=(api,), daemon=True).start()
     asyncio.run(runner.serve())
     return 0

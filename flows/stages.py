@@ -138,7 +138,7 @@ def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: 
         last.append(line)
 
     try:
-        with TrainingProgress(workspace.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl", f"{stage}-progress") as progress:
+        with TrainingProgress(workspace.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl", stage) as progress:
             return workspace.reproduce(stage, environment | progress.environment, on_line)
     except DvcError as error:
         status = _STATUS.search(str(error))

@@ -14,16 +14,19 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from flows.child_runs import Child, run_all
+from flows.descriptions import SWEEP
 from flows.ending import in_time
+from flows.form import Count, Grid
 from flows.lost_runs import recorded
+from flows.names import describe_sweep, naming, short_names
 from flows.overrides import parse_lists
 from flows.server import accept_server
 from flows.workspace import Request
 from resnet.core.errors import UserError
 
 
-@flow(name="sweep", persist_result=False)
-def sweep(grid: dict[str, list[Any]], parallel: int = 1, rev: str = "HEAD", include_changes: bool = False) -> State[None]:
+@flow(name="sweep", flow_run_name=naming(describe_sweep), description=SWEEP, persist_result=False)
+def sweep(grid: Grid, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = False) -> State[None]:
     """Trains once for each combination of values; each run is an experiment.
 
     Args:
@@ -83,8 +86,20 @@ def conclude(children: list[Child]) -> State[None]:
     if failed == len(children):
         return Failed(message=f"All {failed} runs failed: {children[0].message if children else 'there were none'}")
     if failed:
-        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed")
-    return Completed(message=f"{len(children)} runs")
+        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {_next(children)}")
+    return Completed(message=f"{len(children)} runs. {_next(children)}")
+
+
+def _next(children: Iterable[Child]) -> str:
+    """What to do with the run of the lowest validation loss."""
+    best = _ordered(children)[0].result
+    assert best is not None
+    accuracy = f", test accuracy {best.accuracy()}" if best.accuracy() else ""
+    return f"Lowest validation loss: {best.experiment}{accuracy}. Next: `dvc exp apply {best.experiment}` for its files"
+
+
+def _ordered(children: Iterable[Child]) -> list[Child]:
+    return sorted(children, key=lambda child: (child.result.val_loss if child.result else float("inf"), child.number))
 
 
 def table(children: Iterable[Child]) -> str:
@@ -93,17 +108,15 @@ def table(children: Iterable[Child]) -> str:
     The order does not depend on the test split, because the best of many test accuracies overestimates the accuracy of its
     network.
     """
-    ordered = sorted(children, key=lambda child: (child.result.val_loss if child.result else float("inf"), child.number))
+    ordered = _ordered(children)
     names = list(ordered[0].overrides) if ordered else []
-    rows = [["experiment", *names, "val_loss", "test accuracy", "95 % interval"]]
+    rows = [["experiment", *short_names(names).values(), "validation loss", "test accuracy (95 % interval)"]]
     for child in ordered:
         values = [str(child.overrides[name]) for name in names]
         if child.result is None:
-            rows.append([f"run {child.number}", *values, "failed", child.message.replace("|", "/"), ""])
+            rows.append([f"run {child.number}", *values, "failed", child.message.replace("|", "/")])
             continue
-        found = child.result.metrics
-        interval = f"{found['accuracy_low']:.4f} to {found['accuracy_high']:.4f}"
-        rows.append([child.result.experiment, *values, f"{child.result.val_loss:.4f}", f"{found['accuracy']:.4f}", interval])
+        rows.append([child.result.experiment, *values, f"{child.result.val_loss:.4f}", child.result.accuracy()])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in rows)

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -11,14 +10,18 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
+from flows import outcome
 from flows.artifacts import publish
+from flows.descriptions import TRAIN
 from flows.ending import in_time
+from flows.form import Overrides, Text
 from flows.lost_runs import recorded
+from flows.names import describe_run, naming
 from flows.overrides import parse
 from flows.results import Result, read_result
 from flows.server import accept_server
 from flows.stages import run_logger, stage_task
-from flows.workspace import Request, opened
+from flows.workspace import Request, Workspace, opened
 from resnet.core.errors import UserError
 
 ingest = stage_task("ingest")
@@ -29,12 +32,12 @@ evaluate = stage_task("evaluate")
 render = stage_task("render")
 
 
-@flow(name="train-resnet", persist_result=False)
+@flow(name="train-resnet", flow_run_name=naming(describe_run), description=TRAIN, persist_result=False)
 def train_resnet(
-    overrides: dict[str, Any] | None = None,
+    overrides: Overrides = None,
     *,
     rev: str = "HEAD",
-    experiment: str | None = None,
+    experiment: Text = None,
     in_place: bool = False,
     include_changes: bool = False,
     keep_checkout: bool = False,
@@ -42,14 +45,14 @@ def train_resnet(
     """Runs all stages, from images to report; the result is a DVC experiment.
 
     Args:
-        overrides: parameters to change, as {"train.epochs": 3}.
-        rev: the Git revision to run.
+        overrides: parameters to change, as {"train.epochs": 3}; an empty field means the value of the revision.
+        rev: the Git revision to run: a commit, branch or tag, or the name of an experiment.
         experiment: the name of the experiment; by default, the name of the run.
         in_place: work in the project's folder, as `dvc repro` does, instead of a checkout.
         include_changes: include uncommitted changes in the checkout.
         keep_checkout: keep the checkout when the run ends.
     """
-    request = Request(overrides or {}, rev, experiment, in_place, include_changes, keep_checkout)
+    request = Request(overrides or {}, rev, experiment or None, in_place, include_changes, keep_checkout)
     return recorded(lambda pin: _run_stages(request, experiment or flow_run.name or "run", pin))
 
 
@@ -65,12 +68,19 @@ def _run_stages(request: Request, name: str, pin: Callable[[str], None]) -> Stat
             measured = evaluate(workspace, prepared, trained)
             render(workspace, images, prepared, network, trained, measured)
             result = read_result(workspace.root, workspace.save(name))
-            publish(workspace.root, result, workspace.commit)
+            _show(workspace, request, result, trained)
     except UserError as error:
         return Failed(message=str(error))
-    # The stages name files in the checkout, which is gone now.
-    where = "" if request.in_place else f"; `dvc exp apply {result.experiment}` puts its files into the project's folder"
-    return Completed(message=f"Experiment {result.experiment}{where}", data=result)
+    return Completed(message=outcome.message(result, request.in_place), data=result)
+
+
+def _show(workspace: Workspace, request: Request, result: Result, trained: State[None]) -> None:
+    """Shows the results in Prefect's UI. The experiment is saved: a server that is away does not make the run fail."""
+    try:
+        publish(workspace.root, result, workspace.commit, request.in_place)
+        outcome.show(result, outcome.tags(workspace.root, result, trained))
+    except Exception as error:
+        run_logger().warning("The results could not be shown: %s", error)
 
 
 def main(arguments: list[str] | None = None) -> int:

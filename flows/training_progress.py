@@ -1,4 +1,4 @@
-"""Shows the progress of training in Prefect's UI. It reads the record that the stage `train` writes while it runs.
+"""Shows the progress and the curves of training in Prefect's UI. It reads the record that the stage writes while it runs.
 
 `tasks/training/events.py` describes the record.
 """
@@ -7,18 +7,23 @@ import contextvars
 import json
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
 from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
 
+from flows.curve import Curve
 from tasks.training.events import VARIABLE
 
 _POLL_SECONDS = 2.0
+_CURVE_SECONDS = 10.0  # within an epoch; the end of an epoch is drawn at once
 
 
 class EventTail:
@@ -89,26 +94,64 @@ class Position:
         self.percent, self.words = 100 * done / self._epochs, f"{position}: {figures}"
 
 
+class CurvePage:
+    """The page with the curves: an artifact that is replaced in place, at each epoch and every ten seconds between.
+
+    Args:
+        key: of the artifact.
+        clock: seconds, for the interval.
+    """
+
+    def __init__(self, key: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.curve = Curve()
+        self._key = key
+        self._clock = clock
+        self._artifact: Any = None
+        self._shown: tuple[int, str] = (0, "")
+        self._next = 0.0
+
+    def show(self, words: str, last: bool) -> None:
+        """Sends the page if it is time for it.
+
+        Args:
+            words: the position.
+            last: sends it in any case, unless it is as it was.
+        """
+        now, state = self._clock(), (self.curve.finished, words)
+        if state == self._shown or not (last or now >= self._next or state[0] != self._shown[0]):
+            return
+        page = self.curve.page(words)
+        if not page:
+            return
+        self._shown, self._next = state, now + _CURVE_SECONDS
+        if self._artifact is None:
+            self._artifact = create_markdown_artifact(page, key=self._key, description=words)
+        else:
+            with get_client(sync_client=True) as client:
+                client.update_artifact(self._artifact, ArtifactUpdate(data=page, description=words))
+
+
 class TrainingProgress:
-    """Updates a progress artifact in a background thread in the block, and once more at its end.
+    """Updates two artifacts in a background thread in the block, and once more at its end: a progress bar and the curves.
 
     Args:
         path: where the stage writes its record; a file of an earlier run is removed.
-        key: of the artifact.
+        stage: its name; the keys of the artifacts begin with it.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path, stage: str) -> None:
         path.unlink(missing_ok=True)
         self.environment = {VARIABLE: str(path.absolute())}
         self._tail = EventTail(path)
         self._position = Position()
-        self._key = key
+        self._key = f"{stage}-progress"
+        self._page = CurvePage(f"{stage}-curves")
         self._shown = ""
         self._artifact: Any = None
         self._ended = threading.Event()
         # The context says which task run the artifact belongs to.
         run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._follow,), name=key, daemon=True)
+        self._thread = threading.Thread(target=run, args=(self._follow,), name=self._key, daemon=True)
 
     def __enter__(self) -> Self:
         if TaskRunContext.get() is not None:
@@ -127,16 +170,18 @@ class TrainingProgress:
             ended = self._ended.wait(_POLL_SECONDS)
             for event in self._tail.read_new():
                 self._position.see(event)
-            self._show(self._position.percent, self._position.words)
+                self._page.curve.see(event)
+            try:
+                self._show(self._position.percent, self._position.words)
+                self._page.show(self._position.words, ended)
+            except Exception as error:  # a server that cannot be reached must not end training
+                get_run_logger().warning("The progress could not be shown: %s", error)
 
     def _show(self, percent: float, words: str) -> None:
         if not words or (shown := f"{percent} {words}") == self._shown:
             return
         self._shown = shown
-        try:
-            if self._artifact is None:
-                self._artifact = create_progress_artifact(progress=percent, key=self._key, description=words)
-            else:
-                update_progress_artifact(self._artifact, progress=percent, description=words)
-        except Exception as error:  # a server that cannot be reached must not end training
-            get_run_logger().warning("The progress could not be shown: %s", error)
+        if self._artifact is None:
+            self._artifact = create_progress_artifact(progress=percent, key=self._key, description=words)
+        else:
+            update_progress_artifact(self._artifact, progress=percent, description=words)

@@ -1,0 +1,44 @@
+"""Parameter values for people: by dotted name, in few characters, and what differs between two files."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from resnet.core.errors import printable
+
+
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of a tree of mappings by dotted names; nothing if the tree is no mapping."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found
+
+
+def text(value: Any) -> str:
+    """A value as it is written in `params.yaml`; bytes that are not UTF-8 and control characters are escaped."""
+    return printable(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def differences(before: str, after: str) -> dict[str, tuple[str, str]]:
+    """The parameters that differ between the texts of two parameter files, each with both values; "" for a missing one."""
+    old, new = (flat(_parsed(content)) for content in (before, after))
+    return {
+        name: (text(old[name]) if name in old else "", text(new[name]) if name in new else "")
+        for name in {**old, **new}
+        if name not in old or name not in new or old[name] != new[name]
+    }
+
+
+def _parsed(content: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(content)
+    except (YAMLError, ValueError):  # of another revision
+        return {}
