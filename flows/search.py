@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 
 @flow(name="search", flow_run_name=naming(describe_search), description=SEARCH, persist_result=False)
 def search(
-    between: Ranges = None,
-    between_log: Ranges = None,
-    among: Choices = None,
     *,
     trials: Count = 20,
     parallel: Count = 1,
     seed: Seed = 0,
     rev: str = "HEAD",
     include_changes: bool = False,
+    between: Ranges = None,
+    between_log: Ranges = None,
+    among: Choices = None,
 ) -> State[None]:
     """Trains once for each proposal of Optuna's TPE sampler (Bergstra et al. 2011); each run is an experiment.
 
     Args:
-        between: lowest and highest value by parameter; integers are proposed if both are integers.
-        between_log: the same, on a logarithmic scale.
-        among: the values to choose from by parameter.
         trials: the number of runs.
         parallel: the number of runs at a time.
         seed: of the sampler.
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
+        between: lowest and highest value by parameter; integers are proposed if both are integers.
+        between_log: the same, on a logarithmic scale.
+        among: the values to choose from by parameter.
     """
     ranges = (between or {}, between_log or {}, among or {})
 
@@ -158,7 +158,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     with in_time():
-        state = search(*space, trials=given.trials, parallel=given.parallel, seed=given.seed, return_state=True)
+        options = {"trials": given.trials, "parallel": given.parallel, "seed": given.seed}
+        state = search(**dict(zip(("between", "between_log", "among"), space, strict=True)), **options, return_state=True)
     return exit_code(state)
 
 

@@ -26,14 +26,14 @@ from resnet.core.errors import UserError
 
 
 @flow(name="sweep", flow_run_name=naming(describe_sweep), description=SWEEP, persist_result=False)
-def sweep(grid: Grid, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = False) -> State[None]:
+def sweep(*, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = False, grid: Grid) -> State[None]:
     """Trains once for each combination of values; each run is an experiment.
 
     Args:
-        grid: values by parameter, as {"train.learning_rate": [0.001, 0.01], "seed": [0, 1]}.
         parallel: the number of runs at a time.
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
+        grid: values by parameter, as {"train.learning_rate": [0.001, 0.01], "seed": [0, 1]}.
     """
 
     def work(pin: Callable[[str], None]) -> State[None]:
@@ -148,7 +148,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     with in_time():
-        state = sweep(grid, given.parallel, given.rev, given.include_changes, return_state=True)
+        options = {"parallel": given.parallel, "rev": given.rev, "include_changes": given.include_changes}
+        state = sweep(grid=grid, **options, return_state=True)
     return exit_code(state)
 
 

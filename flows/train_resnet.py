@@ -34,23 +34,23 @@ render = stage_task("render")
 
 @flow(name="train-resnet", flow_run_name=naming(describe_run), description=TRAIN, persist_result=False)
 def train_resnet(
-    overrides: Overrides = None,
     *,
     rev: str = "HEAD",
-    experiment: Text = None,
+    experiment: Text = "",
     in_place: bool = False,
     include_changes: bool = False,
     keep_checkout: bool = False,
+    overrides: Overrides = None,  # last: the form is as long as params.yaml
 ) -> State[Result]:
     """Runs all stages, from images to report; the result is a DVC experiment.
 
     Args:
-        overrides: parameters to change, as {"train.epochs": 3}; an empty field means the value of the revision.
         rev: the Git revision to run: a commit, branch or tag, or the name of an experiment.
-        experiment: the name of the experiment; by default, the name of the run.
+        experiment: the name of the experiment; empty means the name of the run.
         in_place: work in the project's folder, as `dvc repro` does, instead of a checkout.
         include_changes: include uncommitted changes in the checkout.
         keep_checkout: keep the checkout when the run ends.
+        overrides: parameters to change, as {"train.epochs": 3}; an empty field means the value of the revision.
     """
     request = Request(overrides or {}, rev, experiment or None, in_place, include_changes, keep_checkout)
     return recorded(lambda pin: _run_stages(request, experiment or flow_run.name or "run", pin))
