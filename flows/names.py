@@ -75,10 +75,10 @@ def describe_run(given: Mapping[str, Any]) -> str:
     Args:
         given: the parameters of the flow run.
     """
-    overrides, rev = given.get("overrides") or {}, given.get("rev") or "HEAD"
+    overrides, commit = given.get("overrides") or {}, _commit(given.get("rev") or "HEAD")
     words = [_cut(changes(overrides)) or "defaults"]
-    if not overrides or rev != "HEAD":
-        words.append(f"@ {_commit(rev)}")
+    if not overrides or commit != _commit("HEAD"):
+        words.append(f"@ {commit}")
     if given.get("in_place") or given.get("include_changes"):
         words.append("+ changes" if given.get("include_changes") else "in place")
     return " ".join(words)

@@ -18,6 +18,8 @@ from typing import Any
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.exceptions import ObjectNotFound
 from prefect.runner import Runner
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
@@ -113,6 +115,21 @@ class PatientRunner(Runner):
                 client.pause_deployment(deployment)
 
 
+def kept_schedules(name: str) -> list[DeploymentScheduleCreate]:
+    """The schedules that a person gave a deployment: to register it again without them would remove them.
+
+    Args:
+        name: of the deployment and its flow.
+    """
+    kept = ("schedule", "active", "max_scheduled_runs", "parameters", "slug")
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(f"{name}/{name}")
+        except ObjectNotFound:
+            return []
+    return [DeploymentScheduleCreate(**{field: getattr(one, field) for field in kept}) for one in found.schedules]
+
+
 def _exit_at_last() -> None:
     time.sleep(_CLOSE_SECONDS)
     os._exit(0)
@@ -158,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     runner = PatientRunner(limit=limit, pause_on_shutdown=False)
     machine = "gpu" if find_gpus() else "cpu"
     for flow in (train_resnet, sweep, search):
-        deployment = flow.to_deployment(flow.name, tags=[machine])
+        deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name))
         runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
     served = f"The deployments train-resnet, sweep and search are served from {PROJECT}, {limit} at a time"
     print(f"{served}; Ctrl-C ends this.", flush=True)

@@ -93,9 +93,9 @@ class Server:
         raise AssertionError(f"{path} is unavailable")
 
     def run(self, name: str) -> dict[str, Any]:
-        """The latest flow run with this name."""
-        runs = self.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC"})
-        return dict(runs[0])
+        """The latest flow run with this name, to which its accuracy may have been added."""
+        runs = self.ask("flow_runs/filter", {"flow_runs": {"name": {"like_": name}}, "sort": "START_TIME_DESC"})
+        return next(dict(run) for run in runs if run["name"] == name or run["name"].startswith(f"{name}: "))
 
     def tasks(self, run: str) -> dict[str, dict[str, Any]]:
         """The task runs of a flow run by name."""

@@ -5,35 +5,75 @@ from pathlib import Path
 
 import pytest
 
+from flows import artifacts
 from flows.artifacts import summary
 from flows.results import Result
 
+COMMIT = "0123456789abcdef"
+SHOWN = f"{COMMIT}:params.yaml"
 DVC_YAML = "stages:\n  draw:\n    cmd: draw\n    outs: [model]\n    plots: [loss.png]\n"
 DVC_LOCK = "schema: '2.0'\nstages:\n  draw:\n    cmd: draw\n    outs:\n    - {path: model, md5: 0a1b}\n"
 
 
+METRICS = {"accuracy": 0.991279, "accuracy_low": 0.98365, "accuracy_high": 0.99454, "loss": 0.1}
+
+
 @pytest.fixture
-def page(tmp_path: Path) -> str:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A work tree whose commit has `epochs: 10`."""
     (tmp_path / "dvc.yaml").write_text(DVC_YAML)
     (tmp_path / "dvc.lock").write_text(DVC_LOCK)
-    (tmp_path / "params.yaml").write_text("ingest:\n  source: '````'\n")
+    (tmp_path / "params.yaml").write_text("ingest:\n  source: '````'\ntrain:\n  epochs: 3\n  flip: true\n")
     (tmp_path / "loss.png").write_bytes(b"\x89PNG curve")
-    return summary(tmp_path, Result("low-rate", {"accuracy": 0.991279, "loss": 0.1}, val_loss=0.2), "0123456789abcdef")
+    committed = "ingest:\n  source: '````'\ntrain:\n  epochs: 10\n  flip: true\n"
+    monkeypatch.setattr(artifacts, "git_or_none", lambda folder, command, what: committed if what == SHOWN else None)
+    return tmp_path
 
 
-def test_it_has_figures_hashes_and_the_command_that_gets_the_files(page: str) -> None:
-    lines = page.splitlines()
-    for line in ("# Experiment low-rate", "    dvc exp apply low-rate", "| accuracy | 0.991279 |", "| `model` | `0a1b` |"):
-        assert line in lines
-    assert "On commit `0123456789`." in page
+def page_of(root: Path, in_place: bool = False) -> str:
+    return summary(root, Result("low-rate", METRICS, val_loss=0.2), COMMIT, in_place)
 
 
-def test_pictures_are_in_the_page(page: str) -> None:
+def test_it_begins_with_the_accuracy_and_what_differs_from_the_commit(root: Path) -> None:
+    lines = [line for line in page_of(root).splitlines() if line]
+    assert lines[0] == "# 99.1 % (98.4 to 99.5) of the test images are correct"
+    assert lines[1].startswith("Experiment `low-rate` on commit `0123456789`.")
+    at = lines.index("## What differs from the commit")
+    assert lines[at + 1 : at + 4] == ["| parameter | commit | this run |", "|---|---|---|", "| `train.epochs` | 10 | 3 |"]
+    assert lines.index("## Next") == at + 4  # no other parameter
+
+
+def test_the_rest_is_folded(root: Path) -> None:
+    folded = page_of(root).partition("<details>")[2]
+    for line in ("| accuracy | 0.991279 |", "| `model` | `0a1b` |", "  flip: true"):
+        assert line in folded.splitlines()
+
+
+def test_a_run_that_changes_nothing_says_so(root: Path) -> None:
+    (root / "params.yaml").write_text("ingest:\n  source: '````'\ntrain:\n  epochs: 10\n  flip: true\n")
+    assert "## What differs from the commit\n\nNo parameter.\n" in page_of(root)
+
+
+def test_it_has_the_next_command(root: Path) -> None:
+    lines = page_of(root).splitlines()
+    assert {"    train-resnet compare HEAD low-rate", "    dvc exp apply low-rate"} <= set(lines)
+    in_place = page_of(root, in_place=True)
+    assert "dvc exp apply" not in in_place
+    assert "The report is `reports/index.html` in the project's folder." in in_place
+
+
+def test_pictures_are_in_the_page(root: Path) -> None:
     content = base64.b64encode(b"\x89PNG curve").decode()
-    assert f"![loss](data:image/png;base64,{content})" in page
+    assert f"![loss](data:image/png;base64,{content})" in page_of(root)
 
 
-def test_a_value_with_backticks_does_not_end_the_block_of_parameters(page: str) -> None:
-    lines = page.splitlines()
-    start, end = lines.index("`````yaml"), lines.index("`````")
-    assert lines[start + 1 : end] == ["ingest:", "  source: '````'"]
+def test_a_value_with_backticks_does_not_end_the_block_of_parameters(root: Path) -> None:
+    lines = page_of(root).splitlines()
+    start = lines.index("`````yaml")
+    assert lines[start + 1 : start + 3] == ["ingest:", "  source: '````'"]
+    assert "`````" in lines[start + 3 :]
+
+
+def test_a_value_with_a_bar_stays_in_its_cell(root: Path) -> None:
+    (root / "params.yaml").write_text("ingest:\n  source: a|b\ntrain:\n  epochs: 10\n  flip: true\n")
+    assert "| `ingest.source` | ```` | a\\|b |" in page_of(root).splitlines()

@@ -25,12 +25,9 @@ class FakeFlow:
         self.names: list[str] = []
         self.parents: set[str] = set()
 
-    def with_options(self, flow_run_name: str) -> "FakeFlow":
-        self.names.append(flow_run_name)
-        return self
-
-    def __call__(self, overrides: Mapping[str, Any], **_: Any) -> State[Any]:
+    def __call__(self, overrides: Mapping[str, Any], experiment: str, **_: Any) -> State[Any]:
         with self.lock:
+            self.names.append(experiment)
             self.now += 1
             self.most = max(self.most, self.now)
             self.parents.add(PARENT.get())

@@ -87,6 +87,9 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         assert "Flow run finished in state 'Failed'." in failed.stdout + failed.stderr
         assert server.run("failed")["state"]["message"] == sentence
         assert "Traceback" not in served_log(project)
+        refused = submit(project, "-p", 'overrides={"train.epochs": 0}', "--flow-run-name", "refused", code=1)
+        assert "0 is less than the minimum of 1" in refused.stdout + refused.stderr
+        assert server.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": ["refused"]}}}) == []
         cancelled = submit_training(project, 4000, "cancelled")
         project.run("prefect", "flow-run", "cancel", cancelled)
         wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")

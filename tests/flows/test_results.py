@@ -55,6 +55,12 @@ def test_the_result_has_the_metrics_and_the_lowest_validation_loss(root: Path) -
     assert read_result(root, "amber") == Result("amber", {"accuracy": 0.75, "loss": 0.5}, 0.25)
 
 
+def test_the_accuracy_is_in_percent_with_its_interval() -> None:
+    metrics = {"accuracy": 0.991279, "accuracy_low": 0.98365, "accuracy_high": 0.99454}
+    assert Result("amber", metrics, 0.25).accuracy() == "99.1 % (98.4 to 99.5)"
+    assert Result("amber", {"accuracy": 0.5}, 0.25).accuracy() == ""  # a revision without intervals
+
+
 def test_hashes_are_in_the_order_of_the_stages(root: Path) -> None:
     assert list(read_hashes(root).items()) == [
         ("model", "0a"),

@@ -11,10 +11,13 @@ from tests.imports import ROOT
 
 
 class FakeFlow:
-    """Makes deployments that are only a name."""
+    """Makes deployments that are only a name, tags and schedules."""
 
-    def to_deployment(self, name: str) -> str:
-        return name
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def to_deployment(self, name: str, tags: list[str], schedules: list[str]) -> tuple[str, list[str], list[str]]:
+        return name, tags, schedules
 
 
 class FakeRunner:
@@ -28,7 +31,7 @@ class FakeRunner:
         self.events.append(limit)
         return self
 
-    def add_deployment(self, deployment: str) -> None:
+    def add_deployment(self, deployment: tuple[str, list[str], list[str]]) -> None:
         self.events.append(deployment)
 
     async def serve(self) -> None:
@@ -41,8 +44,10 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     noted: list[Any] = []
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(serve, "require_server", lambda api: None)
-    monkeypatch.setattr(serve, "train_resnet", FakeFlow())
-    monkeypatch.setattr(serve, "sweep", FakeFlow())
+    for name, flow in (("train_resnet", "train-resnet"), ("sweep", "sweep"), ("search", "search")):
+        monkeypatch.setattr(serve, name, FakeFlow(flow))
+    monkeypatch.setattr(serve, "kept_schedules", lambda name: ["03:00"] if name == "train-resnet" else [])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(serve, "remove_old_automations", lambda: noted.append("remove automations"))
     monkeypatch.setattr(serve, "settle", lambda *_: noted.append("settle"))
     monkeypatch.setattr(serve, "_watch", lambda api: None)
@@ -53,7 +58,14 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
     assert serve.main([]) == 0
-    assert events == ["remove automations", "settle", 3, "train-resnet", "sweep", "serve"]
+    deployments = [("train-resnet", ["cpu"], ["03:00"]), ("sweep", ["cpu"], []), ("search", ["cpu"], [])]
+    assert events == ["remove automations", "settle", 3, *deployments, "serve"]
+
+
+def test_the_deployments_of_a_machine_with_a_gpu_say_so(events: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert serve.main([]) == 0
+    assert ("search", ["gpu"], []) in events
 
 
 def test_the_limit_takes_precedence(events: list[Any]) -> None:

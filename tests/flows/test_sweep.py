@@ -12,6 +12,8 @@ from tests.flows.quick import make_child
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+BEST = "Lowest validation loss: x-0{0}, test accuracy 50.0 % (40.0 to 60.0). Next: `dvc exp apply x-0{0}` for its files"
+
 
 def test_a_grid_is_all_combinations_and_the_last_parameter_changes_fastest() -> None:
     grid: dict[str, list[Any]] = {"a": [1, 2], "b": ["x", "y", "z"]}
@@ -36,20 +38,20 @@ def test_the_table_lists_the_lowest_validation_loss_first_and_failures_last() ->
         [make_child(1, 0.3, lr=1), make_child(2, None, lr=2), make_child(3, 0.1, lr=3), make_child(4, 0.1, lr=4)]
     )
     assert text.splitlines() == [
-        "| experiment | lr | val_loss | test accuracy | 95 % interval    |",
-        "| ---------- | -- | -------- | ------------- | ---------------- |",
-        "| x-03       | 3  | 0.1000   | 0.5000        | 0.4000 to 0.6000 |",
-        "| x-04       | 4  | 0.1000   | 0.5000        | 0.4000 to 0.6000 |",
-        "| x-01       | 1  | 0.3000   | 0.5000        | 0.4000 to 0.6000 |",
-        "| run 2      | 2  | failed   | train: a / b  |                  |",
+        "| experiment | lr | validation loss | test accuracy (95 % interval) |",
+        "| ---------- | -- | --------------- | ----------------------------- |",
+        "| x-03       | 3  | 0.1000          | 50.0 % (40.0 to 60.0)         |",
+        "| x-04       | 4  | 0.1000          | 50.0 % (40.0 to 60.0)         |",
+        "| x-01       | 1  | 0.3000          | 50.0 % (40.0 to 60.0)         |",
+        "| run 2      | 2  | failed          | train: a / b                  |",
     ]
 
 
 @pytest.mark.parametrize(
     ("losses", "kind", "name", "message"),
     [
-        ([0.1, 0.2], "COMPLETED", "Completed", "2 runs"),
-        ([0.1, None], "COMPLETED", "Partial", "1 of 2 runs failed"),
+        ([0.2, 0.1], "COMPLETED", "Completed", f"2 runs. {BEST.format(2)}"),
+        ([0.1, None], "COMPLETED", "Partial", f"1 of 2 runs failed. {BEST.format(1)}"),
         ([None, None], "FAILED", "Failed", "All 2 runs failed: train: a | b"),
     ],
 )

@@ -221,6 +221,13 @@ def test_the_ui_has_progress_results_and_log_lines(project: QuickProject, server
     artifacts = {artifact["key"]: artifact for artifact in found}
     assert artifacts["train-progress"]["data"] == 100
     assert artifacts["train-progress"]["description"] == "epoch 20 of 20: loss 0.0500"
+    assert artifacts["train-curves"]["description"] == "epoch 20 of 20: loss 0.0500"
+    assert "](data:image/svg+xml;base64," in artifacts["train-curves"]["data"]
+    assert (run["name"], run["tags"]) == ("epochs=20: 99.8 %", ["shown", "99.8 %", "cpu"])
+    assert run["state"]["message"] == (
+        "Experiment shown: test accuracy 99.8 % (98.8 to 100.8). Next: `train-resnet compare HEAD shown`, "
+        "or `dvc exp apply shown` for its files"
+    )
     page = artifacts["results"]["data"]
     assert page.count("](data:image/png;base64,iVBORw0KGgo") == 4
     assert all(
@@ -246,16 +253,25 @@ def test_a_sweep_finishes_although_child_runs_fail_and_lists_the_best_first(proj
     )
 
     rows = [line for line in result.stdout.splitlines() if line.startswith("|")]
-    assert re.match(r"\| \S+-03 +\| 0.1 +\| 0.9 +\| 0.1000 +\| 0.9000 +\| 0.8900 to 0.9100 \|", rows[2])
-    assert re.match(r"\| \S+-01 +\| 0.3 +\| 0.9 +\| 0.3000 +\| 0.7000 +\| 0.6900 to 0.7100 \|", rows[3])
+    assert re.match(r"\| \S+-03 +\| 0.1 +\| 0.9 +\| 0.1000 +\| 90.0 % \(89.0 to 91.0\) +\|", rows[2])
+    assert re.match(r"\| \S+-01 +\| 0.3 +\| 0.9 +\| 0.3000 +\| 70.0 % \(69.0 to 71.0\) +\|", rows[3])
     assert all("failed" in row and "not to my taste" in row for row in rows[4:])
     assert len(rows) == 6
-    assert result.stderr.splitlines()[-1] == "2 of 4 runs failed"
+    best = "sweep-lr-2-x-train.momentum-2-03"
+    assert result.stderr.splitlines()[-1] == (
+        f"2 of 4 runs failed. Lowest validation loss: {best}, test accuracy 90.0 % (89.0 to 91.0). "
+        f"Next: `dvc exp apply {best}` for its files"
+    )
     name = re.findall(r"Beginning flow run '(.+?)' for flow 'sweep'", result.stdout + result.stderr)[0]
     parent = server.run(name)
     children = server.ask("flow_runs/filter", {"flow_runs": {"parent_flow_run_id": {"any_": [parent["id"]]}}})
-    assert len(children) == 4
-    assert {f"{name}-01", f"{name}-03"} <= set(project.experiments())
+    assert {child["name"] for child in children} == {
+        "lr=0.3 train.momentum=0.9: 70.0 %",
+        "lr=0.3 train.momentum=0.123",
+        "lr=0.1 train.momentum=0.9: 90.0 %",
+        "lr=0.1 train.momentum=0.123",
+    }
+    assert {best, best.replace("-03", "-01")} <= set(project.experiments())
 
 
 def test_sigterm_ends_a_sweep_and_all_its_child_runs(project: QuickProject) -> None:

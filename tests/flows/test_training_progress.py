@@ -1,13 +1,16 @@
 """How the flow follows the record of events that training writes."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flows import training_progress
-from flows.training_progress import EventTail, Position, TrainingProgress
+from flows.training_progress import CurvePage, EventTail, Position, TrainingProgress
 from resnet.training.state import Epoch, Progress
 from tasks.training.events import Events
 
@@ -106,6 +109,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, str]]:
 
     monkeypatch.setattr(training_progress, "TaskRunContext", type("Context", (), {"get": staticmethod(lambda: "a run")}))
     monkeypatch.setattr(training_progress, "create_progress_artifact", create)
+    monkeypatch.setattr(training_progress.CurvePage, "show", lambda page, words, last: None)
     monkeypatch.setattr(
         training_progress,
         "update_progress_artifact",
@@ -116,14 +120,14 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, float, str]]:
 
 def test_the_last_state_is_shown_at_the_end(tmp_path: Path, shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_progress, "_POLL_SECONDS", 1000.0)
-    with TrainingProgress(tmp_path / "e", "train-progress") as progress:
+    with TrainingProgress(tmp_path / "e", "train") as progress:
         add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(END_OF_EPOCH) + "\n")
         assert progress.environment == {"TRAIN_RESNET_EVENTS": str(tmp_path / "e")}
     assert [(artifact, percent) for artifact, percent, _ in shown] == [(None, 50.0)]
 
 
 def test_the_same_state_is_shown_once_and_an_artifact_is_updated(tmp_path: Path, shown: list[Any]) -> None:
-    progress = TrainingProgress(tmp_path / "e", "train-progress")
+    progress = TrainingProgress(tmp_path / "e", "train")
     progress._show(0.0, "")
     for percent in (10.0, 10.0, 20.0):
         progress._show(percent, "epoch 1")
@@ -140,12 +144,57 @@ def test_a_server_that_cannot_be_reached_is_a_warning(
     logger = type("Logger", (), {"warning": lambda _, text, error: warnings.append(text % error)})()
     monkeypatch.setattr(training_progress, "create_progress_artifact", refuse)
     monkeypatch.setattr(training_progress, "get_run_logger", lambda: logger)
-    with TrainingProgress(tmp_path / "e", "train-progress"):
+    with TrainingProgress(tmp_path / "e", "train"):
         add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(STEP) + "\n")
     assert warnings == ["The progress could not be shown: no server"]
 
 
 def test_outside_of_a_task_run_nothing_is_shown(tmp_path: Path) -> None:
-    with TrainingProgress(tmp_path / "e", "train-progress") as progress:
+    with TrainingProgress(tmp_path / "e", "train") as progress:
         add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(STEP) + "\n")
     assert not progress._thread.is_alive()
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The pages that the server was sent: the artifact that was replaced, or its key for a new one, and the description."""
+    sent: list[tuple[str, str]] = []
+
+    def create(markdown: str, key: str, description: str) -> str:
+        assert markdown.startswith(description)
+        sent.append((key, description))
+        return "id"
+
+    @contextmanager
+    def client(sync_client: bool) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(update_artifact=lambda artifact, update: sent.append((artifact, update.description)))
+
+    monkeypatch.setattr(training_progress, "create_markdown_artifact", create)
+    monkeypatch.setattr(training_progress, "get_client", client)
+    return sent
+
+
+def test_the_curves_are_replaced_at_each_epoch_and_every_ten_seconds(pages: list[Any]) -> None:
+    seconds = iter([0.0, 9.0, 9.5, 10.0, 10.5, 11.0, 12.0])
+    page = CurvePage("train-curves", lambda: next(seconds))
+    page.show("before the first figures", False)  # 0 s
+    page.curve.see(START)
+    page.curve.see({**STEP, "epoch": 1})
+    page.show("step 5", False)  # 9 s: the first figures
+    page.show("step 6", False)  # too soon
+    page.curve.see({**END_OF_EPOCH, "epoch": 1})
+    page.show("epoch 1", False)  # 10 s: at once
+    page.show("step 1", False)  # too soon
+    page.show("step 2", True)  # training ended
+    page.show("step 2", True)  # the same again
+    assert pages == [("train-curves", "step 5"), ("id", "epoch 1"), ("id", "step 2")]
+
+
+def test_within_an_epoch_the_curves_are_at_most_ten_seconds_old(pages: list[Any]) -> None:
+    seconds = iter(range(0, 120, 2))
+    page = CurvePage("train-curves", lambda: next(seconds))
+    page.curve.see(START)
+    page.curve.see(STEP)
+    for number in range(60):  # every two seconds, as the record has a new step
+        page.show(f"step {number}", False)
+    assert [words for _, words in pages] == [f"step {number}" for number in range(0, 60, 5)]
