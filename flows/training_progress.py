@@ -22,7 +22,8 @@ from prefect.logging import get_run_logger
 from flows.curve import Curve
 from tasks.training.events import VARIABLE
 
-_POLL_SECONDS = 2.0
+# An update of both artifacts took 8 ms of processor time here and 24 ms in the server: 0.3 % of two cores at this interval.
+_POLL_SECONDS = 5.0
 _CURVE_SECONDS = 10.0  # within an epoch; the end of an epoch is drawn at once
 
 
