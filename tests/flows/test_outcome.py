@@ -1,5 +1,6 @@
 """What the list of runs shows about a run that has ended."""
 
+import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from prefect.states import Completed
 from flows import outcome
 from flows.results import Result
 
+module = importlib.import_module("flows.train_resnet")  # the flow has the same name
 RESULT = Result("epochs-3", {"accuracy": 0.991279, "accuracy_low": 0.98365, "accuracy_high": 0.99454}, val_loss=0.2)
 UNKNOWN = Result("old", {"f1": 1.0}, val_loss=0.2)
 
@@ -82,3 +84,15 @@ def test_the_accuracy_is_added_to_a_name_that_no_person_gave(
 def test_outside_of_a_run_nothing_is_told(updates: list[Any]) -> None:
     outcome.show(RESULT, ["x"])
     assert updates == []
+
+
+def test_a_server_that_is_away_does_not_make_a_finished_run_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ConnectionError("no server")
+
+    warnings: list[str] = []
+    logger = SimpleNamespace(warning=lambda text, error: warnings.append(text % error))
+    monkeypatch.setattr(module, "publish", refuse)
+    monkeypatch.setattr(module, "run_logger", lambda: logger)
+    module._show(SimpleNamespace(root=tmp_path, commit="0a1b"), SimpleNamespace(in_place=False), RESULT, Completed())  # type: ignore[arg-type]
+    assert warnings == ["The results could not be shown: no server"]

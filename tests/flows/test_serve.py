@@ -1,9 +1,15 @@
 """`python -m flows.serve`: what it registers, and what it refuses. `test_deployments.py` ends it by signals."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
 
 from flows import serve
 from resnet.core.errors import UserError
@@ -102,3 +108,23 @@ def test_an_invalid_number_of_slots_is_refused(
     assert serve.main([]) == 1
     assert capsys.readouterr().err.startswith("TRAIN_RESNET_SLOTS must be a whole number of at least 1")
     assert events == []
+
+
+def test_the_schedules_that_a_person_set_are_registered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    nightly = DeploymentSchedule(
+        schedule=CronSchedule(cron="0 3 * * *"), active=False, parameters={"rev": "main"}, slug="night"
+    )
+
+    def read(name: str) -> SimpleNamespace:
+        if name != "train-resnet/train-resnet":
+            raise ObjectNotFound(Exception(name))
+        return SimpleNamespace(schedules=[nightly])
+
+    @contextmanager
+    def client(sync_client: bool) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(read_deployment_by_name=read)
+
+    monkeypatch.setattr(serve, "get_client", client)
+    (kept,) = serve.kept_schedules("train-resnet")
+    assert (kept.schedule, kept.active, kept.parameters, kept.slug) == (nightly.schedule, False, {"rev": "main"}, "night")
+    assert serve.kept_schedules("search") == []
