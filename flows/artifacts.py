@@ -62,8 +62,8 @@ def _commands(experiment: str, in_place: bool) -> list[str]:
         lines = [f"train-resnet compare HEAD {experiment}"]
         words = "The report is `reports/index.html` in the project's folder.\n"
     else:
-        lines = [f"train-resnet compare HEAD {experiment}", f"dvc exp apply {experiment}"]
-        words = "The second command puts the files into the project's folder; the report is then `reports/index.html`.\n"
+        lines = [f"dvc exp apply {experiment}", f"train-resnet compare HEAD {experiment}"]
+        words = "The first command puts the files into the project's folder; the report is then `reports/index.html`.\n"
     return [*(f"    {line}" for line in lines), "", words]
 
 

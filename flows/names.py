@@ -46,7 +46,7 @@ def _animals() -> set[str]:
 def changes(overrides: Mapping[str, Any]) -> str:
     """What overrides change: `epochs=3 lr=0.01`. A parameter whose short name is not unique keeps its section."""
     names = short_names(overrides)
-    return " ".join(f"{names[name]}={_brief(text(value))}" for name, value in overrides.items())
+    return " ".join(f"{names[name]}={_brief(value)}" for name, value in overrides.items())
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
@@ -64,9 +64,10 @@ def _known() -> set[str]:
         return set()
 
 
-def _brief(value: str) -> str:
-    """The end of a long value: that of a path tells most."""
-    return value if len(value) <= _VALUE_LIMIT else f"…{value[1 - _VALUE_LIMIT :]}"
+def _brief(value: Any) -> str:
+    """Six digits of a number, which a search may propose with seventeen; the end of a long text: that of a path tells most."""
+    words = f"{value:.6g}" if isinstance(value, float) else text(value)
+    return words if len(words) <= _VALUE_LIMIT else f"…{words[1 - _VALUE_LIMIT :]}"
 
 
 def describe_run(given: Mapping[str, Any]) -> str:

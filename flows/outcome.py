@@ -23,7 +23,7 @@ def message(result: Result, in_place: bool) -> str:
     if in_place:  # its files are in the project's folder already
         next_command = f"open reports/index.html, or compare with the last commit by `train-resnet compare HEAD {name}`"
     else:
-        next_command = f"`train-resnet compare HEAD {name}`, or `dvc exp apply {name}` for its files"
+        next_command = f"`dvc exp apply {name}` for its files, or `train-resnet compare HEAD {name}`"
     return f"Experiment {name}: {figures}. Next: {next_command}"
 
 

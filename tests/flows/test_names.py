@@ -40,6 +40,7 @@ def test_a_name_that_a_person_gave_is_not(name: str) -> None:
     [
         ({"train.epochs": 3, "train.learning_rate": 0.01}, "epochs=3 lr=0.01"),
         ({"train.batch_size": 8, "evaluate.batch_size": 9}, "train.batch_size=8 evaluate.batch_size=9"),
+        ({"train.learning_rate": 0.02693883019285411, "train.ema": 1e-05}, "lr=0.0269388 ema=1e-05"),
         ({"train.batch_size": 8}, "train.batch_size=8"),  # evaluate has one too
         (
             {"seed": 1, "build.blocks": [1, 1], "train.flip": True, "evaluate.baseline": None},

@@ -22,7 +22,7 @@ UNKNOWN = Result("old", {"f1": 1.0}, val_loss=0.2)
 def test_the_message_has_the_accuracy_and_the_next_command() -> None:
     start = "Experiment epochs-3: test accuracy 99.1 % (98.4 to 99.5). Next: "
     assert outcome.message(RESULT, in_place=False) == (
-        f"{start}`train-resnet compare HEAD epochs-3`, or `dvc exp apply epochs-3` for its files"
+        f"{start}`dvc exp apply epochs-3` for its files, or `train-resnet compare HEAD epochs-3`"
     )
     assert outcome.message(RESULT, in_place=True) == (
         f"{start}open reports/index.html, or compare with the last commit by `train-resnet compare HEAD epochs-3`"

@@ -225,8 +225,8 @@ def test_the_ui_has_progress_results_and_log_lines(project: QuickProject, server
     assert "](data:image/svg+xml;base64," in artifacts["train-curves"]["data"]
     assert (run["name"], run["tags"]) == ("epochs=20: 99.8 %", ["shown", "99.8 %", "cpu"])
     assert run["state"]["message"] == (
-        "Experiment shown: test accuracy 99.8 % (98.8 to 100.8). Next: `train-resnet compare HEAD shown`, "
-        "or `dvc exp apply shown` for its files"
+        "Experiment shown: test accuracy 99.8 % (98.8 to 100.8). Next: `dvc exp apply shown` for its files, "
+        "or `train-resnet compare HEAD shown`"
     )
     page = artifacts["results"]["data"]
     assert page.count("](data:image/png;base64,iVBORw0KGgo") == 4
