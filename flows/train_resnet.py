@@ -45,7 +45,7 @@ def train_resnet(
     """Runs all stages, from images to report; the result is a DVC experiment.
 
     Args:
-        rev: the Git revision to run: a commit, branch or tag, or the name of an experiment.
+        rev: the Git revision to run: a commit, branch or tag.
         experiment: the name of the experiment; empty means the name of the run.
         in_place: work in the project's folder, as `dvc repro` does, instead of a checkout.
         include_changes: include uncommitted changes in the checkout.
