@@ -15,13 +15,14 @@ help: ## List the targets
 setup: .venv/ready ## Make .venv from requirements.lock, and compile resnet/native if there is a C++ compiler
 	@.venv/bin/python -m resnet.native.library
 
+# requirements.lock is complete, so pip need not look for what the packages depend on; it might choose other versions.
 .venv/packages: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d: name another one, as in: make PYTHON=python3.12 repro" % v)'
 	@test ! -L .venv || { echo ".venv is a link to $$(readlink .venv), which make would empty: remove the link."; exit 1; }
 	@echo "Making .venv from requirements.lock; it downloads the packages (3.3 GB in .venv) and takes 2 to 5 minutes."
 	@$(PYTHON) -m venv --clear .venv
-	@.venv/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 # An editable install: it makes the program train-resnet, which runs the code of this folder, and Prefect finds its plugin by it.
@@ -37,7 +38,7 @@ repro: setup ## Run the stages that are not up to date, from the data to the rep
 
 bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
-		.venv-bench/bin/pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock && \
+		.venv-bench/bin/pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock && \
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" && touch .venv-bench/ready)
 	@.venv-bench/bin/python -m resnet.native.library
 	.venv-bench/bin/python -m benchmarks

@@ -89,6 +89,7 @@ class _Drawn:
 
 # Schemas only, no validation by pydantic, which would convert integers in a list of numbers to floats. The flow itself refuses
 # in one sentence what a server that does not enforce them lets through.
+NOTHING: dict[str, Any] = {}  # the default of a part of a form: for None, the old UI would send a null, which is no object
 Overrides = Annotated[dict[str, Any] | None, _Drawn(overrides_form)]
 Grid = Annotated[dict[str, list[Any]], _Drawn(grid_form)]
 Ranges = Annotated[dict[str, list[Any]] | None, _Drawn(ranges_form)]

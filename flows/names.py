@@ -20,10 +20,11 @@ from tasks.stage.params import PARAMS_YAML
 LIMIT = 80  # characters; the list of runs in Prefect's UI shows about as many
 _VALUE_LIMIT = 24
 _SHORT = {"learning_rate": "lr"}
-# Of the forms of the new UI, as Small-Beetle, and of the old UI, a Greek letter and a star, as zeta6-alkes.
+# Of the forms of the new UI, as Small-Beetle, and of the old one, as zeta6-alkes: a Greek letter with a number, and a star. The
+# old one leaves the number out at times; such a name stays, because beta-test may be a person's.
 _OF_A_FORM = re.compile(
     r"[A-Z][a-z]+-[A-Z]\w+|(alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|omicron|pi|rho|sigma|tau|"
-    r"upsilon|phi|chi|psi|omega)\d*-[a-z]+"
+    r"upsilon|phi|chi|psi|omega)\d+(-[a-z]+)+"
 )
 
 

@@ -17,7 +17,7 @@ from prefect.states import Failed
 from flows.child_runs import run_all
 from flows.descriptions import SEARCH
 from flows.ending import in_time
-from flows.form import Choices, Count, Ranges, Seed
+from flows.form import NOTHING, Choices, Count, Ranges, Seed
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
 from flows.overrides import parse_lists
@@ -37,9 +37,9 @@ def search(
     seed: Seed = 0,
     rev: str = "HEAD",
     include_changes: bool = False,
-    between: Ranges = None,
-    between_log: Ranges = None,
-    among: Choices = None,
+    between: Ranges = NOTHING,
+    between_log: Ranges = NOTHING,
+    among: Choices = NOTHING,
 ) -> State[None]:
     """Trains once for each proposal of Optuna's TPE sampler (Bergstra et al. 2011); each run is an experiment.
 

@@ -14,7 +14,7 @@ from flows import outcome
 from flows.artifacts import publish
 from flows.descriptions import TRAIN
 from flows.ending import in_time
-from flows.form import Overrides, Text
+from flows.form import NOTHING, Overrides, Text
 from flows.lost_runs import recorded
 from flows.names import describe_run, naming
 from flows.overrides import parse
@@ -40,7 +40,7 @@ def train_resnet(
     in_place: bool = False,
     include_changes: bool = False,
     keep_checkout: bool = False,
-    overrides: Overrides = None,  # last: the form is as long as params.yaml
+    overrides: Overrides = NOTHING,  # last: the form is as long as params.yaml
 ) -> State[Result]:
     """Runs all stages, from images to report; the result is a DVC experiment.
 

@@ -109,6 +109,14 @@ def test_a_wrong_value_is_refused(name: str, value: Any) -> None:
     assert wrong(sweep, grid={name: [value]})
 
 
+@pytest.mark.parametrize("flow", [train_resnet, sweep, search])
+def test_the_defaults_fit_the_schema(flow: Any) -> None:
+    """Forms send the default of each field that nobody touched; the old UI also sends a null."""
+    defaults = {name: field["default"] for name, field in schema(flow)["properties"].items() if "default" in field}
+    assert len(defaults) >= 3
+    assert wrong(flow, **{"grid": {"seed": [0]}} if flow is sweep else {}, **defaults) == []
+
+
 def test_what_the_form_of_the_ui_sends_for_untouched_fields_is_accepted() -> None:
     sent = {"rev": "HEAD", "experiment": "", "in_place": False, "include_changes": False, "keep_checkout": False}
     assert wrong(train_resnet, **sent) == []

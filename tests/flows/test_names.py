@@ -23,13 +23,13 @@ def test_the_names_that_prefects_server_makes_up_are_recognised() -> None:
     assert [name for name in made if not is_made_up(name)] == []
 
 
-@pytest.mark.parametrize("name", ["Small-Beetle", "Intelligent-Onager", "Unbranded-Cat", "zeta6-alkes", "omega-alkaid"])
+@pytest.mark.parametrize("name", ["Small-Beetle", "Intelligent-Onager", "Unbranded-Cat", "zeta6-alkes", "eta6-wundt-conflux"])
 def test_the_names_that_the_forms_of_the_ui_make_up_are_recognised(name: str) -> None:
     assert is_made_up(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["low-rate", "first", "watched", "run-2", "my photos", "epochs=3", "Low-rate", "a-b-c", "", "-"]
+    "name", ["low-rate", "beta-test", "first", "watched", "run-2", "my photos", "epochs=3", "Low-rate", "a-b-c", "", "-"]
 )
 def test_a_name_that_a_person_gave_is_not(name: str) -> None:
     assert not is_made_up(name)
