@@ -154,9 +154,11 @@ class Trainer:
 
         def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
             part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
-            return number + 1, loss + part_loss, [
-                one + tf.cast(other, one.dtype) for one, other in zip(sums, gradients, strict=True)
-            ]
+            return (
+                number + 1,
+                loss + part_loss,
+                [one + tf.cast(other, one.dtype) for one, other in zip(sums, gradients, strict=True)],
+            )
 
         # Not a Python loop: TensorFlow would run its parts in parallel and need the memory of all of them.
         zeros = [tf.zeros(variable.shape) for variable in variables]

@@ -110,9 +110,7 @@ class NesterovSGD(keras.optimizers.SGD):
         rate = tf.cast(self.learning_rate, tf.float32)
         decayed = [is_decayed(variable) for variable in variables]
         ops: Any = load()
-        finite: tf.Tensor = ops.resnet_sgd(
-            **lists, rate=rate, momentum=self.momentum, decayed=decayed, l2=self.l2, decay=0.0
-        )
+        finite: tf.Tensor = ops.resnet_sgd(**lists, rate=rate, momentum=self.momentum, decayed=decayed, l2=self.l2, decay=0.0)
         self.iterations.assign_add(1)
         return finite
 

@@ -114,7 +114,9 @@ def test_every_source_counts_and_is_in_the_package(elsewhere: Path) -> None:
     """A header that the hash leaves out would be compiled once and then never again."""
     folder = library.SOURCES[0].parent
     beside = {file for pattern in ("*.cc", "*.h") for file in folder.glob(pattern)}
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]["resnet.native"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"][
+        "resnet.native"
+    ]
 
     assert set(library.SOURCES) == beside
     assert {file for pattern in declared for file in folder.glob(pattern)} == beside

@@ -33,9 +33,7 @@ def trainer(tmp_path: Path) -> Callable[..., Trainer]:
     model = ResNet((32, 32, 3), 2, blocks=(1, 1), width=8, zero_init_last_gamma=False, class_names=CLASSES)
     save_model(model, tmp_path / "model.keras")
 
-    def make(
-        precision: str, name: str = "adam", rate: float = 0.003, weight_decay: float = 1e-4, **options: Any
-    ) -> Trainer:
+    def make(precision: str, name: str = "adam", rate: float = 0.003, weight_decay: float = 1e-4, **options: Any) -> Trainer:
         model = load_model(tmp_path / "model.keras", CLASSES, (32, 32, 3), precision)
         scaling = precision == "float16"
         optimizer = make_optimizer(name, rate, 0.9, weight_decay, model.trainable_variables, loss_scaling=scaling)
@@ -93,9 +91,7 @@ def test_the_update_in_one_operation_gives_the_same_bits(
         np.testing.assert_array_equal(first, second)
 
 
-def test_bfloat16_resumes_with_the_same_bits(
-    trainer: Callable[..., Trainer], separable: Callable[[str, int], Split]
-) -> None:
+def test_bfloat16_resumes_with_the_same_bits(trainer: Callable[..., Trainer], separable: Callable[[str, int], Split]) -> None:
     splits, taken = (separable("t", 24), separable("v", 8)), []
     whole, resumed = trainer("bfloat16"), trainer("bfloat16")
     whole.fit(*splits, epochs=2, batch_size=8, seed=0, on_step=lambda _: taken.append(whole.state.snapshot()))
