@@ -13,7 +13,6 @@
 #include "tensorflow/core/framework/resource_mgr.h"
 #include "tensorflow/core/framework/resource_var.h"
 #include "tensorflow/core/framework/shape_inference.h"
-#include "tensorflow/core/platform/denormal.h"
 #include "tensorflow/core/util/work_sharder.h"
 #include "update.h"
 
@@ -40,16 +39,12 @@ resnet::Pixels pixels_of(const Tensor& images) {
   return resnet::Pixels(images.NumElements() / images.dim_size(3), images.dim_size(3));
 }
 
-// Divides blocks among the threads of the device. TensorFlow's own threads take denormal numbers for 0, but the calling thread
-// may not, and the result must not depend on which thread computes a block.
+// Divides blocks among the threads of the device.
 class Share {
  public:
   explicit Share(OpKernelContext* context) : threads_(*context->device()->tensorflow_cpu_worker_threads()) {}
   template <typename Work> void operator()(int64_t blocks, int64_t cost, const Work& work) const {
-    Shard(threads_.num_threads, threads_.workers, blocks, cost, [&](int64_t begin, int64_t end) {
-      const port::ScopedFlushDenormal flush;
-      work(begin, end);
-    });
+    Shard(threads_.num_threads, threads_.workers, blocks, cost, work);
   }
 
  private:

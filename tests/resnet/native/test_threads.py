@@ -8,7 +8,7 @@ import pytest
 from resnet.native.library import load
 from tests.imports import ROOT
 
-# Denormal numbers are among the gradients: TensorFlow's threads take them for 0, and the calling thread may not.
+# Denormal numbers are among the gradients: a thread that computes with them gives other bits than one that takes them for 0.
 PROGRAM = """
 import hashlib, sys
 import numpy as np
