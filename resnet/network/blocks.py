@@ -12,6 +12,7 @@ import keras
 from resnet.network.layers import BatchNormalization, Conv2D, ReLU
 from resnet.network.variants import EXPANSION, VARIANTS, Variant
 
+
 @dataclass(frozen=True)
 class Style:
     """Settings that all blocks of a network share.
