@@ -109,7 +109,7 @@ def _litert(model: ResNet, images: Images, path: Path) -> None:
             Operation.FULLY_CONNECTED: ".*",
         }.items():
             quantizer.add_static_config(names, operation, activation_num_bits=8, weight_num_bits=8)
-        ranges = quantizer.calibrate({"serving_default": _batches(images)})
+        ranges = quantizer.calibrate({"serving_default": list(_batches(images))})
         made = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         path.write_bytes(made.quantized_model)
     add_names(path, model.class_names or [])
