@@ -66,7 +66,7 @@ def _onnx(model: ResNet, images: Images, path: Path) -> None:
     """By ONNX Runtime: one scale for each filter, and unsigned activations, which are faster on x86 than signed ones."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._batches = _batches(images)
 

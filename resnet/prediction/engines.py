@@ -31,8 +31,8 @@ class Choice:
 def choose_engine(wanted: str, precision: str) -> Choice:
     """The engine and the precision. Imports neither of the engines.
 
-    OpenVINO needs a quarter of the processor time until the first prediction, and computes as fast or faster on a processor:
-    `docs/design.md` has the measurements.
+    Until the first prediction OpenVINO needs half of TensorFlow's processor time. After that it is as fast or faster, on a
+    processor: `docs/design.md` has the measurements.
 
     Args:
         wanted: one of `ENGINES`.
