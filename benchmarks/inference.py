@@ -1,4 +1,7 @@
-"""Images per second of inference: the network of the `evaluate` stage against Keras, PyTorch and OpenVINO.
+"""Images per second of inference: the network of `train-resnet predict` against Keras, PyTorch and OpenVINO.
+
+`ours` is the engine that `predict` chooses on this machine. `ours-tensorflow` is TensorFlow, which the stage `evaluate` uses.
+`ours-int8` is the network of an int8 export to OpenVINO. `ours-float32` and `ours-tensorflow-float32` compute in float32.
 
 `matmul-bf16` is a reference for the peak speed of the machine: products of 4096 x 4096 matrices, 8.2 GFLOP per image.
 """
@@ -12,6 +15,8 @@ from benchmarks.command import main, parser
 
 CLASSES = 1000
 PEERS = [
+    "ours-tensorflow",
+    "ours-int8",
     "keras",
     "keras-bf16",
     "torch-bf16",
@@ -25,18 +30,48 @@ SIDE = 4096
 
 
 def ours(name: str, size: int, images: Any) -> Callable[[], object]:
-    """Makes the step of the `evaluate` stage's folded network: in `auto` precision, or `ours-float32`."""
+    """Makes the step of the folded network, in `auto` precision or in float32."""
     from resnet.network.huge_pages import use_huge_pages
+    from resnet.prediction.engines import choose_engine
+
+    use_huge_pages()  # all contenders have them already
+    choice = choose_engine("tensorflow" if "tensorflow" in name else "auto", "float32" if "float32" in name else "auto")
+    if choice.engine == "openvino":
+        return _ours_in_openvino(size, images, choice.precision, int8="int8" in name)
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
-    use_huge_pages()  # all contenders have them already
     start_tensorflow()
     from resnet.evaluation.folding import folded_network
 
-    precision = "float32" if "float32" in name else choose_precision("auto")
+    precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
     network = folded_network(trained_network(size), precision)
     return lambda: network(images)
+
+
+def _ours_in_openvino(size: int, images: Any, precision: str, *, int8: bool) -> Callable[[], object]:
+    """Makes the step of the network in OpenVINO, with random weights and without TensorFlow."""
+    import numpy as np
+
+    from resnet.network.plan import plan
+    from resnet.openvino.engine import compiled
+    from resnet.openvino.graph import network
+    from resnet.openvino.runtime import import_nncf
+
+    config = {"depth": 50, "variant": "v1.5", "stem": "large", "blocks": [3, 4, 6, 3], "width": 64, "classes": CLASSES}
+    parts, generator = plan(config), np.random.default_rng(0)
+
+    def random(*shape: int) -> Any:
+        scale = (2 / np.prod(shape[:-1])) ** 0.5
+        return (scale * generator.standard_normal(shape)).astype(np.float32), np.full(shape[-1], 0.1, np.float32)
+
+    weights = {one.name: random(one.side, one.side, one.inputs, one.filters) for one in parts.convolutions()}
+    model = network(config | {"input_shape": [size, size, 3]}, weights | {"predictions": random(parts.features, CLASSES)})
+    if int8:
+        nncf = import_nncf()
+        model = nncf.quantize(model, nncf.Dataset([image[None] for image in images[:8]]), subset_size=8)
+    run = compiled(model, precision)
+    return lambda: run(images)
 
 
 def trained_network(size: int, class_names: list[str] | None = None) -> Any:
@@ -92,8 +127,9 @@ def openvino(name: str, size: int, images: Any) -> Callable[[], object]:
     if not name.endswith("throughput"):
         compiled, given = compiled_by_openvino(name, images)
         return lambda: compiled(given)[0]
-    import openvino as ov
+    from resnet.openvino.runtime import import_openvino
 
+    ov = import_openvino()
     hint = {"PERFORMANCE_HINT": "THROUGHPUT"}
     requests = compiled_by_openvino(name, images, hint)[0].get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
     requests = next(count for count in range(requests, 0, -1) if len(images) % count == 0)
@@ -111,8 +147,9 @@ def openvino(name: str, size: int, images: Any) -> Callable[[], object]:
 
 def compiled_by_openvino(name: str, images: Any, options: dict[str, Any] | None = None) -> tuple[Any, Any]:
     """Compiles the PyTorch network by OpenVINO; returns the compiled model and its input."""
-    import openvino as ov
+    from resnet.openvino.runtime import import_openvino
 
+    ov = import_openvino()
     model, inputs = _torch(images)
     converted = ov.convert_model(model, example_input=inputs, input=[inputs.shape])
     precision = "bf16" if "bf16" in name else "f32"

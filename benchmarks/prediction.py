@@ -58,12 +58,14 @@ def _decoding(folder: Path) -> Callable[[], int]:
 
 def _predict(folder: Path) -> Callable[[], int]:
     from commands.predict import AHEAD, load_network
-    from resnet.network.archive import read_model_facts
+    from resnet.network.archive import model_facts, read_model
+    from resnet.prediction.engines import choose_engine
     from resnet.prediction.image_files import find_images, open_archives
     from resnet.prediction.prediction import decode_files, in_batches, predict, reading_ahead
 
     path = folder / "model.keras"
-    network = load_network(path, read_model_facts(path), "auto")
+    file = read_model(path)
+    network = load_network(path, file, model_facts(path, file), choose_engine("auto", "auto"))
     network(np.zeros((BATCH, SIZE, SIZE, 3), np.uint8))
 
     def run() -> int:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.step_profile {training,inference,openvino} [--size 224] [--batch 32] [--steps 5] [--json FILE]
 
-`training` and `inference` are the steps of the `train` and `evaluate` stages; `openvino` is for comparison. An operation uses
-all cores. Two operations may run concurrently, so the times can add up to more than the step.
+`training` and `inference` are the steps of the `train` and `evaluate` stages, both in TensorFlow; `openvino` is for comparison.
+An operation uses all cores. Two operations may run concurrently, so the times can add up to more than the step.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def of_training(size: int, batch: int, steps: int) -> tuple[float, Events]:
 
 def of_inference(size: int, batch: int, steps: int) -> tuple[float, Events]:
     """Returns the milliseconds of an inference step, and the operations of all steps."""
-    return _profiled(our_inference("ours", size, make_images(size, batch)), steps)
+    return _profiled(our_inference("ours-tensorflow", size, make_images(size, batch)), steps)
 
 
 def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:

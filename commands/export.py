@@ -1,11 +1,15 @@
-"""Write the network as savedmodel, onnx, litert or keras.
+"""Write the network as savedmodel, onnx, litert, keras or openvino.
 
 An export contains the preprocessing and the names of the classes. Before it is kept, it is compared with the Keras model in
 float32 on validation images: the same label on 99.9 % of them, and probabilities within 1e-4. It is also compared on images of
 many sizes and shapes, which it has to resize as the pipeline does: probabilities within 5e-3. The SavedModel also takes encoded
 files. TensorFlow decodes these, and not every pixel is the one that Pillow decoded for training, so that check is less strict.
+
+With --int8 weights and activations have 8 bits, calibrated on training images. An int8 export is kept unless its accuracy on
+validation images is worse than in float32 by more than 0.5 points beyond chance. A JSON file beside it has the figures.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,17 +23,24 @@ from resnet.network.startup import start_tensorflow
 from tasks.stage.graph import project_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import numpy.typing as npt
 
+    from resnet.dataset.arrays import Split
+    from resnet.export.drift import Drift
     from resnet.export.formats import Run
     from resnet.network.model import ResNet
 
-_KNOWN = ("savedmodel", "onnx", "litert", "keras")
+_KNOWN = ("savedmodel", "onnx", "litert", "keras", "openvino")
 _BATCH = 64
+_CHECKED = 256  # images
+_CHECKED_INT8 = 2000  # more, for an accuracy has a wider interval than a probability
 _DECODED_ALIKE = ("JPEG", "PNG", "GIF", "BMP")  # if the file has no flags, which mark unusual files
 _ENCODED_SAME_LABEL = 0.99
 _ENCODED_LARGEST = 0.05
+_INT8_RESIZED = 0.1  # a level that is rounded the other way may move a value to the next of 256 steps
 
 
 def _formats(given: list[str]) -> list[str]:
@@ -52,7 +63,18 @@ def export(
     ],
     *,
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")] = Path("exports"),
-    images: Annotated[int, typer.Option(min=1, metavar="N", help="How many validation images to check each export on.")] = 256,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Weights and activations of 8 bits; for openvino, onnx and litert.")
+    ] = False,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=f"{_CHECKED}, or {_CHECKED_INT8:,} with --int8",
+            help="How many validation images to check each export on.",
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -75,45 +97,115 @@ def export(
     path = model or paths["resnet_keras"]
     classes = read_classes(paths["classes_json"])
     split = Split(paths["validation"], len(classes))
+    if not len(split):
+        raise UserError(f"{paths['validation']} has no images to check an export on: raise preprocess.validation_share.")
     _start_quietly()
-    import numpy as np
-
     from resnet.export.formats import FORMATS, require_packages
+    from resnet.export.int8 import require_int8
     from resnet.network.archive import named_by_user
     from resnet.network.saving import load_model
 
     for name in to:
-        require_packages(name)
+        if int8:
+            require_int8(name)
+        require_packages(name, int8=int8)
     with named_by_user(model):
         network = load_model(path, classes, split.image_shape)
-    pixels = split.gather(np.arange(min(images, len(split))))
-    expected = _expected(network, pixels)
+    write = _int8_writer(paths, network, split, images, path) if int8 else _float32_writer(paths, network, split, images)
     for name in dict.fromkeys(to):
-        target = out / f"{path.stem}{FORMATS[name].suffix}"
+        target = out / f"{path.stem}{'-int8' if int8 else ''}{FORMATS[name].suffix}"
         if target.resolve() == path.resolve():
             raise UserError(f"{target} is the model itself: name another folder with --out.")
-        with replacing(target) as partial:
-            FORMATS[name].write(network, partial)
-            run = FORMATS[name].load(partial)
-            result = _check(name, run, pixels, expected) + _check_resizing(name, run, network, pixels)
-            if name == "savedmodel":
-                result += _check_encoded(partial, paths, network, pixels, expected)
+        result = write(name, target)
         record_export(target, path)
         print(f"export: {target}: {result}", flush=True)
 
 
-def _check(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]") -> str:
+def _float32_writer(
+    paths: dict[str, Path], network: "ResNet", split: "Split", images: int | None
+) -> "Callable[[str, Path], str]":
+    """A function that writes an export and checks it against the network; it returns what the checks found."""
     import numpy as np
 
+    from resnet.export.formats import FORMATS
+
+    pixels = split.gather(np.arange(min(images or _CHECKED, len(split))))
+    expected = _expected(network, pixels)
+
+    def write(name: str, target: Path) -> str:
+        with replacing(target) as partial:
+            FORMATS[name].write(network, partial)
+            run = FORMATS[name].load(partial)
+            result = _check(name, run, pixels, expected)
+            result += _check_resizing(name, run, pixels, lambda images: _expected(network, images))
+            if name == "savedmodel":
+                result += _check_encoded(partial, paths, network, pixels, expected)
+        return result
+
+    return write
+
+
+def _int8_writer(
+    paths: dict[str, Path], network: "ResNet", split: "Split", images: int | None, model: Path
+) -> "Callable[[str, Path], str]":
+    """A function that writes an int8 export and its report; it returns what the checks found.
+
+    Args:
+        paths: of the project.
+        network: in float32.
+        split: validation images.
+        images: how many of them to check on.
+        model: the file of the network.
+    """
+    import numpy as np
+    from scipy.special import softmax
+
+    from resnet.dataset.arrays import Split
+    from resnet.evaluation.folding import folded_network
+    from resnet.export.drift import measure_drift
+    from resnet.export.formats import FORMATS
+    from resnet.export.int8 import calibration_rows, write_int8
+
+    training = Split(paths["training"], network.classes)
+    calibration = training.gather(calibration_rows(len(training)))
+    # Spread over the split, which is sorted by path and so often by class.
+    rows = np.linspace(0, len(split) - 1, min(images or _CHECKED_INT8, len(split))).astype(np.int64)
+    pixels, reference = split.gather(rows), folded_network(network)
+    expected = softmax(_in_batches(reference, pixels), axis=1)
+
+    def write(name: str, target: Path) -> str:
+        with replacing(target) as partial:
+            write_int8(name, network, calibration, partial)
+            run = FORMATS[name].load(partial)
+            drift = measure_drift(split.labels[rows], expected, _in_batches(run, pixels))
+            drift.check(name)
+            resized = _check_resizing(name, run, pixels, lambda images: _in_batches(run, images), largest=_INT8_RESIZED)
+        return f"{drift}{resized}; {_report(target, drift, model, len(calibration))}"
+
+    return write
+
+
+def _report(target: Path, drift: "Drift", model: Path, calibrated: int) -> str:
+    """Writes the figures of an int8 export beside it; returns its size, and a remark if the images are too few."""
+    size = sum(file.stat().st_size for file in ([target] if target.is_file() else target.iterdir()))
+    share = size / model.stat().st_size
+    figures = drift.figures() | {"calibration_images": calibrated, "bytes": size, "share_of_the_model_file": round(share, 4)}
+    with replacing(target.with_name(f"{target.name}.json")) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    remark = "; too few validation images to rule out a loss of more than 0.5 points" if drift.is_open() else ""
+    return f"{size / 1e6:.1f} MB, {share:.2f} of {model.name}{remark}"
+
+
+def _check(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]") -> str:
     from resnet.export.agreement import measure_agreement
 
-    found = np.concatenate([run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
-    agreement = measure_agreement(expected, found)
+    agreement = measure_agreement(expected, _in_batches(run, pixels))
     agreement.check(name)
     return str(agreement)
 
 
-def _check_resizing(name: str, run: "Run", network: "ResNet", pixels: "npt.NDArray[np.uint8]") -> str:
+def _check_resizing(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expect: "Run", largest: float | None = None) -> str:
+    """Checks an export on images of many sizes and shapes: what `expect` finds in them after Pillow has resized them."""
     import numpy as np
 
     from resnet.export.agreement import RESIZED_LARGEST, RESIZED_SAME_LABEL, measure_agreement
@@ -121,9 +213,9 @@ def _check_resizing(name: str, run: "Run", network: "ResNet", pixels: "npt.NDArr
     from resnet.images.decoding import resize_and_crop
 
     images = list(varied_images(pixels))
-    expected = _expected(network, np.stack([resize_and_crop(image, pixels.shape[1]) for image in images]))
+    expected = expect(np.stack([resize_and_crop(image, pixels.shape[1]) for image in images]))
     agreement = measure_agreement(expected, np.concatenate([run(np.asarray(image)[None]) for image in images]))
-    agreement.check(f"{name} with images to resize", largest=RESIZED_LARGEST, same_label=RESIZED_SAME_LABEL)
+    agreement.check(f"{name} with images to resize", largest=largest or RESIZED_LARGEST, same_label=RESIZED_SAME_LABEL)
     return f"; of many sizes and shapes: {agreement}"
 
 
@@ -175,8 +267,13 @@ def _expected(model: "ResNet", pixels: "npt.NDArray[np.uint8]") -> "npt.NDArray[
 
     from resnet.export.classifier import reference
 
-    batches = [pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH)]
-    return np.concatenate([np.asarray(reference(model, batch)) for batch in batches])
+    return _in_batches(lambda batch: np.asarray(reference(model, batch)), pixels)
+
+
+def _in_batches(run: "Run", pixels: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.float32]":
+    import numpy as np
+
+    return np.concatenate([run(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
 
 
 def _start_quietly() -> None:

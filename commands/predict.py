@@ -19,7 +19,8 @@ import typer
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Rejected, shown
-from resnet.network.archive import ModelFacts, named_by_user, read_model_facts
+from resnet.network.archive import ModelFacts, ModelFile, model_facts, named_by_user, read_model
+from resnet.prediction.engines import Choice, choose_engine
 from resnet.prediction.image_files import Archive, ImageFile, find_images, open_archives
 from tasks.stage.graph import DVC_YAML, project_paths
 
@@ -28,9 +29,10 @@ if TYPE_CHECKING:
 
     from resnet.prediction.prediction import Network, Prediction
 
-AHEAD = 16  # batches that are decoded while TensorFlow starts
+AHEAD = 16  # batches that are decoded while the network is loaded
 _MEMORY = "/dev/shm"  # a file system in memory, which Linux always has
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Engine = Literal["auto", "tensorflow", "openvino"]
 
 
 def predict(
@@ -51,6 +53,7 @@ def predict(
         ),
     ] = None,
     precision: Annotated[Precision, typer.Option(help="The number format to compute in.")] = "auto",
+    engine: Annotated[Engine, typer.Option(help="What computes; auto takes OpenVINO if it is installed and fits.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 32,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
@@ -76,14 +79,17 @@ def predict(
     if not files:
         return 1
     good = 0
+    chosen = choose_engine(engine, precision)
     with named_by_user(model):
-        facts = read_model_facts(path)
-    # From here on files are decoded, while this thread imports TensorFlow.
+        file = read_model(path)
+        facts = model_facts(path, file)
+    # From here on files are decoded, while this thread loads the network.
     ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
     count = None if any(isinstance(one, Archive) for one in files) else len(files)
     with ahead as batches, tqdm(total=count, unit="image", desc="predict", leave=False, disable=None) as bar:
         with named_by_user(model):
-            network = load_network(path, facts, precision)
+            network = load_network(path, file, facts, chosen)
+        del file  # as large as the network
         bar.unpause()
         write = _writer("csv" if as_csv else "json" if as_json else "text", facts.class_names, min(top, len(facts.class_names)))
         for one in predict_batches(network, batches):
@@ -121,12 +127,20 @@ def _project_model() -> Path:
     return project_paths()["resnet_keras"]
 
 
-def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
-    """Starts TensorFlow and loads a `.keras` file, with batch normalisation folded into the convolutions.
+def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice) -> "Network":
+    """Loads the network of a `.keras` file into an engine, with batch normalisation folded into the convolutions.
+
+    Prints the engine and the precision on standard error.
 
     Raises:
         UserError: the file cannot be read.
     """
+    print(f"engine: {choice.engine}, {choice.reason}", file=sys.stderr)
+    if choice.engine == "openvino":
+        from resnet.openvino.engine import load_network as load
+
+        print(f"precision: {choice.precision}, {choice.why_precision}", file=sys.stderr)
+        return load(path, file, choice.precision)
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
@@ -136,7 +150,7 @@ def load_network(path: Path, facts: ModelFacts, precision: str) -> "Network":
     from resnet.network.saving import load_model
 
     with contextlib.redirect_stdout(sys.stderr):
-        chosen = choose_precision(precision)
+        chosen = choose_precision(choice.precision)
     return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
 
 

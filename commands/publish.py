@@ -153,10 +153,11 @@ def _exports_of(model: Path) -> Iterator[Path]:
     for path in sorted(_EXPORTS.iterdir()) if _EXPORTS.is_dir() else ():
         if path.name == MADE_FROM or path.name.startswith("."):
             continue
-        if known.get(path.name) == digest:
+        export = path.name if path.name in known else path.name.removesuffix(".json")  # an int8 export has a report beside it
+        if known.get(export) == digest:
             yield path
             continue
-        why = "it is an export of another model" if path.name in known else "it is not known of which model it is an export"
+        why = "it is an export of another model" if export in known else "it is not known of which model it is an export"
         print(f"publish: {printable(str(path))} is left out, because {why}", file=sys.stderr)
 
 

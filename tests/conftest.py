@@ -44,6 +44,7 @@ SLOW = (
     "resnet/export/",
     "resnet/images/test_bad_images.py",
     "resnet/native/",
+    "resnet/openvino/",
     "resnet/network/",
     "resnet/test_pretrained.py",
     "resnet/ingestion/archives/test_reading.py",

@@ -1,8 +1,7 @@
 """Prepares a trained network for inference: folds batch normalisation into the convolutions, optionally in 16 bits.
 
 At inference, batch normalisation multiplies by constants and adds constants. Together with the convolution before it, it is one
-convolution with a bias (Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", 2017, section 3.2).
+convolution with a bias.
 """
 
 from collections.abc import Callable
@@ -14,8 +13,8 @@ import tensorflow as tf
 
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
+from resnet.network.stored_weights import Weights, fold_normalisation
 
-Weights = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 Network = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
 
 # Optimisation passes of TensorFlow that do not change this graph. Most of them copy it, including the weights. The remaining
@@ -123,10 +122,7 @@ def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tf.Tensor]
 
 
 def folded_weights(model: ResNet) -> dict[str, Weights]:
-    """Kernel and bias, float32, by layer name: of the head, and of each convolution with its batch normalisation folded in.
-
-    With the scale s = gamma / sqrt(variance + epsilon), these are kernel * s and beta + (bias - mean) * s.
-    """
+    """Kernel and bias, float32, by layer name: of the head, and of each convolution with its batch normalisation folded in."""
     followers = {id(layer.input): layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     weights = {}
     for layer in model.layers:
@@ -135,10 +131,6 @@ def folded_weights(model: ResNet) -> dict[str, Weights]:
         if not isinstance(layer, keras.layers.Conv2D):
             continue
         norm = followers[id(layer.output)]
-        # In float64, so that values are rounded only once.
-        gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in norm.get_weights())
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        bias = np.asarray(layer.bias, np.float64) if layer.use_bias else 0.0
-        kernel = np.asarray(layer.kernel, np.float64) * scale
-        weights[layer.name] = kernel.astype(np.float32), (beta + (bias - mean) * scale).astype(np.float32)
+        bias = np.asarray(layer.bias) if layer.use_bias else None
+        weights[layer.name] = fold_normalisation(np.asarray(layer.kernel), bias, norm.get_weights(), norm.epsilon)
     return weights

@@ -1,1 +1,1 @@
-"""Export of a trained network as SavedModel, ONNX, LiteRT and plain Keras, with its preprocessing and class names."""
+"""Export of a trained network as SavedModel, ONNX, LiteRT, Keras and OpenVINO, with its preprocessing and class names."""

@@ -1,8 +1,8 @@
 """The export formats: how each file is written, and how it is run to check it.
 
-The class names are stored where each format allows it: in a signature of the SavedModel, in the metadata of ONNX, and in a
-member `class_names.json` of a zip archive. A `.keras` file is such an archive; a `.tflite` file ends in one, which is where
-TensorFlow Lite keeps associated files.
+The class names are stored where each format allows it: in a signature of the SavedModel, in the metadata of ONNX and OpenVINO,
+and in a member `class_names.json` of a zip archive. A `.keras` file is such an archive; a `.tflite` file ends in one, which is
+where TensorFlow Lite keeps associated files.
 """
 
 import json
@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,10 +19,14 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from resnet.core.errors import UserError
+from resnet.evaluation.folding import folded_weights
 from resnet.export.classifier import Classifier
 from resnet.export.onnx_graph import onnx_model
 from resnet.export.stock import stock_model
 from resnet.network.model import ResNet
+
+if TYPE_CHECKING:
+    import openvino
 
 Probabilities = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[np.uint8]], Probabilities]
@@ -35,27 +39,32 @@ class Format:
     """An export format.
 
     Attributes:
-        suffix: of the file's name, or of the folder's name for a SavedModel.
+        suffix: of the file's name, or of the folder's name for a SavedModel and OpenVINO.
         packages: importable names of the packages that it needs beside TensorFlow.
         write: writes a model to a path.
         load: returns a function from (batch, height, width, 3) uint8 images to (batch, classes) probabilities.
+        extra: of this project, with which the packages are installed.
+        int8_packages: importable names of the packages that an int8 export needs as well.
     """
 
     suffix: str
     packages: tuple[str, ...]
     write: Callable[[ResNet, Path], None]
     load: Callable[[Path], Run]
+    extra: str = "export"
+    int8_packages: tuple[str, ...] = ()
 
 
-def require_packages(name: str) -> None:
+def require_packages(name: str, *, int8: bool = False) -> None:
     """Raises `UserError` if a package that the format needs is not installed."""
     from importlib.util import find_spec
 
-    absent = [package for package in FORMATS[name].packages if find_spec(package) is None]
+    wanted = FORMATS[name]
+    absent = [one for one in (*wanted.packages, *(wanted.int8_packages if int8 else ())) if find_spec(one) is None]
     if absent:
         raise UserError(
             f"exporting to {name} needs {' and '.join(absent)}, which is not installed: run pip install "
-            "'train-resnet[export]', or pip install -e '.[export]' in this folder."
+            f"'train-resnet[{wanted.extra}]', or pip install -e '.[{wanted.extra}]' in this folder."
         )
 
 
@@ -93,7 +102,7 @@ def _write_litert(model: ResNet, path: Path) -> None:
         tf.saved_model.save(made, folder, signatures={"serving_default": made.images})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         path.write_bytes(converter.convert())
-    _add_names(path, made.class_names)
+    add_names(path, made.class_names)
 
 
 def _load_litert(path: Path) -> Run:
@@ -106,7 +115,7 @@ def _load_litert(path: Path) -> Run:
 def _write_keras(model: ResNet, path: Path) -> None:
     made = stock_model(model)
     made.save(path)
-    _add_names(path, model.class_names or [])
+    add_names(path, model.class_names or [])
 
 
 def _load_keras(path: Path) -> Run:
@@ -114,7 +123,32 @@ def _load_keras(path: Path) -> Run:
     return lambda images: np.asarray(loaded(images, training=False))
 
 
-def _add_names(path: Path, names: list[str]) -> None:
+def _write_openvino(model: ResNet, path: Path) -> None:
+    from resnet.openvino.graph import network
+
+    save_openvino(network(model.get_config(), folded_weights(model), probabilities=True), model.class_names or [], path)
+
+
+def save_openvino(model: "openvino.Model", names: list[str], path: Path) -> None:
+    """Writes an OpenVINO model from images of the network's size to probabilities as a folder, with resizing in front of it."""
+    from resnet.openvino.resizing import with_resizing
+    from resnet.openvino.runtime import import_openvino
+
+    whole = with_resizing(model)
+    whole.set_rt_info(json.dumps(names, ensure_ascii=False), "class_names")
+    path.mkdir()
+    import_openvino().save_model(whole, path / "model.xml", compress_to_fp16=False)
+
+
+def _load_openvino(path: Path) -> Run:
+    from resnet.openvino.engine import compiled
+    from resnet.openvino.runtime import import_openvino
+
+    return compiled(import_openvino().Core().read_model(path / "model.xml"), "float32")
+
+
+def add_names(path: Path, names: list[str]) -> None:
+    """Appends a zip archive with the class names to a file, or adds them to the archive that it is."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(NAMES, (1980, 1, 1, 0, 0, 0)), json.dumps(names, ensure_ascii=False))
 
@@ -122,6 +156,7 @@ def _add_names(path: Path, names: list[str]) -> None:
 FORMATS: dict[str, Format] = {
     "savedmodel": Format("-savedmodel", (), _write_savedmodel, _load_savedmodel),
     "onnx": Format(".onnx", ("onnx", "onnxruntime"), _write_onnx, _load_onnx),
-    "litert": Format(".tflite", ("ai_edge_litert",), _write_litert, _load_litert),
+    "litert": Format(".tflite", ("ai_edge_litert",), _write_litert, _load_litert, int8_packages=("ai_edge_quantizer",)),
     "keras": Format(".keras", (), _write_keras, _load_keras),
+    "openvino": Format("-openvino", ("openvino",), _write_openvino, _load_openvino, "openvino", ("nncf",)),
 }

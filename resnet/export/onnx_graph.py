@@ -13,10 +13,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from resnet.evaluation.folding import Weights, folded_weights
+from resnet.evaluation.folding import folded_weights
 from resnet.export.classifier import describe, exportable
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
+from resnet.network.stored_weights import Weights
 
 if TYPE_CHECKING:
     import onnx

@@ -117,7 +117,19 @@ def read_model_facts(path: Path) -> ModelFacts:
     Raises:
         UserError: the file is missing, is refused as in `read_model`, or has no class names.
     """
-    file = read_model(path)
+    return model_facts(path, read_model(path))
+
+
+def model_facts(path: Path, file: ModelFile) -> ModelFacts:
+    """What the content of a model file says about its network.
+
+    Args:
+        path: of the file, for messages.
+        file: its content.
+
+    Raises:
+        UserError: it has no class names.
+    """
     config = file.config
     if not config["class_names"]:
         raise UserError(f"{path} holds a ResNet without class names; name another file.")

@@ -5,8 +5,9 @@ from typing import Any, Self
 
 import keras
 
-from resnet.network.blocks import VARIANTS, Style, basic_block, convolution_block, convolution_norm, identity_block
+from resnet.network.blocks import Style, basic_block, convolution_block, convolution_norm, identity_block
 from resnet.network.layers import ReLU
+from resnet.network.variants import BASIC_DEPTHS, VARIANTS
 
 DEPTHS = {  # layers with weights on the longest path, and blocks in each stage: He et al. 2015, table 1
     18: (2, 2, 2, 2),
@@ -17,7 +18,6 @@ DEPTHS = {  # layers with weights on the longest path, and blocks in each stage:
 }
 STEMS = ("large", "small", "auto")
 
-_BASIC = (18, 34)  # depths with basic blocks; the others have bottleneck blocks
 _SMALL = 64  # pixels: of such an image the large stem would leave 2x2 pixels for the last stage
 
 
@@ -73,7 +73,7 @@ class ResNet(keras.Model):
         style = Style(VARIANTS[variant], momentum, zero_init_last_gamma, "he_normal" if draw_kernels else "zeros")
         inputs = keras.Input(tuple(input_shape), name="images")
         x = _small_stem(inputs, width, style) if stem == "small" else _large_stem(inputs, width, style)
-        make_stage = _basic_stage if depth in _BASIC else _bottleneck_stage
+        make_stage = _basic_stage if depth in BASIC_DEPTHS else _bottleneck_stage
         for stage, count in enumerate(blocks):
             x = make_stage(x, width * 2**stage, count, stride=1 if stage == 0 else 2, style=style, name=f"conv{stage + 2}")
         super().__init__(inputs, _head(x, classes), name=name)

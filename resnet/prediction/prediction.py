@@ -79,13 +79,17 @@ def predict(network: Network, batches: Iterable[list[Decoded | Rejected]]) -> It
         network: maps (batch, size, size, 3) uint8 images to (batch, classes) logits.
         batches: groups from `in_batches`.
     """
-    from scipy.special import softmax
-
     for batch in batches:
         images = [image.pixels for image in batch if isinstance(image, Decoded)]
-        rows: Iterator[Any] = iter(softmax(network(np.stack(images)).astype(np.float64), axis=1)) if images else iter(())
+        rows: Iterator[Any] = iter(_softmax(network(np.stack(images)).astype(np.float64))) if images else iter(())
         for image in batch:
             yield image if isinstance(image, Rejected) else Prediction(image.path, next(rows))
+
+
+def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    # Not scipy.special's: its import takes a sixth of the time to predict one photograph.
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Exports: each is checked on real images, and nothing is written that does not agree with the model."""
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from typer.testing import Result
 
 from commands import export as export_module
+from resnet.dataset.arrays import SplitWriter
 from resnet.export import formats
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.raw_data import write_raw
@@ -20,6 +23,7 @@ from resnet.network.saving import save_model
 from tasks.preprocess import Preprocess, preprocess
 from tests.imports import ROOT
 from tests.pictures import picture
+from tests.resnet.export.test_int8 import NAMES, separable, trained
 
 
 @pytest.fixture
@@ -43,15 +47,84 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_agreement_is_printed_also_for_encoded_images(folder: Path, train_resnet: Callable[..., Result]) -> None:
-    result = train_resnet("export", "--to", "savedmodel,keras", "--to", "keras", "--out", "out", "--images", "6")
+    result = train_resnet("export", "--to", "savedmodel,keras,openvino", "--to", "keras", "--out", "out", "--images", "6")
     assert result.exit_code == 0
-    first, second = [line for line in result.stdout.splitlines() if line.startswith("export: ")]
+    first, second, third = [line for line in result.stdout.splitlines() if line.startswith("export: ")]
     assert first.startswith("export: out/resnet-savedmodel: same label on 6 of 6 images, largest difference of a probability ")
     assert "; of many sizes and shapes: same label on 14 of 14 images, largest difference of a probability " in first
     assert "; encoded: same label on 20 of 20 images" in first
     assert second.startswith("export: out/resnet.keras: same label on 6 of 6 images")
     assert "; of many sizes and shapes: same label on 14 of 14 images" in second
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["made-from.json", "resnet-savedmodel", "resnet.keras"]
+    assert third.startswith("export: out/resnet-openvino: same label on 6 of 6 images")
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        *("made-from.json", "resnet-openvino", "resnet-savedmodel", "resnet.keras")
+    ]
+
+
+def write_data(folder: Path, calibration: np.ndarray) -> None:
+    """Replaces the splits by separable images, those to calibrate with by others, and the model by one that separates them."""
+    prepared = folder / "data" / "prepared"
+    images, labels = separable(60, seed=2)
+    for split, pixels in (("training", calibration), ("validation", images)):
+        shutil.rmtree(prepared / split)
+        with SplitWriter(prepared / split, len(pixels), 32) as writer:
+            for image, label in zip(pixels, labels, strict=False):
+                writer.add(image, int(label))
+    (prepared / "classes.json").write_text(json.dumps(NAMES))
+    save_model(trained(*separable(64, seed=1)), folder / "models" / "resnet.keras")
+
+
+def test_an_int8_export_has_a_report(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    write_data(folder, separable(40, seed=3)[0])
+    result = train_resnet("export", "--to", "openvino,onnx", "--int8", "--out", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    first, second = result.stdout.splitlines()
+    assert first.startswith(
+        "export: out/resnet-int8-openvino: accuracy 100.00 % instead of 100.00 % in float32 (+0.00 points, "
+    )
+    assert "; same label on 60 of 60 images, difference of a probability " in first
+    assert "; of many sizes and shapes: same label on 14 of 14 images" in second
+    assert second.endswith("; too few validation images to rule out a loss of more than 0.5 points")
+    names = ["made-from.json", "resnet-int8-openvino", "resnet-int8-openvino.json", "resnet-int8.onnx", "resnet-int8.onnx.json"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == names
+    report = json.loads((folder / "out" / names[4]).read_text("utf-8"))
+    assert (report["images"], report["int8_accuracy"], report["calibration_images"]) == (60, 1.0, 40)
+    assert report["bytes"] == (folder / "out" / names[3]).stat().st_size
+    assert report["low"] < 0 < report["high"]
+
+
+def test_an_int8_export_that_recognises_less_is_refused_with_the_figures(
+    folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    write_data(folder, np.full((8, 32, 32, 3), 117, np.uint8))  # of one grey: every other value is out of range
+    result = train_resnet("export", "--to", "onnx", "--int8")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("export: onnx in int8 is worse than in float32 by more than 0.5 points beyond chance: ")
+    assert " % instead of 100.00 % in float32 (-" in result.stderr
+    assert result.stderr.endswith("nothing was written; export in float32, without --int8.\n")
+    assert list((folder / "exports").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("format_", "absent", "sentence"),
+    [
+        ("keras", "", "there is no int8 export to keras: --int8 is for openvino, onnx, litert."),
+        ("onnx", "data/prepared/training", "data/prepared/training is missing; an earlier stage writes it: run `dvc repro`."),
+        (
+            "onnx",
+            "data/prepared/validation",
+            "data/prepared/validation is missing; an earlier stage writes it: run `dvc repro`.",
+        ),
+    ],
+)
+def test_what_an_int8_export_needs_is_one_sentence(
+    folder: Path, train_resnet: Callable[..., Result], format_: str, absent: str, sentence: str
+) -> None:
+    if absent:
+        shutil.rmtree(folder / absent)
+    result = train_resnet("export", "--to", format_, "--int8")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"export: {sentence}")
 
 
 def test_an_export_that_does_not_agree_is_not_written(

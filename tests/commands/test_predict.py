@@ -16,6 +16,7 @@ from typer.testing import Result
 
 from commands.predict import _set_temporary_folder
 from resnet.images.decoding import load
+from resnet.network import archive
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.network.saving import save_model
@@ -62,6 +63,52 @@ def test_a_line_for_each_image_and_errors_on_standard_error(
     assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", result.stderr, re.MULTILINE)
     assert result.stderr.splitlines()[-1] == "predict: 1 of 3 files were not predicted, for the reasons above"
     assert "image/s" not in result.stderr  # the bar is only for terminals
+
+
+def test_both_engines_give_the_same_output_and_are_named(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    tensorflow, openvino, again = (
+        train_resnet("predict", "photos", "--csv", "--top", "3", "--precision", "float32", "--engine", engine)
+        for engine in ("tensorflow", "openvino", "openvino")
+    )
+    assert "engine: tensorflow, as --engine says\n" in tensorflow.stderr
+    assert "engine: openvino, as --engine says\nprecision: float32, as --precision says\n" in openvino.stderr
+    assert again.stdout == openvino.stdout
+    left, right = (list(csv.DictReader(one.stdout.splitlines(keepends=True))) for one in (tensorflow, openvino))
+    assert [row["path"] for row in right] == ["photos/1.png", "photos/3.png"]
+    for one, other in zip(left, right, strict=True):
+        assert [one[f"label_{rank}"] for rank in (1, 2, 3)] == [other[f"label_{rank}"] for rank in (1, 2, 3)]
+        assert [float(one[f"probability_{rank}"]) for rank in (1, 2, 3)] == pytest.approx(
+            [float(other[f"probability_{rank}"]) for rank in (1, 2, 3)], abs=5e-6
+        )
+    reasons = [re.findall("^predict: photos/2.png.*", one.stderr, re.MULTILINE) for one in (tensorflow, openvino)]
+    assert reasons[0] == reasons[1] != []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--engine", "openvino"], "predict: openvino is not installed: run pip install 'train-resnet[openvino]', or pip "),
+        (["--engine", "openvino", "--precision", "float16"], "predict: openvino is not installed: "),
+    ],
+)
+def test_without_the_extra_it_says_how_to_install_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result], options: list[str], sentence: str
+) -> None:
+    monkeypatch.setattr("resnet.openvino.runtime.find_spec", lambda _: None)
+    result = train_resnet("predict", "photos/1.png", *options)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(sentence)
+
+
+def test_a_model_whose_weights_do_not_fit_is_refused_by_both_engines(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    kept = archive._arguments
+    monkeypatch.setattr(archive, "_arguments", lambda *given: kept(*given) | {"width": 9})
+    for engine in ("tensorflow", "openvino"):
+        result = train_resnet("predict", "photos/1.png", "--model", "models/resnet.keras", "--engine", engine)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "predict: --model models/resnet.keras cannot be read as a model (" in result.stderr
 
 
 def test_csv_and_json(folder: Path, model: ResNet, train_resnet: Callable[..., Result]) -> None:

@@ -97,7 +97,21 @@ def test_the_names_are_inside(written: Callable[[str], Path]) -> None:
             assert json.loads(archive.read("class_names.json")) == NAMES
 
 
+def test_an_openvino_folder_is_a_pair_of_files_with_the_names_inside(written: Callable[[str], Path]) -> None:
+    from resnet.openvino.runtime import import_openvino
+
+    folder = written("openvino")
+    assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "model.xml"]
+    model = import_openvino().Core().read_model(folder / "model.xml")
+    assert json.loads(model.get_rt_info("class_names").astype(str)) == NAMES
+    assert [one.any_name for one in (*model.inputs, *model.outputs)] == ["images", "probabilities"]
+
+
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS, "openvino", dataclasses.replace(FORMATS["openvino"], int8_packages=("no_such_package",)))
+    require_packages("openvino")
+    with pytest.raises(UserError, match=r"exporting to openvino needs no_such_package, .* 'train-resnet\[openvino\]'"):
+        require_packages("openvino", int8=True)
     monkeypatch.setitem(FORMATS, "onnx", dataclasses.replace(FORMATS["onnx"], packages=("no_such_package",)))
     with pytest.raises(UserError, match=r"exporting to onnx needs no_such_package, .* pip install 'train-resnet\[export\]'"):
         require_packages("onnx")

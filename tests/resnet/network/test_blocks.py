@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.network.blocks import VARIANTS, Style, basic_block, convolution_block, identity_block
+from resnet.network.blocks import Style, basic_block, convolution_block, identity_block
+from resnet.network.variants import VARIANTS
 
 
 def test_zero_init_starts_every_block_as_its_shortcut() -> None:

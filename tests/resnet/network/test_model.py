@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from resnet.evaluation.folding import fold
-from resnet.network.blocks import VARIANTS
 from resnet.network.model import DEPTHS, ResNet, choose_stem
 from resnet.network.normalisation import normalise
+from resnet.network.variants import VARIANTS
 from tests.imports import ROOT
 
 

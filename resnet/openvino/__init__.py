@@ -1,0 +1,1 @@
+"""Networks in OpenVINO, built from folded weights: for predictions without TensorFlow, and for exports."""

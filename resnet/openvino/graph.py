@@ -1,0 +1,75 @@
+"""A ResNet as an OpenVINO model, built operation by operation from its folded weights.
+
+The importers of OpenVINO would need the network in TensorFlow, whose start takes longer than everything else in a prediction.
+OpenVINO has channels before height and width; the order changes once, at the input.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from resnet.network.normalisation import DEVIATION, MEAN
+from resnet.network.plan import Block, Convolution, plan
+from resnet.network.stored_weights import HEAD, Weights
+from resnet.openvino.runtime import import_openvino
+
+if TYPE_CHECKING:
+    import openvino
+
+INPUT = "images"
+
+
+def network(config: dict[str, Any], weights: dict[str, Weights], *, probabilities: bool = False) -> "openvino.Model":
+    """The network as a model from (batch, size, size, 3) uint8 images to (batch, classes) float32 logits.
+
+    Args:
+        config: all arguments of `ResNet`.
+        weights: kernel and bias by the names of the layers, see `resnet.network.stored_weights`.
+        probabilities: end in a softmax.
+    """
+    ov = import_openvino()
+    from openvino import opset13 as ops
+
+    parts, size = plan(config), config["input_shape"][0]
+    images = ops.parameter(ov.PartialShape([-1, size, size, 3]), np.uint8, name=INPUT)
+    images.output(0).set_names({INPUT})
+    pixels = ops.transpose(ops.convert(images, "f32"), np.array([0, 3, 1, 2]))
+    mean, deviation = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, DEVIATION))
+    values = ops.divide(ops.subtract(pixels, mean), deviation)
+    for one in parts.stem:
+        values = ops.relu(_convolution(values, one, weights))
+    if parts.pooled:
+        # Zeros are no larger than what a ReLU returns, so the padding of max-pooling does the same as a layer of zeros.
+        values = ops.max_pool(values, [2, 2], [1, 1], [1, 1], [1, 1], [3, 3]).output(0)
+    for block in parts.blocks:
+        values = _block(values, block, weights)
+    kernel, bias = weights[HEAD]
+    result = ops.add(ops.matmul(ops.reduce_mean(values, np.array([2, 3])), kernel, False, False, name=HEAD), bias)
+    if probabilities:
+        result = ops.softmax(result, 1)
+    result.output(0).set_names({"probabilities" if probabilities else "logits"})
+    return ov.Model([result], [images], "resnet")
+
+
+def _block(values: Any, block: Block, weights: dict[str, Weights]) -> Any:
+    from openvino import opset13 as ops
+
+    residual, shortcut = values, values
+    for number, one in enumerate(block.residual):
+        residual = _convolution(ops.relu(residual) if number else residual, one, weights)
+    if block.shortcut:
+        if block.pool > 1:
+            sides = [block.pool, block.pool]
+            shortcut = ops.avg_pool(shortcut, sides, [0, 0], [0, 0], sides, True, auto_pad="same_upper")
+        shortcut = _convolution(shortcut, block.shortcut, weights)
+    return ops.relu(ops.add(shortcut, residual))
+
+
+def _convolution(values: Any, one: Convolution, weights: dict[str, Weights]) -> Any:
+    from openvino import opset13 as ops
+
+    kernel, bias = weights[one.name]
+    pads, kind = ([one.side // 2] * 2, "explicit") if one.padded else ([0, 0], "same_upper")
+    filters = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+    convolved = ops.convolution(values, filters, [one.stride] * 2, pads, pads, [1, 1], kind, name=one.name)
+    return ops.add(convolved, bias.reshape(1, -1, 1, 1))
