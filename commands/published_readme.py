@@ -21,6 +21,14 @@ _CONTENTS = {
     "exports/resnet.onnx": "the network for ONNX Runtime and others",
     "exports/resnet.tflite": "the network for LiteRT",
     "exports/resnet.keras": "the network for Keras without train-resnet",
+    "exports/resnet-openvino": "the network for OpenVINO",
+    "exports/resnet-int8-openvino": "the network for OpenVINO, in 8 bits",
+    "exports/resnet-int8.onnx": "the network for ONNX Runtime, in 8 bits",
+    "exports/resnet-int8.tflite": "the network for LiteRT, in 8 bits",
+    **{
+        f"exports/resnet-int8{suffix}.json": "what this export lost beside the network in float32"
+        for suffix in ("-openvino", ".onnx", ".tflite")
+    },
     "SHA256SUMS": "the SHA-256 of all files",
 }
 _WITH_KERAS = """\
