@@ -20,7 +20,7 @@ setup: .venv/ready ## Make .venv from requirements.lock, and compile resnet/nati
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed, but $(PYTHON) is %d.%d: name another one, as in: make PYTHON=python3.12 repro" % v)'
 	@test ! -L .venv || { echo ".venv is a link to $$(readlink .venv), which make would empty: remove the link."; exit 1; }
-	@echo "Making .venv from requirements.lock; it downloads the packages (3.3 GB in .venv) and takes 2 to 5 minutes."
+	@echo "Making .venv from requirements.lock; it downloads the packages (3.6 GB in .venv) and takes 2 to 5 minutes."
 	@$(PYTHON) -m venv --clear .venv
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
 	@touch $@
