@@ -57,8 +57,8 @@ def _is_square(value: object) -> bool:
 
 _Fields = dict[str, Callable[[object], bool]]
 
-_FIGURES = dict.fromkeys(("loss", "accuracy", "learning_rate", "images_per_second"), _is_figure)
-_VALIDATION = dict.fromkeys(("val_loss", "val_accuracy"), _is_figure)
+_FIGURES: _Fields = dict.fromkeys(("loss", "accuracy", "learning_rate", "images_per_second"), _is_figure)
+_VALIDATION: _Fields = dict.fromkeys(("val_loss", "val_accuracy"), _is_figure)
 _REQUIRED: dict[str, _Fields] = {
     "start": {"epochs": _is_positive, "steps": _is_positive, "epoch": _is_positive, "step": _is_count},
     "step": {"epoch": _is_positive, "step": _is_positive, "steps": _is_positive} | _FIGURES,

@@ -61,8 +61,15 @@ START = {"event": "start", "time": 1.0, "epochs": 4, "steps": 10, "epoch": 1, "s
 RATES = {"learning_rate": 0.1, "images_per_second": 8.0}
 STEP = {"event": "step", "time": 2.0, "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75, **RATES}
 END_OF_EPOCH = {
-    **{"event": "epoch", "time": 3.0, "epoch": 2, "loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875},
-    **{"seconds": 2.0, **RATES},
+    "event": "epoch",
+    "time": 3.0,
+    "epoch": 2,
+    "loss": 0.5,
+    "accuracy": 0.75,
+    "val_loss": 0.25,
+    "val_accuracy": 0.875,
+    "seconds": 2.0,
+    **RATES,
 }
 
 

@@ -10,7 +10,6 @@ from resnet.training.state import Epoch, Progress
 from tasks.training.events import Events
 from tasks.training.points import Points, read_points
 
-
 FIGURES = {"loss": 0.5, "accuracy": 0.75, "learning_rate": 0.01, "images_per_second": 8.0}
 
 
@@ -49,7 +48,15 @@ def test_a_file_that_training_writes_is_read_while_it_grows(tmp_path: Path) -> N
 
 def test_what_a_resumed_run_repeats_is_there_once() -> None:
     points = Points()
-    for event in (start(1, 0), step(1, 3), step(1, 9), epoch(1), step(2, 3), step(2, 6), {"event": "end", "time": 1, "outcome": "failed"}):
+    for event in (
+        start(1, 0),
+        step(1, 3),
+        step(1, 9),
+        epoch(1),
+        step(2, 3),
+        step(2, 6),
+        {"event": "end", "time": 1, "outcome": "failed"},
+    ):
         points.see(event)
     points.see(start(1, 9))  # its last checkpoint was before the validation of epoch 1
     assert (places(points), points.end) == ([(1, 3), (1, 9)], {})
