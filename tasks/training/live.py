@@ -185,18 +185,25 @@ class Live:
         self._paint_after(EXPECTED_SECONDS)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
-        message = "" if error is None else str(error)
         if self._place is not None and not self._complete():
             self._open()
-        self._points.see({"event": "end", "time": time.time(), "outcome": outcome, "message": message})
-        if self._record is not None:
-            self._record.__exit__(kind, error, trace)
-        if self._folder is not None:
-            self._paint()
-            self._use_board(lambda board: board.close(finished=error is None))
+        self.stop(error)
+        self._use_board(lambda board: board.close(finished=error is None))
         with suppress(OSError):
             withdraw()
+
+    def stop(self, error: BaseException | None) -> None:
+        """Shows the end in the record and on the page.
+
+        It is called by itself if a signal ends the process without leaving the context, as during the compilation of the first
+        step. The event file is left alone then: TensorFlow may be writing it.
+        """
+        outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
+        message = "" if error is None else str(error)
+        self._points.see({"event": "end", "time": time.time(), "outcome": outcome, "message": message})
+        if self._record is not None:
+            self._record.__exit__(None if error is None else type(error), error, None)
+        self._paint()
 
     def cost(self) -> dict[str, float]:
         """The time that it took from training, in seconds, and how often the page was written."""

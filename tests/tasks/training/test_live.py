@@ -277,3 +277,16 @@ def test_without_its_gitignore_a_run_is_seen_all_the_same(monkeypatch: pytest.Mo
         clock.now += 60
         live.step(replace(STEP, step=20))
         assert Path("live/.gitignore").read_text() == "*\n"
+
+
+def test_a_process_that_ends_without_leaving_the_context_shows_its_end() -> None:
+    """As a signal ends it while the first step compiles."""
+    live = Live()
+    live.stop(EndedError(signal.SIGINT))  # before the start there is nothing to show
+    begin(live)
+    live.stop(EndedError(signal.SIGINT))
+    page = (the_folder() / "index.html").read_text("utf-8")
+    assert "Training interrupted" in page
+    assert "ended by SIGINT" in page
+    assert "refresh" not in page
+    assert read_points(the_folder() / RECORD).end["outcome"] == "interrupted"
