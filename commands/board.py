@@ -23,10 +23,11 @@ def board(
     """Serves TensorBoard until Ctrl-C.
 
     Raises:
-        UserError: TensorBoard is not installed, or the port is in use.
+        UserError: TensorBoard is not installed, the port is in use, or something else is in the place of the runs' folder.
     """
-    from tasks.training.seen import folders, live
+    from tasks.training.seen import folders, live, require_folder
 
+    require_folder()
     if find_spec("tensorboard") is None:
         raise UserError(
             "TensorBoard is not installed: run pip install 'train-resnet[board]', or pip install -e '.[board]' in this folder."

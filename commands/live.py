@@ -3,6 +3,7 @@
 The page shows the learning curves so far. A browser loads it again by itself while training goes on.
 """
 
+import sys
 import time
 import webbrowser
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnet.core.errors import printable
+
 if TYPE_CHECKING:
     from tasks.training.points import Points
 
@@ -18,34 +21,63 @@ if TYPE_CHECKING:
 def live(
     show: Annotated[bool, typer.Option("--open", help="Open the page of the run that was trained last in a browser.")] = False,
 ) -> None:
-    """Lists the runs, the last one first."""
-    from tasks.training.seen import PAGE
+    """Lists the runs, the last one first.
+
+    Raises:
+        UserError: something else is in the place of their folder.
+    """
+    from tasks.training.seen import PAGE, require_folder
     from tasks.training.seen import live as place
 
+    require_folder()
     runs = sorted(_runs(), key=lambda run: run[1].time, reverse=True)
     if not runs:
         print(f"live: there is no run in {place()}/ yet; training makes a page there")
     for folder, points, state in runs:
-        print(f"{folder.name}  {_when(points)}  {state}, {_position(points)}")
+        print(f"{printable(folder.name)}  {_when(points)}  {printable(state)}, {_position(points)}")
         print(f"    {(folder / PAGE).resolve().as_uri()}")
     if show and runs:
         webbrowser.open((runs[0][0] / PAGE).resolve().as_uri())
 
 
 def _runs() -> Iterator[tuple[Path, "Points", str]]:
-    """Folder, points and state of each run. The page of a killed run is written once more: it still loads itself again."""
-    from tasks.training.live import write_page
+    """Folder, points and state of each run."""
     from tasks.training.points import read_points
-    from tasks.training.runs import Run, home, who
     from tasks.training.seen import RECORD, folders
 
     for folder in folders():
+        training = _is_trained(folder)  # before its record is read: it may end in between
         points = read_points(folder / RECORD)
-        outcome = str(points.end.get("outcome", ""))
-        if not outcome and not who(Run(home() / str(points.start.get("run")), {})):
-            outcome = "killed"
-            write_page(folder, points, running=False, outcome=outcome)
-        yield folder, points, outcome or "training"
+        outcome = str(points.end.get("outcome", "killed"))
+        if not training and not points.end:
+            _correct_page(folder, points)
+        yield folder, points, "training" if training else outcome
+
+
+def _is_trained(folder: Path) -> bool:
+    """Whether a process works on a run. The name of its folder says which: after a full disk its record may not."""
+    from tasks.training.runs import Run, home, who
+    from tasks.training.seen import id_of
+
+    try:
+        return any(who(Run(path, {})) for path in home().glob("*/") if id_of(folder) == id_of(path))
+    except OSError:  # somebody else's run, which is better left alone
+        return True
+
+
+def _correct_page(folder: Path, points: "Points") -> None:
+    """Writes the page of a killed run once more: it still loads itself again."""
+    from tasks.training.live import write_page
+
+    if not points.start:  # the record is damaged, and the page knows more
+        return
+    try:
+        write_page(folder, points, running=False, outcome="killed")
+    except OSError as error:
+        name = printable(folder.name)
+        print(
+            f"live: the page of {name} cannot be corrected ({error.strerror}): it may look as before the kill", file=sys.stderr
+        )
 
 
 def _when(points: "Points") -> str:

@@ -184,11 +184,12 @@ def train(
                 f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
                 f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
             )
+        live = Live()
         with (
             Events.from_environment() as events,
-            noted() as received,
+            noted(live.stop) as received,
             Display(params.epochs) as display,
-            Live() as live,
+            live,
             keeping(run, state, seconds, received) as keep,
         ):
             position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}

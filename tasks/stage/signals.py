@@ -63,12 +63,19 @@ def endable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _nothing(_: EndedError) -> None:
+    pass
+
+
 @contextmanager
-def noted() -> Iterator[Callable[[], signal.Signals | None]]:
+def noted(last: Callable[[EndedError], None] = _nothing) -> Iterator[Callable[[], signal.Signals | None]]:
     """Notes a signal instead of raising in the block; yields a function that returns the received signal, or None.
 
     Before the first call of that function there is no work to save, and a signal ends the process immediately: compiling the
     first step of training takes many seconds.
+
+    Args:
+        last: is called before such an immediate end.
 
     Raises:
         EndedError: at the end of the block, if a signal was noted and the block did not act on it.
@@ -79,23 +86,29 @@ def noted() -> Iterator[Callable[[], signal.Signals | None]]:
         _react = _note
         return _received
 
-    with at_once():
+    with at_once(last):
         yield received
     if _received is not None:
         raise EndedError(_received)
 
 
 @contextmanager
-def at_once() -> Iterator[None]:
+def at_once(last: Callable[[EndedError], None] = _nothing) -> Iterator[None]:
     """A signal ends the process immediately in the block.
 
     For the import of native libraries: an exception during the import is lost, or crashes the process at its end.
+
+    Args:
+        last: is called before the end, and cannot prevent it. A second signal does not wait for it.
     """
     saved = os.dup(2)  # the terminal or log, even if standard error is replaced later
 
     def end(number: signal.Signals) -> None:
         os.write(saved, f"ended by {number.name}\n".encode())
-        os._exit(128 + number)
+        try:
+            last(EndedError(number))
+        finally:
+            os._exit(128 + number)
 
     try:
         with _reacting(end):

@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 34
 _MOST = 400  # points of a line; more could not be told apart
 _TICKS = 5
+_LARGEST = 1e30  # a loss that grew further has overflowed, and differences of such numbers may be infinite
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Line:
     Attributes:
         name: for the legend.
         style: the CSS class of its colour.
-        places: (x, y), x increasing. Numbers that are not finite are left out.
+        places: (x, y), x increasing. Numbers that are not finite, or larger than 1e30, are left out.
         marked: whether its points are marked.
     """
 
@@ -46,7 +47,7 @@ def draw_chart(title: str, unit: str, lines: Sequence[Line], end: float, *, from
     """
     lines = [Line(one.name, one.style, finite, one.marked) for one in lines if (finite := _finite(one.places))]
     heights = [y for one in lines for _, y in one.places] or [0.0, 1.0]
-    ticks = _ticks(0.0 if from_zero else min(heights), max(heights))
+    ticks = _ticks(*(sorted((0.0, max(heights))) if from_zero else (min(heights), max(heights))))
     low, high = min(ticks[0], *heights), max(ticks[-1], *heights)
     end = max([end, 1e-9, *(x for one in lines for x, _ in one.places)])
 
@@ -78,7 +79,7 @@ def thinned(places: Sequence[Place], most: int = _MOST) -> list[Place]:
 
 
 def _finite(places: Sequence[Place]) -> list[Place]:
-    return [(x, y) for x, y in places if math.isfinite(x) and math.isfinite(y)]
+    return [(x, y) for x, y in places if abs(x) < _LARGEST and abs(y) < _LARGEST]  # False for NaN
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -47,6 +47,7 @@ Every object has
 Readers should ignore lines that are not JSON objects, and unknown kinds and fields.
 """
 
+import errno
 import json
 import os
 import time
@@ -74,6 +75,9 @@ class Events:
     Args:
         path: of the file; None records nothing.
         clock: seconds for the interval between `step` events.
+
+    Attributes:
+        error: why the file lacks an event; None if it has all of them.
     """
 
     def __init__(self, path: Path | None, clock: Any = time.monotonic) -> None:
@@ -81,7 +85,8 @@ class Events:
         self._next_step = 0.0
         self._finished = 0
         self._incomplete = False
-        self._file = _open(path) if path is not None else None
+        self.error: OSError | None = None
+        self._file = self._open(path) if path is not None else None
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -95,6 +100,10 @@ class Events:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
         self._write("end", outcome=outcome, epochs=self._finished, message="" if error is None else str(error))
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file without the event `end`; records nothing from then on."""
         if self._file is not None:
             with suppress(OSError):  # a network file system may report a full disk here
                 os.close(self._file)
@@ -138,16 +147,20 @@ class Events:
         if self._incomplete:  # a full disk cut the last line off: keep this one apart from it
             line = b"\n" + line
         written = 0
-        with suppress(OSError):
+        try:
             written = os.write(self._file, line)
+            if written < len(line):  # the disk became full within the line
+                self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.error = error
         self._incomplete = written < len(line) and (self._incomplete or written > 0)
 
-
-def _open(path: Path) -> int | None:
-    """A descriptor without a buffer, or None if the file cannot be opened."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # O_NONBLOCK: a named pipe without a reader is an error instead of an endless wait.
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
-    except OSError:
-        return None
+    def _open(self, path: Path) -> int | None:
+        """A descriptor without a buffer, or None if the file cannot be opened."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # O_NONBLOCK: a named pipe without a reader is an error instead of an endless wait.
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            self.error = error
+            return None

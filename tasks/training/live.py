@@ -2,7 +2,8 @@
 
 Both are in the folder of the run (`tasks/training/seen.py`), with the record from which they are made: events as in
 `tasks/training/events.py`. Points are recorded before the checkpoint of their step, and a resumed run forgets those after the
-step that it resumes from. So after any interruption each point is there once.
+step that it resumes from. So after any interruption each point is there once. What cannot be written, as on a full disk, is
+tried again every minute with all points; until then the record of the process before stays as it is.
 
 The points are about 50 in an epoch, always at the same steps, and one more whenever ten seconds passed without any.
 """
@@ -27,7 +28,7 @@ from tasks.training.page import EXPECTED_SECONDS, render_page
 from tasks.training.points import Event, Points, read_points
 from tasks.training.progress import say
 from tasks.training.runs import home
-from tasks.training.seen import PAGE, RECORD, folders, make_folder
+from tasks.training.seen import PAGE, RECORD, folders, hide_from_git, make_folder
 from tasks.training.vscode import announce_epoch, withdraw
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 _POINTS = 50  # of steps in an epoch
 _EPOCH_SECONDS = 2.0  # between two versions of the page, at the ends of short epochs
 _SHARE = 200  # the page is written after so many times as long as it took, also on a slow disk: at most 0.5 % of the time
-_RETRY_SECONDS = 60.0  # after an event file could not be written
+_RETRY_SECONDS = 60.0  # after something could not be written
 
 
 class Live:
@@ -52,8 +53,10 @@ class Live:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._points = Points()
+        self._place: Callable[[], Path] | None = None  # makes the folder
         self._folder: Path | None = None
-        self._record = Events(None)
+        self._hidden = False  # from Git
+        self._record: Events | None = None
         self._board: EventFile | None = None
         self._fill: Callable[[EventFile], None] = lambda board: None
         self._last_point = self._last_page = self._retry = clock()
@@ -99,27 +102,58 @@ class Live:
                 board.point(event, facts["steps"])
 
         self._fill = fill
-        self._attempt("the folder", lambda: self._make_folder(runs[0], name))
+        self._place = lambda: make_folder(runs[0], name)
         about = _about(changes, outputs, runs[0])
         start = {"epoch": state.epoch, "step": state.step, "name": name, "about": about} | facts
-        self._points.see({"event": "start", "time": time.time()} | start)
-        if self._folder is not None:
-            self._start_record(self._folder, earlier, start)
-            say(f"train: {(self._folder / PAGE).resolve().as_uri()} shows this run while it goes on")
-            self._open_board()
-            self._paint()
+        self._points.see({"event": "start", "time": round(time.time(), 3)} | start)
+        self._open()
+        self._paint()
         self._seconds += time.perf_counter() - began
         return earlier
 
-    def _make_folder(self, run: str, name: str) -> None:
-        self._folder = make_folder(run, name)
+    def _open(self) -> None:
+        """Makes what is not there yet, or lacks an event: the folder, the record, and the event file."""
+        self._retry = self._clock() + _RETRY_SECONDS
+        if self._folder is None:
+            self._attempt("the folder", self._make_folder)
+        folder = self._folder
+        if folder is None:
+            return
+        self._hidden = self._hidden or self._attempt("the .gitignore", hide_from_git)
+        if self._record is None or self._record.error:
+            self._attempt("the record", lambda: self._start_record(folder))
+        if self._board is None:
+            self._open_board(folder)
 
-    def _start_record(self, folder: Path, earlier: list[Event], start: Mapping[str, Any]) -> None:
-        """Replaces the record in one step: a kill in between loses no point."""
+    def _complete(self) -> bool:
+        return self._hidden and self._board is not None and self._record is not None and self._record.error is None
+
+    def _make_folder(self) -> None:
+        assert self._place is not None
+        self._folder = self._place()
+        say(f"train: {(self._folder / PAGE).resolve().as_uri()} shows this run while it goes on")
+
+    def _start_record(self, folder: Path) -> None:
+        """Replaces the record in one step, if the new one has all points: neither a kill nor a full disk loses one.
+
+        Raises:
+            OSError: it could not be written.
+        """
         partial = folder / f".partial-{RECORD}"
-        self._record = Events(partial)
-        self._record.start(earlier, **start)
-        self._attempt("the record", lambda: partial.replace(folder / RECORD))
+        record = Events(partial)
+        record.start(self._points, **{name: value for name, value in self._points.start.items() if name != "event"})
+        try:
+            if record.error:
+                raise record.error
+            partial.replace(folder / RECORD)
+        except OSError:
+            record.close()
+            with suppress(OSError):
+                partial.unlink()
+            raise
+        if self._record is not None:
+            self._record.close()
+        self._record = record
 
     def step(self, progress: "Progress") -> None:
         """Takes a step into account, and shows it if a point is due."""
@@ -151,15 +185,25 @@ class Live:
         self._paint_after(EXPECTED_SECONDS)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._place is not None and not self._complete():
+            self._open()
+        self.stop(error)
+        self._use_board(lambda board: board.close(finished=error is None))
+        with suppress(OSError):
+            withdraw()
+
+    def stop(self, error: BaseException | None) -> None:
+        """Shows the end in the record and on the page.
+
+        It is called by itself if a signal ends the process without leaving the context, as during the compilation of the first
+        step. The event file is left alone then: TensorFlow may be writing it.
+        """
         outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
         message = "" if error is None else str(error)
         self._points.see({"event": "end", "time": time.time(), "outcome": outcome, "message": message})
-        self._record.__exit__(kind, error, trace)
-        if self._folder is not None:
-            self._paint()
-            self._use_board(lambda board: board.close(finished=error is None))
-        with suppress(OSError):
-            withdraw()
+        if self._record is not None:
+            self._record.__exit__(None if error is None else type(error), error, None)
+        self._paint()
 
     def cost(self) -> dict[str, float]:
         """The time that it took from training, in seconds, and how often the page was written."""
@@ -167,18 +211,14 @@ class Live:
 
     def _add(self, event: Event) -> None:
         self._points.see(event)
-        self._record.add(event)
-        if self._board is None and self._folder is not None and self._clock() >= self._retry:
-            self._open_board()  # with this point
-        else:
-            self._use_board(lambda board: board.point(event, self._points.start["steps"]))
+        if self._record is not None:
+            self._record.add(event)
+        self._use_board(lambda board: board.point(event, self._points.start["steps"]))
+        if not self._complete() and self._clock() >= self._retry:
+            self._open()  # with this point
 
-    def _open_board(self) -> None:
+    def _open_board(self, folder: Path) -> None:
         from tasks.training.event_file import EventFile  # imports TensorFlow, which is there by now
-
-        self._retry = self._clock() + _RETRY_SECONDS
-        folder = self._folder
-        assert folder is not None
 
         def make() -> None:
             self._board = EventFile(folder)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXPECTED_SECONDS = 10  # between two versions of the page
 _REFRESH_SECONDS = 5
+_MOST_SECONDS = 10**12  # timedelta fails at a hundred times as many
 
 # The style of all pages. Read as a file and not imported: `train` would depend on the folder of the report's pictures, and
 # would train again whenever one of them changes.
@@ -99,7 +100,7 @@ def _position(points: Points, epochs: int, done: float, running: bool) -> Iterat
     yield where
     yield f"{last['images_per_second']:.{0 if last['images_per_second'] >= 10 else 2}f} images/s"
     if running and (left := seconds_left(points, epochs - done)) is not None:
-        yield f"about {timedelta(seconds=round(left))} left"
+        yield f"about {timedelta(seconds=min(round(left), _MOST_SECONDS))} left"
     if points.epochs:
         best = min(points.epochs, key=lambda one: one["val_loss"])
         yield f"lowest validation loss {best['val_loss']:.4f} after epoch {best['epoch']}"
@@ -107,16 +108,21 @@ def _position(points: Points, epochs: int, done: float, running: bool) -> Iterat
 
 
 def seconds_left(points: Points, epochs_left: float) -> float | None:
-    """The time that the rest will take: as long as the last epochs, or as the steps since this process started."""
+    """The time that the rest will take: as long as the last epochs, or as the steps since this process started.
+
+    Steps are told apart by their position, because the clock may have been set back. None if they do not say it.
+    """
     recent = [one["seconds"] for one in points.epochs[-3:] if one["epoch"] >= points.start.get("epoch", 1) + 1]
     if recent:
         return epochs_left * sum(recent) / len(recent)
-    steps = [one for one in points.steps if one["time"] >= points.start.get("time", 0.0)]
+    begun = points.start.get("epoch", 1), points.start.get("step", 0)
+    steps = [one for one in points.steps if (one["epoch"], one["step"]) > begun]
     if len(steps) < 2:
         return None
     first, last = steps[0], steps[-1]
     done = (last["epoch"] - first["epoch"]) + (last["step"] - first["step"]) / last["steps"]
-    return epochs_left * (last["time"] - first["time"]) / done if done > 0 else None
+    seconds = last["time"] - first["time"]
+    return epochs_left * seconds / done if done > 0 and seconds >= 0 else None
 
 
 def _charts(points: Points, epochs: int) -> Iterator[str]:

@@ -4,11 +4,90 @@ Other programs call `read_points` for a file that is being written, or feed the 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 Event = Mapping[str, Any]
+
+_MOST = 10**9  # of epochs and of steps in an epoch
+_LATEST = 1e11  # seconds since 1970: the functions of the operating system fail at much later times
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _is_positive(value: object) -> bool:
+    return _is_count(value) and value != 0
+
+
+def _is_figure(value: object) -> bool:
+    """NaN and infinity are figures, too: a loss may overflow."""
+    return isinstance(value, float) or (type(value) is int and abs(value) <= _MOST)
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= _MOST
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < _LATEST
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_square(value: object) -> bool:
+    """Whether it is null or a matrix of counts."""
+    if value is None:
+        return True
+    rows = value if isinstance(value, list) else [None]
+    return all(isinstance(row, list) and len(row) == len(rows) and all(map(_is_count, row)) for row in rows)
+
+
+_Fields = dict[str, Callable[[object], bool]]
+
+_FIGURES: _Fields = dict.fromkeys(("loss", "accuracy", "learning_rate", "images_per_second"), _is_figure)
+_VALIDATION: _Fields = dict.fromkeys(("val_loss", "val_accuracy"), _is_figure)
+_REQUIRED: dict[str, _Fields] = {
+    "start": {"epochs": _is_positive, "steps": _is_positive, "epoch": _is_positive, "step": _is_count},
+    "step": {"epoch": _is_positive, "step": _is_positive, "steps": _is_positive} | _FIGURES,
+    "epoch": {"epoch": _is_positive, "seconds": _is_seconds} | _FIGURES | _VALIDATION,
+    "end": {"outcome": _is_text},
+}
+_OPTIONAL: _Fields = {
+    "run": _is_text,
+    "name": _is_text,
+    "about": _is_table,
+    "precision": _is_text,
+    "devices": _are_texts,
+    "confusion": _is_square,
+    "message": _is_text,
+}
+
+
+def is_sound(event: Event) -> bool:
+    """Whether an event is of a known kind and has the fields of this kind, each with a value that can be shown.
+
+    Everybody who reads a record asks this: it may be cut off, damaged, or of another version.
+    """
+    kind = event.get("event")
+    required = _REQUIRED.get(kind) if isinstance(kind, str) else None
+    if required is None or not _is_time(event.get("time")):
+        return False
+    return all(name in event and fits(event[name]) for name, fits in required.items()) and all(
+        fits(event[name]) for name, fits in _OPTIONAL.items() if name in event
+    )
 
 
 class Points:
@@ -39,20 +118,19 @@ class Points:
 
     def see(self, event: Event) -> None:
         """Takes an event into account; ignores one of an unknown kind or form."""
-        try:
-            kind = event["event"]
-            if kind == "start":
-                self.start, self.end = event, {}
-                self.forget_after(event["epoch"], event["step"])
-            elif kind == "step":
-                self._steps[int(event["epoch"]), int(event["step"])] = event
-            elif kind == "epoch":
-                self._epochs[int(event["epoch"])] = event
-            elif kind == "end":
-                self.end = event
-            self.time = max(self.time, float(event["time"]))
-        except (LookupError, TypeError, ValueError):
+        if not is_sound(event):
             return
+        kind = event["event"]
+        if kind == "start":
+            self.start, self.end = event, {}
+            self.forget_after(event["epoch"], event["step"])
+        elif kind == "step":
+            self._steps[event["epoch"], event["step"]] = event
+        elif kind == "epoch":
+            self._epochs[event["epoch"]] = event
+        else:
+            self.end = event
+        self.time = max(self.time, event["time"])
 
     def forget_after(self, epoch: int, step: int) -> None:
         """Forgets what a run repeats that resumes at this epoch, after this step."""
@@ -77,7 +155,7 @@ def read_points(path: Path) -> Points:
     for line in content.splitlines():
         try:
             event = json.loads(line)
-        except ValueError:  # incomplete
+        except (ValueError, RecursionError):  # incomplete, or brackets without an end
             continue
         if isinstance(event, dict):
             points.see(event)

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from resnet.core.errors import UserError
+
 PAGE = "index.html"
 RECORD = "record.jsonl"
 DAYS_KEPT = 14
@@ -35,6 +37,11 @@ def folders(run: str = "") -> Iterator[Path]:
         yield record.parent
 
 
+def id_of(folder: Path) -> str:
+    """The first digits of the ID of a run, by its folder here or by that of its checkpoints."""
+    return folder.name.rpartition("-")[2][:_ID]
+
+
 def make_folder(run: str, name: str) -> Path:
     """The folder of a run, which keeps its name if the run is resumed under another one.
 
@@ -43,10 +50,36 @@ def make_folder(run: str, name: str) -> Path:
     """
     folder = next(folders(run), live() / f"{name}-{run[:_ID]}")
     folder.mkdir(parents=True, exist_ok=True)
-    ignore = live() / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
     return folder
+
+
+def hide_from_git() -> None:
+    """Writes `.gitignore` to the folder of all runs, unless it is there with a content.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    ignore = live() / ".gitignore"
+    if ignore.exists() and ignore.stat().st_size:  # a full disk may have left an empty one
+        return
+    partial = ignore.with_name(f".partial-{ignore.name}")
+    try:
+        partial.write_text("*\n", encoding="utf-8")
+        partial.replace(ignore)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def require_folder() -> None:
+    """Checks that the runs have a folder, or can get one.
+
+    Raises:
+        UserError: something else is in its place.
+    """
+    if os.path.lexists(live()) and not live().is_dir():
+        raise UserError(f"{live()} is no folder, but training makes a folder of this name for its pages: move or rename it.")
 
 
 def remove_folders(run: str) -> None:

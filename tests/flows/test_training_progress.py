@@ -57,9 +57,20 @@ def seen(events: list[dict[str, Any]]) -> tuple[float, str]:
     return position.percent, position.words
 
 
-START = {"event": "start", "epochs": 4}
-STEP = {"event": "step", "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75}
-END_OF_EPOCH = {"event": "epoch", "epoch": 2, "loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875}
+START = {"event": "start", "time": 1.0, "epochs": 4, "steps": 10, "epoch": 1, "step": 0}
+RATES = {"learning_rate": 0.1, "images_per_second": 8.0}
+STEP = {"event": "step", "time": 2.0, "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "accuracy": 0.75, **RATES}
+END_OF_EPOCH = {
+    "event": "epoch",
+    "time": 3.0,
+    "epoch": 2,
+    "loss": 0.5,
+    "accuracy": 0.75,
+    "val_loss": 0.25,
+    "val_accuracy": 0.875,
+    "seconds": 2.0,
+    **RATES,
+}
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,15 @@ def test_the_last_state_is_shown_at_the_end(tmp_path: Path, shown: list[Any], mo
         add(tmp_path / "e", json.dumps(START) + "\n" + json.dumps(END_OF_EPOCH) + "\n")
         assert progress.environment == {"TRAIN_RESNET_EVENTS": str(tmp_path / "e")}
     assert [(artifact, percent) for artifact, percent, _ in shown] == [(None, 50.0)]
+
+
+def test_an_odd_record_ends_nothing(tmp_path: Path, shown: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread would end at an error, and pytest reports that as a failure."""
+    monkeypatch.setattr(training_progress, "_POLL_SECONDS", 1000.0)
+    with TrainingProgress(tmp_path / "e", "train"):
+        odd = [{**STEP, "loss": "x"}, {**STEP, "epoch": float("inf")}, {**START, "epochs": "x"}]
+        add(tmp_path / "e", "".join(json.dumps(event) + "\n" for event in (START, END_OF_EPOCH, *odd)))
+    assert [percent for _, percent, _ in shown] == [50.0]
 
 
 def test_the_same_state_is_shown_once_and_an_artifact_is_updated(tmp_path: Path, shown: list[Any]) -> None:

@@ -93,6 +93,16 @@ def test_however_it_was_started_a_signal_ends_the_process(
     assert process.returncode == 128 + number
 
 
+@pytest.mark.parametrize(
+    ("last", "said"), [("lambda error: print(error, flush=True)", "ended by SIGTERM\n"), ("lambda error: 1 / 0", "")]
+)
+def test_the_last_thing_to_do_is_done_and_cannot_prevent_the_end(started: Start, last: str, said: str) -> None:
+    process = started(f"at_once({last})")
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=30) == (said, "ended by SIGTERM\n")
+    assert process.returncode == 143
+
+
 @pytest.mark.parametrize(("ignored", "code"), [((), 129), (AS_A_SHELL, 143)])
 def test_nohup_protects_from_sighup_only(started: Start, ignored: Sequence[signal.Signals], code: int) -> None:
     process = started("at_once()", ignored)
@@ -158,6 +168,19 @@ def test_a_signal_that_was_noted_too_late_is_not_lost() -> None:
                 time.sleep(0.001)
         raise AssertionError("not reached")
     assert caught.value.code == 143
+
+
+def test_before_signals_are_noted_the_last_thing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[EndedError] = []
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr("os._exit", leave)
+    with pytest.raises(SystemExit, match="^143$"), endable(), noted(done.append):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    assert [str(error) for error in done] == ["ended by SIGTERM"]
 
 
 def test_what_catches_errors_does_not_catch_the_end() -> None:

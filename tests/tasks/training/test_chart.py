@@ -25,6 +25,12 @@ def test_a_line_goes_from_the_left_below_to_the_right_above() -> None:
     assert root.get("aria-label") == "Loss: training 1"
 
 
+@pytest.mark.parametrize("heights", [(1e308, -1e308), (-1e308, 1.0), (-5.0, -4.0)])
+@pytest.mark.parametrize("from_zero", [True, False])
+def test_odd_values_are_no_error(heights: tuple[float, float], from_zero: bool) -> None:
+    assert "nan" not in draw_chart("x", "epoch", [Line("a", "training", list(enumerate(heights)))], 4, from_zero=from_zero)
+
+
 def test_values_that_are_not_finite_and_no_values_at_all_are_no_error() -> None:
     broken = Line("a", "training", [(1.0, math.nan), (2.0, math.inf), (3.0, 5.0)])
     assert "nan" not in draw_chart("x", "epoch", [broken], 4)

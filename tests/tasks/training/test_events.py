@@ -155,3 +155,16 @@ def test_a_line_that_a_full_disk_cut_off_spoils_no_other(tmp_path: Path) -> None
     first, cut, last = (tmp_path / "e").read_text("utf-8").splitlines()
     assert cut == last[:10]
     assert json.loads(first)["event"] == json.loads(last)["event"] == "epoch"
+
+
+def test_it_says_whether_the_file_has_all_events(tmp_path: Path) -> None:
+    events = Events(tmp_path / "e")
+    events.epoch(EPOCH)
+    assert events.error is None
+    events.close()
+    assert json.loads((tmp_path / "e").read_text("utf-8"))["event"] == "epoch"
+    for path, why in ((Path("/dev/full"), "No space left on device"), (tmp_path, "Is a directory")):
+        events = Events(path)
+        events.epoch(EPOCH)
+        assert events.error is not None
+        assert events.error.strerror == why

@@ -202,3 +202,91 @@ def test_a_bug_does_not_end_training(monkeypatch: pytest.MonkeyPatch, capsys: py
     with Live() as live:
         begin(live)
     assert "the page of this run cannot be written ('int' object is not callable)" in capsys.readouterr().out
+
+
+def killed(live: Live) -> None:
+    """As if SIGKILL had ended its process."""
+    assert live._record is not None
+    live._record.close()
+
+
+def test_a_full_disk_at_a_resume_leaves_the_record_as_it_was(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    first = Live(clock)
+    begin(first)
+    for step in (10, 20, 30):
+        first.step(replace(STEP, step=step))
+    killed(first)
+    record = (the_folder() / RECORD).read_bytes()
+    with Live(clock) as live:
+        with monkeypatch.context() as full:
+            full.setattr("os.write", _no_space)
+            begin(live, step=20)
+            live.step(replace(STEP, step=30, loss=0.25))
+        assert (the_folder() / RECORD).read_bytes() == record
+        assert not list(the_folder().glob(".partial-*"))
+        clock.now += 60
+        live.step(replace(STEP, step=40))
+        points = read_points(the_folder() / RECORD)
+        assert (points.start["step"], points.end) == (20, {})
+        assert [(event["step"], event["loss"]) for event in points] == [(10, 0.5), (20, 0.5), (30, 0.25), (40, 0.5)]
+    assert read_points(the_folder() / RECORD).end["outcome"] == "finished"
+    assert capsys.readouterr().out.count("the record of this run cannot be written (No space left on device)") == 1
+
+
+def test_points_that_a_full_disk_lost_are_in_the_record_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Live(Clock()) as live:
+        begin(live)
+        with monkeypatch.context() as full:
+            full.setattr("os.write", _no_space)
+            live.step(replace(STEP, step=10))
+        live.step(replace(STEP, step=20))
+    assert steps() == [10, 20]
+    assert read_points(the_folder() / RECORD).end["outcome"] == "finished"
+
+
+def test_a_folder_that_could_not_be_made_is_made_later(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    with Live(clock) as live:
+        with monkeypatch.context() as full:
+            full.setattr(Path, "mkdir", _no_space)
+            begin(live)
+            live.step(replace(STEP, step=10))
+        clock.now += 60
+        live.step(replace(STEP, step=20))
+        assert steps() == [10, 20]
+        assert "step 20 of" in (the_folder() / "index.html").read_text("utf-8")
+        assert (capsys.readouterr().out.count("shows this run while it goes on")) == 1
+    board = EventAccumulator(str(the_folder()))
+    board.Reload()
+    assert [one.step for one in board.Scalars("step/loss")] == [10, 20]
+
+
+def test_without_its_gitignore_a_run_is_seen_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    with Live(clock) as live:
+        with monkeypatch.context() as full:
+            full.setattr("tasks.training.live.hide_from_git", _no_space)
+            begin(live)
+            live.step(replace(STEP, step=10))
+        assert steps() == [10]
+        clock.now += 60
+        live.step(replace(STEP, step=20))
+        assert Path("live/.gitignore").read_text() == "*\n"
+
+
+def test_a_process_that_ends_without_leaving_the_context_shows_its_end() -> None:
+    """As a signal ends it while the first step compiles."""
+    live = Live()
+    live.stop(EndedError(signal.SIGINT))  # before the start there is nothing to show
+    begin(live)
+    live.stop(EndedError(signal.SIGINT))
+    page = (the_folder() / "index.html").read_text("utf-8")
+    assert "Training interrupted" in page
+    assert "ended by SIGINT" in page
+    assert "refresh" not in page
+    assert read_points(the_folder() / RECORD).end["outcome"] == "interrupted"
