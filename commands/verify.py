@@ -23,7 +23,7 @@ from ruamel.yaml.error import YAMLError
 
 from commands.repair import DVC_LOCK, refuse_conflicts, verify_remotes, while_dvc_waits
 from resnet.core.checksums import md5
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, read_graph
 
 _GIGABYTE = 10**9
@@ -72,7 +72,7 @@ def verify(
     if any(sentence.endswith(_PULL) for sentence in found):
         found.append(_REMOTE)
     for sentence in found:
-        print(sentence, file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
     if not found and not cache and not too_large:
         print(f"verify: {len(files):,} files of the outputs and of DVC's cache were verified; none is damaged or missing.")
     return 1 if found else 0

@@ -174,3 +174,10 @@ def test_the_lock_file_is_not_read_while_dvc_writes_it(monkeypatch: pytest.Monke
         with pytest.raises(UserError, match=r"lock has been held for 0 s by another process of DVC, .+ wait for it"):
             module.recorded_outputs(Path("dvc.lock"))
     assert module.recorded_outputs(Path("dvc.lock"))
+
+
+def test_names_are_printed_with_escapes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    monkeypatch.setattr(module, "find_missing", lambda *_: ["data/\x1b[2J\u202e is missing"])
+    assert train_resnet("verify").stderr == "data/\\x1b[2J\\u202e is missing\n"
