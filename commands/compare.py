@@ -4,6 +4,7 @@ A revision is a revision of Git, the name of an experiment, or `workspace`, whic
 compared with the work tree. If the test images differ, the command fails and says how they differ.
 """
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from commands.places import own_place
 from commands.results import WORK_TREE, Prediction, RevisionResults
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
 from resnet.pictures.pages import as_yaml
+from tasks.stage.git import git_or_none
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +46,14 @@ def compare(
     """Prints the comparison of revisions, and writes it as a page.
 
     Raises:
-        UserError: there are too many revisions; or see `compare_results`.
+        UserError: there are too many revisions, or the page would replace another file; or see `compare_results`.
     """
     if markdown and len(revisions) > 2:
         raise UserError(f"received {len(revisions)} revisions, but --markdown compares two; leave it out, or name two.")
     if len(revisions) > MOST_RUNS:
         raise UserError(f"received {len(revisions)} revisions, expected at most {MOST_RUNS}; leave some out.")
+    if html:
+        _refuse_place(html)
     runs = [RevisionResults(name) for name in (revisions if len(revisions) > 1 else [*revisions, WORK_TREE])]
     if len(runs) > 2:
         several = compare_several(runs)
@@ -71,10 +76,18 @@ def compare(
             _write(html, render_comparison(replace(found, histories=[run.history for run in runs])), markdown=markdown)
 
 
+def _refuse_place(html: Path) -> None:
+    if (place := own_place(html)) is not None:
+        raise UserError(f"{html} is {place} or in it, which belongs to the pipeline, Git or DVC: name another file.")
+    file = Path(os.path.realpath(html))
+    if git_or_none(file.parent, "ls-files", "--error-unmatch", "--", f":(literal){file.name}") is not None:
+        raise UserError(f"{html} is a file that Git tracks, which the page would replace: name another file.")
+
+
 def _write(html: Path, page: str, *, markdown: bool = False) -> None:
     with replacing(html) as partial:
         partial.write_text(page, encoding="utf-8")
-    print(f"\ncompare: {html} shows all of it", file=sys.stderr if markdown else sys.stdout)
+    print(f"\ncompare: {printable(str(html))} shows all of it", file=sys.stderr if markdown else sys.stdout)
 
 
 def compare_several(runs: "Sequence[RevisionResults]") -> "list[Run]":
@@ -132,7 +145,7 @@ def several_as_text(runs: "Sequence[Run]") -> str:
         lines += ["", "parameters that differ"]
         lines += [f"  {name}: {', '.join(map(as_yaml, values))}" for name, values in parameters.items()]
     lines += ["", *(f"code of {run.name} that differs: {', '.join(run.code)}" for run in runs if run.code)]
-    return "\n".join(lines).rstrip()
+    return "\n".join(map(printable, lines)).rstrip()
 
 
 def compare_results(first: RevisionResults, second: RevisionResults) -> "Comparison":
@@ -244,7 +257,7 @@ def as_text(found: "Comparison") -> str:
                 for image in images
             ],
         )
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))  # classes and images have the names of files, which strangers may have chosen
 
 
 def _section(title: str, lines: list[str]) -> list[str]:

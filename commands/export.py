@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from commands.export_record import record_export
+from commands.places import own_place
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.network.startup import start_tensorflow
@@ -116,6 +117,10 @@ def export(
         target = out / f"{path.stem}{'-int8' if int8 else ''}{FORMATS[name].suffix}"
         if target.resolve() == path.resolve():
             raise UserError(f"{target} is the model itself: name another folder with --out.")
+        if (place := own_place(target)) is not None:
+            raise UserError(
+                f"{target} is {place} or in it, which belongs to the pipeline, Git or DVC: name another folder with --out."
+            )
         result = write(name, target)
         record_export(target, path)
         print(f"export: {target}: {result}", flush=True)

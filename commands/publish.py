@@ -5,16 +5,20 @@ repository as it is. Results that are damaged, or that do not belong to the pres
 that are not committed are named in the README. The same commit gives the same bytes.
 """
 
+import fcntl
+import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commands.export import _KNOWN, _formats, export
-from commands.export_record import MADE_FROM, recorded_exports
+from commands.export_record import MADE_FROM, Made, export_hash, recorded_exports
+from commands.places import own_place
 from commands.published_readme import Revision, folder_section
 from commands.repair import DVC_LOCK
 from commands.verify import recorded_outputs
@@ -25,7 +29,7 @@ from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
 from resnet.network.archive import read_model_facts
 from tasks.stage.git import git_or_none
-from tasks.stage.graph import DVC_YAML, project_paths, read_graph, stage_paths
+from tasks.stage.graph import project_paths
 from tasks.stage.params import PARAMS_YAML
 
 README, SUMS = "README.md", "SHA256SUMS"
@@ -54,7 +58,7 @@ def publish(
     Raises:
         UserError: a result is missing, damaged or out of date, or the folder cannot be written.
     """
-    target = folder.resolve()
+    target = Path(os.path.realpath(folder))  # Path.resolve fails if links form a loop
     _refuse_place(folder, target, force)
     paths = project_paths()
     outputs = [paths[name] for name in _OUTPUTS]
@@ -65,28 +69,56 @@ def publish(
     if to:
         export(to)
     revision = _revision(target)
-    exports = list(_exports_of(paths["resnet_keras"]))
-    with replacing(target) as partial:
-        _copy([*outputs, *_OTHERS], exports, partial)
-        for path in outputs:  # once more: a file may have changed since
-            _refuse_damaged(path, recorded, partial / path.name)
-        classes = partial / paths["classes_json"].name
-        write_classes(classes, read_model_facts(partial / paths["resnet_keras"].name).class_names)
-        names = [*(path.name for path in (*outputs, *_OTHERS, classes)), README, SUMS]
-        section = folder_section(names, [path.name for path in exports], revision)
-        card = paths["model_card_md"].read_text("utf-8")
-        (partial / README).write_text(f"{card}\n{section}", encoding="utf-8")
-        count, size = _write_sums(partial)
+    known = recorded_exports(_EXPORTS)
+    exports = list(_exports_of(paths["resnet_keras"], known))
+    try:
+        with _alone(target.parent), replacing(target) as partial:
+            _copy([*outputs, *_OTHERS], exports, partial)
+            for path in outputs:  # once more: a file may have changed since
+                _refuse_damaged(path, recorded, partial / path.name)
+            _refuse_damaged_exports(exports, known, partial)
+            classes = partial / paths["classes_json"].name
+            write_classes(classes, read_model_facts(partial / paths["resnet_keras"].name).class_names)
+            names = [*(path.name for path in (*outputs, *_OTHERS, classes)), README, SUMS]
+            section = folder_section(names, [path.name for path in exports], revision)
+            card = paths["model_card_md"].read_text("utf-8")
+            (partial / README).write_text(f"{card}\n{section}", encoding="utf-8")
+            count, size = _write_sums(partial)
+            _refuse_place(folder, target, force)  # once more: exports take minutes, and the swap removes what is there
+    except OSError as error:
+        raise UserError(f"{folder} could not be written ({error}): name another folder, or run again.") from error
     _report(folder, count, size, exports, revision)
 
 
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Waits while another `publish` writes to the same parent folder: `replacing` has one temporary name for a target."""
+    with suppress(OSError):
+        parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # `replacing` says why nothing can be written there
+        yield
+        return
+    try:
+        with suppress(OSError):  # NFS locks no folder
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _refuse_place(folder: Path, target: Path, force: bool) -> None:
-    written = [path.resolve() for entry in read_graph(DVC_YAML).values() for path in stage_paths({**entry, "deps": []})]
-    inside = next((path for path in written if target.is_relative_to(path)), None)
-    if inside is not None:
-        raise UserError(f"{folder} is in {inside.name}, which the pipeline writes itself: name another folder.")
+    if target.is_symlink():  # its links were followed, as far as possible
+        raise UserError(f"{folder} is a symbolic link that leads back to itself: name another folder.")
     if target.exists() and not target.is_dir():
         raise UserError(f"{folder} is a file, but a folder is to be written there: name another one.")
+    if (place := own_place(target)) is not None:
+        raise UserError(f"{folder} is in {place}, which belongs to the pipeline, Git or DVC: name another folder.")
+    if target.is_relative_to(os.path.realpath(_EXPORTS)):
+        raise UserError(f"{folder} is in {_EXPORTS}, where `train-resnet export` writes: name another folder.")
+    if os.path.ismount(target):
+        raise UserError(f"{folder} is a mount point, which cannot be replaced: name a new folder in it.")
     if not target.exists() or not any(target.iterdir()):
         return
     if not force:
@@ -99,17 +131,19 @@ def _refuse_place(folder: Path, target: Path, force: bool) -> None:
 
 
 def _not_published(folder: Path) -> str | None:
-    """The name of a file that is not as `publish` wrote it; None if all are."""
+    """The name of a file or folder that is not as `publish` wrote it; None if all are."""
     try:
         lines = [line.split("  ", 1) for line in (folder / SUMS).read_text("utf-8").splitlines()]
         sums = {name: digest for digest, name in lines}
     except (OSError, ValueError):
         sums = {}
+    if not sums.keys() >= _ALWAYS:  # another folder, which may be a whole disk: its files are not read
+        return min((path.name for path in folder.iterdir() if path.name != SUMS), default=SUMS)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_dir() or path.is_file()):
             return name
-        if path.is_file() and name != SUMS and (not sums.keys() >= _ALWAYS or sums.get(name) != sha256(path)):
+        if path.is_file() and name != SUMS and (name not in sums or sums[name] != sha256(path)):
             return name
     return None
 
@@ -132,6 +166,11 @@ def _refuse_damaged(path: Path, recorded: dict[str, str], copy: Path | None = No
         found = md5(copy or path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing: run `dvc pull`, or `dvc repro`, which makes it again.") from error
+    except OSError as error:  # a folder, or a file that may not be read
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}), but a file was expected: move it away and run `dvc repro`, which makes "
+            "it again."
+        ) from error
     if found != expected:
         raise UserError(
             f"{path} is not what {DVC_LOCK} records (MD5: {found} instead of {expected}), so it is damaged or of another run: "
@@ -142,23 +181,33 @@ def _refuse_damaged(path: Path, recorded: dict[str, str], copy: Path | None = No
 def _revision(target: Path) -> Revision:
     """The commit and the uncommitted changes, without the folder itself."""
     commit = git_or_none(Path(), "rev-parse", "HEAD")
-    inside = [f":(exclude){target.relative_to(Path.cwd())}"] if target.is_relative_to(Path.cwd()) else []
+    inside = [f":(exclude,literal){target.relative_to(Path.cwd())}"] if target.is_relative_to(Path.cwd()) else []
     status = git_or_none(Path(), "status", "--porcelain", "--", ".", *inside) if commit else None
     return Revision(commit, [printable(line) for line in (status or "").splitlines()])
 
 
-def _exports_of(model: Path) -> Iterator[Path]:
+def _exports_of(model: Path, known: dict[str, Made]) -> Iterator[Path]:
     """The exports of this model; others are named."""
-    digest, known = sha256(model), recorded_exports(_EXPORTS)
+    digest = sha256(model)
     for path in sorted(_EXPORTS.iterdir()) if _EXPORTS.is_dir() else ():
         if path.name == MADE_FROM or path.name.startswith("."):
             continue
         export = path.name if path.name in known else path.name.removesuffix(".json")  # an int8 export has a report beside it
-        if known.get(export) == digest:
+        if export in known and known[export].model == digest:
             yield path
             continue
         why = "it is an export of another model" if export in known else "it is not known of which model it is an export"
         print(f"publish: {printable(str(path))} is left out, because {why}", file=sys.stderr)
+
+
+def _refuse_damaged_exports(exports: list[Path], known: dict[str, Made], folder: Path) -> None:
+    """Compares the copies of exports with the hashes that were recorded when they were made."""
+    for path in exports:
+        if path.name in known and export_hash(folder / _EXPORTS.name / path.name) != known[path.name].export:
+            raise UserError(
+                f"{path} is not what `train-resnet export` wrote, so it is damaged or was changed: export it again, or move it "
+                "out of the folder."
+            )
 
 
 def _copy(files: list[Path], exports: list[Path], folder: Path) -> None:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tasks.stage.params import PARAMS_YAML
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
 _REMOTE = re.compile(r"'?remote \"(.+)\"'?")
+_REPOSITORY_LOCK = Path(".dvc", "tmp", "lock")
 _SECONDS = 10.0
 
 
@@ -136,11 +137,28 @@ def _dvc_lock(path: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def while_dvc_waits(root: Path) -> Iterator[None]:
+    """Holds the lock under which DVC writes `dvc.lock` in place, so that a running `dvc repro` is not seen half-way.
+
+    DVC does not hold it while a stage runs. Where DVC has not run, or where nothing can be written, no lock is held.
+
+    Args:
+        root: of the project.
+
+    Raises:
+        UserError: another process has held the lock for 10 s.
+    """
+    path = root / _REPOSITORY_LOCK
+    with _dvc_lock(path) if os.access(path, os.W_OK) else nullcontext():
+        yield
+
+
 def _repair_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
     if not path.exists() or _is_whole(path) or _has_conflict(path):
         return
-    with _dvc_lock(root / ".dvc" / "tmp" / "lock"):  # without the lock, DVC may be writing it right now
+    with _dvc_lock(root / _REPOSITORY_LOCK):  # without the lock, DVC may be writing it right now
         if _is_whole(path):
             return
         try:

@@ -8,11 +8,14 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from commands.repair import refuse_conflicts, while_dvc_waits
+from commands.why import unreadable_project
 from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError
 from tasks.stage.graph import is_code
@@ -60,7 +63,11 @@ class RevisionResults:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The figures of `metrics.json` by name."""
+        """The figures of `metrics.json` by name.
+
+        Raises:
+            UserError: DVC no longer has them, or they are not those of `dvc.lock`.
+        """
         figures: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
         return figures
 
@@ -69,12 +76,9 @@ class RevisionResults:
         """The prediction for each test image, by the path of the image.
 
         Raises:
-            UserError: DVC no longer has them, or those in the work tree are not those of `dvc.lock`.
+            UserError: DVC no longer has them, or they are not those of `dvc.lock`.
         """
-        path = self._output("evaluate", "predictions.csv")
-        text = self._read(path)
-        if self.commit is None and md5_of(text.encode()) != self._md5_of(path):
-            raise UserError(f"{path} is not the file that dvc.lock records, so it may belong to another run; run `dvc repro`.")
+        text = self._read(self._output("evaluate", "predictions.csv"))
         rows = csv.DictReader(io.StringIO(text, newline=""))
         return {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
 
@@ -83,7 +87,7 @@ class RevisionResults:
         """The epochs of the training with the columns of `history.csv`; empty if the revision has no stage `train`.
 
         Raises:
-            UserError: DVC no longer has them.
+            UserError: DVC no longer has them, or they are not those of `dvc.lock`.
         """
         if "train" not in self._stages:
             return []
@@ -124,15 +128,24 @@ class RevisionResults:
 
     def _lock(self) -> dict[str, Any]:
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         try:
-            stages: dict[str, Any] = YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"]
+            with while_dvc_waits(Path()) if self.commit is None else nullcontext():
+                text = self._files.read_text("dvc.lock")
+            stages: dict[str, Any] = YAML(typ="safe", pure=True).load(text)["stages"]
+            self._recorded = {out["path"]: str(out["md5"]) for stage in stages.values() for out in stage.get("outs", [])}
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.name} has no results, because it has no dvc.lock; run `dvc repro` and commit it."
             ) from error
+        except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+            if self.commit is None:
+                refuse_conflicts()
+            cure = "compare another commit" if self.commit else "`train-resnet verify` says what to do"
+            raise UserError(f"dvc.lock of {self.name} is damaged or cut short: {cure}.") from error
         for stage in ("ingest", "evaluate"):
-            if stage not in stages:
+            if not stages.get(stage, {}).get("outs"):
                 raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")
         return stages
 
@@ -151,22 +164,32 @@ class RevisionResults:
         raise UserError(f"{self.name} has no {name}: it is older than this file; compare a later revision.")
 
     def _md5_of(self, path: str) -> str:
-        outs = {out["path"]: out["md5"] for stage in self._stages.values() for out in stage["outs"]}
-        return str(outs[path])
+        return self._recorded[path]
 
     def _read(self, path: str) -> str:
+        from dvc.exceptions import DvcException
+
         try:
             with self._files.open(path, "rb") as file:
                 content: bytes = file.read()
-            recorded = self._files.info(path).get("md5") if self.commit else None
+            known = self._files.info(path)
         except FileNotFoundError as error:
             raise UserError(
                 f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote: {self._cure()}"
             ) from error
-        if recorded and md5_of(content) != recorded:  # DVC does not compare what it reads from a cache or a remote
+        except DvcException as error:  # DVC reads dvc.yaml and dvc.lock only now
+            raise unreadable_project(error) from error
+        # The index of DVC also knows the files of folders, and dvc.lock those that Git keeps.
+        recorded = known.get("dvc_info", {}).get("md5") or self._recorded.get(path)
+        if recorded and md5_of(content) != recorded:
+            if "md5" in known:  # DVC does not compare what it reads from a cache or a remote
+                raise UserError(
+                    f"{path} of {self.name} is damaged in DVC's cache or in the remote: its MD5 is not {recorded}; "
+                    "`train-resnet verify` says what to do."
+                )
+            cure = "compare another commit" if self.commit else "run `dvc repro`"
             raise UserError(
-                f"{path} of {self.name} is damaged in DVC's cache or in the remote: its MD5 is not {recorded}; "
-                "`train-resnet verify` says what to do."
+                f"{path} is not the file that dvc.lock records in {self.name}, so it may belong to another run: {cure}."
             )
         return content.decode("utf-8")
 
@@ -204,7 +227,7 @@ def _open(commit: str | None) -> "DVCFileSystem":
     try:
         return DVCFileSystem(".", rev=commit)
     except DvcException as error:
-        raise UserError(f"DVC cannot read this project ({error}); `dvc status` says more.") from error
+        raise unreadable_project(error) from error
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

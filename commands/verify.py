@@ -21,9 +21,9 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from commands.repair import DVC_LOCK, verify_remotes
+from commands.repair import DVC_LOCK, refuse_conflicts, verify_remotes, while_dvc_waits
 from resnet.core.checksums import md5
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, read_graph
 
 _GIGABYTE = 10**9
@@ -72,7 +72,7 @@ def verify(
     if any(sentence.endswith(_PULL) for sentence in found):
         found.append(_REMOTE)
     for sentence in found:
-        print(sentence, file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
     if not found and not cache and not too_large:
         print(f"verify: {len(files):,} files of the outputs and of DVC's cache were verified; none is damaged or missing.")
     return 1 if found else 0
@@ -192,18 +192,23 @@ def recorded_outputs(path: Path) -> list[dict[str, Any]]:
     """The outputs in a `dvc.lock`, each with its `path` and `md5`.
 
     Raises:
-        UserError: the file is missing or damaged.
+        UserError: the file is missing or damaged, has the marks of a conflict, or is being written for longer than 10 s.
     """
     try:
-        stages = YAML(typ="safe", pure=True).load(path)["stages"]
+        with while_dvc_waits(path.parent):
+            stages = YAML(typ="safe", pure=True).load(path)["stages"]
         outputs = [out for stage in stages.values() for out in stage.get("outs", [])]
         nameless = [out["path"] for out in outputs if not _HASH.fullmatch(str(out.get("md5")))]
     except FileNotFoundError as error:
         raise UserError(f"there is no {path}; `dvc repro` writes it.") from error
     except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        refuse_conflicts(path.parent)
         raise UserError(f"{path} is cut short; `train-resnet repair` repairs it.") from error
     if nameless:
-        raise UserError(f"{path} has no valid MD5 for {nameless[0]}; `git checkout {path}` restores the last version.")
+        raise UserError(
+            f"{path} has no valid MD5 for {nameless[0]}: if `dvc repro` is running, wait until it ends; otherwise "
+            f"`git checkout {path}` restores the committed version, without the results of later runs."
+        )
     return outputs
 
 

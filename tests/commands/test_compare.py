@@ -1,6 +1,7 @@
 """Comparisons of revisions, as text and as a page."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,32 @@ def test_the_page_has_all_images(tmp_path: Path, train_resnet: Callable[..., Res
         document, errors = open_page(tmp_path / "page.html", tmp_path / "profile")
         assert errors == []
         assert "Images lost: 2" in document
+
+
+def test_names_of_strangers_forge_no_line() -> None:
+    found = compare_results(RevisionResults("first"), RevisionResults("second"))
+    image = replace(found.lost[0], path="x\naccuracy 100 %", label="\u202ecat", before="\x1b[2J")
+    change = replace(found.classes[0], label="dog\r\nbird")
+    text = as_text(replace(found, first="a\nb", lost=[image], classes=[change], parameters={"x\n": (1, 2)}))
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "  x\\naccuracy 100 %: is \\u202ecat; \\x1b[2J (0.75)" in text
+    runs = compare_several([RevisionResults("first"), RevisionResults("second"), RevisionResults("grown")])
+    several = several_as_text([replace(run, name=f"{run.name}\x1b[2J", code=["a\nb"]) for run in runs])
+    assert all(line.isprintable() for line in several.split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("params.yaml", "is a file that Git tracks, which the page would replace"),
+        ("metrics.json", "is metrics.json or in it, which belongs to the pipeline"),
+        ("raw/page.html", "is raw or in it, which belongs to the pipeline"),
+        (".git/page.html", "is .git or in it, which belongs to the pipeline, Git or DVC"),
+    ],
+)
+def test_a_page_replaces_no_file_of_the_project(name: str, words: str, train_resnet: Callable[..., Result]) -> None:
+    before = Path(name).read_bytes() if Path(name).exists() else None
+    result = train_resnet("compare", "first", "second", "--html", name)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"compare: {name} {words}")
+    assert (Path(name).read_bytes() if Path(name).exists() else None) == before

@@ -188,7 +188,8 @@ def test_another_model_can_be_exported_but_not_over_itself(folder: Path, train_r
 @pytest.mark.parametrize(
     ("out", "why"),
     [
-        ("models/resnet.keras/new", "models/resnet.keras is no folder, but models/resnet.keras/new/resnet.keras is to be "),
+        ("dvc.yaml/new", "dvc.yaml is no folder, but dvc.yaml/new/resnet.keras is to be "),
+        ("reports/evaluation", "reports/evaluation/resnet.keras is reports/evaluation or in it, which belongs to the pipeline"),
         ("/proc/new", "/proc/new/resnet.keras cannot be written (No such file or directory); expected a path in a folder "),
         ("a" * 300, "aaa... cannot be written (File name too long); expected a path in a folder "),
     ],

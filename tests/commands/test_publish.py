@@ -1,5 +1,6 @@
 """The folder to hand to somebody: it is complete, works without the project, and nothing wrong gets into it."""
 
+import fcntl
 import json
 import os
 import re
@@ -121,9 +122,13 @@ def test_another_folder_is_not_replaced(here: Project, tmp_path: Path, train_res
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("reports/evaluation/new", "is in evaluation, which the pipeline writes itself"),
+        ("reports/evaluation/new", "is in reports/evaluation, which belongs to the pipeline"),
         ("params.yaml", "is a file, but a folder is to be written there"),
         (".", "exists and is not empty"),
+        ("exports", "is in exports, where `train-resnet export` writes"),
+        ("exports/new", "is in exports, where `train-resnet export` writes"),
+        ("tasks/stage/pub", "is in tasks/stage, which belongs to the pipeline"),
+        (".git/x", "is in .git, which belongs to the pipeline, Git or DVC"),
     ],
 )
 def test_a_place_that_is_wrong_is_refused(name: str, words: str, here: Project, train_resnet: Callable[..., Result]) -> None:
@@ -265,3 +270,100 @@ def test_a_file_that_is_missing_leaves_nothing_behind(
         (here.folder / "elsewhere.lock").rename(here.folder / "requirements.lock")
     assert result.stderr == ("publish: requirements.lock is missing: `git checkout requirements.lock` restores it.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_came_meanwhile_are_kept(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    def export(_: list[str]) -> None:
+        (tmp_path / "out/thesis.txt").write_text("mine")
+
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(publish_module, "export", export)
+    result = train_resnet("publish", str(tmp_path / "out"), "--to", "keras")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "out exists and is not empty" in result.stderr
+    assert contents(tmp_path) == {"out/thesis.txt": b"mine"}
+
+
+def test_a_damaged_export_is_refused(here: Project, tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
+    (here.folder / "exports/resnet-savedmodel").mkdir(parents=True)
+    (here.folder / "exports/resnet-savedmodel/a.pb").write_text("complete")
+    record_export(here.folder / "exports/resnet-savedmodel", here.folder / "models/resnet.keras")
+    (here.folder / "exports/resnet-savedmodel/a.pb").write_text("compl")
+    result = train_resnet("publish", str(tmp_path / "out"))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("publish: exports/resnet-savedmodel is not what `train-resnet export` wrote")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_the_folder_is_no_pattern(here: Project, train_resnet: Callable[..., Result]) -> None:
+    (here.folder / "README2.txt").write_text("new")
+    try:
+        result = train_resnet("publish", "R*")
+    finally:
+        (here.folder / "README2.txt").unlink()
+        shutil.rmtree(here.folder / "R*")
+    assert result.stdout.endswith("publish: uncommitted changes: 1, such as README2.txt; the README names them\n")
+
+
+def test_places_that_cannot_be_replaced_are_one_sentence(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    result = train_resnet("publish", str(tmp_path / "loop"))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "loop is a symbolic link that leads back to itself" in result.stderr
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path).name == "disk")
+    result = train_resnet("publish", str(tmp_path / "disk"))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "disk is a mount point, which cannot be replaced" in result.stderr
+
+
+def test_a_folder_that_appears_meanwhile_is_one_sentence(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    def fail(folder: Path) -> tuple[int, int]:
+        raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(publish_module, "_write_sums", fail)
+    result = train_resnet("publish", str(tmp_path / "out"))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "out could not be written ([Errno 2] No such file or directory" in result.stderr
+
+
+def test_a_folder_in_the_place_of_a_result_is_one_sentence(
+    here: Project, tmp_path: Path, train_resnet: Callable[..., Result]
+) -> None:
+    page = here.folder / "reports/index.html"
+    page.rename(page.with_name("elsewhere"))
+    page.mkdir()
+    try:
+        result = train_resnet("publish", str(tmp_path / "out"))
+    finally:
+        page.rmdir()
+        page.with_name("elsewhere").rename(page)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("publish: reports/index.html cannot be read (Is a directory)")
+
+
+def test_a_second_publish_waits_for_the_first(tmp_path: Path) -> None:
+    with publish_module._alone(tmp_path / "new"):
+        descriptor = os.open(tmp_path / "new", os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+
+
+def test_the_files_of_another_folder_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise AssertionError("a file is read")
+
+    (tmp_path / "usr").mkdir()
+    (tmp_path / "usr/a").write_text("large")
+    monkeypatch.setattr(publish_module, "sha256", refuse)
+    monkeypatch.setattr(Path, "rglob", refuse)
+    assert publish_module._not_published(tmp_path) == "usr"

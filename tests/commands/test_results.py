@@ -1,6 +1,7 @@
 """The results of revisions and of the work tree."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from typer.testing import Result
 from commands.compare import compare_results
 from commands.results import RevisionResults
 from resnet.core.errors import UserError
-from tests.commands.revisions import ANSWERS
+from tests.commands.revisions import ANSWERS, git
 
 pytestmark = pytest.mark.usefixtures("in_revisions")
 
@@ -75,3 +76,69 @@ def test_a_revision_without_results_is_named(revision: str, sentence: str, train
     result = train_resnet("compare", "first", revision)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(f"compare: {sentence}")
+
+
+def test_figures_of_another_run_are_refused() -> None:
+    before = Path("metrics.json").read_bytes()
+    try:
+        for content in (before.replace(b"0.6", b"0.99"), b""):
+            Path("metrics.json").write_bytes(content)
+            with pytest.raises(UserError, match=r"metrics.json is not the file that dvc.lock records in workspace"):
+                assert RevisionResults("workspace").metrics
+    finally:
+        Path("metrics.json").write_bytes(before)
+
+
+def test_pixels_of_another_run_are_refused() -> None:
+    before = Path("raw/manifest.csv").read_bytes()
+    Path("raw/manifest.csv").write_bytes(before + b"c/1,0\n")
+    try:
+        with pytest.raises(UserError, match=r"raw/manifest.csv is not the file that dvc.lock records in workspace"):
+            RevisionResults("workspace").pixel_hashes()
+    finally:
+        Path("raw/manifest.csv").write_bytes(before)
+
+
+def test_what_git_keeps_is_compared_with_the_lock_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git keeps `history.csv`; an interrupted training leaves its own there, also if that is committed."""
+    monkeypatch.chdir(tmp_path)
+    git("init", "--quiet")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("[core]\n    analytics = false\n")
+    history = "epoch,loss\n1,2.0\n"
+    digest = hashlib.md5(history.encode(), usedforsecurity=False).hexdigest()
+    plots = [{"path": "history.csv", "hash": "md5", "md5": digest}]
+    outs = {"ingest": [{**plots[0], "path": "raw"}], "evaluate": [{**plots[0], "path": "metrics.json"}], "train": plots}
+    stages = {name: {"cmd": "true", "outs": each} for name, each in outs.items()}
+    graph = {"train": {"cmd": "true", "outs": [{"history.csv": {"cache": False}}]}}
+    Path("dvc.yaml").write_text(json.dumps({"stages": graph}))
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+    for content, tag in ((history, "whole"), (history + "2,1.0\n", "mixed"), (history[:-6], "cut")):
+        Path("history.csv").write_text(content)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", tag)
+        git("tag", tag)
+    assert RevisionResults("whole").history == [{"epoch": 1.0, "loss": 2.0}]
+    for revision in ("mixed", "cut", "workspace"):
+        with pytest.raises(UserError, match=f"history.csv is not the file that dvc.lock records in {revision}"):
+            assert RevisionResults(revision).history
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "dvc.lock of workspace is damaged or cut short: `train-resnet verify` says what to do."),
+        ("stages: {evaluate: {cmd: x, outs: [{path: metrics.json}]}}", "dvc.lock of workspace is damaged or cut short"),
+        ("stages: {ingest: {cmd: x}}", "workspace has no results: dvc.lock does not know the stage ingest"),
+        ("<<<<<<< HEAD\nstages:\n=======\nstages: {}\n>>>>>>> a\n", "dvc.lock has the marks of a merge conflict"),
+    ],
+)
+def test_a_damaged_lock_file_is_one_sentence(text: str, sentence: str) -> None:
+    before = Path("dvc.lock").read_bytes()
+    Path("dvc.lock").write_text(text)
+    try:
+        with pytest.raises(UserError) as caught:
+            RevisionResults("workspace")
+    finally:
+        Path("dvc.lock").write_bytes(before)
+    assert str(caught.value).startswith(sentence)

@@ -1,5 +1,6 @@
 """Files that are not what `dvc.lock` records, in the work tree and in DVC's cache, and outputs that are missing."""
 
+import fcntl
 import hashlib
 import json
 from collections.abc import Callable
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from commands import repair
 from commands import verify as module
+from resnet.core.errors import UserError
 
 CONTENTS = {"model.bin": b"weights", "data/a.txt": b"a", "data/deep/b.txt": b"b"}
 GRAPH = {"stages": {"make": {"cmd": "true", "outs": ["data", "model.bin"], "metrics": [{"metrics.json": {"cache": False}}]}}}
@@ -150,5 +153,31 @@ def test_a_hash_that_is_none_is_refused(folder: Path, train_resnet: Callable[...
     Path("dvc.lock").write_text(json.dumps(lock))
     result = train_resnet("verify")
     assert result.exit_code == 1
-    advice = "`git checkout dvc.lock` restores the last version."
-    assert result.stderr == f"verify: dvc.lock has no valid MD5 for model.bin; {advice}\n"
+    advice = "if `dvc repro` is running, wait until it ends; otherwise `git checkout dvc.lock` restores"
+    assert result.stderr.startswith(f"verify: dvc.lock has no valid MD5 for model.bin: {advice} the committed version, without")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_conflict_is_named_as_one() -> None:
+    text = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(f"<<<<<<< HEAD\n{text}\n=======\n{text}\n>>>>>>> other\n")
+    with pytest.raises(UserError, match="dvc.lock has the marks of a merge conflict: take one side with"):
+        module.recorded_outputs(Path("dvc.lock"))
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_lock_file_is_not_read_while_dvc_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(repair, "_SECONDS", 0.1)
+    Path(".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    with Path(".dvc/tmp/lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"lock has been held for 0 s by another process of DVC, .+ wait for it"):
+            module.recorded_outputs(Path("dvc.lock"))
+    assert module.recorded_outputs(Path("dvc.lock"))
+
+
+def test_names_are_printed_with_escapes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    monkeypatch.setattr(module, "find_missing", lambda *_: ["data/\x1b[2J\u202e is missing"])
+    assert train_resnet("verify").stderr == "data/\\x1b[2J\\u202e is missing\n"

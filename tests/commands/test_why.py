@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from typer.testing import Result
+
+from commands.why import unreadable_project
 
 # DVC 3.67, about its own trie.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
@@ -154,3 +158,11 @@ def test_an_unknown_stage_is_a_sentence(project: Path, train_resnet: Callable[..
         result = train_resnet("why", stage)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == f"why: there is no stage {stage}; {sentence}\n"
+
+
+def test_a_lock_that_another_process_holds_is_not_to_be_removed() -> None:
+    """DVC's own message ends in advice to remove the lock file."""
+    sentence = str(unreadable_project(LockError("'x' is busy; you can manually remove '.dvc/tmp/rwlock' and try again.")))
+    assert sentence.startswith("`dvc repro` or another command of DVC is running in this project: wait until it ends")
+    assert "rwlock" not in sentence
+    assert str(unreadable_project(DvcException("no"))) == "DVC cannot read this project (no); `dvc status` says more."
