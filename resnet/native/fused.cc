@@ -321,7 +321,7 @@ template <typename Rule> class Update : public OpKernel {
       }
     });
     if (!fresh) {
-      // The update has made all copies fresh. A wrong number in each part makes later steps fail too, until they are made again.
+      // The update has made all copies fresh. A wrong number in each makes later steps fail too, until they are made again.
       for (const resnet::Part& part : parts) {
         if (part.copy && part.count) part.copy[0] ^= 1;
       }

@@ -248,7 +248,7 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         and len(shape) == 3
         and is_count(shape[0], _LARGEST_SIDE)
         and shape == [shape[0], shape[0], 3],
-        "classes": is_count(classes, 2**16) and classes > 1,
+        "classes": is_count(classes, 2**16) and classes != 1,
         "depth": type(given.get("depth")) is int and given["depth"] in _DEPTHS,
         "variant": given.get("variant") in ("v1", "v1.5", "D"),
         "stem": given.get("stem") in ("large", "small"),
