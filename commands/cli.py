@@ -70,7 +70,11 @@ def main() -> None:
     correct_environment()
     if sys.argv[1:2] == ["predict"]:
         use_huge_pages()  # before the commands are imported, because it starts the process again
-    application()(prog_name=NAME)
+    try:
+        application()(prog_name=NAME)
+    except KeyboardInterrupt:  # while the commands are imported; later `reporting` names the command
+        print(f"{NAME}: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def application() -> typer.Typer:

@@ -150,7 +150,7 @@ def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice)
     from resnet.network.saving import load_model
 
     with contextlib.redirect_stdout(sys.stderr):
-        chosen = choose_precision(choice.precision)
+        chosen = choose_precision(choice.precision, "--precision")
     return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
 
 

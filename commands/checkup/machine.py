@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from commands.checkup.findings import Finding
-from resnet.native.library import NOT_COMPILED, unavailable
+from resnet.native.library import MENDED_BY_SETUP, unavailable
 from tasks.stage.record import machine
 
 PYPROJECT = Path("pyproject.toml")
@@ -116,7 +116,7 @@ def check_kernels() -> Iterator[Finding]:
     if why is None:
         yield Finding("kernels", "training on the processor uses the fused kernels, which were compiled for it")
         return
-    remedy = "install g++, then make setup" if why == NOT_COMPILED else ""
+    remedy = "install g++, then make setup" if why in MENDED_BY_SETUP else ""
     yield Finding("kernels", f"training on the processor uses TensorFlow's own kernels, which are slower: {why}", remedy=remedy)
 
 

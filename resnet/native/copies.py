@@ -17,7 +17,8 @@ class KernelCopies:
     """The kernels of a network's convolutions in bfloat16.
 
     They follow from the weights, so they belong to no checkpoint. `refresh` must be called after weights were assigned. If it
-    was not, the next update raises `tf.errors.FailedPreconditionError`.
+    was not, the next update raises `tf.errors.FailedPreconditionError`, and so does each one after it until then. By then the
+    weights have been updated by a wrong gradient: assign them again first.
 
     Args:
         layers: of a network. There are copies of the kernels of those that compute in bfloat16, but none without the library.

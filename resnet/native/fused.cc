@@ -320,6 +320,12 @@ template <typename Rule> class Update : public OpKernel {
         if (!resnet::update(rule, parts[i])) fresh = false;
       }
     });
+    if (!fresh) {
+      // The update has made all copies fresh. A wrong number in each makes later steps fail too, until they are made again.
+      for (const resnet::Part& part : parts) {
+        if (part.copy && part.count) part.copy[0] ^= 1;
+      }
+    }
     OP_REQUIRES(context, fresh, errors::FailedPrecondition("a bfloat16 copy was not that of its variable, which was assigned"));
     Tensor* output;
     OP_REQUIRES_OK(context, context->allocate_output(0, TensorShape({}), &output));

@@ -2,7 +2,8 @@
 
 The library is optional. Without a compiler, or on a machine for which it was not compiled, training uses TensorFlow's own
 operations, and takes longer. The compiled file is in the virtual environment, which it is only valid for: it depends on the
-installed TensorFlow. Its name has a hash of everything that it is made from, so that a stale one is never loaded.
+installed TensorFlow. Its name has a hash of everything that it is made from, so that a stale one is never loaded. It ends in
+the SHA-256 of everything before it, which the loader ignores, so that a damaged one is known and compiled again.
 """
 
 import functools
@@ -24,6 +25,9 @@ _FOLDER = Path(__file__).parent
 SOURCES = (*sorted(_FOLDER.glob("*.cc")), *sorted(_FOLDER.glob("*.h")))
 SWITCH = "TRAIN_RESNET_NATIVE"  # "0" in the environment: train with TensorFlow's own operations
 NOT_COMPILED = "they have not been compiled"
+DAMAGED = "their compiled file is damaged"
+MENDED_BY_SETUP = (NOT_COMPILED, DAMAGED)
+_DIGEST = 32  # bytes
 _SECONDS = 300.0  # it takes 10 s on a quiet machine
 # The instructions to compile for: g++'s name, and the flags that a processor must have in /proc/cpuinfo.
 _AVX512 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
@@ -46,7 +50,9 @@ def unavailable() -> str | None:
         return f"{SWITCH} is 0"
     if instructions() is None:
         return "this processor has no AVX2"
-    return None if path().exists() else NOT_COMPILED
+    if not path().exists():
+        return NOT_COMPILED
+    return None if _is_whole(path().read_bytes()) else DAMAGED
 
 
 def path() -> Path:
@@ -65,12 +71,16 @@ def load() -> Any | None:
     """
     import tensorflow as tf
 
-    if unavailable() or tf.config.list_physical_devices("GPU"):
+    why = unavailable()
+    if why or tf.config.list_physical_devices("GPU"):
+        if why == DAMAGED:
+            print(f"train: {path().name} is damaged; `make setup` compiles it again")
         return None
     try:
         return tf.load_op_library(str(path()))
     except (tf.errors.OpError, OSError) as error:
-        print(f"train: {path().name} cannot be loaded ({str(error).splitlines()[0]}); `make setup` compiles it again")
+        reason = str(error).splitlines()[0]
+        print(f"train: {path().name} cannot be loaded ({reason}); remove it, and `make setup` compiles it again")
         return None
 
 
@@ -83,12 +93,12 @@ def in_use() -> str | None:
 
 
 def compile_library() -> str | None:
-    """Compiles the library, unless that has been done.
+    """Compiles the library, unless that has been done and the file is whole.
 
     Returns:
         Why there is no library, as a clause, or None if there is one.
     """
-    if os.environ.get(SWITCH) != "0" and unavailable() == NOT_COMPILED:
+    if os.environ.get(SWITCH) != "0" and unavailable() in MENDED_BY_SETUP:
         try:
             return _compile(path())
         except OSError as error:  # such as an environment that may not be written, or a full disk
@@ -97,9 +107,10 @@ def compile_library() -> str | None:
 
 
 def _compile(target: Path) -> str | None:
-    compiler = shutil.which(os.environ.get("CXX") or "g++")
+    wanted = os.environ.get("CXX")
+    compiler = shutil.which(wanted or "g++")
     if compiler is None:
-        return "there is no C++ compiler (g++)"
+        return f"CXX is {wanted!r}, which is not the name of a program" if wanted else "there is no C++ compiler (g++)"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         partial, update = Path(folder) / target.name, Path(folder) / "update.o"
@@ -108,9 +119,17 @@ def _compile(target: Path) -> str | None:
         why = _run([*command, *UPDATE_OPTIONS, "-c", str(_FOLDER / "update.cc"), "-o", str(update)]) or _run(
             [*command, "-shared", *map(str, operations), str(update), "-o", str(partial), *_tensorflow_flags()]
         )
+        if why is None and not (update.exists() and partial.exists()):
+            why = f"{compiler} ended without an error and wrote no file"
         if why is None:
+            code = partial.read_bytes()
+            partial.write_bytes(code + hashlib.sha256(code).digest())
             partial.replace(target)
     return why
+
+
+def _is_whole(content: bytes) -> bool:
+    return content[-_DIGEST:] == hashlib.sha256(content[:-_DIGEST]).digest()
 
 
 def _run(command: list[str]) -> str | None:

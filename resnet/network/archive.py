@@ -35,6 +35,7 @@ _CLASS = {
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
 _DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
+_LARGEST_SIDE = 1024  # the largest preprocess.image_size; OpenVINO does not return from the compilation of a side of 65,536
 
 
 class RefusedModelError(UserError):
@@ -241,10 +242,13 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
     def is_count(value: object, most: int) -> bool:
         return type(value) is int and 1 <= value <= most
 
-    names, blocks, shape = given.get("class_names"), given.get("blocks"), given.get("input_shape")
+    names, blocks, shape, classes = (given.get(name) for name in ("class_names", "blocks", "input_shape", "classes"))
     right = {
-        "input_shape": isinstance(shape, list) and len(shape) == 3 and all(is_count(side, 2**16) for side in shape),
-        "classes": is_count(given.get("classes"), 2**16),
+        "input_shape": isinstance(shape, list)
+        and len(shape) == 3
+        and is_count(shape[0], _LARGEST_SIDE)
+        and shape == [shape[0], shape[0], 3],
+        "classes": is_count(classes, 2**16) and classes != 1,
         "depth": type(given.get("depth")) is int and given["depth"] in _DEPTHS,
         "variant": given.get("variant") in ("v1", "v1.5", "D"),
         "stem": given.get("stem") in ("large", "small"),
@@ -254,7 +258,8 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         "width": is_count(given.get("width"), _MOST_WIDTH),
         "momentum": type(given.get("momentum")) is float and 0 < given["momentum"] < 1,
         "zero_init_last_gamma": type(given.get("zero_init_last_gamma")) is bool,
-        "class_names": names is None or (isinstance(names, list) and all(isinstance(name, str) for name in names)),
+        "class_names": names is None
+        or (isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names)),
         "name": given.get("name") == "resnet",
     }
     if given.keys() != right.keys():

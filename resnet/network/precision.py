@@ -7,10 +7,14 @@ from pathlib import Path
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # and Keras's dtype policies
 
 
-def choose_precision(wanted: str) -> str:
+def choose_precision(wanted: str, option: str = "train.precision") -> str:
     """The precision to compute in: the given one, or for "auto" the fastest that this machine's hardware supports.
 
     Prints one line with the precision and the reason. TensorFlow must have been started.
+
+    Args:
+        wanted: "auto" or one of `PRECISIONS`.
+        option: where it was given, for the reason.
     """
     import tensorflow as tf
 
@@ -18,7 +22,7 @@ def choose_precision(wanted: str) -> str:
     capabilities = [tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus]
     precision, reason = fastest_precision(capabilities, cpu_flags())
     if wanted != "auto":
-        precision, reason = wanted, "as train.precision says"
+        precision, reason = wanted, f"as {option} says"
     print(f"precision: {precision}, {reason}")
     return precision
 

@@ -14,6 +14,7 @@ from resnet.network.archive import ModelFile, RefusedModelError, read_model, sea
 from resnet.network.layers import BatchNormalization, Conv2D
 from resnet.network.model import ResNet
 from resnet.network.precision import PRECISIONS, dtype_policy
+from resnet.network.stored_weights import check_numbers
 
 # Keras's HDF5 files number the layers of each kind: `conv2d`, `conv2d_1`, ...
 _KINDS = {Conv2D: "conv2d", BatchNormalization: "batch_normalization", keras.layers.Dense: "dense"}
@@ -94,7 +95,7 @@ def count_weights(config: dict[str, Any]) -> int:
 
 
 def _build(path: Path, file: ModelFile, precision: str) -> ResNet:
-    """Builds the network of a checked file; refuses a file that has not exactly the weights of its network."""
+    """Builds the network of a checked file; refuses one that has not exactly the weights of its network, or bad numbers."""
     try:
         # Before memory is allocated: a few bytes of settings can ask for terabytes of weights.
         needed = 4 * count_weights(file.config)
@@ -103,13 +104,13 @@ def _build(path: Path, file: ModelFile, precision: str) -> ResNet:
         # All variables are created at the end of the scope: 0.28 s of processor time for ResNet-50. One by one took 0.42 s.
         with dtype_policy(precision), keras.StatelessScope():
             model = ResNet(**file.config, draw_kernels=False)
-        _take_weights(model, file.weights)
+        _take_weights(model, path, file.weights)
     except (KeyError, OSError, EOFError, ValueError, TypeError, RecursionError) as error:
         raise RefusedModelError(path, error, damaged=True) from error
     return model
 
 
-def _take_weights(model: ResNet, content: bytes) -> None:
+def _take_weights(model: ResNet, path: Path, content: bytes) -> None:
     """Gives each layer its weights from an HDF5 file that Keras wrote.
 
     `keras.saving.load_model` would read and unpack the file again, and draw random weights only to replace them.
@@ -117,6 +118,7 @@ def _take_weights(model: ResNet, content: bytes) -> None:
     Raises:
         KeyError: a layer is missing.
         ValueError: a layer has weights of another number or shape.
+        RefusedModelError: the numbers are as `check_numbers` refuses them.
     """
     import h5py
 
@@ -127,7 +129,12 @@ def _take_weights(model: ResNet, content: bytes) -> None:
                 kind = _KINDS[type(layer)]
                 name = f"{kind}_{count[kind]}" if count[kind] else kind
                 count[kind] += 1
-                layer.load_own_variables(file[f"layers/{name}/vars"])
+                # As arrays, because each access to the file reads and copies the values again.
+                arrays = {number: stored[...] for number, stored in file[f"layers/{name}/vars"].items()}
+                for number, values in arrays.items():
+                    is_variance = kind == "batch_normalization" and number == "3"
+                    check_numbers(path, f"{name}/vars/{number}", values, layer.epsilon if is_variance else None)
+                layer.load_own_variables(arrays)
 
 
 def _some(names: list[str] | None) -> str:

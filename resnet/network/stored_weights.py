@@ -16,6 +16,7 @@ from resnet.network.plan import plan
 Array = npt.NDArray[np.float32]
 Weights = tuple[Array, Array]
 HEAD = "predictions"  # the name of the dense layer
+_VARIANCE = 3  # its number among the arrays of a batch normalisation
 
 
 def fold_normalisation(kernel: Array, bias: Array | None, statistics: list[Array], epsilon: float) -> Weights:
@@ -37,6 +38,25 @@ def fold_normalisation(kernel: Array, bias: Array | None, statistics: list[Array
     return (kernel * scale).astype(np.float32), (beta + (old - mean) * scale).astype(np.float32)
 
 
+def check_numbers(path: Path, name: str, values: Array, epsilon: float | None = None) -> None:
+    """Refuses weights that no training writes, and that would make predictions of NaN.
+
+    Args:
+        path: of the model file, for messages.
+        name: of the array in it.
+        values: the array.
+        epsilon: of the batch normalisation, if the array is its moving variance. A variance a little below zero, by rounding,
+            is harmless.
+
+    Raises:
+        RefusedModelError: a number is not finite, or a variance and epsilon have no square root.
+    """
+    if not np.isfinite(values).all():
+        raise RefusedModelError(path, f"{name} in its weights has numbers that are not finite")
+    if epsilon is not None and values.size and values.min() <= -epsilon:
+        raise RefusedModelError(path, f"{name} in its weights has a negative variance")
+
+
 def stored_weights(path: Path, file: ModelFile) -> dict[str, Weights]:
     """Kernel and bias of the head and of each convolution, by the names of the layers: float32, normalisation folded in.
 
@@ -45,13 +65,13 @@ def stored_weights(path: Path, file: ModelFile) -> dict[str, Weights]:
         file: its content, checked by `resnet.network.archive.read_model`.
 
     Raises:
-        RefusedModelError: the file has not exactly the weights of its network.
+        RefusedModelError: the file has not exactly the weights of its network, or they are as `check_numbers` refuses them.
     """
     import h5py
 
     try:
         with h5py.File(io.BytesIO(file.weights), "r") as stored:
-            weights, size = _folded(stored["layers"], file.config)
+            weights, size = _folded(path, stored["layers"], file.config)
     except (KeyError, OSError, ValueError, AttributeError) as error:
         raise RefusedModelError(path, error, damaged=True) from error
     if size != file.weight_bytes:
@@ -59,7 +79,7 @@ def stored_weights(path: Path, file: ModelFile) -> dict[str, Weights]:
     return weights
 
 
-def _folded(layers: Any, config: dict[str, Any]) -> tuple[dict[str, Weights], int]:
+def _folded(path: Path, layers: Any, config: dict[str, Any]) -> tuple[dict[str, Weights], int]:
     """The weights, and the bytes of the arrays that were read.
 
     Keras's HDF5 files number the layers of each kind: `conv2d`, `conv2d_1`, ...
@@ -73,6 +93,8 @@ def _folded(layers: Any, config: dict[str, Any]) -> tuple[dict[str, Weights], in
         if stored.shape != shape:  # before memory is allocated
             raise ValueError(f"{layer} has an array of {stored.shape} instead of {shape}")
         values: Array = stored[...]
+        is_variance = layer.startswith("batch_normalization") and number == _VARIANCE
+        check_numbers(path, f"{layer}/vars/{number}", values, network.epsilon if is_variance else None)
         size += values.nbytes
         return values
 

@@ -11,9 +11,22 @@ from resnet.core.errors import UserError
 _TELEMETRY = "openvino_telemetry"
 
 
+class BrokenPackageError(UserError):
+    """A package that is installed and cannot be imported.
+
+    Attributes:
+        reason: the kind of the error at its import.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 def is_installed(package: str = "openvino") -> bool:
     """Whether OpenVINO, or another package, is installed; this does not import it."""
-    return find_spec(package) is not None
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None  # without an origin it is a folder that has no code
 
 
 def require_installed(package: str = "openvino") -> None:
@@ -29,7 +42,7 @@ def import_openvino() -> ModuleType:
     """Imports OpenVINO.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not installed, or is broken.
     """
     return _import("openvino")
 
@@ -38,7 +51,7 @@ def import_nncf() -> ModuleType:
     """Imports NNCF, OpenVINO's package for quantisation.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not installed, or is broken.
     """
     # It replaces an object that sends reports by one that does nothing, whether or not `openvino_telemetry` can be imported.
     os.environ.setdefault("NNCF_CI", "1")
@@ -53,4 +66,12 @@ def _import(name: str) -> ModuleType:
     if _TELEMETRY not in sys.modules:
         sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
     require_installed(name)
-    return import_module(name)
+    try:
+        return import_module(name)
+    except Exception as error:  # of a library that is missing, is damaged, or was built for another machine
+        reason = (str(error).splitlines() or [""])[0]
+        raise BrokenPackageError(
+            f"{name} is installed and cannot be imported ({type(error).__name__}: {reason}): run pip install --force-reinstall "
+            "'train-resnet[openvino]'.",
+            type(error).__name__,
+        ) from error

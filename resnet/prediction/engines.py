@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnet.core.errors import UserError
 from resnet.network.precision import cpu_flags, fastest_precision
-from resnet.openvino.runtime import is_installed, require_installed
+from resnet.openvino.runtime import BrokenPackageError, import_openvino, is_installed, require_installed
 
 ENGINES = ("auto", "tensorflow", "openvino")
 
@@ -29,7 +29,7 @@ class Choice:
 
 
 def choose_engine(wanted: str, precision: str) -> Choice:
-    """The engine and the precision. Imports neither of the engines.
+    """The engine and the precision. Does not import TensorFlow, and imports OpenVINO only if it is chosen.
 
     Until the first prediction OpenVINO needs half of TensorFlow's processor time. After that it is as fast or faster, on a
     processor: `docs/design.md` has the measurements.
@@ -39,7 +39,7 @@ def choose_engine(wanted: str, precision: str) -> Choice:
         precision: "auto", "float32", "bfloat16" or "float16".
 
     Raises:
-        UserError: OpenVINO is wanted, and is not installed or does not compute in this precision here.
+        UserError: OpenVINO is wanted, and is not installed, is broken or does not compute in this precision here.
     """
     if wanted == "tensorflow":
         return Choice("tensorflow", "as --engine says", precision)
@@ -53,6 +53,12 @@ def choose_engine(wanted: str, precision: str) -> Choice:
         return Choice("tensorflow", "OpenVINO is not installed", precision)
     elif obstacle or _has_gpu():
         return Choice("tensorflow", f"OpenVINO {obstacle}" if obstacle else "this machine has a GPU", precision)
+    try:
+        import_openvino()
+    except BrokenPackageError as error:
+        if wanted == "openvino":
+            raise
+        return Choice("tensorflow", f"OpenVINO cannot be imported ({error.reason})", precision)
     reason = "as --engine says" if wanted == "openvino" else "the faster one on a processor"
     if precision != "auto":
         fastest, why = precision, "as --precision says"

@@ -197,3 +197,16 @@ def test_predict_starts_again_with_huge_pages_and_keeps_its_arguments(tmp_path: 
         command = [sys.executable, str(program), *arguments]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         assert result.stdout == f"train-resnet {arguments} {expected}\n"
+
+
+def test_an_interruption_while_the_commands_are_imported_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("commands.cli.correct_environment", lambda: None)
+    monkeypatch.setattr("commands.cli.application", ends_in(KeyboardInterrupt()))
+    monkeypatch.setattr(sys, "argv", ["train-resnet", "doctor"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert (ended.value.code, capsys.readouterr().err) == (130, "train-resnet: interrupted\n")

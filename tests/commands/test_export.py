@@ -208,3 +208,12 @@ def test_a_named_file_that_is_no_model_is_not_to_be_removed(folder: Path, train_
     assert result.exit_code == 1
     assert "--model README.md cannot be read as a model" in result.output
     assert "remove" not in result.output
+
+
+def test_a_model_that_predicts_nan_is_refused_before_it_is_quantised(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    model = ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"])
+    model.get_layer("predictions").bias.assign([0, np.nan])
+    save_model(model, folder / "models" / "resnet.keras")
+    result = train_resnet("export", "--to", "onnx", "--int8")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "dense/vars/1 in its weights has numbers that are not finite" in result.stderr

@@ -70,7 +70,7 @@ def test_both_engines_give_the_same_output_and_are_named(folder: Path, train_res
         train_resnet("predict", "photos", "--csv", "--top", "3", "--precision", "float32", "--engine", engine)
         for engine in ("tensorflow", "openvino", "openvino")
     )
-    assert "engine: tensorflow, as --engine says\n" in tensorflow.stderr
+    assert "engine: tensorflow, as --engine says\nprecision: float32, as --precision says\n" in tensorflow.stderr
     assert "engine: openvino, as --engine says\nprecision: float32, as --precision says\n" in openvino.stderr
     assert again.stdout == openvino.stdout
     left, right = (list(csv.DictReader(one.stdout.splitlines(keepends=True))) for one in (tensorflow, openvino))

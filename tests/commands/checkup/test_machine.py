@@ -7,7 +7,7 @@ import pytest
 
 from commands.checkup import machine
 from commands.checkup.machine import check_gpus, check_kernels, check_packages, check_processor, check_tensorflow, nvidia_gpus
-from resnet.native.library import NOT_COMPILED
+from resnet.native.library import DAMAGED, NOT_COMPILED
 
 PROJECT = {
     "name": "train-resnet",
@@ -77,6 +77,7 @@ def test_a_processor_without_avx_is_wrong(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (None, "uses the fused kernels", ""),
         (NOT_COMPILED, "slower: they have not been compiled", "install g++, then make setup"),
+        (DAMAGED, "slower: their compiled file is damaged", "install g++, then make setup"),
         ("this processor has no AVX2", "slower: this processor has no AVX2", ""),
     ],
 )

@@ -36,11 +36,37 @@ def test_it_is_compiled_once_for_this_processor(elsewhere: Path, monkeypatch: py
     assert library.compile_library() is None
     assert library.compile_library() is None
 
-    assert library.path().read_text() == "code\n"
+    assert library.path().read_bytes() == b"code\n" + hashlib.sha256(b"code\n").digest()
     calls = (elsewhere / "calls").read_text().splitlines()
     assert len(calls) == 2  # update.cc and fused.cc
     assert all("-march=x86-64-v3" in call for call in calls)
     assert [file.name for file in library.path().parent.iterdir()] == [library.path().name]
+
+
+@pytest.mark.parametrize("length", [0, 4, 36])
+def test_a_damaged_one_is_compiled_again(elsewhere: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setenv("CXX", compiler(elsewhere, 'while [ "$1" != -o ]; do shift; done; echo code > "$2"'))
+    library.compile_library()
+    whole = library.path().read_bytes()
+    library.path().write_bytes(whole[:length])
+
+    assert library.unavailable() == library.DAMAGED
+    assert library.compile_library() is None
+
+    assert library.unavailable() is None
+    assert library.path().read_bytes() == whole
+
+
+def test_a_compiler_that_writes_nothing_is_a_reason(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", compiler(elsewhere, "exit 0"))
+
+    assert library.compile_library() == f"{elsewhere}/g++ ended without an error and wrote no file"
+
+
+def test_a_cxx_that_is_no_program_is_named(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "g++ -O2")
+
+    assert library.compile_library() == "CXX is 'g++ -O2', which is not the name of a program"
 
 
 @pytest.mark.parametrize(
@@ -122,15 +148,24 @@ def test_every_source_counts_and_is_in_the_package(elsewhere: Path) -> None:
     assert {file for pattern in declared for file in folder.glob(pattern)} == beside
 
 
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"text", " is damaged; `make setup` compiles it again\n"),
+        (b"text" + hashlib.sha256(b"text").digest(), "); remove it, and `make setup` compiles it again\n"),
+    ],
+)
 def test_a_file_that_is_no_library_is_named_and_not_used(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    elsewhere: Path, capsys: pytest.CaptureFixture[str], content: bytes, advice: str
 ) -> None:
     library.path().parent.mkdir(parents=True)
-    library.path().write_text("text")
+    library.path().write_bytes(content)
 
     assert library.load.__wrapped__() is None
 
-    assert library.path().name in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert library.path().name in said
+    assert said.endswith(advice)
 
 
 def test_what_is_in_use_is_known_by_its_bytes(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from resnet.core.errors import UserError
 from resnet.network.archive import MEMBERS, read_model, read_model_facts, sealed
 from resnet.network.model import ResNet
 from resnet.network.saving import load_model, save_model
+from resnet.network.stored_weights import stored_weights
 from tests.hostile.models import hostile_models
 from tests.imports import ROOT
 
@@ -47,6 +48,8 @@ def test_hostile_models_are_refused_and_do_nothing(saved: Path, tmp_path: Path) 
             sentence = str(error)
         else:
             pytest.fail(f"{model.name} was loaded")
+        with pytest.raises(UserError):  # what OpenVINO, which does not build the network in Keras, asks of it
+            stored_weights(path, read_model(path))
         assert re.search(model.refusal, sentence), f"{model.name}: {sentence}"
         assert sentence.startswith(str(path)), model.name
         assert "run `dvc repro`" in sentence, model.name

@@ -52,7 +52,7 @@ def test_what_was_saved_is_loaded(model: ResNet, tmp_path: Path) -> None:
 def test_what_is_loaded_is_what_keras_itself_loads(depth: int, variant: str, tmp_path: Path) -> None:
     model = ResNet(SHAPE, 3, depth=depth, variant=variant, blocks=(2, 1), width=8, class_names=CLASSES)
     for weight in model.weights:
-        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+        weight.assign(np.random.default_rng(0).uniform(size=weight.shape))
     save_model(model, tmp_path / "model.keras")
     ours, theirs = load_model(tmp_path / "model.keras", CLASSES, SHAPE), keras.saving.load_model(tmp_path / "model.keras")
     assert [weight.path for weight in ours.weights] == [weight.path for weight in theirs.weights]

@@ -9,7 +9,7 @@ import pytest
 from resnet.evaluation.folding import folded_weights
 from resnet.network.archive import ModelFile, RefusedModelError, read_model
 from resnet.network.model import ResNet
-from resnet.network.saving import save_model
+from resnet.network.saving import load_any_model, save_model
 from resnet.network.stored_weights import fold_normalisation, stored_weights
 
 
@@ -64,3 +64,38 @@ def test_weights_that_the_network_does_not_use_are_refused(tmp_path: Path) -> No
     _, file = written(tmp_path)
     with pytest.raises(RefusedModelError, match=r"its weights have 1[\d,]+ bytes where its network has "):
         stored_weights(Path("a.keras"), dataclasses.replace(file, weight_bytes=file.weight_bytes + 10_000_000))
+
+
+@pytest.mark.parametrize(
+    ("layer", "number", "value", "why"),
+    [
+        ("predictions", 0, np.nan, "dense/vars/0 in its weights has numbers that are not finite"),
+        ("predictions", 1, -np.inf, "dense/vars/1 in its weights has numbers that are not finite"),
+        ("conv1_conv", 0, np.inf, "conv2d/vars/0 in its weights has numbers that are not finite"),
+        ("conv1_bn", 3, np.inf, "batch_normalization/vars/3 in its weights has numbers that are not finite"),
+        ("conv1_bn", 3, -0.5, "batch_normalization/vars/3 in its weights has a negative variance"),
+    ],
+)
+def test_numbers_that_predict_nan_are_refused_by_both_engines(
+    tmp_path: Path, layer: str, number: int, value: float, why: str
+) -> None:
+    model, _ = written(tmp_path)
+    path, weight = tmp_path / "model.keras", model.get_layer(layer).weights[number]
+    values = np.array(weight)
+    values.flat[-1] = value
+    weight.assign(values)
+    save_model(model, path)
+
+    for read in (load_any_model, lambda path: stored_weights(path, read_model(path))):
+        with pytest.raises(RefusedModelError, match=why):
+            read(path)
+
+
+def test_a_variance_that_rounding_made_negative_is_read(tmp_path: Path) -> None:
+    model, _ = written(tmp_path)
+    variance = model.get_layer("conv1_bn").moving_variance
+    variance.assign(np.full(variance.shape, -1e-9))
+    save_model(model, tmp_path / "model.keras")
+
+    assert stored_weights(tmp_path / "model.keras", read_model(tmp_path / "model.keras"))
+    load_any_model(tmp_path / "model.keras")

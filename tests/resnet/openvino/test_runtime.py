@@ -34,3 +34,10 @@ def test_a_package_that_is_not_installed_names_the_extra() -> None:
     assert not is_installed("no_such_package")
     with pytest.raises(UserError, match=r"^no_such_package is not installed: run pip install 'train-resnet\[openvino\]', or "):
         require_installed("no_such_package")
+
+
+def test_a_folder_without_code_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An uninstallation that leaves files behind leaves such a folder."""
+    (tmp_path / "left_behind").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert not is_installed("left_behind")

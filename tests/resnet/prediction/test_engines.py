@@ -1,5 +1,8 @@
 """Which engine and precision predictions are computed in."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from resnet.core.errors import UserError
@@ -54,3 +57,28 @@ def test_without_openvino_auto_is_tensorflow_and_asking_for_it_names_the_extra(m
     with pytest.raises(UserError, match="does not compute in float16"):
         monkeypatch.undo()
         choose_engine("openvino", "float16")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("raise ImportError('libopenvino.so: no such file')", "ImportError"),
+        ("raise RuntimeError('wrong machine\\nmore')", "RuntimeError"),
+    ],
+)
+def test_a_broken_openvino_leaves_the_work_to_tensorflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, kind: str
+) -> None:
+    (tmp_path / "openvino").mkdir()
+    (tmp_path / "openvino" / "__init__.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openvino"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    choice = choose_engine("auto", "auto")
+
+    assert (choice.engine, choice.reason) == ("tensorflow", f"OpenVINO cannot be imported ({kind})")
+    with pytest.raises(
+        UserError, match=rf"^openvino is installed and cannot be imported \({kind}: .*\): run pip install [^\n]*$"
+    ):
+        choose_engine("openvino", "auto")
