@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from commands.dvc_errors import WHILE_A_RUN, unreadable
 from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError
 from tasks.stage.graph import is_code
@@ -61,7 +62,11 @@ class RevisionResults:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """The figures of `metrics.json` by name."""
-        figures: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
+        path = self._output("evaluate", "metrics.json")
+        try:
+            figures: dict[str, float] = json.loads(self._read(path))
+        except ValueError as error:
+            raise self._cut_short(path) from error
         return figures
 
     @cached_property
@@ -87,8 +92,12 @@ class RevisionResults:
         """
         if "train" not in self._stages:
             return []
-        rows = csv.DictReader(io.StringIO(self._read(self._output("train", "history.csv")), newline=""))
-        return [{name: float(value) for name, value in row.items()} for row in rows]
+        path = self._output("train", "history.csv")
+        rows = csv.DictReader(io.StringIO(self._read(path), newline=""))
+        try:
+            return [{name: float(value) for name, value in row.items()} for row in rows]
+        except (ValueError, TypeError) as error:
+            raise self._cut_short(path) from error
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -124,13 +133,19 @@ class RevisionResults:
 
     def _lock(self) -> dict[str, Any]:
         from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         try:
-            stages: dict[str, Any] = YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"]
+            stages: dict[str, Any] = dict(YAML(typ="safe", pure=True).load(self._files.read_text("dvc.lock"))["stages"])
+            complete = all("md5" in out for stage in stages.values() for out in stage["outs"])
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.name} has no results, because it has no dvc.lock; run `dvc repro` and commit it."
             ) from error
+        except (YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._cut_short("dvc.lock") from error
+        if not complete:
+            raise self._cut_short("dvc.lock")
         for stage in ("ingest", "evaluate"):
             if stage not in stages:
                 raise UserError(f"{self.name} has no results: dvc.lock does not know the stage {stage}; run `dvc repro`.")
@@ -155,10 +170,14 @@ class RevisionResults:
         return str(outs[path])
 
     def _read(self, path: str) -> str:
+        from dvc.exceptions import DvcException
+
         try:
             with self._files.open(path, "rb") as file:
                 content: bytes = file.read()
             recorded = self._files.info(path).get("md5") if self.commit else None
+        except DvcException as error:
+            raise unreadable(error) from error
         except FileNotFoundError as error:
             raise UserError(
                 f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote: {self._cure()}"
@@ -170,10 +189,13 @@ class RevisionResults:
             )
         return content.decode("utf-8")
 
+    def _cut_short(self, path: str) -> UserError:
+        return UserError(f"{path} of {self.name} is cut short: {WHILE_A_RUN}")
+
     def _cure(self) -> str:
         """What brings results that DVC does not have."""
         if self.commit is None:
-            return "run `dvc repro`."
+            return WHILE_A_RUN
         return (
             f"run `dvc push` in a clone that has it, or check out {self.name} and run `dvc repro`. If that changes dvc.lock, "
             "as on another kind of machine, commit it and compare with that commit."
@@ -204,7 +226,7 @@ def _open(commit: str | None) -> "DVCFileSystem":
     try:
         return DVCFileSystem(".", rev=commit)
     except DvcException as error:
-        raise UserError(f"DVC cannot read this project ({error}); `dvc status` says more.") from error
+        raise unreadable(error) from error
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,6 +144,19 @@ def test_a_result_in_the_cache_is_restored(project: Path, why: Why) -> None:
     ]
 
 
+def test_while_a_stage_runs_the_answer_is_one_sentence(project: Path, train_resnet: Callable[..., Result]) -> None:
+    # An entry as DVC writes it while a process, here that of the test, runs a stage.
+    entry = {"pid": os.getpid(), "cmd": "dvc repro"}
+    locks = project / ".dvc" / "tmp" / "rwlock"
+    locks.write_text(json.dumps({"write": {str(project / name): entry for name in ("one.txt", "two.txt")}, "read": {}}))
+    try:
+        result = train_resnet("why", "second")
+    finally:
+        locks.unlink()
+    expected = f"why: a run is going on in this project (PID {os.getpid()}); ask again when it has ended.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
 def test_a_stage_without_a_record_has_not_run(project: Path, why: Why) -> None:
     (project / "dvc.lock").unlink()
     assert why("first")[1] == "it has not run yet: it is not in dvc.lock"
