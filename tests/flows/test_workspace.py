@@ -85,6 +85,8 @@ def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..
 def test_a_changed_file_whose_name_is_not_utf8_is_named_in_utf8(make_quick: Callable[..., QuickProject]) -> None:
     project = make_quick()
     (project.folder / os.fsdecode(b"caf\xe9.txt")).touch()
+    (project.folder / "reports").mkdir(exist_ok=True)
+    (project.folder / "reports" / "metrics.json").write_text("{}")  # the run writes it itself
     said: list[str] = []
     with opened(Request(), "run", said.append, project.folder):
         pass
