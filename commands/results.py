@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from commands.dvc_errors import WHILE_A_RUN, unreadable
 from commands.repair import refuse_conflicts, while_dvc_waits
-from commands.why import unreadable_project
 from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError
 from tasks.stage.graph import is_code
@@ -91,7 +91,8 @@ class RevisionResults:
         """
         if "train" not in self._stages:
             return []
-        rows = csv.DictReader(io.StringIO(self._read(self._output("train", "history.csv")), newline=""))
+        path = self._output("train", "history.csv")
+        rows = csv.DictReader(io.StringIO(self._read(path), newline=""))
         return [{name: float(value) for name, value in row.items()} for row in rows]
 
     @property
@@ -178,7 +179,7 @@ class RevisionResults:
                 f"{path} of {self.name} is neither in DVC's cache nor in a reachable remote: {self._cure()}"
             ) from error
         except DvcException as error:  # DVC reads dvc.yaml and dvc.lock only now
-            raise unreadable_project(error) from error
+            raise unreadable(error) from error
         # The index of DVC also knows the files of folders, and dvc.lock those that Git keeps.
         recorded = known.get("dvc_info", {}).get("md5") or self._recorded.get(path)
         if recorded and md5_of(content) != recorded:
@@ -187,16 +188,16 @@ class RevisionResults:
                     f"{path} of {self.name} is damaged in DVC's cache or in the remote: its MD5 is not {recorded}; "
                     "`train-resnet verify` says what to do."
                 )
-            cure = "compare another commit" if self.commit else "run `dvc repro`"
+            cure = "compare another commit." if self.commit else WHILE_A_RUN
             raise UserError(
-                f"{path} is not the file that dvc.lock records in {self.name}, so it may belong to another run: {cure}."
+                f"{path} is not the file that dvc.lock records in {self.name}, so it may belong to another run: {cure}"
             )
         return content.decode("utf-8")
 
     def _cure(self) -> str:
         """What brings results that DVC does not have."""
         if self.commit is None:
-            return "run `dvc repro`."
+            return WHILE_A_RUN
         return (
             f"run `dvc push` in a clone that has it, or check out {self.name} and run `dvc repro`. If that changes dvc.lock, "
             "as on another kind of machine, commit it and compare with that commit."
@@ -227,7 +228,7 @@ def _open(commit: str | None) -> "DVCFileSystem":
     try:
         return DVCFileSystem(".", rev=commit)
     except DvcException as error:
-        raise unreadable_project(error) from error
+        raise unreadable(error) from error
 
 
 def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:

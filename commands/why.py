@@ -17,6 +17,7 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands.dvc_errors import unreadable
 from commands.history import changes_since
 from commands.repair import DVC_LOCK
 from resnet.core.errors import UserError, damaged_input
@@ -80,19 +81,7 @@ def explain(stages: list[str]) -> Iterator[str]:
             for stage in stages or known:
                 yield _paragraph(answer(repo, stage, known))
     except DvcException as error:
-        raise unreadable_project(error) from error
-
-
-def unreadable_project(error: Exception) -> UserError:
-    """The error for an exception of DVC; DVC's own advice for a lock is to remove it, also while another process holds it."""
-    from dvc.lock import LockError
-
-    if isinstance(error, LockError):
-        return UserError(
-            "`dvc repro` or another command of DVC is running in this project: wait until it ends, and run this again; after a "
-            "kill, `train-resnet repair` removes what it left."
-        )
-    return UserError(f"DVC cannot read this project ({error}); `dvc status` says more.")
+        raise unreadable(error) from error
 
 
 def answer(repo: "Repo", stage: str, order: list[str]) -> Answer:
@@ -118,7 +107,7 @@ def explain_changes() -> Iterator[tuple[str, list[str]]]:
         with Repo(".") as repo:
             status = repo.status()
     except DvcException as error:
-        raise unreadable_project(error) from error
+        raise unreadable(error) from error
     for stage in read_graph(DVC_YAML):
         reasons = list(_reasons(stage, [_present(entry) for entry in status.get(stage, [])]))
         if reasons:

@@ -8,7 +8,7 @@ The names have dots, as in `train.epochs`, so that a form and `-p overrides='{"t
 are left to the check of the run, because the revision that runs may have other parameters than this folder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +50,25 @@ def ranges_form(home: Path = PROJECT) -> Schema:
     """The two ends of a range for each parameter that is a number."""
     numbers = {name: field for name, field in fields(home).items() if field.get("type") in ("integer", "number")}
     return _form({name: _list_of(field, minItems=2, maxItems=2) for name, field in numbers.items()})
+
+
+def filled(sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a form or the API sent, by dotted names. The server takes a null for an empty field, so it is left out."""
+    return {name: value for name, value in flat(sent or {}).items() if value is not None}
+
+
+def filled_overrides(sent: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The same for overrides, in which null is a value of the parameters that allow it."""
+    found = flat(sent or {})
+    nullable = _nullable() if None in found.values() else ()
+    return {name: value for name, value in found.items() if value is not None or name in nullable}
+
+
+def _nullable() -> set[str]:
+    try:
+        return {name for name, field in fields().items() if {"type": "null"} in field.get("anyOf", ())}
+    except Exception:  # an edit of the code or of params.yaml is half done
+        return set()
 
 
 def _leaves(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:

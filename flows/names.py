@@ -11,6 +11,7 @@ from typing import Any
 from prefect.runtime import flow_run
 from ruamel.yaml import YAML
 
+from flows.form import filled, filled_overrides
 from flows.values import flat, text
 from flows.workspace import PROJECT
 from resnet.core.errors import printable
@@ -77,7 +78,7 @@ def describe_run(given: Mapping[str, Any]) -> str:
     Args:
         given: the parameters of the flow run.
     """
-    overrides, commit = given.get("overrides") or {}, _commit(given.get("rev") or "HEAD")
+    overrides, commit = filled_overrides(given.get("overrides")), _commit(given.get("rev") or "HEAD")
     words = [_cut(changes(overrides)) or "defaults"]
     if not overrides or commit != _commit("HEAD"):
         words.append(f"@ {commit}")
@@ -88,14 +89,14 @@ def describe_run(given: Mapping[str, Any]) -> str:
 
 def describe_sweep(given: Mapping[str, Any]) -> str:
     """The name of a run of `sweep`: its parameters and their numbers of values."""
-    grid = given.get("grid") or {}
+    grid = filled(given.get("grid"))
     names = short_names(grid)
     return _cut("sweep " + " x ".join(f"{names[name]}({len(values)})" for name, values in grid.items())).strip()
 
 
 def describe_search(given: Mapping[str, Any]) -> str:
     """The name of a run of `search`: its parameters and the number of trials."""
-    names = [name for kind in ("between", "between_log", "among") for name in given.get(kind) or {}]
+    names = [name for kind in ("between", "between_log", "among") for name in filled(given.get(kind))]
     return f"{_cut('search ' + ' '.join(short_names(names).values())).strip()}: {given.get('trials', 20)} trials"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from flows.values import flat
 from resnet.core.errors import UserError
 from tasks.stage.params import load_params
 
@@ -44,8 +45,12 @@ def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
 
     DVC's own way, `dvc exp run -S`, uses Hydra's grammar, in which `{`, `$` and commas in a value have a meaning.
 
+    Args:
+        path: of the file.
+        overrides: values by dotted names; a mapping sets the parameters in it and leaves the others as they are.
+
     Raises:
-        UserError: the file is not YAML, or a part of a dotted name is a value, not a section.
+        UserError: the file is not YAML, a part of a dotted name is empty, or it is a value, not a section.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
@@ -56,8 +61,12 @@ def apply_overrides(path: Path, overrides: Mapping[str, Any]) -> None:
         tree = yaml.load(path)
     except (YAMLError, ValueError) as error:
         raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}); correct the file.") from error
-    for name, new in overrides.items():
+    for name, new in flat(overrides).items():
         *sections, key = name.split(".")
+        if not all(part.strip() for part in (*sections, key)):
+            raise UserError(
+                f"there is no parameter {name!r}; write a name of params.yaml with its section, as in train.epochs."
+            )
         section = tree
         for part in sections:
             section = section.setdefault(part, {})

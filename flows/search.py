@@ -17,7 +17,7 @@ from prefect.states import Failed
 from flows.child_runs import run_all
 from flows.descriptions import SEARCH
 from flows.ending import in_time
-from flows.form import NOTHING, Choices, Count, Ranges, Seed
+from flows.form import NOTHING, Choices, Count, Ranges, Seed, filled
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
 from flows.overrides import parse_lists
@@ -53,7 +53,7 @@ def search(
         between_log: the same, on a logarithmic scale.
         among: the values to choose from by parameter.
     """
-    ranges = (between or {}, between_log or {}, among or {})
+    ranges = (filled(between), filled(between_log), filled(among))
 
     def work(pin: Callable[[str], None]) -> State[None]:
         try:

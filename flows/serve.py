@@ -10,9 +10,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ from resnet.core.errors import UserError
 _WATCH_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0  # for Prefect to close its connections, which it may try for minutes while the server is gone
 _SERVER_SECONDS = 5.0
+# Kept as the version of each deployment, which Prefect would otherwise make of a hash of the file of its flow.
+_PLACE = f"{socket.gethostname()}:{PROJECT}"
 
 
 class PatientRunner(Runner):
@@ -130,6 +134,30 @@ def kept_schedules(name: str) -> list[DeploymentScheduleCreate]:
     return [DeploymentScheduleCreate(**{field: getattr(one, field) for field in kept}) for one in found.schedules]
 
 
+def refuse_another_place(names: Iterable[str]) -> None:
+    """Checks that the deployments are not served from another folder: either folder would take runs meant for the other.
+
+    Args:
+        names: of the deployments and their flows.
+
+    Raises:
+        UserError: another folder serves one of them.
+    """
+    with get_client(sync_client=True) as client:
+        for name in names:
+            try:
+                found = client.read_deployment_by_name(f"{name}/{name}")
+            except ObjectNotFound:
+                continue
+            served = getattr(found.status, "value", None) == "READY" and not found.paused and not found.work_pool_name
+            place = found.version or ""
+            if served and ":/" in place and place != _PLACE:
+                raise UserError(
+                    f"{name} is already served from {place}: end `python -m flows.serve` there (if it was killed, wait a "
+                    "minute), or use another server with `prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
+                )
+
+
 def _exit_at_last() -> None:
     time.sleep(_CLOSE_SECONDS)
     os._exit(0)
@@ -162,10 +190,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     api = get_current_settings().api.url
+    flows = (train_resnet, sweep, search)
     try:
         if Path.cwd() != PROJECT:  # the runs would look for the code of the flows in the current folder
             raise UserError(f"flows are served from the project's folder, but this is {Path.cwd()}; run `cd {PROJECT}` first.")
         require_server(api)
+        refuse_another_place(flow.name for flow in flows)
         limit = given.limit or slot_count()
     except UserError as error:
         print(error, file=sys.stderr)
@@ -174,8 +204,8 @@ def main(arguments: list[str] | None = None) -> int:
     settle(PROJECT, print)
     runner = PatientRunner(limit=limit, pause_on_shutdown=False)
     machine = "gpu" if find_gpus() else "cpu"
-    for flow in (train_resnet, sweep, search):
-        deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name))
+    for flow in flows:
+        deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name), version=_PLACE)
         runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
     served = f"The deployments train-resnet, sweep and search are served from {PROJECT}, {limit} at a time"
     print(f"{served}; Ctrl-C ends this.", flush=True)

@@ -105,7 +105,10 @@ def server_version(api: str) -> str:
             f"the server at {api} is not a Prefect server (HTTP {error.code}); check `prefect config view`."
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"no Prefect server answers at {api}; start one with `prefect server start`.") from error
+        raise UserError(
+            f"no Prefect server answers at {api}; start one with `prefect server start`, or try again in half a minute if you "
+            "have just started it."
+        ) from error
     if not isinstance(found, str):
         raise UserError(f"the server at {api} is not a Prefect server; check `prefect config view`.")
     return found
@@ -131,8 +134,8 @@ def require_server(api: str | None) -> None:
     if api is None:
         refuse_several()
         raise UserError(
-            "no Prefect server was found on this machine; start one with `prefect server start`, or name one with "
-            "`prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
+            "no Prefect server was found on this machine; start one with `prefect server start` (if you have just started it, "
+            "try again in half a minute), or name one with `prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
         )
     if "/workspaces/" in api:
         return  # Prefect Cloud supports every client version, and answers only with an API key

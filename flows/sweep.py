@@ -16,7 +16,7 @@ from prefect.states import Completed, Failed
 from flows.child_runs import Child, run_all
 from flows.descriptions import SWEEP
 from flows.ending import in_time
-from flows.form import Count, Grid
+from flows.form import Count, Grid, filled
 from flows.lost_runs import recorded
 from flows.names import describe_sweep, naming, short_names
 from flows.overrides import parse_lists
@@ -38,7 +38,7 @@ def sweep(*, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = Fal
 
     def work(pin: Callable[[str], None]) -> State[None]:
         try:
-            proposals = combinations(grid)
+            proposals = combinations(filled(grid))
             commit = check(proposals, parallel, rev, include_changes)
         except UserError as error:
             return Failed(message=str(error))

@@ -14,7 +14,7 @@ from flows import outcome
 from flows.artifacts import publish
 from flows.descriptions import TRAIN
 from flows.ending import in_time
-from flows.form import NOTHING, Overrides, Text
+from flows.form import NOTHING, Overrides, Text, filled_overrides
 from flows.lost_runs import recorded
 from flows.names import describe_run, naming
 from flows.overrides import parse
@@ -52,7 +52,7 @@ def train_resnet(
         keep_checkout: keep the checkout when the run ends.
         overrides: parameters to change, as {"train.epochs": 3}; an empty field means the value of the revision.
     """
-    request = Request(overrides or {}, rev, experiment or None, in_place, include_changes, keep_checkout)
+    request = Request(filled_overrides(overrides), rev, experiment or None, in_place, include_changes, keep_checkout)
     return recorded(lambda pin: _run_stages(request, experiment or flow_run.name or "run", pin))
 
 

@@ -182,12 +182,14 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
 def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) -> None:
     """Makes the checkout of a run."""
     changed = changed_files(workspace.home, workspace.commit)
+    tree = snapshot(workspace.home) if request.include_changes else None
+    clone(workspace.home, workspace.root, workspace.commit, tree)
+    written = tuple(_kept_by_git(workspace.root))  # the run replaces these
+    changed = [name for name in changed if name not in written and not name.startswith(tuple(f"{path}/" for path in written))]
     if changed:
         verb = "are included" if request.include_changes else "are left out; include_changes includes them"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         say(f"Files that differ from {request.rev} {verb}: {', '.join(map(printable, changed[:_SHOWN]))}{more}")
-    tree = snapshot(workspace.home) if request.include_changes else None
-    clone(workspace.home, workspace.root, workspace.commit, tree)
     if request.overrides:
         apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))

@@ -55,6 +55,39 @@ def test_results_with_a_flipped_bit_are_refused() -> None:
         cached.write_text(text)
 
 
+SENTENCES = {
+    "metrics.json": "metrics.json is not the file that dvc.lock records in workspace, so it may belong to another run: "
+    "if a run is going on, ask again when it has ended; otherwise run `dvc repro`.",
+    "dvc.lock": "dvc.lock of workspace is damaged or cut short: `train-resnet verify` says what to do.",
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+@pytest.mark.parametrize("part", [0, 0.5])
+def test_a_file_that_a_run_is_writing_is_a_sentence(name: str, part: float, train_resnet: Callable[..., Result]) -> None:
+    before = Path(name).read_bytes()
+    Path(name).write_bytes(before[: int(len(before) * part)])
+    try:
+        result = train_resnet("compare", "first")
+    finally:
+        Path(name).write_bytes(before)
+    assert result.stderr == f"compare: {SENTENCES[name]}\n"
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("end", ["outs", "path"])
+def test_a_lock_file_that_ends_between_two_lines_is_cut_short(end: str) -> None:
+    whole = Path("dvc.lock").read_text()
+    outs = "" if end == "outs" else "    outs:\n    - path: predictions.csv\n"
+    Path("dvc.lock").write_text(f"schema: '2.0'\nstages:\n  ingest:\n    outs: []\n  evaluate:\n    cmd: 'true'\n{outs}")
+    try:
+        said = "does not know the stage ingest" if end == "outs" else "dvc.lock of workspace is damaged or cut short"
+        with pytest.raises(UserError, match=said):
+            RevisionResults("workspace")
+    finally:
+        Path("dvc.lock").write_text(whole)
+
+
 def test_a_work_tree_of_another_run_is_refused() -> None:
     before = Path("predictions.csv").read_bytes()
     Path("predictions.csv").write_bytes(before.replace(b"0.75", b"0.76"))

@@ -8,11 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
 from typer.testing import Result
-
-from commands.why import unreadable_project
 
 # DVC 3.67, about its own trie.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon raise:DeprecationWarning")
@@ -148,6 +144,19 @@ def test_a_result_in_the_cache_is_restored(project: Path, why: Why) -> None:
     ]
 
 
+def test_while_a_stage_runs_the_answer_is_one_sentence(project: Path, train_resnet: Callable[..., Result]) -> None:
+    # An entry as DVC writes it while a process, here that of the test, runs a stage.
+    entry = {"pid": os.getpid(), "cmd": "dvc repro"}
+    locks = project / ".dvc" / "tmp" / "rwlock"
+    locks.write_text(json.dumps({"write": {str(project / name): entry for name in ("one.txt", "two.txt")}, "read": {}}))
+    try:
+        result = train_resnet("why", "second")
+    finally:
+        locks.unlink()
+    expected = f"why: a run is going on in this project (PID {os.getpid()}); ask again when it has ended.\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
 def test_a_stage_without_a_record_has_not_run(project: Path, why: Why) -> None:
     (project / "dvc.lock").unlink()
     assert why("first")[1] == "it has not run yet: it is not in dvc.lock"
@@ -158,11 +167,3 @@ def test_an_unknown_stage_is_a_sentence(project: Path, train_resnet: Callable[..
         result = train_resnet("why", stage)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr == f"why: there is no stage {stage}; {sentence}\n"
-
-
-def test_a_lock_that_another_process_holds_is_not_to_be_removed() -> None:
-    """DVC's own message ends in advice to remove the lock file."""
-    sentence = str(unreadable_project(LockError("'x' is busy; you can manually remove '.dvc/tmp/rwlock' and try again.")))
-    assert sentence.startswith("`dvc repro` or another command of DVC is running in this project: wait until it ends")
-    assert "rwlock" not in sentence
-    assert str(unreadable_project(DvcException("no"))) == "DVC cannot read this project (no); `dvc status` says more."

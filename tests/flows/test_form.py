@@ -9,7 +9,7 @@ from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 from ruamel.yaml import YAML
 
 from flows import form
-from flows.form import fields, grid_form, overrides_form, ranges_form
+from flows.form import fields, filled, filled_overrides, grid_form, overrides_form, ranges_form
 from flows.search import search
 from flows.sweep import sweep
 from flows.train_resnet import train_resnet
@@ -156,3 +156,13 @@ def test_a_parameter_that_is_missing_in_the_file_has_a_field(tmp_path: Path) -> 
     found = fields(tmp_path)
     assert found["seed"]["description"].endswith("In params.yaml: 7")
     assert list(found) == NAMES
+
+
+def test_a_null_is_an_empty_field_unless_the_parameter_allows_null(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = {"train": {"epochs": 3, "ema": None}, "seed": None, "build.blocks": None, "evaluate": {"baseline": None}}
+    assert wrong(train_resnet, overrides={"train.epochs": None}) == []  # so the run has to take it
+    assert filled_overrides(sent) == {"train.epochs": 3, "build.blocks": None, "evaluate.baseline": None}
+    assert filled_overrides(None) == {}
+    assert filled({"seed": None, "build.blocks": None, "train": {"epochs": [1, 2]}}) == {"train.epochs": [1, 2]}
+    monkeypatch.setattr(form, "params_schema", lambda _: 1 / 0)  # the code is being edited
+    assert filled_overrides({"seed": None, "train.epochs": 3}) == {"train.epochs": 3}

@@ -62,6 +62,8 @@ def test_a_run_is_named_by_what_it_changes(overrides: Mapping[str, Any], expecte
         ({}, "defaults @ 0a0b0c0"),
         ({"overrides": None, "rev": "main"}, "defaults @ 1a2b3c4"),
         ({"rev": "gone"}, "defaults @ gone"),
+        ({"overrides": {"train": {"epochs": 3}, "seed": None}}, "epochs=3"),
+        ({"overrides": {"train.epochs": None}}, "defaults @ 0a0b0c0"),
         ({"overrides": {"seed": 1}, "rev": "main"}, "seed=1 @ 1a2b3c4"),
         ({"overrides": {"seed": 1}, "rev": "0a0b0c0d"}, "seed=1"),  # what HEAD is, as for the runs of a sweep
         ({"in_place": True}, "defaults @ 0a0b0c0 in place"),
@@ -87,6 +89,7 @@ def test_a_sweep_and_a_search_are_named_by_their_parameters() -> None:
     assert describe_sweep({"grid": {"train.learning_rate": [0.1, 0.2], "seed": [0]}}) == "sweep lr(2) x seed(1)"
     given = {"between": None, "between_log": {"train.learning_rate": [0.1, 1]}, "among": {"train.optimizer": ["sgd"]}}
     assert describe_search({**given, "trials": 7}) == "search lr optimizer: 7 trials"
+    assert describe_sweep({"grid": {"train": {"epochs": [1, 2]}, "seed": None}}) == "sweep epochs(2)"
 
 
 def test_two_parameters_with_one_last_part_keep_their_sections() -> None:

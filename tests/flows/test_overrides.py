@@ -59,6 +59,10 @@ def test_only_the_value_changes_in_the_file(tmp_path: Path) -> None:
         ("train.epochs", 0, "train.epochs should be greater than or equal to 1, but it is 0."),
         ("train.epochs", "many", "train.epochs should be a valid integer, but it is 'many'."),
         ("seed.first", 1, "there is no parameter seed.first, because seed is a value, 0; see params.yaml."),
+        ("", 3, "there is no parameter ''; write a name of params.yaml with its section, as in train.epochs."),
+        ("..", 3, "there is no parameter '..'; write a name of params.yaml with its section, as in train.epochs."),
+        ("train. ", 3, "there is no parameter 'train. '; write a name of params.yaml with its section, as in train.epochs."),
+        ("train", {"epoch": 3}, "there is no parameter train.epoch; did you mean train.epochs?"),
         ("trains.epochs", 3, "there is no parameter trains; did you mean train?"),
     ],
 )
@@ -70,3 +74,10 @@ def test_an_invalid_override_is_refused(name: str, value: object, sentence: str)
 
 def test_valid_overrides_are_accepted() -> None:
     check_overrides(TEXT, {"train.epochs": 3, "build.blocks": [1, 1]}, STAGES)
+
+
+def test_a_mapping_changes_only_the_parameters_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 0\ntrain:\n  epochs: 9  # passes\n  flip: true\n")
+    apply_overrides(path, {"train": {"epochs": 3}})
+    assert path.read_text() == "seed: 0\ntrain:\n  epochs: 3  # passes\n  flip: true\n"

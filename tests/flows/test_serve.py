@@ -1,13 +1,14 @@
 """`python -m flows.serve`: what it registers, and what it refuses. `test_deployments.py` ends it by signals."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.objects import DeploymentSchedule, DeploymentStatus
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
@@ -22,7 +23,8 @@ class FakeFlow:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def to_deployment(self, name: str, tags: list[str], schedules: list[str]) -> tuple[str, list[str], list[str]]:
+    def to_deployment(self, name: str, tags: list[str], schedules: list[str], version: str) -> tuple[str, list[str], list[str]]:
+        assert version == f"{socket.gethostname()}:{ROOT}"
         return name, tags, schedules
 
 
@@ -52,6 +54,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(serve, "require_server", lambda api: None)
     for name, flow in (("train_resnet", "train-resnet"), ("sweep", "sweep"), ("search", "search")):
         monkeypatch.setattr(serve, name, FakeFlow(flow))
+    monkeypatch.setattr(serve, "refuse_another_place", lambda names: None)
     monkeypatch.setattr(serve, "kept_schedules", lambda name: ["03:00"] if name == "train-resnet" else [])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setattr(serve, "remove_old_automations", lambda: noted.append("remove automations"))
@@ -128,3 +131,56 @@ def test_the_schedules_that_a_person_set_are_registered_again(monkeypatch: pytes
     (kept,) = serve.kept_schedules("train-resnet")
     assert (kept.schedule, kept.active, kept.parameters, kept.slug) == (nightly.schedule, False, {"rev": "main"}, "night")
     assert serve.kept_schedules("search") == []
+
+
+HERE = f"{socket.gethostname()}:{ROOT}"
+SERVED = {"version": "shelf:/srv/other", "status": DeploymentStatus.READY, "paused": False, "work_pool_name": None}
+
+
+@pytest.mark.parametrize(
+    ("other", "refused"),
+    [
+        ({}, True),
+        ({"version": f"shelf:{ROOT}"}, True),  # the same path on another machine
+        ({"version": HERE}, False),  # a restart
+        ({"status": DeploymentStatus.NOT_READY}, False),  # the other was killed more than a minute ago
+        ({"paused": True}, False),  # the other has ended
+        ({"work_pool_name": "pool"}, False),  # of `prefect deploy`
+        ({"version": "5d41402abc4b2a76"}, False),  # of an earlier version of this project, which kept no folder
+        ({"version": None}, False),
+        (None, False),
+    ],
+)
+def test_deployments_that_another_folder_serves_are_not_taken_over(
+    monkeypatch: pytest.MonkeyPatch, other: dict[str, Any] | None, refused: bool
+) -> None:
+    def read(name: str) -> SimpleNamespace:
+        if other is None or name != "sweep/sweep":
+            raise ObjectNotFound(Exception(name))
+        return SimpleNamespace(**SERVED | other)
+
+    @contextmanager
+    def client(sync_client: bool) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(read_deployment_by_name=read)
+
+    monkeypatch.setattr(serve, "get_client", client)
+    with pytest.raises(UserError) if refused else nullcontext() as error:
+        serve.refuse_another_place(["train-resnet", "sweep"])
+    if error:
+        assert str(error.value) == (
+            f"sweep is already served from {(SERVED | (other or {}))['version']}: end `python -m flows.serve` there (if it was "
+            "killed, wait a minute), or use another server with `prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
+        )
+
+
+def test_nothing_is_registered_while_another_folder_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], events: list[Any]
+) -> None:
+    def refuse(names: Iterable[str]) -> None:
+        assert list(names) == ["train-resnet", "sweep", "search"]
+        raise UserError("it is served.")
+
+    monkeypatch.setattr(serve, "refuse_another_place", refuse)
+    assert serve.main([]) == 1
+    assert capsys.readouterr().err == "it is served.\n"
+    assert events == []

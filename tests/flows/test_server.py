@@ -66,9 +66,13 @@ def test_another_version_is_refused(answering: Callable[[bytes], str], theirs: s
 
 def test_without_a_prefect_server_the_error_says_so(answering: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "started_servers", list)
-    with pytest.raises(UserError, match="^no Prefect server was found on this machine; start one with .* PREFECT_API_URL="):
+    with pytest.raises(
+        UserError, match="^no Prefect server was found .* just started it, try again in half a minute.* PREFECT_API_URL="
+    ):
         require_server(None)
-    with pytest.raises(UserError, match=r"^no Prefect server answers at http://127.0.0.1:9/api; start one"):
+    with pytest.raises(
+        UserError, match=r"^no Prefect server answers at http://127.0.0.1:9/api; start one .* half a minute if you have just"
+    ):
         require_server("http://127.0.0.1:9/api")
     with pytest.raises(UserError, match=r"is not a Prefect server \(HTTP 404\)"):
         require_server(answering(b'"3.8.8"').replace("/api", "/other"))
