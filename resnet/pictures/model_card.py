@@ -130,7 +130,8 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     yield ""
     yield "| figure | value |"
     yield "|---|---|"
-    yield f"| accuracy | {100 * share_of(metrics['accuracy'], int(metrics['images'])):.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
+    accuracy = share_of(metrics["accuracy"], int(metrics["images"]))
+    yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
     shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes"}
     counted = int(metrics["macro_f1_classes"])
     notes = {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}

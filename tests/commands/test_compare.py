@@ -1,13 +1,16 @@
 """Comparisons of revisions, as text and as a page."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from commands.compare import as_text, compare_results, compare_several, several_as_text
 from commands.results import RevisionResults
+from resnet.comparison.paired_comparison import compare_hits
 from resnet.core.errors import UserError
 from tests.browser import CHROMIUM, open_page
 
@@ -61,6 +64,14 @@ def test_several_revisions_are_compared_with_the_first() -> None:
     text = several_as_text(found)
     assert "-20.00, -66.11 to +39.81, p = 1.0000: not significant" in text
     assert "train.epochs: 3, 5, 3" in text
+
+
+def test_a_small_p_is_not_zero() -> None:
+    first, second = compare_several([RevisionResults(name) for name in ("first", "second")])
+    hits = np.arange(60) < 30
+    text = several_as_text([first, replace(second, paired=compare_hits(hits, hits | True))])
+    assert ", p < 0.0001: " in text  # by the binomial distribution 2 / 2^30
+    assert "0.0000" not in text
 
 
 def test_a_page_of_several_revisions(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
