@@ -47,9 +47,7 @@ def of_clothes() -> str:
 
 
 def with_a_long_source(found: Results) -> Results:
-    return replace(
-        found, parameters={**found.parameters, "ingest": {"source": "/home/somebody/pictures/clothes-of-2026/archive"}}
-    )
+    return replace(found, parameters={**found.parameters, "ingest": {"source": "/data/" + 3 * "photographs_of_clothes_"}})
 
 
 def data(classes: int) -> str:
