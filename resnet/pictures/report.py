@@ -124,7 +124,8 @@ def render_report(results: Results) -> str:
 
 
 def _kept(results: Results) -> dict[str, float]:
-    kept: dict[str, Any] = results.history.iloc[int(results.history["val_loss"].argmin())].to_dict()
+    row = results.history.iloc[int(results.history["val_loss"].argmin())]
+    kept = {str(name): float(value) for name, value in row.items()}
     return {**kept, "val_accuracy": share_of(kept["val_accuracy"], results.data["splits"]["validation"])}
 
 

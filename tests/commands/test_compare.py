@@ -79,7 +79,7 @@ def test_a_page_of_several_revisions(tmp_path: Path, train_resnet: Callable[...,
     assert result.exit_code == 0
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "3 runs, 5 test images" in page
-    assert "<td>\u2013</td>" in page
+    assert '<td data-name="p">\u2013</td>' in page
 
 
 @pytest.mark.parametrize(
