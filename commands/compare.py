@@ -139,7 +139,8 @@ def several_as_text(runs: "Sequence[Run]") -> str:
         line = f"{number:>2}  {run.name:<{width}}  {100 * run.accuracy:>7.2f} %"
         if paired := run.paired:
             interval = f"{100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
-            line += f"  {100 * paired.difference:+.2f}, {interval}, p = {paired.p_value:.4f}: {run.verdict}"
+            p_value = f"p = {paired.p_value:.4f}" if paired.p_value >= 0.0001 else "p < 0.0001"
+            line += f"  {100 * paired.difference:+.2f}, {interval}, {p_value}: {run.verdict}"
         lines.append(line)
     if parameters := differing(runs):
         lines += ["", "parameters that differ"]

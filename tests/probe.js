@@ -56,6 +56,9 @@
     const share = Math.min(box.width / image.naturalWidth, box.height / image.naturalHeight);
     return fit !== "scale-down" && share > 1.01 && getComputedStyle(image).imageRendering !== "pixelated";
   });
+  const wide = [...document.querySelectorAll("body *")].filter(
+    (item) => item.checkVisibility() && getComputedStyle(item).overflowX === "auto" && item.scrollWidth > item.clientWidth + 1,
+  );
   const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map((heading) => Number(heading.localName[1]));
   const heights = [...document.querySelectorAll("nav a, summary, .orders label")].map((item) => item.getBoundingClientRect().height);
   return {
@@ -66,6 +69,8 @@
     blurred: blurred.map((image) => image.alt),
     unnamed: [...document.querySelectorAll("img:not([alt]), img[alt=''], svg:not([aria-label], [aria-hidden])")].length,
     skipped: levels.filter((level, place) => level > (place ? levels[place - 1] : 0) + 1),
+    cut: wide.filter((item) => item.querySelector("svg:not(.swatch)")).map((item) => item.querySelector("svg").ariaLabel),
+    unshaded: wide.filter((item) => getComputedStyle(item).backgroundImage === "none").map((item) => item.outerHTML.slice(0, 80)),
     lowest: Math.min(...heights),
     headless: [...document.querySelectorAll("th:not([scope])")].length,
   };

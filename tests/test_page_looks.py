@@ -13,7 +13,7 @@ from PIL import Image
 from resnet.comparison.page import render_comparison
 from resnet.comparison.runs import render_runs
 from resnet.pictures.data_report import render_data_report
-from resnet.pictures.report import render_report
+from resnet.pictures.report import Results, render_report
 from tests.browser import CHROMIUM, Tab, browsing
 from tests.imports import ROOT
 from tests.pictures import picture
@@ -37,7 +37,17 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
 def report(classes: int) -> str:
     sides = {3: 32, 12: 96, 120: 64}
     names = [f"{KINDS[number % len(KINDS)]} {number}" for number in range(classes)]
-    return render_report(results(names, max(60, 3 * classes), samples=6, side=sides[classes]))
+    return render_report(with_a_long_source(results(names, max(60, 3 * classes), samples=6, side=sides[classes])))
+
+
+def of_clothes() -> str:
+    """Ten classes whose names are longer than digits, so that the matrix has no room beside the list of confusions."""
+    names = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "undershirt", "skirt", "t-shirt"]
+    return render_report(with_a_long_source(results(names, 344, samples=6, side=64)))
+
+
+def with_a_long_source(found: Results) -> Results:
+    return replace(found, parameters={**found.parameters, "ingest": {"source": "/data/" + 3 * "photographs_of_clothes_"}})
 
 
 def data(classes: int) -> str:
@@ -73,6 +83,7 @@ def of_two_runs() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "report of clothes": of_clothes,
     **{f"report of {classes} classes": partial(report, classes) for classes in (3, 12, 120)},
     **{f"data of {classes} classes": partial(data, classes) for classes in (3, 12, 120)},
     "comparison of 20 runs": partial(comparison, 20),
@@ -95,6 +106,8 @@ def test_a_page_is_readable_on_every_screen(name: str, tab: Tab, tmp_path: Path)
             assert found["smallest"][0] >= 11.99, case
             assert found["faintest"][0] >= 4.5, case  # WCAG 2.2, AA
             assert found["blurred"] == [], case
+            assert found["unshaded"] == [], case
+            assert width < 1280 or found["cut"] == [], case
             assert (found["unnamed"], found["skipped"], found["headless"]) == (0, [], 0), case
             assert found["lowest"] is None or found["lowest"] >= (40 if width == 360 else 24), case
         taken = tab.screenshot()
@@ -130,6 +143,20 @@ def test_another_order_of_the_classes_needs_no_script(tab: Tab, tmp_path: Path) 
     assert len(set(recalls)) > 2
 
 
+def test_a_phone_shows_all_figures_of_a_run_without_scrolling(tab: Tab, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(comparison(3), encoding="utf-8")
+    tab.open(tmp_path / "page.html", 360)
+    assert tab.ask("[...document.querySelectorAll('.blocks')].map(table => table.scrollWidth - table.clientWidth)") == [0, 0]
+    names = "[...document.querySelectorAll('.measured tr:nth-child(2) [data-name]')].filter(cell => cell.checkVisibility())"
+    names += ".map(cell => [cell.dataset.name, cell.getBoundingClientRect().right <= 360])"
+    shown = dict(tab.ask(names))
+    assert {"accuracy", "difference, points", "p", "loss"} <= shown.keys()
+    assert all(shown.values())
+    assert tab.ask("document.querySelector('.swipe').checkVisibility()")
+    tab.resize(1280)
+    assert not tab.ask("document.querySelector('.swipe').checkVisibility()")
+
+
 def test_what_would_be_wrong_is_found(tab: Tab, tmp_path: Path) -> None:
     """Pages with one fault each."""
     image = Image.new("RGB", (10, 10))
@@ -144,6 +171,8 @@ def test_what_would_be_wrong_is_found(tab: Tab, tmp_path: Path) -> None:
         '<img src="small.png">': ("unnamed", lambda found: found == 1),
         "<h1>x</h1><h3>x</h3>": ("skipped", lambda found: found == [3]),
         "<table><tr><th>x": ("headless", lambda found: found == 1),
+        '<div style="overflow-x:auto"><svg aria-label="x" style="width:900px">': ("cut", lambda found: found == ["x"]),
+        '<div style="overflow-x:auto"><p style="width:900px">': ("unshaded", lambda found: len(found) == 1),
     }
     head = '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width"><body>'
     for number, (fault, (name, is_found)) in enumerate(faults.items()):

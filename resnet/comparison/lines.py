@@ -1,7 +1,7 @@
 """The geometry of line drawings of several runs: curves over epochs, and parallel coordinates of parameters.
 
 A template makes SVG of them. Every run has one line, of its own colour and dashes. Up to ten lines have the number of their run
-at the end.
+at the end, joined to the dot at the last point by a short leader.
 """
 
 import math
@@ -19,6 +19,8 @@ _HEAD = 44  # above them, for their names
 _LOGARITHMIC = 10  # numbers that differ by at least this factor have a logarithmic axis
 _LONGEST = 14  # characters of a value beside an axis
 _LABELLED = 10  # lines with a label; the labels of more would be far from their lines
+_LEADER = 12  # between the end of a curve and its label
+_WIDE = 40  # curves that end within this distance could have labels that cover each other
 _APART = 3  # between lines with equal values on an axis
 
 
@@ -30,13 +32,13 @@ class Line:
         run: the number of the run, from 1.
         points: the `points` of an SVG polyline.
         end: the x and y of its last point.
-        label: the y of its label, which no other label covers; None with so many lines that they have no labels.
+        label: the x and y of its label, which no other label covers; None with so many lines that they have no labels.
     """
 
     run: int
     points: str
     end: tuple[float, float]
-    label: float | None
+    label: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def curves(histories: Sequence[Sequence[Mapping[str, float]]], column: str, most
     drawn = {number: [place(*point) for point in run] for number, run in enumerate(series, 1) if run}
     epochs = MaxNLocator(6, integer=True).tick_values(first, last) if last > first else [first]
     return Curves(
-        lines=_lines(drawn, _TOP, HEIGHT - _BOTTOM),
+        lines=_lines(drawn, _TOP, HEIGHT - _BOTTOM, _LEADER),
         epochs=[(place(epoch, low)[0], f"{epoch:g}") for epoch in epochs if first <= epoch <= last],
         values=[(place(first, value)[1], f"{value:g}") for value in values],
     )
@@ -141,7 +143,7 @@ def parallel(columns: Mapping[str, Sequence[Any]]) -> Parallel:
         axes.append(Axis(40 + number * _GAP, section + dot, rest, _ticks(ys, texts)))
         places.append(_side_by_side(ys))
     drawn = {run + 1: [(axis.x, ys[run]) for axis, ys in zip(axes, places, strict=True)] for run in range(runs)}
-    return Parallel(round(axes[-1].x + _GAP), height, axes, _lines(drawn, top, bottom))
+    return Parallel(round(axes[-1].x + _GAP), height, axes, _lines(drawn, top, bottom, _GAP - 36))
 
 
 def _scale(values: Sequence[Any]) -> tuple[list[float], list[str]]:
@@ -179,12 +181,31 @@ def _ticks(places: Sequence[float], texts: Sequence[str]) -> list[tuple[float, s
     return shown
 
 
-def _lines(drawn: Mapping[int, Sequence[tuple[float, float]]], top: float, bottom: float) -> list[Line]:
-    """The lines, with their labels between two heights."""
-    labels = _labels(drawn, top, bottom) if len(drawn) <= _LABELLED else {}
+def _lines(drawn: Mapping[int, Sequence[tuple[float, float]]], top: float, bottom: float, leader: float) -> list[Line]:
+    """The lines, with labels between two heights, `leader` to the right of their ends."""
+    labels: dict[int, float] = {}
+    for group in _that_end_together(drawn) if len(drawn) <= _LABELLED else []:
+        labels |= _labels({run: drawn[run] for run in group}, top, bottom)
     return [
-        Line(run, " ".join(f"{x:.1f},{y:.1f}" for x, y in points), points[-1], labels.get(run)) for run, points in drawn.items()
+        Line(
+            run,
+            " ".join(f"{x:.1f},{y:.1f}" for x, y in points),
+            points[-1],
+            (points[-1][0] + leader, labels[run]) if run in labels else None,
+        )
+        for run, points in drawn.items()
     ]
+
+
+def _that_end_together(drawn: Mapping[int, Sequence[tuple[float, float]]]) -> list[list[int]]:
+    """The runs in groups, by the x of the ends of their lines."""
+    groups: list[list[int]] = []
+    for run in sorted(drawn, key=lambda run: drawn[run][-1][0]):
+        if groups and drawn[run][-1][0] - drawn[groups[-1][-1]][-1][0] < _WIDE:
+            groups[-1].append(run)
+        else:
+            groups.append([run])
+    return groups
 
 
 def _labels(drawn: Mapping[int, Sequence[tuple[float, float]]], top: float, bottom: float) -> dict[int, float]:

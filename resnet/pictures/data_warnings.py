@@ -80,13 +80,15 @@ def data_warnings(
     found = []
     tested = int(table["test"].sum())
     if pairs["leaked_test_images"]:
-        share = percent(pairs["leaked_test_images"] / max(tested, 1))
-        have = "has" if pairs["leaked_test_images"] == 1 else "have"
+        leaked = pairs["leaked_test_images"]
+        share = percent(leaked / max(tested, 1))
+        have, these = ("has", "this image") if leaked == 1 else ("have", f"these {leaked:,} images")
+        others = f"; that on the other {tested - leaked:,} is not affected" if tested > leaked else ""
         found.append(
             DataWarning(
                 "leaks",
-                f"{pairs['leaked_test_images']:,} of {count(tested, 'test image')} ({share}) {have} a near-duplicate in the "
-                "training or validation split: the accuracy on them means little.",
+                f"{leaked:,} of {count(tested, 'test image')} ({share}) {have} a near-duplicate in the training or validation "
+                f"split. The accuracy on {these} says little about new images{others}.",
                 of_accuracy=True,
             )
         )

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resnet.pictures.pages import share_of
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -75,7 +77,7 @@ def render_model_card(
         _classes(classes),
         _data(data),
         _results(metrics, predictions, len(classes), warnings),
-        _training(history, imagenet),
+        _training(history, data.images.get("validation", 0), imagenet),
         _use(network["input_shape"]),
         _limits(data, license),
     )
@@ -128,7 +130,8 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     yield ""
     yield "| figure | value |"
     yield "|---|---|"
-    yield f"| accuracy | {100 * metrics['accuracy']:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
+    accuracy = share_of(metrics["accuracy"], int(metrics["images"]))
+    yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
     shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes"}
     counted = int(metrics["macro_f1_classes"])
     notes = {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
@@ -150,13 +153,13 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
         yield f"| {escape(label)} | {100 * share:.1f} % | {count:,} |"
 
 
-def _training(history: "pd.DataFrame", imagenet: bool) -> Iterator[str]:
+def _training(history: "pd.DataFrame", validated: int, imagenet: bool) -> Iterator[str]:
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     yield "## Training"
     yield ""
     yield f"{len(history):,} epochs. All settings, including the initial weights, are in `params.yaml` of the same commit. The"
     yield f"weights are those of epoch {int(best['epoch'])}, which has the lowest loss on the validation split"
-    yield f"({best['val_loss']:.4f}, accuracy {100 * best['val_accuracy']:.2f} %)."
+    yield f"({best['val_loss']:.4f}, accuracy {100 * share_of(best['val_accuracy'], validated):.2f} %)."
     if imagenet:
         yield ""
         yield "Training started from the weights that Keras publishes for ImageNet (`keras.applications`)."

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.pages import count, environment, percent, places_by, plain
+from resnet.pictures.pages import count, environment, percent, places_by, plain, share_of
 from resnet.pictures.reliability import draw_reliability
 from resnet.pictures.samples import BLUE, ORANGE, encode_image, overlay_occlusion, shown_size
 from resnet.pictures.svg import inline_svg, text_of_pages
@@ -92,12 +92,12 @@ def render_report(results: Results) -> str:
         environment()
         .get_template("report.html")
         .render(
-            metrics=results.metrics,
+            metrics={**results.metrics, "accuracy": share_of(results.metrics["accuracy"], len(results.predictions))},
             facts=_facts(results),
             details=results.details,
             gate=results.gate,
             history=results.history.to_dict("records"),
-            kept=results.history.iloc[int(results.history["val_loss"].argmin())].to_dict(),
+            kept=_kept(results),
             per_class=classes,
             orders_of_classes=orders,
             guess=_most_frequent(results.per_class),
@@ -121,6 +121,12 @@ def render_report(results: Results) -> str:
             hashes=results.hashes,
         )
     )
+
+
+def _kept(results: Results) -> dict[str, float]:
+    row = results.history.iloc[int(results.history["val_loss"].argmin())]
+    kept = {str(name): float(value) for name, value in row.items()}
+    return {**kept, "val_accuracy": share_of(kept["val_accuracy"], results.data["splits"]["validation"])}
 
 
 def _facts(results: Results) -> dict[str, str]:

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from commands.compare import as_text, compare_results, compare_several, several_as_text
 from commands.results import RevisionResults
+from resnet.comparison.paired_comparison import compare_hits
 from resnet.core.errors import UserError
 from tests.browser import CHROMIUM, open_page
 
@@ -64,12 +66,20 @@ def test_several_revisions_are_compared_with_the_first() -> None:
     assert "train.epochs: 3, 5, 3" in text
 
 
+def test_a_small_p_is_not_zero() -> None:
+    first, second = compare_several([RevisionResults(name) for name in ("first", "second")])
+    hits = np.arange(60) < 30
+    text = several_as_text([first, replace(second, paired=compare_hits(hits, hits | True))])
+    assert ", p < 0.0001: " in text  # by the binomial distribution 2 / 2^30
+    assert "0.0000" not in text
+
+
 def test_a_page_of_several_revisions(tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("compare", "first", "second", "grown", "--html", str(tmp_path / "page.html"))
     assert result.exit_code == 0
     page = (tmp_path / "page.html").read_text("utf-8")
     assert "3 runs, 5 test images" in page
-    assert "<td>\u2013</td>" in page
+    assert '<td data-name="p">\u2013</td>' in page
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_a_higher_value_is_higher_and_a_later_epoch_further_right() -> None:
 def test_no_label_covers_another_and_all_are_within_the_drawing() -> None:
     found = curves([history(5, 1 + number / 1000) for number in range(10)], "val_loss")
     assert found is not None
-    labels = sorted(line.label for line in found.lines if line.label is not None)
+    labels = sorted(line.label[1] for line in found.lines if line.label is not None)
     assert len(labels) == 10
     assert all(below - above >= 12.5 for above, below in pairwise(labels))  # the height of the text
     assert labels[0] > 0
@@ -39,6 +39,17 @@ def test_no_label_covers_another_and_all_are_within_the_drawing() -> None:
     many = curves([history(5, 1)] * 11, "val_loss")
     assert many is not None
     assert {line.label for line in many.lines} == {None}
+
+
+def test_a_label_is_beside_the_end_of_its_curve() -> None:
+    found = curves([history(5, 3), history(5, 3.01), history(5, 4, 3, 2, 2, 2, 2, 2, 2, 1)], "val_loss")
+    assert found is not None
+    ends = {line.run: corners(line)[-1] for line in found.lines}
+    labels = {line.run: line.label for line in found.lines if line.label is not None}
+    assert sorted(labels) == [1, 2, 3]
+    assert all(0 < labels[run][0] - ends[run][0] <= 15 for run in labels)
+    assert abs(labels[1][1] - labels[2][1]) >= 12.5
+    assert labels[3][1] == pytest.approx(ends[3][1], abs=0.06)
 
 
 def test_runs_without_finite_values_have_no_line() -> None:

@@ -52,6 +52,11 @@ def test_the_page_has_all_parts() -> None:
         assert part in text
 
 
+def test_a_small_p_is_not_zero() -> None:
+    text = words(render_comparison(comparison(gained=30, lost=0)))  # by the binomial distribution p = 2 / 2^30
+    assert "McNemar's exact test: p &lt; 0.0001; 30 images gained" in text
+
+
 @pytest.mark.parametrize(
     ("gained", "lost", "conclusion"),
     [

@@ -7,6 +7,8 @@ import pandas as pd
 
 from resnet.pictures.model_card import DataFacts, escape, render_model_card
 
+HISTORY = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]})
+
 
 def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **options: Any) -> str:
     labels = [names[0]] * 4 + [names[1]] * 5
@@ -23,10 +25,10 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **optio
             "images": 9,
             "macro_f1_classes": 2,
         },
-        history=pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "val_accuracy": [0.5, 0.875, 0.9]}),
+        history=options.pop("history", HISTORY),
         predictions=pd.DataFrame({"label": labels, "predicted": [names[0]] * 6 + [names[1]] * 3}),
         data=DataFacts(
-            {"training": 1200, "validation": 30, "test": 9},
+            {"training": 1200, "validation": options.pop("validated", 30), "test": 9},
             {"PNG": 2, "JPEG": 1237},
             {"": 1238, "oriented": 1},
             equal,
@@ -35,6 +37,11 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **optio
         warnings=warnings,
         **options,
     )
+
+
+def test_shares_are_those_of_the_counts() -> None:
+    history = pd.DataFrame({"epoch": [1.0], "val_loss": [0.9], "val_accuracy": [0.98895]})  # 179 of 181 with six digits
+    assert "(0.9000, accuracy 98.90 %)." in card(["cat", "dog"], history=history, validated=181)
 
 
 def test_it_has_the_facts_of_the_run() -> None:

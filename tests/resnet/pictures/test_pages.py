@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, places_by, plain
+from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, places_by, plain, share_of
 from tests.pictures import picture
 
 
@@ -23,6 +23,13 @@ from tests.pictures import picture
 )
 def test_only_none_and_all_are_0_and_100_percent(share: float, text: str) -> None:
     assert percent(share).replace("\u00a0", " ") == f"{text} %"
+
+
+def test_a_share_from_a_file_is_rounded_like_one_from_counts() -> None:
+    assert f"{100 * share_of(0.98895, 181):.2f}" == "98.90"  # 179 of 181 are 98.8950276 %
+    assert share_of(0.992248, 387) == 384 / 387
+    assert share_of(0.5, 181) == 0.5  # of other images
+    assert share_of(0.25, 0) == 0.25
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,10 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
     wrong = int((small.predictions["label"] != small.predictions["predicted"]).sum())
     assert f"{wrong} of 40 images were predicted as another class" in text
     row = small.predictions.iloc[0]
-    assert f"dog {row['probability']:.3f} → 0.062label cat {row['label_probability']:.3f}p/0.png" in text
+    assert (
+        f"dog probability {row['probability']:.3f}with one place covered 0.062"
+        f"label cat probability {row['label_probability']:.3f}p/0.png"
+    ) in text
     assert row["probability"] + row["label_probability"] == pytest.approx(1)  # of two classes
     for word in (
         "0123abcd",
@@ -133,6 +136,15 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
         assert word in text
     for name in ("loss", "accuracy", "learning-rate", "confusion", "reliability"):
         assert page.count(f'class="{name}" role="img"') == 1
+
+
+def test_shares_are_those_of_the_counts() -> None:
+    history = HISTORY.assign(val_accuracy=[0.1, 0.98895, 0.4])  # 179 of 181 with six digits
+    data = DATA | {"splits": {"training": 12, "validation": 181, "test": 181}}
+    found = results(["cat", "dog"], 181)
+    text = words(render_report(replace(found, history=history, data=data, metrics={**found.metrics, "accuracy": 0.98895})))
+    assert "98.90 % accuracy" in text
+    assert "a validation accuracy of 98.90 %." in text
 
 
 def test_every_picture_says_what_it_shows(small: Results) -> None:
