@@ -35,11 +35,12 @@ from flows.sweep import sweep
 from flows.train_resnet import train_resnet
 from flows.workspace import PROJECT
 from resnet.core.errors import UserError
+from tasks.stage.git import git_or_none
 
 _WATCH_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0  # for Prefect to close its connections, which it may try for minutes while the server is gone
 _SERVER_SECONDS = 5.0
-# Kept as the version of each deployment, which Prefect would otherwise make of a hash of the file of its flow.
+# Kept in the version of each deployment, after the commit.
 _PLACE = f"{socket.gethostname()}:{PROJECT}"
 
 
@@ -150,7 +151,7 @@ def refuse_another_place(names: Iterable[str]) -> None:
             except ObjectNotFound:
                 continue
             served = getattr(found.status, "value", None) == "READY" and not found.paused and not found.work_pool_name
-            place = found.version or ""
+            _, _, place = (found.version or "").partition(" ")
             if served and ":/" in place and place != _PLACE:
                 raise UserError(
                     f"{name} is already served from {place}: end `python -m flows.serve` there (if it was killed, wait a "
@@ -204,8 +205,10 @@ def main(arguments: list[str] | None = None) -> int:
     settle(PROJECT, print)
     runner = PatientRunner(limit=limit, pause_on_shutdown=False)
     machine = "gpu" if find_gpus() else "cpu"
+    commit = git_or_none(PROJECT, "rev-parse", "--short", "HEAD") or "no-commit"
     for flow in flows:
-        deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name), version=_PLACE)
+        version = f"{commit} {_PLACE}"
+        deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name), version=version)
         runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
     served = f"The deployments train-resnet, sweep and search are served from {PROJECT}, {limit} at a time"
     print(f"{served}; Ctrl-C ends this.", flush=True)

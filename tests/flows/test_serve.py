@@ -1,5 +1,6 @@
 """`python -m flows.serve`: what it registers, and what it refuses. `test_deployments.py` ends it by signals."""
 
+import re
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,7 +25,9 @@ class FakeFlow:
         self.name = name
 
     def to_deployment(self, name: str, tags: list[str], schedules: list[str], version: str) -> tuple[str, list[str], list[str]]:
-        assert version == f"{socket.gethostname()}:{ROOT}"
+        commit, _, place = version.partition(" ")
+        assert re.fullmatch("[0-9a-f]{7,40}", commit)
+        assert place == f"{socket.gethostname()}:{ROOT}"
         return name, tags, schedules
 
 
@@ -134,15 +137,15 @@ def test_the_schedules_that_a_person_set_are_registered_again(monkeypatch: pytes
 
 
 HERE = f"{socket.gethostname()}:{ROOT}"
-SERVED = {"version": "shelf:/srv/other", "status": DeploymentStatus.READY, "paused": False, "work_pool_name": None}
+SERVED = {"version": "1a2b3c4 shelf:/srv/my other", "status": DeploymentStatus.READY, "paused": False, "work_pool_name": None}
 
 
 @pytest.mark.parametrize(
     ("other", "refused"),
     [
         ({}, True),
-        ({"version": f"shelf:{ROOT}"}, True),  # the same path on another machine
-        ({"version": HERE}, False),  # a restart
+        ({"version": f"1a2b3c4 shelf:{ROOT}"}, True),  # the same path on another machine
+        ({"version": f"no-commit {HERE}"}, False),  # a restart
         ({"status": DeploymentStatus.NOT_READY}, False),  # the other was killed more than a minute ago
         ({"paused": True}, False),  # the other has ended
         ({"work_pool_name": "pool"}, False),  # of `prefect deploy`
@@ -167,8 +170,9 @@ def test_deployments_that_another_folder_serves_are_not_taken_over(
     with pytest.raises(UserError) if refused else nullcontext() as error:
         serve.refuse_another_place(["train-resnet", "sweep"])
     if error:
+        place = str((SERVED | (other or {}))["version"]).partition(" ")[2]
         assert str(error.value) == (
-            f"sweep is already served from {(SERVED | (other or {}))['version']}: end `python -m flows.serve` there (if it was "
+            f"sweep is already served from {place}: end `python -m flows.serve` there (if it was "
             "killed, wait a minute), or use another server with `prefect config set PREFECT_API_URL=http://HOST:PORT/api`."
         )
 
