@@ -45,10 +45,12 @@ def train(params: dict[str, float]) -> int:
         sys.exit("train: the momentum is not to my taste; choose another one.")
     if params["momentum"] == 0.321 or (params["momentum"] == 0.231 and note("dies") == 1):
         os.kill(os.getpid(), signal.SIGKILL)
-    record(event="start", epochs=params["epochs"])
-    for epoch in range(1, int(params["epochs"]) + 1):
+    epochs = int(params["epochs"])
+    record(event="start", epochs=epochs, steps=1, epoch=1, step=0)
+    for epoch in range(1, epochs + 1):
         print(f"epoch {epoch}/{params['epochs']}: loss {1 / epoch:.4f}")
-        record(event="epoch", epoch=epoch, loss=1 / epoch)
+        figures = dict.fromkeys(("accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second"), 0.5)
+        record(event="epoch", epoch=epoch, seconds=0.05, loss=1 / epoch, **figures)
         time.sleep(0.05)
     note("end")
     return 0
@@ -59,7 +61,7 @@ def record(**event: object) -> None:
     if name := os.environ.get("TRAIN_RESNET_EVENTS"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         with Path(name).open("a", encoding="utf-8") as file:
-            print(json.dumps(event), file=file)
+            print(json.dumps({"time": time.time(), **event}), file=file)
 
 
 def note(*words: str | None) -> int:

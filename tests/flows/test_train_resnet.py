@@ -220,8 +220,9 @@ def test_the_ui_has_progress_results_and_log_lines(project: QuickProject, server
     found: list[dict[str, Any]] = server.ask("artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
     artifacts = {artifact["key"]: artifact for artifact in found}
     assert artifacts["train-progress"]["data"] == 100
-    assert artifacts["train-progress"]["description"] == "epoch 20 of 20: loss 0.0500"
-    assert artifacts["train-curves"]["description"] == "epoch 20 of 20: loss 0.0500"
+    last = "epoch 20 of 20: loss 0.0500, accuracy 0.5000, val_loss 0.5000, val_accuracy 0.5000"
+    assert artifacts["train-progress"]["description"] == last
+    assert artifacts["train-curves"]["description"] == last
     assert "](data:image/svg+xml;base64," in artifacts["train-curves"]["data"]
     assert (run["name"], run["tags"]) == ("epochs=20: 99.8 %", ["shown", "99.8 %", "cpu"])
     assert run["state"]["message"] == (
