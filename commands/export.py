@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from resnet.export.formats import Run
     from resnet.network.model import ResNet
 
-_KNOWN = ("savedmodel", "onnx", "litert", "keras", "openvino")
+KNOWN = ("savedmodel", "onnx", "litert", "keras", "openvino")
 _BATCH = 64
 _CHECKED = 256  # images
 _CHECKED_INT8 = 2000  # more, for an accuracy has a wider interval than a probability
@@ -44,11 +44,16 @@ _ENCODED_LARGEST = 0.05
 _INT8_RESIZED = 0.1  # a level that is rounded the other way may move a value to the next of 256 steps
 
 
-def _formats(given: list[str]) -> list[str]:
+def named_formats(given: list[str]) -> list[str]:
+    """The formats that an option names, separated by commas.
+
+    Raises:
+        BadParameter: one is not known.
+    """
     formats = [name for text in given for name in text.split(",")]
     for name in formats:
-        if name not in _KNOWN:
-            raise typer.BadParameter(f"{name!r} is not one of {', '.join(_KNOWN)}")
+        if name not in KNOWN:
+            raise typer.BadParameter(f"{name!r} is not one of {', '.join(KNOWN)}")
     return formats
 
 
@@ -57,9 +62,9 @@ def export(
         list[str],
         typer.Option(
             metavar="FORMAT",
-            callback=_formats,
-            autocompletion=lambda: list(_KNOWN),
-            help=f"One of {', '.join(_KNOWN)}; repeat the option, or separate several by commas.",
+            callback=named_formats,
+            autocompletion=lambda: list(KNOWN),
+            help=f"One of {', '.join(KNOWN)}; repeat the option, or separate several by commas.",
         ),
     ],
     *,

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from commands.export import _KNOWN, _formats, export
+from commands.export import KNOWN, export, named_formats
 from commands.export_record import MADE_FROM, Made, export_hash, recorded_exports
 from commands.places import own_place
 from commands.published_readme import Revision, folder_section
@@ -46,9 +46,9 @@ def publish(
         list[str] | None,
         typer.Option(
             metavar="FORMAT",
-            callback=lambda given: _formats(given or []),
-            autocompletion=lambda: list(_KNOWN),
-            help=f"Export the network first: one of {', '.join(_KNOWN)}; repeat the option, or separate several by commas.",
+            callback=lambda given: named_formats(given or []),
+            autocompletion=lambda: list(KNOWN),
+            help=f"Export the network first: one of {', '.join(KNOWN)}; repeat the option, or separate several by commas.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a folder that publish wrote.")] = False,

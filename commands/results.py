@@ -7,7 +7,7 @@ the run.
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,7 +101,7 @@ class RevisionResults:
         found: dict[str, Any] = {}
         for stage in self._deciding():
             for section in stage.get("params", {}).values():
-                found |= _flat(section)
+                found |= flat(section)
         return found
 
     @property
@@ -231,13 +231,9 @@ def _open(commit: str | None) -> "DVCFileSystem":
         raise unreadable(error) from error
 
 
-def _flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(_leaves(tree, ""))
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """The values of a tree of mappings by dotted names; nothing if the tree is no mapping."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items() if isinstance(tree, Mapping) else ():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found

@@ -17,7 +17,8 @@ from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 from ruamel.yaml import YAML
 
-from flows.values import flat, text
+from commands.results import flat
+from flows.values import text
 from flows.workspace import PROJECT
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML

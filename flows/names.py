@@ -11,8 +11,9 @@ from typing import Any
 from prefect.runtime import flow_run
 from ruamel.yaml import YAML
 
+from commands.results import flat
 from flows.form import filled, filled_overrides
-from flows.values import flat, text
+from flows.values import text
 from flows.workspace import PROJECT
 from resnet.core.errors import printable
 from tasks.stage.git import git_or_none

@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from flows.values import flat
+from commands.results import flat
 from resnet.core.errors import UserError
 from tasks.stage.params import load_params
 

@@ -1,25 +1,13 @@
 """Parameter values for people: by dotted name, in few characters, and what differs between two files."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands.results import flat
 from resnet.core.errors import printable
-
-
-def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The values of a tree of mappings by dotted names; nothing if the tree is no mapping."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items() if isinstance(tree, Mapping) else ():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
 
 
 def text(value: Any) -> str:

@@ -1,9 +1,8 @@
 """Runs a network in training with the fused operations of `fused.cc` in place of layers that follow each other.
 
 A batch normalisation is delayed until the layer after it is known. Before a ReLU, both become `ResnetNorm`. Before an addition
-and a ReLU, all three become `ResnetNormAdd`. Convolutions get the
-gradient of `weight_gradient.h`. Everything else is called as it is. The network itself does not change: its
-layers, weights and files are the same with and without the library.
+and a ReLU, all three become `ResnetNormAdd`. Convolutions get the gradient of `weight_gradient.h`. Everything else is called as
+it is. The network itself does not change: its layers, weights and files are the same with and without the library.
 """
 
 from collections import Counter

@@ -11,6 +11,14 @@ from html import escape
 
 Place = tuple[float, float]
 
+# Of the classes in a chart, for the page or the file that it is in.
+STYLE = """\
+  svg text { fill: currentColor; }
+  svg .title { font-size: 14px; font-weight: 600; }
+  svg .grid { stroke: #8884; fill: none; }
+  svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+  svg .training { stroke: #4b8bd4; } svg rect.training { fill: #4b8bd4; }
+  svg .validation { stroke: #e08a2e; } svg rect.validation, svg circle.validation { fill: #e08a2e; }"""
 _WIDTH, _HEIGHT = 480, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 30, 34
 _MOST = 400  # points of a line; more could not be told apart
@@ -69,6 +77,14 @@ def draw_chart(title: str, unit: str, lines: Sequence[Line], end: float, *, from
     parts.extend(_drawn(one, [at(x, y) for x, y in thinned(one.places)]) for one in lines)
     parts.extend(_legend(lines))
     return "\n".join([*parts, "</svg>"])
+
+
+def standalone(chart: str) -> str:
+    """A chart as an SVG file of its own, on white."""
+    style = f"<style>svg {{ background: white; font: 11px system-ui, sans-serif; }}\n{STYLE}</style>"
+    head, _, content = chart.partition(">")
+    size = f' xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}"'
+    return f"{head}{size}>{style}{content}"
 
 
 def thinned(places: Sequence[Place], most: int = _MOST) -> list[Place]:

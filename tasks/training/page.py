@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from resnet.core.errors import printable
 from resnet.core.tables import HISTORY_COLUMNS
-from tasks.training.chart import Line, draw_chart
+from tasks.training.chart import STYLE, Line, draw_chart
 from tasks.training.points import Event, Points
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def render_page(points: Points, now: float, *, running: bool, outcome: str = "")
         message=points.end.get("message", ""),
         share=share,
         position=list(_position(points, epochs, done, running)),
-        charts=list(_charts(points, epochs)),
+        charts=list(charts(points, epochs)),
+        chart_style=STYLE,
         facts=list(_facts(points)),
         written=datetime.fromtimestamp(now, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
     )
@@ -125,7 +126,9 @@ def seconds_left(points: Points, epochs_left: float) -> float | None:
     return epochs_left * seconds / done if done > 0 and seconds >= 0 else None
 
 
-def _charts(points: Points, epochs: int) -> Iterator[str]:
+def charts(points: Points, epochs: int) -> Iterator[str]:
+    """The charts of loss, accuracy, learning rate and speed."""
+
     def trained(name: str) -> list[tuple[float, float]]:
         return [(one["epoch"] - 1 + one["step"] / one["steps"], one[name]) for one in points.steps]
 

@@ -1,6 +1,7 @@
 """Parameter values for people, and what differs between two parameter files."""
 
-from flows.values import differences, flat, text
+from commands.results import flat
+from flows.values import differences, text
 
 
 def test_values_have_dotted_names() -> None:
