@@ -4,6 +4,7 @@ It needs the extra `board` and serves this machine only, until Ctrl-C.
 """
 
 import logging
+import signal
 import threading
 from importlib.util import find_spec
 from typing import Annotated, Any
@@ -34,13 +35,14 @@ def board(
         )
     address = _serve(str(live().absolute()), port)
     runs = sum(1 for _ in folders())
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # scripts start programs with SIGINT ignored
+        signal.signal(number, lambda *_: ended.set())
     print(
         f"board: {address} shows {runs} {'run' if runs == 1 else 'runs'} of {live()}/, and new ones by itself; Ctrl-C ends it"
     )
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        print("board: ended")
+    ended.wait()
+    print("board: ended")
 
 
 def _serve(folder: str, port: int | None) -> str:
