@@ -37,7 +37,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "mixup, alpha 0.2": {"mixup": 0.2},
     "CutMix, alpha 1": {"cutmix": 1.0},
     "moving average, 0.99": {"ema": 0.99},
-    "balanced class weights": {"class_weights": "balanced"},
+    "balanced class weights": {"balance": "weights"},
     "variant D": {"build.variant": "D"},
     "small stem": {"build.stem": "small"},
 }

@@ -21,12 +21,12 @@ class Budget:
     Args:
         seconds: limit for all epochs together, including those before an interruption.
         steps_per_epoch: updates in an epoch.
-        before: steps before the cosine starts: the frozen steps and the warm-up.
-        steps: length of the cosine if the budget does not shorten it.
+        before: steps before the cosine starts: the frozen steps and the warm-up; for one cycle only the frozen steps.
+        steps: length of the cosine, or of the cycle, if the budget does not shorten it.
         sizes: of the training images; by default they do not change.
 
     Attributes:
-        cosine_steps: () float32, the length of the cosine, for the schedule.
+        cosine_steps: () float32, the length of the cosine, or of the cycle, for the schedule.
     """
 
     def __init__(

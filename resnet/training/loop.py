@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.dataset.balanced_sampling import balanced_rows
 from resnet.dataset.batches import batches, epoch_order
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
@@ -36,6 +37,7 @@ class Trainer:
         augmentation: of training images.
         label_smoothing: see `resnet.training.objective`.
         class_weights: (classes,) float32, see `resnet.training.objective`.
+        balanced: whether all classes have the same number of images in an epoch, see `balanced_rows`.
         accumulate: number of parts into which each batch is split. The parts go through the network one after another and
             their gradients are averaged, which needs less memory. Batch normalisation uses the statistics of each part. Must
             divide the batch size.
@@ -64,6 +66,7 @@ class Trainer:
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
         class_weights: npt.NDArray[np.float32] | None = None,
+        balanced: bool = False,
         accumulate: int = 1,
         ema: float = 0.0,
         freeze_epochs: int = 0,
@@ -77,6 +80,7 @@ class Trainer:
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
+        self.balanced = balanced
         self.accumulate = accumulate
         self.ema = MovingAverage(model, ema) if ema else None
         self.freeze_epochs = freeze_epochs
@@ -104,7 +108,12 @@ class Trainer:
     # No AutoGraph: there is no Python control flow to convert, and searching for it took a third of the tracing time.
     @tf.function(autograph=False)
     def train_step(
-        self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, size: int | None = None
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        draws: tf.Tensor,
+        size: int | None = None,
+        aspects: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains on one batch.
 
@@ -113,33 +122,39 @@ class Trainer:
             labels: (batch,) uint16.
             draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
             size: height and width to which the images are resized, a step is traced for each; by default the network's.
+            aspects: (batch,) float32, if the images were squeezed to squares, see `Augmentation`.
 
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        return self._train_on(images, labels, draws, size, self.model.trainable_variables, training=True)
+        return self._train_on((images, draws, size, aspects), labels, self.model.trainable_variables, training=True)
 
     @tf.function(autograph=False)
     def frozen_step(
-        self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, size: int | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
-        return self._train_on(images, labels, draws, size, self.model.layers[-1].trainable_variables, training=False)
-
-    def _train_on(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         draws: tf.Tensor,
-        size: int | None,
+        size: int | None = None,
+        aspects: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
+        head = self.model.layers[-1].trainable_variables
+        return self._train_on((images, draws, size, aspects), labels, head, training=False)
+
+    def _train_on(
+        self,
+        given: tuple[tf.Tensor, tf.Tensor, int | None, tf.Tensor | None],
+        labels: tf.Tensor,
         variables: list[keras.Variable],
         *,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        images, draws, size, aspects = given
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
 
         def on_device() -> tf.Tensor:
-            augmented = self.augmentation(images, draws, size or self.model.input_shape[1])
+            augmented = self.augmentation(images, draws, size or self.model.input_shape[1], aspects)
             batch = self.augmentation.mix(normalise(augmented), labels, draws)
             return self._update(self._part_of_device(batch), variables, training)
 
@@ -225,9 +240,10 @@ class Trainer:
 
     def augmented(self, training: Split, seed: int, count: int) -> npt.NDArray[np.uint8]:
         """The first images of the current epoch as the network gets them, but for normalisation: (count, height, width, 3)."""
-        rows = epoch_order(len(training), seed, self.state.epoch)[:count]
-        draws = tf.gather(self.augmentation.draw(len(training), seed, self.state.epoch), rows)
-        images = tf.cast(self.augmentation(tf.constant(training.gather(rows)), draws, self.size), tf.float32)
+        order, draws = self._order(training, seed)
+        rows, draws = order[:count], draws[:count]
+        augmented = self.augmentation(tf.constant(training.gather(rows)), draws, self.size, _aspects(training, rows))
+        images = tf.cast(augmented, tf.float32)
         mixed = self.augmentation.mix(images, tf.constant(training.labels[rows]), draws).images
         return tf.cast(tf.round(tf.clip_by_value(mixed, 0.0, 255.0)), tf.uint8).numpy()
 
@@ -318,13 +334,13 @@ class Trainer:
         if state.step == 0:
             self.train_loss.reset_state()
             self.train_accuracy.reset_state()
-        draws = self.augmentation.draw(len(training), seed, state.epoch)
-        order = epoch_order(len(training), seed, state.epoch)
+        order, draws = self._order(training, seed)
         done, steps, size = state.step, len(training) // batch_size, self.size
         began = time.perf_counter()
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
-            loss, learning_rate = step(images, labels, tf.gather(draws, rows), size)
+            start = state.step * batch_size
+            loss, learning_rate = step(images, labels, draws[start : start + batch_size], size, _aspects(training, rows))
             state.step += 1
             state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):
@@ -346,6 +362,14 @@ class Trainer:
                 )
             )
 
+    def _order(self, training: Split, seed: int) -> tuple[npt.NDArray[np.int64], tf.Tensor]:
+        """The rows of the current epoch in their order, and the random numbers of the augmentation in the same order."""
+        images, epoch = len(training), self.state.epoch
+        rows = balanced_rows(training.labels, seed, epoch) if self.balanced else None
+        places = epoch_order(images, seed, epoch)
+        draws = tf.gather(self.augmentation.draw(images, seed, epoch, rows), places)
+        return (places if rows is None else rows[places]), draws
+
     def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.validation_loss.reset_state()
         self.validation_accuracy.reset_state()
@@ -360,6 +384,10 @@ class Trainer:
                 f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
                 "train.learning_rate or increase train.warmup_epochs."
             )
+
+
+def _aspects(split: Split, rows: npt.NDArray[np.int64]) -> tf.Tensor | None:
+    return None if split.aspects is None else tf.constant(split.aspects[rows])
 
 
 def _nan_unless_finite(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:
