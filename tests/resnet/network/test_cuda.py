@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from resnet.network import cuda
-from resnet.network.cuda import LIBRARIES, driver, gpus_of_driver, obstacle
+from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, obstacle
 from tests.imports import ROOT
 
 L4 = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
@@ -94,6 +94,12 @@ def test_the_lock_has_all_that_tensorflow_asks_for_with_cuda_and_hashes() -> Non
     wanted = [one for one in wanted if one.marker and one.marker.evaluate({"extra": "and-cuda"})]
     assert {one.name for one in wanted} == set(pinned)
     assert [one for one in wanted if not one.specifier.contains(pinned[one.name])] == []
+
+
+def test_the_guide_names_the_oldest_driver_and_the_locked_tensorflow() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    (locked,) = re.findall(r"(?m)^tensorflow==(\d+\.\d+)", (ROOT / "requirements.lock").read_text("utf-8"))
+    assert f"TensorFlow {locked} needs a driver of version {'.'.join(map(str, OLDEST_DRIVER))} or later" in guide
 
 
 @pytest.mark.parametrize(
