@@ -44,6 +44,9 @@ class Train(Section):
     restarts: list[Annotated[int, Field(ge=1, le=MOST)]] = Field(
         description="epochs after which the learning rate restarts; [10] with epochs 20 continues a finished run of 10"
     )
+    size_schedule: list[Annotated[int, Field(ge=8, le=1024)]] = Field(
+        description="sizes in pixels for equal shares of the epochs, as [64, 96, 128]; []: preprocess.image_size"
+    )
     batch_size: int = Field(ge=2, le=MOST, description="images in a step")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         description="bfloat16, float16 or float32; auto takes the fastest one on this machine"
@@ -103,6 +106,7 @@ class Train(Section):
     def check(self, whole: Params) -> None:
         """The phases follow each other, batches can be divided, and the augmentation suits the images."""
         self._check_phases()
+        self._check_sizes(whole)
         if self.freeze_epochs and whole.value("build.weights", str) == "builtin/random":
             raise UserError(
                 f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random, so the frozen layers would "
@@ -136,6 +140,21 @@ class Train(Section):
             raise UserError(
                 f"train.freeze_epochs is {self.freeze_epochs} and must be less than {name}, which is {end}, so that the whole "
                 f"network is trained too: lower it or {longer}."
+            )
+
+    def _check_sizes(self, whole: Params) -> None:
+        stored = whole.value("preprocess.image_size", int)
+        if max(self.size_schedule, default=0) > stored:
+            raise UserError(
+                f"train.size_schedule has {max(self.size_schedule)} pixels, but the training images have {stored}: lower it or "
+                "raise preprocess.image_size."
+            )
+        shortest = min(end - start for start, end in pairwise((0, *self.restarts, self.epochs)))
+        if len(self.size_schedule) > shortest:
+            found = f"the shortest phase of train.restarts has {shortest}" if self.restarts else f"train.epochs is {shortest}"
+            raise UserError(
+                f"train.size_schedule has {len(self.size_schedule)} sizes, which need as many epochs, but {found}: leave out "
+                "some sizes or train for more epochs."
             )
 
 
@@ -190,7 +209,7 @@ def train(
         with (
             Events.from_environment() as events,
             noted(live.stop) as received,
-            Display(params.epochs) as display,
+            Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
             keeping(run, state, seconds, received) as keep,
         ):
@@ -243,6 +262,7 @@ def train(
         "warmup_epochs": recipe.rise_epochs,
         "checkpoints": keep.cost(),
         "live": live.cost(),
+        **({"sizes": [epoch.size for epoch in state.history]} if params.size_schedule else {}),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import tensorflow as tf
 
 from resnet.training.mixing import Mixed, draw_shares, mix
+from resnet.training.resampling import resample
 from resnet.training.trivial_augment import trivial_augment
 
 DRAWS = 3  # random numbers for each image: vertical shift, horizontal shift, flip
@@ -55,19 +56,37 @@ class Augmentation:
         shares = [draw_shares(images, self.mixup, streams[1]), draw_shares(images, self.cutmix, streams[2])]
         return tf.concat([draws, further[:, :8], *shares, further[:, 8:]], axis=1)
 
-    def __call__(self, images: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """Augments images (batch, height, width, channels); `draws` are their rows of `draw`. Keeps type and shape."""
+    def __call__(self, images: tf.Tensor, draws: tf.Tensor, size: int | None = None) -> tf.Tensor:
+        """Augments images.
+
+        Args:
+            images: (batch, height, width, channels) uint8.
+            draws: their rows of `draw`.
+            size: height and width of the result; by default those of the images. If it differs from theirs, the crop, or the
+                whole image, is resampled to it with antialiasing.
+
+        Returns:
+            (batch, size, size, channels) uint8.
+        """
         if self.shift:
             images = _shift(images, draws[:, 0], self.shift, axis=1)
             images = _shift(images, draws[:, 1], self.shift, axis=2)
-        if self.crop < 1.0:
-            images = _crop(images, draws[:, _CROP], self.crop)
+        if size not in (None, images.shape[1]):
+            images = resample(images, self._boxes(draws), size)
+        elif self.crop < 1.0:
+            images = _crop(images, self._boxes(draws))
         if self.flip:
             mirrored = (draws[:, 2] < 0.5)[:, tf.newaxis, tf.newaxis, tf.newaxis]
             images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
         if self.trivial_augment:
             images = trivial_augment(images, draws[:, _TRIVIAL])
         return images
+
+    def _boxes(self, draws: tf.Tensor) -> tf.Tensor:
+        """(batch, 4) float32: the rectangles that the crops keep, as for `resample`; the whole image without crops."""
+        if self.crop == 1.0:
+            return tf.tile([[0.0, 0.0, 1.0, 1.0]], (tf.shape(draws)[0], 1))
+        return _random_boxes(draws[:, _CROP], self.crop)
 
     @property
     def mixes(self) -> bool:
@@ -94,8 +113,8 @@ def _shift(images: tf.Tensor, draws: tf.Tensor, share: float, axis: int) -> tf.T
     return tf.where(inside, moved, tf.zeros((), images.dtype))
 
 
-def _crop(images: tf.Tensor, draws: tf.Tensor, least: float) -> tf.Tensor:
-    """Crops a rectangle from each image and resizes it to the size of the image, bilinearly.
+def _random_boxes(draws: tf.Tensor, least: float) -> tf.Tensor:
+    """(batch, 4) float32: rectangles in square images, from their four random numbers.
 
     The share of the area is uniform from `least` to 1. The aspect ratio relative to the image is between 3/4 and 4/3, uniform
     in its logarithm (Szegedy et al., "Going Deeper with Convolutions", 2014, section 6). A side that would be longer than that
@@ -105,6 +124,13 @@ def _crop(images: tf.Tensor, draws: tf.Tensor, least: float) -> tf.Tensor:
     ratio = tf.exp((2.0 * draws[:, 1] - 1.0) * tf.math.log(4.0 / 3.0))
     height, width = tf.minimum(tf.sqrt(area / ratio), 1.0), tf.minimum(tf.sqrt(area * ratio), 1.0)
     top, left = draws[:, 2] * (1.0 - height), draws[:, 3] * (1.0 - width)
-    boxes = tf.stack([top, left, top + height, left + width], axis=1)
+    return tf.stack([top, left, top + height, left + width], axis=1)
+
+
+def _crop(images: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """Crops a rectangle from each image and resizes it to the size of the image, bilinearly.
+
+    Without antialiasing: a crop only grows.
+    """
     cut = tf.image.crop_and_resize(images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3])
     return tf.cast(tf.round(cut), images.dtype)

@@ -14,6 +14,7 @@ from resnet.training.budget import Budget
 from resnet.training.loop import Trainer
 from resnet.training.objective import balanced_weights
 from resnet.training.optimizers import FreezeFirst, WarmRestarts, make_optimizer, warmup_cosine
+from resnet.training.sizes import SizeSchedule
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Recipe:
 
     epochs: int
     restarts: list[int]
+    size_schedule: list[int]
     optimizer: str
     learning_rate: float
     warmup_epochs: float
@@ -71,7 +73,8 @@ def make_trainer(
         labels: (images,) of the training split, for balanced class weights; without them all classes have the same weight.
         strategy: in whose scope the model was made; by default the current one.
     """
-    schedule, budget = _make_schedule(recipe, steps_per_epoch)
+    sizes = SizeSchedule(recipe.size_schedule, (*recipe.restarts, recipe.epochs)) if recipe.size_schedule else None
+    schedule, budget = _make_schedule(recipe, steps_per_epoch, sizes)
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         optimizer = make_optimizer(
@@ -104,12 +107,13 @@ def make_trainer(
         freeze_epochs=recipe.freeze_epochs,
         patience=recipe.patience,
         budget=budget,
+        sizes=sizes,
         strategy=strategy,
     )
 
 
 def _make_schedule(
-    recipe: Recipe, steps_per_epoch: int
+    recipe: Recipe, steps_per_epoch: int, sizes: SizeSchedule | None
 ) -> tuple[keras.optimizers.schedules.LearningRateSchedule, Budget | None]:
     """The learning rate over the steps, and the budget that can shorten it."""
     ends = [max(1, epochs * steps_per_epoch) for epochs in (*recipe.restarts, recipe.epochs)]
@@ -119,7 +123,8 @@ def _make_schedule(
     warmup_steps = min(round(recipe.rise_epochs * steps_per_epoch), steps - 1)
     budget = None
     if recipe.budget_minutes:
-        budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, freeze_steps + warmup_steps, steps - warmup_steps)
+        before = freeze_steps + warmup_steps
+        budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, before, steps - warmup_steps, sizes)
     first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
     if freeze_steps:
         first = FreezeFirst(recipe.learning_rate, freeze_steps, first)

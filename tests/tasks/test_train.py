@@ -1,5 +1,6 @@
 """The parameters of `train`."""
 
+import re
 from dataclasses import asdict, fields
 from typing import Any, get_args
 
@@ -11,12 +12,14 @@ from resnet.training.optimizers import OPTIMIZERS
 from resnet.training.recipe import Recipe
 from tasks.build import Build
 from tasks.ingest import Ingest
+from tasks.preprocess import Preprocess
 from tasks.stage.params import Params
 from tasks.train import Train
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
     "restarts": [],
+    "size_schedule": [],
     "batch_size": 8,
     "precision": "auto",
     "devices": 1,
@@ -50,7 +53,9 @@ def params(*, source: str = "photos", weights: str = "old.keras", **changes: Any
     )
     network: dict[str, Any] = {"depth": 50, "variant": "v1", "stem": "auto", "blocks": None, "width": 64, "momentum": 0.9}
     build = Build(**network, zero_init_last_gamma=True, weights=weights)
-    return Params(0, {"ingest": ingest, "build": build, "train": Train(**(VALUES | changes))})
+    split = {"validation_share": 0.1, "test_share": 0.2, "split_seed": 0, "near_duplicates": "report"}
+    preprocess = Preprocess(image_size=96, **split)
+    return Params(0, {"ingest": ingest, "preprocess": preprocess, "build": build, "train": Train(**(VALUES | changes))})
 
 
 def check(whole: Params) -> None:
@@ -84,3 +89,30 @@ def test_random_weights_are_not_frozen() -> None:
     check(params(weights="builtin/random"))
     with pytest.raises(UserError, match="train.freeze_epochs is 1, but build.weights is builtin/random"):
         check(params(weights="builtin/random", freeze_epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"size_schedule": [64, 128]},
+            "train.size_schedule has 128 pixels, but the training images have 96: lower it or raise",
+        ),
+        (
+            {"size_schedule": [32, 48, 64, 80, 96]},
+            "train.size_schedule has 5 sizes, which need as many epochs, but train.epochs is 4: leave",
+        ),
+        (
+            {"size_schedule": [32, 64], "restarts": [3]},
+            "train.size_schedule has 2 sizes, which need as many epochs, but the shortest phase of train.restarts has 1",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        check(params(**changes))
+
+
+def test_the_last_size_may_be_below_that_of_testing() -> None:
+    check(params(size_schedule=[48, 64, 80]))
+    check(params(size_schedule=[64, 96], restarts=[2]))

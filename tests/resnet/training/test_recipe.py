@@ -20,6 +20,7 @@ from resnet.training.state import Snapshot
 RECIPE = Recipe(
     epochs=4,
     restarts=[],
+    size_schedule=[],
     optimizer="adam",
     learning_rate=0.01,
     warmup_epochs=1.0,
@@ -165,6 +166,7 @@ def full(model: ResNet) -> Trainer:
     recipe = replace(
         RECIPE,
         epochs=EPOCHS,
+        size_schedule=[16, 32],
         optimizer="adamw",
         warmup_epochs=0.5,
         crop=0.5,
@@ -198,7 +200,7 @@ def test_a_run_with_all_options_is_the_same_after_a_resume_from_anywhere(separab
 
     undisturbed = full(network())
     taken = fit(undisturbed)
-    assert len(undisturbed.state.history) == EPOCHS
+    assert [epoch.size for epoch in undisturbed.state.history] == [16, 32, 32]
     again = full(network())
     fit(again)
     assert outcome(again) == outcome(undisturbed)
