@@ -16,6 +16,7 @@ class DeviceKernels:
         rows_as_images: batch normalisation gets each row of pixels as an image, which oneDNN divides better among its threads.
         products: 1x1 convolutions, and convolutions with few output pixels, are matrix products.
         relu_on_bits: the ReLU of bfloat16 is computed on the bits.
+        fused: the training step uses the operations of `resnet.native`, if they were compiled.
         xla: the training step is compiled by XLA. The gradient of max-pooling is then made of comparisons, since XLA's own
             has no deterministic form.
     """
@@ -23,12 +24,13 @@ class DeviceKernels:
     rows_as_images: bool
     products: bool
     relu_on_bits: bool
+    fused: bool
     xla: bool = False
 
 
-PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True)
+PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
 # TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
-GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False)
+GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False)
 
 _chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
 
