@@ -1,5 +1,7 @@
 # Each target is a command that you can also type after `. .venv/bin/activate`.
 PYTHON ?= python3
+# The number of GPUs that NVIDIA's driver lists. By hand: GPU=0 or GPU=1.
+GPU ?= $(shell command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU ')
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # DVC runs stages with SHELL, which runs no commands for service users, and asks for USER, who has no name in some containers.
 export SHELL := /bin/sh
@@ -12,7 +14,7 @@ unexport PYTHONHOME PYTHONPATH # .venv has its own, as with `. .venv/bin/activat
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## Make .venv from requirements.lock, and compile resnet/native if there is a C++ compiler
+setup: .venv/ready $(if $(filter-out 0,$(GPU)),.venv/cuda) ## Make .venv, with CUDA where there is a GPU (GPU=0: without); compile resnet/native
 	@.venv/bin/python -m resnet.native.library
 
 # requirements.lock is complete, so pip need not look for what the packages depend on; it might choose other versions.
@@ -23,6 +25,13 @@ setup: .venv/ready ## Make .venv from requirements.lock, and compile resnet/nati
 	@echo "Making .venv from requirements.lock; it downloads the packages (3.6 GB in .venv) and takes 2 to 5 minutes."
 	@$(PYTHON) -m venv --clear .venv
 	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+# TensorFlow's CUDA libraries. What is asked for and does not work stops here, with the next step, and not in the middle of a run.
+.venv/cuda: .venv/ready requirements-gpu.lock
+	@echo "Installing NVIDIA's CUDA libraries from requirements-gpu.lock: 2.6 GB to download, 4.2 GB in .venv; GPU=0 does without."
+	@.venv/bin/pip install --disable-pip-version-check --quiet --no-deps --require-hashes -r requirements-gpu.lock
+	@.venv/bin/python -m commands.checkup.gpus
 	@touch $@
 
 # An editable install: it makes the program train-resnet, which runs the code of this folder, and Prefect finds its plugin by it.
@@ -65,10 +74,14 @@ types: setup ## Check types
 
 check: lint types test ## Check style and types and run all tests, as CI does
 
-lock: setup ## Update requirements.lock from pyproject.toml
+lock: setup ## Update requirements.lock and requirements-gpu.lock from pyproject.toml
 	pip install --quiet uv
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev --upgrade --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev --extra gpu --constraints requirements.lock \
+		$$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+		--output-file requirements-gpu.lock pyproject.toml
 
 clean: ## Remove the environment and caches; data, models and reports stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -16,6 +16,7 @@ from resnet.core.files import replacing
 from resnet.core.learning_rates import suitable_rate
 from resnet.core.tables import HISTORY_COLUMNS
 from resnet.dataset.arrays import Split
+from resnet.network.cuda import gpus_of_driver, obstacle
 from resnet.network.devices import share_among
 from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
@@ -200,6 +201,7 @@ def train(
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         gpus = start_tensorflow()
+    _name_unused_gpus(gpus)
     from resnet.native.library import in_use
     from resnet.network.saving import load_model, save_model
     from resnet.training.recipe import make_trainer
@@ -284,6 +286,14 @@ def train(
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
+
+
+def _name_unused_gpus(gpus: list[str]) -> None:
+    """Says why the run is not on a GPU, if there is one: a run on the processor takes tens of times as long."""
+    unused = [] if gpus else gpus_of_driver()
+    if unused:
+        why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"
+        say(f"train: on the processor and not on {', '.join(unused)}, because {why}")
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

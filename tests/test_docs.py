@@ -92,13 +92,6 @@ def test_the_tree_in_the_readme_has_every_folder() -> None:
         assert [name for name in sorted(named - local) if f" {name}/ " not in tree] == []
 
 
-def test_the_gpu_command_installs_the_locked_tensorflow() -> None:
-    locked = re.search(r"(?m)^tensorflow==(\S+)", text("requirements.lock"))
-    assert locked
-    assert f'"tensorflow[and-cuda]=={locked[1]}"' in text("README.md")
-    assert f'"tensorflow[and-cuda]=={locked[1]}"' in text("docs/guide.md")
-
-
 def test_the_command_for_remotes_installs_the_locked_dvc() -> None:
     locked = re.search(r"(?m)^dvc==(\S+)", text("requirements.lock"))
     assert locked

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import platform
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from commands.checkup.findings import Finding
+from commands.checkup.gpus import examine
 from resnet.native.library import MENDED_BY_SETUP, unavailable
 from tasks.stage.record import machine
 
@@ -83,7 +83,7 @@ def _unmet(requirements: Iterable[str]) -> Iterator[str]:
 
 
 def check_tensorflow() -> Iterator[Finding]:
-    """Whether TensorFlow starts, which precision `auto` is, and whether TensorFlow sees the GPUs of the machine."""
+    """Whether TensorFlow starts, which precision `auto` is, and whether TensorFlow can use the GPUs of the machine."""
     if importlib.util.find_spec("tensorflow") is None:
         yield Finding("tensorflow", "not installed", wrong=True, remedy="make setup")
         return
@@ -92,7 +92,7 @@ def check_tensorflow() -> Iterator[Finding]:
         yield Finding("tensorflow", f"does not start: {why}", wrong=True, remedy="make clean && make setup")
         return
     yield Finding("precision", f"auto is {found['precision']}")
-    yield from check_gpus(nvidia_gpus(), found["gpus"])
+    yield from examine(found["gpus"])
 
 
 def _started_tensorflow() -> tuple[dict[str, Any] | None, str]:
@@ -118,32 +118,6 @@ def check_kernels() -> Iterator[Finding]:
         return
     remedy = "install g++, then make setup" if why in MENDED_BY_SETUP else ""
     yield Finding("kernels", f"training on the processor uses TensorFlow's own kernels, which are slower: {why}", remedy=remedy)
-
-
-def check_gpus(present: list[str], seen: list[str]) -> Iterator[Finding]:
-    """Compares the GPUs that the driver lists with those that TensorFlow sees."""
-    if present and not seen:
-        need = "the CUDA packages are missing or do not fit the driver"
-        remedy = f"pip install 'tensorflow[and-cuda]=={_version('tensorflow')}'"
-        yield Finding("gpu", f"TensorFlow does not see {', '.join(present)}: {need}", wrong=True, remedy=remedy)
-    elif len(seen) < len(present):
-        yield Finding("gpu", f"TensorFlow sees {len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?")
-    else:
-        yield Finding("gpu", f"TensorFlow sees {', '.join(seen)}" if seen else "none; training is on the processor")
-
-
-def nvidia_gpus() -> list[str]:
-    """The names of the GPUs that NVIDIA's driver lists."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        done = subprocess.run(
-            [program, "--list-gpus"], capture_output=True, text=True, errors="replace", check=False, timeout=30
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.partition(": ")[2].partition(" (")[0] for line in done.stdout.splitlines() if line.startswith("GPU ")]
 
 
 def _cpu_flags() -> set[str]:

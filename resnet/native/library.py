@@ -64,16 +64,22 @@ def path() -> Path:
     return Path(sys.prefix) / "lib" / "train-resnet" / f"fused-{key}.so"
 
 
-@functools.cache
 def load() -> Any | None:
-    """The operations as a module, or None if the library is not available.
+    """The operations as a module, or None if the library is not available or this device does not use it.
 
-    TensorFlow must have been started. On a machine with a GPU they are not used: they are for processors.
+    TensorFlow must have been started.
     """
+    from resnet.network.device_kernels import kernels
+
+    return _operations() if kernels().fused else None
+
+
+@functools.cache
+def _operations() -> Any | None:
     import tensorflow as tf
 
     why = unavailable()
-    if why or tf.config.list_physical_devices("GPU"):
+    if why:
         if why == DAMAGED:
             print(f"train: {path().name} is damaged; `make setup` compiles it again")
         return None

@@ -1,4 +1,4 @@
-"""Three layers that are faster on TensorFlow than Keras's own; all other layers are Keras's.
+"""Four layers for what TensorFlow does better than Keras's own; all other layers are Keras's.
 
 They compute the same as Keras's layers and have the same names, weights and options, so a network of Keras's own layers can
 use their weights. Measurements are in `benchmarks/results.md`.
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+
+from resnet.network.device_kernels import kernels
 
 FEW_PIXELS = 4  # convolutions with at most this many output pixels become products; with 16 a step at 32 pixels is slower
 
@@ -42,7 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         # Each row of pixels becomes an image: the sums are the same, and oneDNN divides them better among its threads. In
         # bfloat16 its forward pass takes 0.5 to 0.9 of the time on the shapes of this network at 224 pixels (two cores).
         height, width, channels = _sides(inputs)
-        rows = tf.reshape(inputs, (-1, width, 1, channels))
+        rows = tf.reshape(inputs, (-1, width, 1, channels)) if kernels().rows_as_images else inputs
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=rows,
             scale=self.gamma,
@@ -57,7 +59,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             # The kernel's variance has Bessel's correction, which the moving variance of Keras does not have.
             count = tf.cast(tf.size(inputs) // channels, tf.float32)
             self.move(mean, variance * (tf.maximum(count - 1.0, 1.0) / count))
-        return tf.reshape(outputs, (-1, height, width, channels))
+        return tf.reshape(outputs, (-1, height, width, channels)) if kernels().rows_as_images else outputs
 
     def move(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Updates the moving statistics by those of a batch, (channels,) float32, without Bessel's correction."""
@@ -96,18 +98,19 @@ class Conv2D(keras.layers.Conv2D):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Convolves."""
+        if not self.is_product(inputs):
+            return super().call(inputs)
         if self.kernel_size == (1, 1):
             # Pooling with a window of one pixel selects pixels. TensorFlow computes the gradient of a slice pixel by pixel.
             picked = inputs if self.strides == (1, 1) else tf.nn.avg_pool2d(inputs, 1, self.strides, "VALID")
             return self._multiply(picked, self.kernel)
         windows = self._windows(inputs)
-        if windows:
-            return self._multiply_windows(inputs, *windows)
-        return super().call(inputs)
+        assert windows
+        return self._multiply_windows(inputs, *windows)
 
     def is_product(self, inputs: tf.Tensor) -> bool:
         """Whether `call` computes a matrix product for these inputs instead of a convolution."""
-        return self.kernel_size == (1, 1) or self._windows(inputs) is not None
+        return kernels().products and (self.kernel_size == (1, 1) or self._windows(inputs) is not None)
 
     def _windows(self, inputs: tf.Tensor) -> "tuple[_Walk, _Walk] | None":
         """The kernel's walk along height and width, if it stops at few pixels."""
@@ -166,9 +169,9 @@ class ReLU(keras.layers.ReLU):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """max(inputs, 0)."""
-        if inputs.dtype != tf.bfloat16 or tf.config.list_physical_devices("GPU"):
-            return tf.nn.relu(inputs)
-        return _relu_by_bits(inputs)
+        if inputs.dtype == tf.bfloat16 and kernels().relu_on_bits:
+            return _relu_by_bits(inputs)
+        return tf.nn.relu(inputs)
 
 
 @tf.custom_gradient
@@ -176,6 +179,84 @@ def _relu_by_bits(inputs: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], t
     outputs = tf.bitcast(tf.nn.relu(tf.bitcast(inputs, tf.int16)), tf.bfloat16)
     # Not on the bits: alone that takes 0.6 of the time, but in a step at 224 pixels twice as long (521 instead of 246 ms).
     return outputs, lambda above: tf.raw_ops.ReluGrad(gradients=above, features=outputs)
+
+
+@keras.saving.register_keras_serializable(package="resnet")
+class MaxPooling2D(keras.layers.MaxPooling2D):
+    """Max-pooling without padding. Under XLA its gradient is made of comparisons, so that the step is deterministic.
+
+    With op determinism, TensorFlow refuses to compile its own gradient by XLA.
+
+    Input: (batch, height, width, channels). Output: (batch, rows, columns, channels).
+
+    Raises:
+        ValueError: padding, or channels first.
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Checks the options; there are no weights."""
+        if self.padding != "valid" or self.data_format != "channels_last":
+            raise ValueError(
+                "MaxPooling2D has no padding, and channels last. Received: "
+                f"padding={self.padding!r}, data_format={self.data_format!r}."
+            )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The largest number of each window and channel."""
+        if kernels().xla:
+            return _pool_by_comparison(inputs, self.pool_size, self.strides)
+        return super().call(inputs)
+
+
+def _pool_by_comparison(inputs: tf.Tensor, size: tuple[int, int], strides: tuple[int, int]) -> tf.Tensor:
+    """Max-pooling whose gradient goes to the first of the largest numbers of a window, as TensorFlow's on processors does."""
+
+    @tf.custom_gradient
+    def pool(images: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        outputs = tf.nn.max_pool2d(images, size, strides, "VALID")
+
+        def gradient(above: tf.Tensor) -> tf.Tensor:
+            return _gradient_by_comparison(images, outputs, above, size, strides)
+
+        return outputs, gradient
+
+    return pool(inputs)
+
+
+def _gradient_by_comparison(
+    images: tf.Tensor, outputs: tf.Tensor, above: tf.Tensor, size: tuple[int, int], strides: tuple[int, int]
+) -> tf.Tensor:
+    rows, columns = outputs.shape[1:3]
+    taps = [(row, column) for row in range(size[0]) for column in range(size[1])]
+    free = tf.ones_like(outputs, tf.bool)
+    shares = {}
+    for row, column in taps:
+        seen = images[
+            :,
+            row : row + strides[0] * (rows - 1) + 1 : strides[0],
+            column : column + strides[1] * (columns - 1) + 1 : strides[1],
+        ]
+        hit = free & (seen == outputs)
+        free &= ~hit
+        shares[row, column] = tf.where(hit, above, tf.zeros_like(above))
+    total = tf.zeros_like(images)
+    for row, column in reversed(taps):  # the windows that a pixel is in, in their order: the sums are those of TensorFlow
+        total += _spread(shares[row, column], images.shape[1:3], (row, column), strides)
+    return total
+
+
+def _spread(share: tf.Tensor, sides: tuple[int, int], tap: tuple[int, int], strides: tuple[int, int]) -> tf.Tensor:
+    """Puts the numbers of all windows at the pixels of one tap, with zeros elsewhere: padding inside and around."""
+    batch, rows, columns, channels = tf.shape(share)[0], *share.shape[1:]
+    apart = tf.pad(
+        tf.reshape(share, (batch, rows, 1, columns, 1, channels)),
+        [[0, 0], [0, 0], [0, strides[0] - 1], [0, 0], [0, strides[1] - 1], [0, 0]],
+    )
+    wide = tf.reshape(apart, (batch, rows * strides[0], columns * strides[1], channels))
+    wide = wide[:, : sides[0] - tap[0], : sides[1] - tap[1]]
+    after = [side - at - length for side, at, length in zip(sides, tap, wide.shape[1:3], strict=True)]
+    return tf.pad(wide, [[0, 0], [tap[0], after[0]], [tap[1], after[1]], [0, 0]])
 
 
 def _sides(images: tf.Tensor) -> list[tf.Tensor | int]:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import keras
 
 from resnet.network.blocks import Style, basic_block, convolution_block, convolution_norm, identity_block
-from resnet.network.layers import ReLU
+from resnet.network.layers import MaxPooling2D, ReLU
 from resnet.network.variants import BASIC_DEPTHS, VARIANTS
 
 DEPTHS = {  # layers with weights on the longest path, and blocks in each stage: He et al. 2015, table 1
@@ -145,7 +145,7 @@ def _large_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTe
         x = convolution_norm(x, width, 7, stride=2, padding="valid", style=style, name="conv1")
     x = ReLU(name="conv1_relu")(x)
     x = keras.layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    return keras.layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    return MaxPooling2D(3, strides=2, name="pool1_pool")(x)
 
 
 def _small_stem(x: keras.KerasTensor, width: int, style: Style) -> keras.KerasTensor:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from resnet.network.cuda import open_cusolver
+
 
 def start_tensorflow() -> list[str]:
     """Imports TensorFlow and sets what must be set before its first operation.
@@ -15,6 +17,7 @@ def start_tensorflow() -> list[str]:
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    open_cusolver()
     with _held_back_stderr(), _hidden("sklearn", "pandas", "matplotlib"), _uncollected():
         import keras  # noqa: F401
         import tensorflow as tf

@@ -15,6 +15,7 @@ from resnet.dataset.balanced_sampling import balanced_rows
 from resnet.dataset.batches import batches, epoch_order
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
+from resnet.network.device_kernels import kernels
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
@@ -88,6 +89,7 @@ class Trainer:
         self.budget = budget
         self.sizes = sizes
         self.strategy = strategy or tf.distribute.get_strategy()
+        self._compiled = tf.function(self._train_on, autograph=False, jit_compile=True) if kernels().xla else self._train_on
         self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
@@ -127,7 +129,7 @@ class Trainer:
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        return self._train_on((images, draws, size, aspects), labels, self.model.trainable_variables, training=True)
+        return self._compiled(images, labels, draws, size, aspects, training=True)
 
     @tf.function(autograph=False)
     def frozen_step(
@@ -139,18 +141,20 @@ class Trainer:
         aspects: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
-        head = self.model.layers[-1].trainable_variables
-        return self._train_on((images, draws, size, aspects), labels, head, training=False)
+        return self._compiled(images, labels, draws, size, aspects, training=False)
 
     def _train_on(
         self,
-        given: tuple[tf.Tensor, tf.Tensor, int | None, tf.Tensor | None],
+        images: tf.Tensor,
         labels: tf.Tensor,
-        variables: list[keras.Variable],
+        draws: tf.Tensor,
+        size: int | None,
+        aspects: tf.Tensor | None,
         *,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        images, draws, size, aspects = given
+        """A step on all variables, or on those of the last layer, with batch normalisation that learns or does not."""
+        variables = self.model.trainable_variables if training else self.model.layers[-1].trainable_variables
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
 
         def on_device() -> tf.Tensor:

@@ -1,12 +1,9 @@
-"""What the doctor finds about packages, TensorFlow and GPUs."""
-
-import sys
-from pathlib import Path
+"""What the doctor finds about packages and TensorFlow."""
 
 import pytest
 
 from commands.checkup import machine
-from commands.checkup.machine import check_gpus, check_kernels, check_packages, check_processor, check_tensorflow, nvidia_gpus
+from commands.checkup.machine import check_kernels, check_packages, check_processor, check_tensorflow
 from resnet.native.library import DAMAGED, NOT_COMPILED
 
 PROJECT = {
@@ -41,26 +38,6 @@ def test_tensorflow_may_be_broken_in_any_way(program: str, why: str, monkeypatch
     monkeypatch.setattr(machine, "_SECONDS", 3.0)
     (found,) = check_tensorflow()
     assert (found.wrong, found.found) == (True, f"does not start: {why}")
-
-
-def test_gpus_that_tensorflow_does_not_see_are_wrong() -> None:
-    (blind,) = check_gpus(["NVIDIA L4"], [])
-    assert blind.wrong
-    assert blind.remedy.startswith("pip install 'tensorflow[and-cuda]==2.21.")
-    (none,) = check_gpus([], [])
-    assert (none.wrong, none.found) == (False, "none; training is on the processor")
-    (both,) = check_gpus(["NVIDIA L4"], ["NVIDIA L4"])
-    assert (both.wrong, both.found) == (False, "TensorFlow sees NVIDIA L4")
-
-
-def test_gpus_are_those_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!{sys.executable}\nprint('GPU 0: NVIDIA L4 (UUID: GPU-1)\\nGPU 1: NVIDIA A100 (UUID: GPU-2)')\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert nvidia_gpus() == ["NVIDIA L4", "NVIDIA A100"]
-    program.unlink()
-    assert nvidia_gpus() == []
 
 
 def test_a_processor_without_avx_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

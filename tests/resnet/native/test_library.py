@@ -161,7 +161,7 @@ def test_a_file_that_is_no_library_is_named_and_not_used(
     library.path().parent.mkdir(parents=True)
     library.path().write_bytes(content)
 
-    assert library.load.__wrapped__() is None
+    assert library._operations.__wrapped__() is None
 
     said = capsys.readouterr().out
     assert library.path().name in said

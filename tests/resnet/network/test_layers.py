@@ -1,5 +1,6 @@
 """Our layers against Keras's own, one by one and as a whole network."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.network.layers import BatchNormalization, Conv2D, ReLU
+from resnet.network.device_kernels import GPU, using
+from resnet.network.layers import BatchNormalization, Conv2D, MaxPooling2D, ReLU
 from resnet.network.model import ResNet
 
 GENERATOR = np.random.default_rng(0)
@@ -199,3 +201,35 @@ def test_a_network_of_stock_layers_takes_the_weights_and_computes_the_same() -> 
     same(ours.get_weights()[1:2], theirs.get_weights()[1:2])
     for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, np.abs(other).max()))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("size", "strides", "shape"),
+    [
+        (3, 2, (2, 9, 11, 3)),
+        (3, 2, (2, 8, 8, 4)),
+        (2, 2, (1, 7, 7, 2)),
+        ((3, 2), (1, 2), (1, 7, 9, 2)),
+        ((2, 3), (3, 1), (2, 12, 12, 3)),
+    ],
+)
+def test_pooling_by_comparison_has_the_bits_of_tensorflow(size: Any, strides: Any, shape: tuple[int, ...], dtype: str) -> None:
+    images = tf.cast(tf.constant(GENERATOR.integers(-3, 4, shape)), dtype)  # few values: many windows have several largest ones
+    layer = MaxPooling2D(size, strides, dtype=dtype)
+    found = []
+    for choice in (GPU, replace(GPU, xla=True)):
+        with using(choice), tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = layer(images)
+            shares = tf.cast(np.linspace(-1, 1, int(np.prod(outputs.shape))).reshape(outputs.shape), dtype)
+            total = tf.reduce_sum(outputs * shares)
+        found.append([np.asarray(one, np.float32) for one in (outputs, tape.gradient(total, images))])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("options", [{"padding": "same"}, {"data_format": "channels_first"}])
+def test_pooling_refuses_what_it_does_not_do(options: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="MaxPooling2D has no padding, and channels last"):
+        MaxPooling2D(2, **options).build((1, 8, 8, 3))

@@ -1,0 +1,101 @@
+"""Whether TensorFlow can train on the GPUs of this machine. `make setup` runs this module where it finds NVIDIA's driver."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from commands.checkup.findings import Finding
+from resnet.network.cuda import gpus_of_driver, obstacle
+
+_SECONDS = 300.0  # the first step on a new kind of GPU compiles kernels
+# In processes of their own: a driver that does not fit may end the process.
+_UNOPENED = """
+import json
+from resnet.network.cuda import open_cusolver, unopened
+open_cusolver()
+print(json.dumps(unopened()))
+"""
+_STEPS = """
+import json
+from resnet.network.startup import start_tensorflow
+start_tensorflow()
+from resnet.network.trial_step import failures
+print(json.dumps(failures("GPU:0")))
+"""
+_PRECISIONS = ("bfloat16", "float16", "float32")  # the fastest first
+_LONGER = {"TF_CPP_VMODULE": "gpu_device=1,cuda_platform=1", "TF_CPP_MIN_LOG_LEVEL": "0"}
+
+
+def examine(seen: list[str]) -> Iterator[Finding]:
+    """Compares the GPUs that the driver lists with those that TensorFlow sees, and tries a step in each precision.
+
+    Args:
+        seen: the names of the GPUs that TensorFlow sees.
+    """
+    present = gpus_of_driver()
+    if not present and not seen:
+        yield Finding("gpu", "none; training is on the processor")
+    elif not seen:
+        yield _unseen(present)
+    else:
+        some = len(seen) < len(present)
+        count = f"{len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?" if some else ", ".join(seen)
+        failures = _output(_STEPS)
+        if failures:
+            yield Finding(
+                "gpu", f"TensorFlow sees {count}, but a training step fails: {failures}", wrong=True, remedy=_remedy(failures)
+            )
+        else:
+            yield Finding("gpu", f"TensorFlow sees {count}")
+
+
+def _unseen(present: list[str]) -> Finding:
+    names = ", ".join(present)
+    why, _, remedy = (obstacle() or "").partition(": ")
+    if not why:
+        closed = _output(_UNOPENED)
+        why = f"it cannot open {closed}" if closed else "the libraries open, but the driver gives it no GPU"
+        settings = " ".join(f"{name}={value}" for name, value in _LONGER.items())
+        again = f"{settings} python -c 'import tensorflow as tf; tf.config.list_physical_devices()' says more"
+        remedy = "make clean && make setup GPU=1" if closed else again
+    return Finding("gpu", f"TensorFlow does not see {names}, because {why}", wrong=True, remedy=remedy)
+
+
+def _remedy(failures: str) -> str:
+    """What helps: another precision, if some work and only some fail."""
+    fine = [name for name in _PRECISIONS if not re.search(rf"\b{name}: ", failures)]
+    if 0 < len(fine) < len(_PRECISIONS):
+        return f"set train.precision to {fine[0]}"
+    return "make clean && make setup GPU=1, or GPU=0 to train on the processor"
+
+
+def _output(program: str) -> str:
+    """What a program lists, as one text; also how it failed. Empty if it lists nothing."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"no answer within {_SECONDS:.0f} s"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
+    return "; ".join(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> int:
+    """Prints what is wrong with the GPUs. Returns 1 if something is."""
+    from resnet.network.startup import start_tensorflow
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    wrong = False
+    for finding in examine(start_tensorflow()):
+        print(f"{finding.found}.{f' Next: {finding.remedy}.' if finding.remedy else ''}")
+        wrong |= finding.wrong
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""NVIDIA's CUDA libraries, which TensorFlow opens by name, and the GPUs that NVIDIA's driver lists."""
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+# What TensorFlow opens when it starts, by the name of its loader's function. If one does not open, it uses no GPU at all.
+LIBRARIES = {
+    "CudaRuntime": "libcudart.so.12",
+    "Cublas": "libcublas.so.12",
+    "CublasLt": "libcublasLt.so.12",
+    "Cufft": "libcufft.so.11",
+    "Cusolver": "libcusolver.so.11",
+    "Cusparse": "libcusparse.so.12",
+    "Cudnn": "libcudnn.so.9",
+}
+OLDEST_DRIVER = (525, 60, 13)  # for CUDA 12: NVIDIA, CUDA Compatibility, minor version compatibility
+_PACKAGES = "nvidia"  # the folder in site-packages that has the wheels' libraries
+_OK = 1  # the first word of an absl::Status without an error
+
+
+def open_cusolver() -> None:
+    """Opens cuSOLVER if its wheel is installed, before TensorFlow does.
+
+    TensorFlow 2.21 looks for the other libraries in the folders of their wheels, and for this one in a folder that does not
+    exist. A library that is already open is found by its name.
+    """
+    folder = _wheels()
+    library = folder / "cusolver" / "lib" / LIBRARIES["Cusolver"] if folder else None
+    if library and library.is_file():
+        ctypes.CDLL(str(library))
+
+
+def unopened() -> list[str]:
+    """The names of the libraries that TensorFlow's own loader cannot open. Loads TensorFlow's framework library, no more.
+
+    Raises:
+        OSError: TensorFlow's framework library is missing or cannot be loaded.
+        AttributeError: this TensorFlow has another loader.
+    """
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.origin is None:
+        raise OSError("TensorFlow is not installed")
+    framework = ctypes.CDLL(str(Path(spec.origin).parent / "libtensorflow_framework.so.2"))
+    closed = []
+    for name, library in LIBRARIES.items():
+        function = f"Get{name}DsoHandle"
+        result = (ctypes.c_uint64 * 2)()  # an absl::StatusOr<void*>
+        framework[f"_ZN3tsl8internal15CachedDsoLoader{len(function)}{function}Ev"](ctypes.byref(result))
+        if result[0] != _OK:
+            closed.append(library)
+    return closed
+
+
+def installed() -> bool:
+    """Whether the wheels of `requirements-gpu.lock` are installed."""
+    folder = _wheels()
+    return folder is not None and (folder / "cudnn").is_dir()
+
+
+def gpus_of_driver() -> list[str]:
+    """The names of the GPUs that NVIDIA's driver lists; none without `nvidia-smi`."""
+    lines = _nvidia_smi("--list-gpus")
+    return [line.partition(": ")[2].partition(" (")[0] for line in lines if line.startswith("GPU ")]
+
+
+def driver() -> str | None:
+    """The version of NVIDIA's driver, such as "550.54.15"; None if `nvidia-smi` does not say."""
+    lines = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
+    return next((line.strip() for line in lines if line[:1].isdigit()), None)
+
+
+def obstacle() -> str | None:
+    """Why TensorFlow can use none of the GPUs that the driver lists, with what to do; None if nothing known is in the way.
+
+    Does not look whether the libraries can be opened, which takes seconds: see `unopened`.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None and hidden.strip() in ("", "-1"):
+        return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all GPUs: unset it"
+    found = driver()
+    if found and tuple(int(part) for part in found.split(".") if part.isdigit()) < OLDEST_DRIVER:
+        needed = ".".join(map(str, OLDEST_DRIVER))
+        return f"the driver is {found}, and CUDA 12 needs {needed} or later: update NVIDIA's driver"
+    if not installed():
+        return "the CUDA libraries are not installed: run `make setup GPU=1`"
+    return None
+
+
+def _wheels() -> Path | None:
+    spec = importlib.util.find_spec(_PACKAGES)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
+
+
+def _nvidia_smi(*arguments: str) -> list[str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines()

@@ -1,0 +1,50 @@
+"""Which kernels the layers and the training step use on processors, and which on GPUs. Other modules ask here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class DeviceKernels:
+    """Choices that give the same values within rounding.
+
+    Attributes:
+        rows_as_images: batch normalisation gets each row of pixels as an image, which oneDNN divides better among its threads.
+        products: 1x1 convolutions, and convolutions with few output pixels, are matrix products.
+        relu_on_bits: the ReLU of bfloat16 is computed on the bits.
+        fused: the training step uses the operations of `resnet.native`, if they were compiled.
+        xla: the training step is compiled by XLA. The gradient of max-pooling is then made of comparisons, since XLA's own
+            has no deterministic form.
+    """
+
+    rows_as_images: bool
+    products: bool
+    relu_on_bits: bool
+    fused: bool
+    xla: bool = False
+
+
+PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
+# TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
+GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False)
+
+_chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
+
+
+def kernels() -> DeviceKernels:
+    """The kernels for this machine's device: for GPUs if TensorFlow finds one."""
+    return _chosen.get() or (GPU if tf.config.list_physical_devices("GPU") else PROCESSOR)
+
+
+@contextmanager
+def using(choice: DeviceKernels) -> Iterator[None]:
+    """Within the block, layers are called and steps are compiled with these kernels: for tests and benchmarks."""
+    token = _chosen.set(choice)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)

@@ -1,0 +1,65 @@
+"""What the doctor finds about GPUs, with a stand-in for nvidia-smi: the machine of the tests needs none."""
+
+from pathlib import Path
+
+import pytest
+
+from commands.checkup import gpus
+from commands.checkup.gpus import examine
+from resnet.network import cuda
+from tests.resnet.network.test_cuda import put_nvidia_smi
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, "GPU 0: NVIDIA L4 (UUID: GPU-1)", "550.54.15")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(cuda, "installed", lambda: True)
+
+
+def test_a_machine_without_a_gpu_trains_on_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (found,) = examine([])
+    assert (found.wrong, found.found) == (False, "none; training is on the processor")
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(
+    ("closed", "why", "remedy"),
+    [
+        ("libcusolver.so.11", "it cannot open libcusolver.so.11", "make clean && make setup GPU=1"),
+        ("", "the libraries open, but the driver gives it no GPU", "tf.config.list_physical_devices()' says more"),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_see_is_wrong(
+    closed: str, why: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus, "_output", lambda program: closed)
+    (found,) = examine([])
+    assert found.wrong
+    assert found.found == f"TensorFlow does not see NVIDIA L4, because {why}"
+    assert found.remedy.endswith(remedy)
+
+
+@pytest.mark.usefixtures("card")
+def test_an_obstacle_is_named_before_the_libraries_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "installed", lambda: False)
+    (found,) = examine([])
+    assert found.found == "TensorFlow does not see NVIDIA L4, because the CUDA libraries are not installed"
+    assert found.remedy == "run `make setup GPU=1`"
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize(
+    ("failures", "wrong", "remedy"),
+    [
+        ("", False, ""),
+        ("bfloat16: no kernel", True, "set train.precision to float16"),
+        ("float32: x; float16: x; bfloat16: x", True, "make clean && make setup GPU=1, or GPU=0 to train on the processor"),
+        ("no answer within 300 s", True, "make clean && make setup GPU=1, or GPU=0 to train on the processor"),
+    ],
+)
+def test_a_step_is_tried_in_each_precision(failures: str, wrong: bool, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpus, "_output", lambda program: failures)
+    (found,) = examine(["NVIDIA L4"])
+    assert (found.wrong, found.remedy) == (wrong, remedy)

@@ -1,0 +1,118 @@
+"""CUDA without a GPU: stand-ins for nvidia-smi and for a library, and TensorFlow's own loader."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from resnet.network import cuda
+from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, obstacle
+from tests.imports import ROOT
+
+L4 = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
+
+
+def put_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, version: str) -> None:
+    """Makes a stand-in the only program on the path."""
+    program = folder / "nvidia-smi"
+    program.write_text(
+        f"#!/bin/sh\ncase $1 in --list-gpus) echo '{gpus}';; --query-gpu=driver_version) echo '{version}';; esac\n", "utf-8"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_gpus_and_driver_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = f"{L4}\nGPU 1: NVIDIA A100 (UUID: GPU-2)\n  MIG 1g.10gb Device 0: (UUID: MIG-3)"
+    put_nvidia_smi(tmp_path, monkeypatch, both, "550.54.15")
+    assert gpus_of_driver() == ["NVIDIA L4", "NVIDIA A100"]
+    assert driver() == "550.54.15"
+    put_nvidia_smi(tmp_path, monkeypatch, "No devices were found", "NVIDIA-SMI has failed")
+    assert (gpus_of_driver(), driver()) == ([], None)
+    (tmp_path / "nvidia-smi").unlink()
+    assert (gpus_of_driver(), driver()) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "version", "installed", "expected"),
+    [
+        (None, "550.54.15", True, None),
+        ("0", "525.60.13", True, None),
+        ("", "550.54.15", True, "CUDA_VISIBLE_DEVICES is '', which hides all GPUs: unset it"),
+        ("-1", "470.1", False, "CUDA_VISIBLE_DEVICES is '-1', which hides all GPUs: unset it"),
+        (None, "525.60.11", True, "the driver is 525.60.11, and CUDA 12 needs 525.60.13 or later: update NVIDIA's driver"),
+        (None, "550.54.15", False, "the CUDA libraries are not installed: run `make setup GPU=1`"),
+    ],
+)
+def test_what_is_in_the_way_is_one_sentence(
+    hidden: str | None,
+    version: str,
+    installed: bool,
+    expected: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, L4, version)
+    monkeypatch.setattr(cuda, "installed", lambda: installed)
+    if hidden is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+    assert obstacle() == expected
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize("opened", [True, False])
+def test_tensorflow_opens_cusolver_from_its_wheel_if_it_was_opened_before(opened: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "nvidia" / "cusolver" / "lib"
+    folder.mkdir(parents=True)
+    library = folder / LIBRARIES["Cusolver"]
+    subprocess.run(["gcc", "-shared", f"-Wl,-soname,{library.name}", "-x", "c", "-", "-o", library], input=b"", check=True)
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"from resnet.network.cuda import open_cusolver, unopened\n"
+        f"{'open_cusolver()' if opened else ''}\nprint('libcusolver.so.11' in unopened())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(not opened)
+
+
+def test_the_lock_has_all_that_tensorflow_asks_for_with_cuda_and_hashes() -> None:
+    lock = (ROOT / "requirements-gpu.lock").read_text("utf-8")
+    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\\n    --hash=sha256:", lock, re.MULTILINE))
+    assert len(pinned) == len(re.findall(r"^[a-z]", lock, re.MULTILINE))
+    wanted = [Requirement(text) for text in requires("tensorflow") or []]
+    wanted = [one for one in wanted if one.marker and one.marker.evaluate({"extra": "and-cuda"})]
+    assert {one.name for one in wanted} == set(pinned)
+    assert [one for one in wanted if not one.specifier.contains(pinned[one.name])] == []
+
+
+def test_the_guide_names_the_oldest_driver_and_the_locked_tensorflow() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text("utf-8")
+    (locked,) = re.findall(r"(?m)^tensorflow==(\d+\.\d+)", (ROOT / "requirements.lock").read_text("utf-8"))
+    assert f"TensorFlow {locked} needs a driver of version {'.'.join(map(str, OLDEST_DRIVER))} or later" in guide
+
+
+@pytest.mark.parametrize(
+    ("gpus", "by_hand", "installs"), [(L4, [], True), ("", [], False), (L4, ["GPU=0"], False), ("", ["GPU=1"], True)]
+)
+def test_make_setup_installs_cuda_where_there_is_a_gpu(
+    gpus: str, by_hand: list[str], installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = shutil.which("make") or "make"
+    path = os.environ["PATH"]
+    put_nvidia_smi(tmp_path, monkeypatch, gpus, "550.54.15")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{path}"}
+    environment.pop("GPU", None)
+    commands = [make, "--dry-run", "--always-make", "setup", *by_hand]
+    done = subprocess.run(commands, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert ("-r requirements-gpu.lock" in done.stdout) == installs
