@@ -118,8 +118,8 @@ def test_a_run_in_use_is_not_pruned(tmp_path: Path) -> None:
 
 def test_a_hold_keeps_a_run_until_it_ends(tmp_path: Path) -> None:
     forgotten, finished = make(tmp_path, epochs=3, at=3, days=15), make(tmp_path, epochs=3, at=4, number=9, days=4)
-    for number in range(3):
-        make(tmp_path, epochs=3, at=4, number=number, days=number)
+    for number in (1, 2, 3):
+        make(tmp_path, epochs=3, at=4, number=number, days=number - 1)
     with hold(finished):
         with hold(forgotten):
             with hold(forgotten):  # two searches may need the same run
