@@ -35,9 +35,13 @@ _LOCK = "lock"
 _HOLD = "hold-"
 
 
-def home() -> Path:
-    """The folder of all runs. DVC names the project of a stage in DVC_ROOT."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
+def home(project: Path | None = None) -> Path:
+    """The folder of all runs.
+
+    Args:
+        project: its folder; by default that which DVC names in DVC_ROOT, or else the current one.
+    """
+    return (project or Path(os.environ.get("DVC_ROOT", "."))) / ".dvc" / "tmp" / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -169,11 +173,16 @@ def remove_run(run: Run) -> None:
     Raises:
         UserError: a process is using or holding it.
     """
-    _remove_checkpoints(run)
+    remove_checkpoints(run)
     remove_folders(run.folder.name)
 
 
-def _remove_checkpoints(run: Run) -> None:
+def remove_checkpoints(run: Run) -> None:
+    """Removes a run with its checkpoints; its curves stay.
+
+    Raises:
+        UserError: a process is using or holding it.
+    """
     with claimed(run.folder):
         if holder := held_by(run):
             raise UserError(
@@ -212,7 +221,7 @@ def prune(folder: Path) -> None:
     old = [run for run in runs if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
         try:
-            _remove_checkpoints(run)
+            remove_checkpoints(run)
         except UserError:
             continue
     remove_old_folders()
