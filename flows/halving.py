@@ -82,6 +82,12 @@ def sizes(trials: int, levels: int = 3) -> list[int]:
     return [max(1, trials // FACTOR**level) for level in range(levels)]
 
 
+def deciding(ends: Sequence[int], counts: Sequence[int]) -> tuple[tuple[int, ...], list[int]]:
+    """The rungs at which trials are stopped, and the end; with few trials the second rung decides nothing."""
+    kept = [level for level in range(len(ends)) if level == len(ends) - 1 or counts[level + 1] < counts[level]]
+    return tuple(ends[level] for level in kept), [counts[level] for level in kept]
+
+
 def epochs_in_all(counts: Sequence[int], ends: Sequence[int]) -> int:
     """The epochs that the trials train together: each goes on from where it paused."""
     return sum(count * (end - before) for count, before, end in zip(counts, (0, *ends), ends, strict=False))

@@ -21,7 +21,7 @@ from flows.child_runs import Child, run_all
 from flows.descriptions import SEARCH
 from flows.ending import in_time
 from flows.form import NOTHING, Choices, Count, Ranges, Seed, filled
-from flows.halving import Plan, sizes
+from flows.halving import Plan, deciding, sizes
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
 from flows.overrides import parse_lists
@@ -78,7 +78,7 @@ def search(
             if prune:
                 rungs = check_pruning(space, trials, train_params(commit), include_changes)
                 pin(commit)
-                plan = Plan(space, rungs, sizes(trials), seed, commit, name, parallel)
+                plan = Plan(space, *deciding(rungs, sizes(trials)), seed, commit, name, parallel)
                 with opened_record(
                     PROJECT, {"commit": commit, "seed": seed, "trials": trials, "space": ranges}, rungs
                 ) as record:
