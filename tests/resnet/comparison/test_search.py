@@ -38,7 +38,7 @@ def test_the_page_has_all_parts() -> None:
         "Search that prunes 20 trials, 101 epochs",  # 30 + 2 * 10 + 17 * 3
         "The lowest validation loss of a trial that trained to the end is 0.0033, of the experiment search-&lt;b&gt;01&lt;",
         "20 trials of 30 epochs each would take 600 epochs.",
-        "All trials train to epoch 3 of 30. The best 3 of them go on to epoch 10. The best 1 of them goes on to the end.",
+        "All trials train to epoch 3 of 30. The best 3 of them go on to epoch 10. The best one of them goes on to the end.",
         "stopped at epoch 10",
         "PED-ANOVA (Watanabe et al., 2023)",
         "75.0 %",
