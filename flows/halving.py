@@ -15,7 +15,7 @@ from typing import Any
 from resnet.core.errors import UserError
 
 FACTOR = 3  # of trials from rung to rung; Li et al. recommend 3 or 4
-_TIMED = (("restarts", []), ("patience", 0), ("budget_minutes", 0))
+_TIMED: tuple[tuple[str, Any], ...] = (("restarts", []), ("patience", 0), ("budget_minutes", 0))
 
 
 def rungs(epochs: int, settling: int) -> tuple[int, int, int]:

@@ -77,6 +77,8 @@ class PrunedSearch:
         """
         with ExitStack() as stack:
             stack.callback(self._release, set())
+            for one in self._record.trials.values():
+                one.failure = ""  # it may have been a full disk
             self._forget_lost_experiments()
             self._hold()
             for level, until in enumerate(self._plan.rungs):
@@ -109,9 +111,10 @@ class PrunedSearch:
         values = self._record.trials[number].values
         try:
             state = trial(rev=self._plan.commit, experiment=name, until=until, last=last, overrides=values, return_state=True)
-            return number, state.result() if state.is_completed() else state.message or "failed"
+            outcome: Any = state.result() if state.is_completed() else state.message or "failed"
         except Exception as error:  # the other trials can still succeed
-            return number, str(error)
+            outcome = str(error)
+        return number, outcome
 
     def _note(self, number: int, outcome: Reached | str) -> None:
         self._running.pop(number, None)

@@ -173,6 +173,18 @@ def test_a_trial_that_fails_is_left_out(trials: Trials, tmp_path: Path) -> None:
     assert table(standing).splitlines()[-1].endswith("| failed: train: the loss became nan |")
 
 
+def test_a_trial_that_failed_is_tried_again_by_the_same_command(trials: Trials, tmp_path: Path) -> None:
+    trials.failing = set(range(1, 10))
+    search = make(tmp_path)
+    search.run()
+    assert {search.standing().state(number) for number in range(9)} == {"failed: train: the loss became nan"}
+    trials.failing = set()
+    search = make(tmp_path)
+    search.run()
+    assert sorted(trials.trained) == sorted(EXPECTED)
+    assert search.standing().state(0) == "finished"
+
+
 def test_too_little_space_stops_the_search_before_the_trials(
     trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
