@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tasks.training.points import read_points
@@ -21,7 +23,7 @@ from tests.soak.trials import Trial, main
 
 SEARCH = [sys.executable, "-m", "flows.search", "--prune", "--trials", "4", "--between-log", "train.learning_rate=0.0005,0.05"]
 KILLS = 20
-_MOST = 6.0  # seconds from the first sign of training, after the start of the search, to its kill
+_MOST = 3.0  # seconds from the sign that is waited for to the kill
 
 
 class SearchProject(SmallProject):
@@ -40,11 +42,11 @@ class SearchProject(SmallProject):
                 SEARCH, cwd=self.folder, env=self.environment, stdout=log, stderr=log, text=True, start_new_session=True
             )
 
-    def wait_for_training(self, process: "subprocess.Popen[str]", since: float) -> None:
-        """Waits until a part of a trial trains, or the search ends."""
+    def wait(self, process: "subprocess.Popen[str]", condition: Callable[[], bool]) -> None:
+        """Waits until a condition holds or the search ends."""
         deadline = time.monotonic() + 600
-        while process.poll() is None and all(moment <= since for moment, _ in self.begun().values()):
-            assert time.monotonic() < deadline, "no trial was trained"
+        while process.poll() is None and not condition():
+            assert time.monotonic() < deadline, "the search did not go on"
             time.sleep(0.05)
 
     def kill_all(self) -> None:
@@ -65,6 +67,14 @@ class SearchProject(SmallProject):
         """When each run was last started, in seconds since 1970, and from which epoch."""
         starts = {path.parent.name: read_points(path).start for path in self._records()}
         return {name: (start["time"], start["epoch"]) for name, start in starts.items() if start}
+
+    def has_begun(self, since: float) -> bool:
+        """Whether a run was started after a moment."""
+        return any(moment > since for moment, _ in self.begun().values())
+
+    def has_finished(self, epochs: int) -> bool:
+        """Whether the runs have finished so many epochs together."""
+        return sum(self.finished().values()) >= epochs
 
     def _records(self) -> list[Path]:
         return sorted((self.folder / "live").glob("*/record.jsonl"))
@@ -114,7 +124,10 @@ def killed(kills: int) -> int:
             for number in range(kills + 1):
                 process = project.open()
                 if number < kills:
-                    project.wait_for_training(process, since)
+                    if number % 4 == 3:  # while the network is compiled, before a step
+                        project.wait(process, partial(project.has_begun, since))
+                    else:  # while an epoch is reported, the next one trains, a part ends, or another begins
+                        project.wait(process, partial(project.has_finished, sum(finished.values()) + 1))
                     time.sleep(dice.uniform(0, _MOST))
                     project.kill_all()
                 process.wait(1200)
