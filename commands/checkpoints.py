@@ -1,7 +1,7 @@
 """List or remove the training runs that have checkpoints.
 
 The last three finished runs, and those that were worked on in the last two weeks, are kept. The stage `train` removes older
-ones.
+ones. What a search that prunes will go on with is kept until the search ends.
 """
 
 import importlib
@@ -30,12 +30,12 @@ def checkpoints(
         list[str] | None,
         typer.Option(metavar="ID", help="Remove this run; the beginning of its ID is enough. Repeat the option for more runs."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Remove all runs that no process works on.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all runs that no process works on or holds.")] = False,
 ) -> None:
     """Lists the runs, or removes some of them.
 
     Raises:
-        UserError: an ID does not name one run, or a process works on that run.
+        UserError: an ID does not name one run, or a process works on that run or holds it.
     """
     if remove or everything:
         _remove(remove or (), everything=everything)
@@ -92,11 +92,12 @@ def _place(run: "Run") -> str:
 def _relation(run: "Run", now: "Facts", ours: Sequence[str]) -> str:
     """Which process works on a run, and whether the next training would resume from it."""
     from tasks.training.fingerprint import differences
-    from tasks.training.runs import who
+    from tasks.training.runs import held_by, who
 
-    holder = who(run)
-    if holder:
+    if holder := who(run):
         return f"{holder} works on it"
+    if holder := held_by(run):
+        return f"{holder} will go on with it"
     differing = differences(now, run.facts)
     if not differing:
         return "the next run has nothing left to train" if run.finished else "the next run resumes from it"
@@ -113,7 +114,7 @@ def _difference(name: str, then: "Facts", now: "Facts") -> str:
 
 
 def _remove(wanted: Sequence[str], *, everything: bool) -> None:
-    from tasks.training.runs import home, list_runs, remove_run, who
+    from tasks.training.runs import held_by, home, list_runs, remove_run, who
 
     runs = list_runs(home())
     for name in wanted:
@@ -126,9 +127,10 @@ def _remove(wanted: Sequence[str], *, everything: bool) -> None:
         remove_run(found[0])
         print(f"removed {found[0].folder.name}")
     for run in runs if everything else ():
-        holder = who(run)
-        if holder:
+        if holder := who(run):
             print(f"left {run.folder.name}: {holder} works on it")
+        elif holder := held_by(run):
+            print(f"left {run.folder.name}: {holder} will go on with it")
         else:
             remove_run(run)
             print(f"removed {run.folder.name}")

@@ -1,17 +1,20 @@
 """Child runs of a sweep or a search: a limited number at a time; the failure of one does not stop the others."""
 
 import contextvars
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from flows.checkout import experiment_name
 from flows.dvc_process import interrupt_all
 from flows.results import Result
 from flows.train_resnet import train_resnet
 from flows.workspace import Request
+
+Ended = TypeVar("Ended")
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,37 @@ def run_all(
         rev: see `flows/train_resnet.py`.
         include_changes: see `flows/train_resnet.py`.
     """
-    numbered = enumerate(proposals, start=1)
-    running: set[Future[Child]] = set()
+
+    def starts() -> Iterator[Callable[[], Child]]:
+        for number, proposal in enumerate(proposals, start=1):
+            experiment = experiment_name(f"{name}-{number:02d}", "")
+            yield partial(_run, number, Request(proposal, rev, experiment, include_changes=include_changes))
+
+    return run_each(starts(), parallel)
+
+
+def run_each(starts: Iterable[Callable[[], Ended]], parallel: int) -> Iterator[Ended]:
+    """Calls functions in threads, a limited number at a time, and yields what each of them returns when it ends.
+
+    A function is drawn only when it can start. On an exception here, such as that of a signal, all runs are ended.
+
+    Args:
+        starts: functions that raise nothing.
+        parallel: the number of functions at a time.
+    """
+    numbered = enumerate(starts)
+    running: dict[Future[Ended], int] = {}
     with ThreadPoolExecutor(parallel) as pool:
         try:
             while True:
-                for number, proposal in islice(numbered, parallel - len(running)):
-                    experiment = experiment_name(f"{name}-{number:02d}", "")
-                    request = Request(proposal, rev, experiment, include_changes=include_changes)
+                for number, start in islice(numbered, parallel - len(running)):
                     # Prefect finds the parent run in the context.
-                    running.add(pool.submit(contextvars.copy_context().run, _run, number, request))
+                    running[pool.submit(contextvars.copy_context().run, start)] = number
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda one: one.result().number):
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=lambda one: running[one]):
+                    del running[future]
                     yield future.result()
         except BaseException:
             # Python handles signals in the main thread only; the other threads still wait for their DVC processes.

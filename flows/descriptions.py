@@ -58,7 +58,8 @@ graph LR
 ```
 
 **Form.** `between` and `between_log` take the two ends of a range, `among` the values to choose from. Fields that stay empty
-are not searched.
+are not searched. With `prune`, all trials train to a ninth of the epochs, the best third of them to a third, and the best third
+of those to the end, each from its checkpoint; `reports/search/index.html` in the project's folder shows them.
 
     prefect deployment run search -p between_log='{"train.learning_rate": [0.0001, 0.1]}' -p trials=10 --watch
 """

@@ -88,6 +88,11 @@ def describe_run(given: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def describe_trial(given: Mapping[str, Any]) -> str:
+    """The name of a part of a trial of a search that prunes: what the trial changes, and how far the part goes."""
+    return f"{_cut(changes(filled_overrides(given.get('overrides'))))} to epoch {given.get('until')}"
+
+
 def describe_sweep(given: Mapping[str, Any]) -> str:
     """The name of a run of `sweep`: its parameters and their numbers of values."""
     grid = filled(given.get("grid"))
@@ -98,7 +103,8 @@ def describe_sweep(given: Mapping[str, Any]) -> str:
 def describe_search(given: Mapping[str, Any]) -> str:
     """The name of a run of `search`: its parameters and the number of trials."""
     names = [name for kind in ("between", "between_log", "among") for name in filled(given.get(kind))]
-    return f"{_cut('search ' + ' '.join(short_names(names).values())).strip()}: {given.get('trials', 20)} trials"
+    pruned = ", pruned" if given.get("prune") else ""
+    return f"{_cut('search ' + ' '.join(short_names(names).values())).strip()}: {given.get('trials', 20)} trials{pruned}"
 
 
 def _commit(rev: str) -> str:

@@ -43,13 +43,26 @@ def read_result(root: Path, experiment: str) -> Result:
         experiment: the name of its experiment.
     """
     metrics: dict[str, float] = {}
-    losses: list[float] = []
     for path in _files(root, "metrics", ".json"):
         metrics |= json.loads(path.read_text("utf-8"))
+    return Result(experiment, metrics, min(row["val_loss"] for row in read_history(root)))
+
+
+def read_history(root: Path) -> list[dict[str, float]]:
+    """Reads the epochs so far: their columns by name, `val_loss` among them.
+
+    Args:
+        root: the work tree of the run. Training may not have ended there.
+    """
+    rows: list[dict[str, float]] = []
     for path in _files(root, "plots", ".csv"):
+        if not path.exists():
+            continue
         with path.open(encoding="utf-8", newline="") as file:
-            losses += [float(row["val_loss"]) for row in csv.DictReader(file) if "val_loss" in row]
-    return Result(experiment, metrics, min(losses))
+            reader = csv.DictReader(file)
+            if "val_loss" in (reader.fieldnames or ()):
+                rows += [{name: float(value) for name, value in row.items()} for row in reader]
+    return rows
 
 
 def read_hashes(root: Path) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Hyperparameter search as a Prefect flow: each proposal of Optuna's is a child run. `python -m flows.search --help`.
 
-The search minimises the validation loss; the test split is not used. Needs the extra `search`.
+The search minimises the validation loss; the test split is not used. Needs the extra `search`. With `prune` most trials are
+stopped early, see `flows/pruned_search.py`.
 """
 
 import argparse
@@ -9,24 +10,36 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
-from prefect.states import Failed
+from prefect.states import Completed, Failed
+from ruamel.yaml import YAML
 
-from flows.child_runs import run_all
+from flows.child_runs import Child, run_all
 from flows.descriptions import SEARCH
 from flows.ending import in_time
 from flows.form import NOTHING, Choices, Count, Ranges, Seed, filled
+from flows.halving import Plan, deciding, sizes
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
 from flows.overrides import parse_lists
+from flows.proposals import Known, propose
+from flows.pruned_search import PrunedSearch, check_pruning
+from flows.search_page import PAGE, table
+from flows.search_record import SearchRecord, opened_record
 from flows.server import accept_server
-from flows.sweep import check, conclude, exit_code
+from flows.sweep import check, conclude, exit_code, next_step
+from flows.workspace import PROJECT
 from resnet.core.errors import UserError
+from tasks.stage.git import git
+from tasks.stage.params import PARAMS_YAML
 
 if TYPE_CHECKING:
     import optuna
+
+    from flows.proposals import Space
 
 
 @flow(name="search", flow_run_name=naming(describe_search), description=SEARCH, persist_result=False)
@@ -35,6 +48,7 @@ def search(
     trials: Count = 20,
     parallel: Count = 1,
     seed: Seed = 0,
+    prune: bool = False,
     rev: str = "HEAD",
     include_changes: bool = False,
     between: Ranges = NOTHING,
@@ -47,6 +61,7 @@ def search(
         trials: the number of runs.
         parallel: the number of runs at a time.
         seed: of the sampler.
+        prune: stop most trials early; the best third goes on after a ninth and after a third of the epochs.
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
         between: lowest and highest value by parameter; integers are proposed if both are integers.
@@ -56,35 +71,81 @@ def search(
     ranges = (filled(between), filled(between_log), filled(among))
 
     def work(pin: Callable[[str], None]) -> State[None]:
+        name = flow_run.name or "search"
         try:
             space = make_space(*ranges)
             commit = check_search(space, trials, parallel, rev, include_changes)
+            if prune:
+                rungs = check_pruning(space, trials, train_params(commit), include_changes)
+                pin(commit)
+                plan = Plan(space, *deciding(rungs, sizes(trials)), seed, commit, name, parallel)
+                with opened_record(
+                    PROJECT, {"commit": commit, "seed": seed, "trials": trials, "space": ranges}, rungs
+                ) as record:
+                    return search_pruned(plan, record)
         except UserError as error:
             return Failed(message=str(error))
         pin(commit)
-        import optuna
 
-        # constant_liar keeps proposals of concurrent runs apart: it assumes a bad result for each run that has not ended.
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=parallel > 1)
-        study = optuna.create_study(direction="minimize", sampler=sampler)
-        asked: list[optuna.Trial] = []
+        def run(proposals: Iterator[dict[str, Any]]) -> Iterator[Child]:
+            return run_all(proposals, name, parallel, commit, include_changes)
 
-        def proposals() -> Iterator[dict[str, Any]]:
-            for _ in range(trials):
-                asked.append(study.ask(space))
-                yield asked[-1].params
-
-        children = []
-        for child in run_all(proposals(), flow_run.name or "search", parallel, commit, include_changes):
-            trial = asked[child.number - 1]
-            if child.result is None:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            else:
-                study.tell(trial, child.result.val_loss)
-            children.append(child)
-        return conclude(children)
+        return conclude(list(_search_all(space, trials, seed, run)))
 
     return recorded(work)
+
+
+def _search_all(
+    space: "Space", trials: int, seed: int, run: Callable[[Iterator[dict[str, Any]]], Iterator[Child]]
+) -> Iterator[Child]:
+    """Trains every trial to its end.
+
+    Args:
+        space: see `make_space`.
+        trials: their number.
+        seed: of the proposals.
+        run: trains once for each proposal.
+    """
+    known: dict[int, Known] = {}
+
+    def proposals() -> Iterator[dict[str, Any]]:
+        for number in range(trials):
+            values = propose(space, seed, number, list(known.values()))
+            known[number] = Known(values, None)
+            yield values
+
+    for child in run(proposals()):
+        number = child.number - 1
+        if child.result is None:
+            del known[number]
+        else:
+            known[number] = Known(child.overrides, child.result.val_loss)
+        yield child
+
+
+def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
+    """Runs a search that prunes; prints and publishes its table."""
+    print(plan.sentence())
+    search = PrunedSearch(plan, record)
+    search.run()
+    standing = search.standing()
+    text = table(standing)
+    print(text)
+    create_markdown_artifact(text, key="runs", description=f"{len(standing.trials)} trials, best first")
+    finished = [standing.trials[number].result for number in standing.ordered() if standing.trials[number].result]
+    failed = [one.failure for one in standing.trials.values() if one.failure]
+    if not finished or finished[0] is None:
+        return Failed(message=f"No trial was trained to the end: {failed[0] if failed else 'there was none'}")
+    words = f"Page: {(PROJECT / PAGE).as_uri()}. {next_step(finished[0])}"
+    if failed:
+        return Completed(name="Partial", message=f"{len(failed)} of {len(standing.trials)} trials failed. {words}")
+    return Completed(message=f"{len(standing.trials)} trials. {words}")
+
+
+def train_params(commit: str) -> dict[str, Any]:
+    """The parameters of `train` at a commit."""
+    text = git(PROJECT, "show", f"{commit}:{PARAMS_YAML}")
+    return dict(YAML(typ="safe", pure=True).load(text)["train"])
 
 
 def make_space(
@@ -148,17 +209,23 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, metavar="NAME=VALUES", nargs="+", action="extend", default=[], help=words)
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="number of runs (default: 20)")
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of runs at a time (default: 1)")
+    parser.add_argument(
+        "--prune", action="store_true", help="stop most trials early; the best ones go on from their checkpoints"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default: 0)")
     given = parser.parse_args(arguments)
     try:
         space = [parse_lists(assignments) for assignments in (given.between, given.between_log, given.among)]
-        check_search(make_space(*space), given.trials, given.parallel, "HEAD", False)
+        made = make_space(*space)
+        commit = check_search(made, given.trials, given.parallel, "HEAD", False)
+        if given.prune:
+            check_pruning(made, given.trials, train_params(commit), False)
         accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     with in_time():
-        options = {"trials": given.trials, "parallel": given.parallel, "seed": given.seed}
+        options = {"trials": given.trials, "parallel": given.parallel, "seed": given.seed, "prune": given.prune}
         state = search(**dict(zip(("between", "between_log", "among"), space, strict=True)), **options, return_state=True)
     return exit_code(state)
 

@@ -24,6 +24,10 @@ from flows.locks import slot
 from flows.training_progress import TrainingProgress
 from flows.workspace import Workspace
 from resnet.core.errors import UserError
+from tasks.training import pause
+from tasks.training.points import read_points
+
+PAUSED = "Paused"  # the name of the state
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,17 @@ class StageError(Exception):
     """A stage was killed, or failed because of a bug."""
 
 
+class StagePausedError(Exception):
+    """Training paused after the epoch that the run asked for."""
+
+
 def stage_task(stage: str) -> Callable[..., State[None]]:
     """The Prefect task of a stage.
 
     Returns:
-        A function of the workspace and of the states of the stages that it depends on. It returns the state. It raises
-        `UserError` for what the user can correct and `StageError` for all other failures.
+        A function of the workspace and of the states of the stages that it depends on. It returns the state, which has the name
+        `PAUSED` if training paused as asked. It raises `UserError` for what the user can correct and `StageError` for all other
+        failures.
     """
     policy = POLICIES[stage]
 
@@ -84,6 +93,8 @@ def stage_task(stage: str) -> Callable[..., State[None]]:
             return bring_up_to_date(workspace, stage, policy, run_logger())
         except (UserError, RunEndedError) as error:
             return Failed(message=str(error))  # the state of an exception would be its traceback
+        except StagePausedError as paused:
+            return Completed(name=PAUSED, message=str(paused))
 
     def checked(workspace: Workspace, *upstream: State[None]) -> State[None]:
         state = run(workspace, upstream)
@@ -107,6 +118,7 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
     Raises:
         UserError: with the sentence that the stage printed.
         StageError: the stage failed in another way.
+        StagePausedError: training paused as asked.
     """
     seen = workspace.look(stage)
     waited: list[str] = []
@@ -122,7 +134,10 @@ def bring_up_to_date(workspace: Workspace, stage: str, policy: Policy, logger: A
             seen = workspace.look(stage)
         if seen["unchanged"]:
             return Completed(name="Cached", message="Unchanged: nothing to do.")
-        environment = {"DVC_ROOT": str(workspace.home)}  # as in `dvc exp run --temp`: checkpoints outlive the checkout
+        environment = {
+            **workspace.environment,
+            "DVC_ROOT": str(workspace.home),
+        }  # as in `dvc exp run --temp`: checkpoints outlive the checkout
         if policy.slot and not seen["restorable"]:
             devices = seen["params"].get("params.yaml", {}).get(stage, {}).get("devices", 1)
             environment |= stack.enter_context(slot(lambda: logger.info("Waiting for a free slot for training."), devices))
@@ -138,12 +153,15 @@ def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: 
         last.append(line)
 
     try:
-        with TrainingProgress(workspace.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl", stage) as progress:
+        with TrainingProgress(workspace.record(stage), stage) as progress:
             return workspace.reproduce(stage, environment | progress.environment, on_line)
     except DvcError as error:
         status = _STATUS.search(str(error))
         if status is None:
             raise
+        if int(status[1]) == pause.CODE and read_points(workspace.record(stage)).end.get("outcome") == "paused":
+            asked = pause.VARIABLE in workspace.environment
+            raise (StagePausedError if asked else UserError)(last[0] if last else f"{stage} paused") from error
         if status[1] == "1" and last and last[0].startswith(f"{stage}: "):
             raise UserError(last[0]) from error
         raise StageError(f"{stage} ended with code {status[1]}: {last[0] if last else 'it printed nothing'}") from error

@@ -20,6 +20,7 @@ from flows.form import Count, Grid, filled
 from flows.lost_runs import recorded
 from flows.names import describe_sweep, naming, short_names
 from flows.overrides import parse_lists
+from flows.results import Result
 from flows.server import accept_server
 from flows.workspace import Request
 from resnet.core.errors import UserError
@@ -86,14 +87,18 @@ def conclude(children: list[Child]) -> State[None]:
     if failed == len(children):
         return Failed(message=f"All {failed} runs failed: {children[0].message if children else 'there were none'}")
     if failed:
-        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {_next(children)}")
-    return Completed(message=f"{len(children)} runs. {_next(children)}")
+        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {next_step(_best(children))}")
+    return Completed(message=f"{len(children)} runs. {next_step(_best(children))}")
 
 
-def _next(children: Iterable[Child]) -> str:
-    """What to do with the run of the lowest validation loss."""
+def _best(children: Iterable[Child]) -> Result:
     best = _ordered(children)[0].result
     assert best is not None
+    return best
+
+
+def next_step(best: Result) -> str:
+    """What to do with the run of the lowest validation loss."""
     accuracy = f", test accuracy {best.accuracy()}" if best.accuracy() else ""
     return f"Lowest validation loss: {best.experiment}{accuracy}. Next: `dvc exp apply {best.experiment}` for its files"
 
@@ -117,9 +122,14 @@ def table(children: Iterable[Child]) -> str:
             rows.append([f"run {child.number}", *values, "failed", child.message.replace("|", "/")])
             continue
         rows.append([child.result.experiment, *values, f"{child.result.val_loss:.4f}", child.result.accuracy()])
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with columns of equal width; the first row is the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    rows.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in rows)
+    lines = [rows[0], ["-" * width for width in widths], *rows[1:]]
+    return "\n".join(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in lines)
 
 
 def exit_code(state: State[Any]) -> int:

@@ -53,28 +53,43 @@ def train_resnet(
         overrides: parameters to change, as {"train.epochs": 3}; an empty field means the value of the revision.
     """
     request = Request(filled_overrides(overrides), rev, experiment or None, in_place, include_changes, keep_checkout)
-    return recorded(lambda pin: _run_stages(request, experiment or flow_run.name or "run", pin))
+    return recorded(lambda pin: _run(request, experiment or flow_run.name or "run", pin))
 
 
-def _run_stages(request: Request, name: str, pin: Callable[[str], None]) -> State[Result]:
-    logger = run_logger()
+def _run(request: Request, name: str, pin: Callable[[str], None]) -> State[Result]:
     try:
-        with opened(request, name, logger.info) as workspace:
+        with opened(request, name, run_logger().info) as workspace:
             pin(workspace.commit)
-            images = ingest(workspace)
-            prepared = preprocess(workspace, images)
-            network = build(workspace, prepared)
-            trained = train(workspace, prepared, network)
-            measured = evaluate(workspace, prepared, trained)
-            render(workspace, images, prepared, network, trained, measured)
+            trained = run_stages(workspace)
             result = read_result(workspace.root, workspace.save(name))
-            _show(workspace, request, result, trained)
+            show_result(workspace, request, result, trained)
     except UserError as error:
         return Failed(message=str(error))
     return Completed(message=outcome.message(result, request.in_place), data=result)
 
 
-def _show(workspace: Workspace, request: Request, result: Result, trained: State[None]) -> None:
+def run_stages(workspace: Workspace, *, measured: bool = True) -> State[None]:
+    """Runs the stages and returns the state of `train`.
+
+    Args:
+        workspace: of the run.
+        measured: whether to evaluate and render after training.
+
+    Raises:
+        UserError: a stage failed for a reason that the user can correct.
+        StageError: a stage failed for another reason.
+    """
+    images = ingest(workspace)
+    prepared = preprocess(workspace, images)
+    network = build(workspace, prepared)
+    trained = train(workspace, prepared, network)
+    if measured:
+        measures = evaluate(workspace, prepared, trained)
+        render(workspace, images, prepared, network, trained, measures)
+    return trained
+
+
+def show_result(workspace: Workspace, request: Request, result: Result, trained: State[None]) -> None:
     """Shows the results in Prefect's UI. The experiment is saved: a server that is away does not make the run fail."""
     try:
         publish(workspace.root, result, workspace.commit, request.in_place)

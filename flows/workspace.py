@@ -92,12 +92,18 @@ class Workspace:
         root: the work tree of the run; `home` itself for a run in place.
         commit: the hash of the commit that the experiment is based on.
         dvc: the DVC process of the run.
+        environment: variables for the commands of all stages.
     """
 
     home: Path
     root: Path
     commit: str
     dvc: DvcProcess
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self, stage: str) -> Path:
+        """The file in which a stage records its events."""
+        return self.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl"
 
     def look(self, stage: str) -> dict[str, Any]:
         """Tells whether a stage is up to date; see `look` in `flows/dvc_program.py` for the answer."""
@@ -148,7 +154,9 @@ def _kept_by_git(root: Path) -> list[str]:
 
 
 @contextmanager
-def opened(request: Request, name: str, say: Callable[[str], None], home: Path = PROJECT) -> Iterator[Workspace]:
+def opened(
+    request: Request, name: str, say: Callable[[str], None], home: Path = PROJECT, environment: Mapping[str, str] | None = None
+) -> Iterator[Workspace]:
     """Sets up the workspace of a run and removes it at the end.
 
     Args:
@@ -156,6 +164,7 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
         name: of the run.
         say: called with each sentence for the user.
         home: the project.
+        environment: variables for the commands of all stages.
 
     Raises:
         UserError: the request is invalid.
@@ -171,7 +180,7 @@ def opened(request: Request, name: str, say: Callable[[str], None], home: Path =
                 private_folder(home, prefix, request.keep_checkout, lambda path: say(f"The checkout is kept: {path}"))
             )
         dvc = stack.enter_context(DvcProcess(home))
-        workspace = Workspace(home, root, commit, dvc)
+        workspace = Workspace(home, root, commit, dvc, environment or {})
         if request.in_place:
             stack.enter_context(workspace.lock("work-tree", lambda: say("Waiting for another run in place to end.")))
         else:

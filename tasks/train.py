@@ -26,6 +26,7 @@ from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
 from tasks.training.live import Live
+from tasks.training.pause import Pause
 from tasks.training.progress import Display, say
 from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import begun, home, prune
@@ -195,7 +196,7 @@ def train(
     Returns:
         Facts for `reports/run.json`.
     """
-    seconds = checkpoint_seconds()
+    seconds, pause = checkpoint_seconds(), Pause.from_environment(params.epochs)
     classes = read_classes(classes_json)
     training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
@@ -219,18 +220,14 @@ def train(
         state = trainer.state
         resumed = resume(state, run, params)
         _write_results(history_csv, training_json, state.history)
-        if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
-            say(
-                f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
-                f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
-            )
+        _say_warmup(params, recipe)
         live = Live()
         with (
             Events.from_environment() as events,
             noted(live.stop) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
-            keeping(run, state, seconds, received) as keep,
+            keeping(run, state, seconds, received, pause) as keep,
         ):
             position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}
             earlier = live.start(
@@ -241,6 +238,7 @@ def train(
                 **position,
             )
             events.start(earlier, epoch=state.epoch, step=state.step, **position)
+            pause.check(state.epoch - 1)
 
             def on_step(progress: "Progress") -> None:
                 display.step(progress)
@@ -253,6 +251,7 @@ def train(
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
+                keep.secure()
                 _write_results(history_csv, training_json, state.history)
                 display.epoch(epoch)
                 events.epoch(epoch)
@@ -294,6 +293,14 @@ def _name_unused_gpus(gpus: list[str]) -> None:
     if unused:
         why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"
         say(f"train: on the processor and not on {', '.join(unused)}, because {why}")
+
+
+def _say_warmup(params: Train, recipe: "Recipe") -> None:
+    if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
+        say(
+            f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
+            f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
+        )
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

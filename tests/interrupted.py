@@ -68,6 +68,7 @@ class TinyRun:
         devices: int = 1,
         events: str = "",
         as_by_script: bool = False,
+        stop_after: int | None = None,
     ) -> ForkServerProcess:
         """Starts training.
 
@@ -79,11 +80,14 @@ class TinyRun:
             devices: number of devices into which TensorFlow divides the processor.
             events: the file to record events in.
             as_by_script: starts it as a script starts `nohup command &`, with SIGINT and SIGHUP ignored.
+            stop_after: the epoch after which it pauses.
         """
         self._before = self.position()
         environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
         environment["AS_BY_SCRIPT"] = "yes" if as_by_script else ""
+        if stop_after is not None:
+            environment["TRAIN_RESNET_STOP_AFTER"] = str(stop_after)
         environment["STOP_AT"] = "{}-{}".format(*stop_at or (0, 0))
         return self._start(_parent if with_parent else _train, environment)
 

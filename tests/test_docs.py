@@ -36,7 +36,13 @@ COMMANDS = {
     "verify",
     "repair",
 }
-ENVIRONMENT = {"TRAIN_RESNET_CHECKPOINT_SECONDS", "TRAIN_RESNET_EVENTS", "TRAIN_RESNET_NATIVE", "TRAIN_RESNET_SLOTS"}
+ENVIRONMENT = {
+    "TRAIN_RESNET_CHECKPOINT_SECONDS",
+    "TRAIN_RESNET_EVENTS",
+    "TRAIN_RESNET_NATIVE",
+    "TRAIN_RESNET_SLOTS",
+    "TRAIN_RESNET_STOP_AFTER",
+}
 # Folders with files of the repository; what the stages write is in dvc.yaml, and other paths are examples.
 OWN = ("benchmarks", "builtin", "commands", "docs", "flows", "resnet", "tasks", "tests")
 

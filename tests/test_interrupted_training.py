@@ -166,6 +166,24 @@ def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:
         assert all(float(text) == pytest.approx(event[name], rel=1e-5) for name, text in row.items())
 
 
+def test_a_run_that_pauses_after_each_epoch_ends_with_the_same_bytes(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
+    path = run.folder.parent / "events.jsonl"
+    for epoch, seconds in ((1, 60), (1, 60), (2, 60)):  # the second time it is there already
+        assert run.join(run.start(seconds, stop_after=epoch, events=str(path))) == 75
+        assert not (run.folder / "models" / "resnet.keras").exists()
+        assert run.position() == (epoch + 1, 0)
+        points = read_points(path)
+        assert (points.end["outcome"], points.end["epochs"]) == ("paused", epoch)
+        assert [event["epoch"] for event in points.epochs] == list(range(1, epoch + 1))
+        assert "Training paused" in Shown(run.folder / "live").page
+    assert "Traceback" not in run.log
+    assert run.log.count("epoch 1/3") == run.log.count("epoch 2/3") == 1
+    assert run.log.count("\ntrain: paused after epoch 1 of 3, because TRAIN_RESNET_STOP_AFTER is set: unset it and run") == 2
+    assert run.join(run.start(60, stop_after=3)) == 0
+    assert run.outcome() == undisturbed[1]
+    assert RESUMED.findall(run.log) == [("2", "0"), ("2", "0"), ("3", "0")]
+
+
 def test_a_full_disk_for_events_does_not_change_the_result(run: TinyRun, undisturbed: tuple[TinyRun, str]) -> None:
     assert run.join(run.start(events="/dev/full")) == 0
     assert run.outcome() == undisturbed[1]

@@ -88,7 +88,7 @@ def stages_of_the_flow() -> Iterator[tuple[str, set[str]]]:
     """Calls of stages in the flow, as `prepared = preprocess(workspace, images)`, with the stages that they are given."""
     makers: dict[str, str] = {}
     tree = ast.parse((ROOT / MODULES["flows.train_resnet"]).read_text("utf-8"))
-    flow = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "_run_stages")
+    flow = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run_stages")
     for node in ast.walk(flow):
         call = getattr(node, "value", None)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in STAGES:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from resnet.comparison.page import render_comparison
 from resnet.comparison.runs import render_runs
+from resnet.comparison.search import render_search
 from resnet.pictures.data_report import render_data_report
 from resnet.pictures.report import Results, render_report
 from tests.browser import CHROMIUM, Tab, browsing
@@ -19,6 +20,7 @@ from tests.imports import ROOT
 from tests.pictures import picture
 from tests.resnet.comparison.test_page import comparison as of_two
 from tests.resnet.comparison.test_runs import run
+from tests.resnet.comparison.test_search import search
 from tests.resnet.pictures.test_data_report import data_set, many
 from tests.resnet.pictures.test_report import results
 
@@ -88,6 +90,7 @@ PAGES: dict[str, Callable[[], str]] = {
     **{f"data of {classes} classes": partial(data, classes) for classes in (3, 12, 120)},
     "comparison of 20 runs": partial(comparison, 20),
     "comparison of two runs": of_two_runs,
+    "search of 30 trials": lambda: render_search(search(30, running=True)),
 }
 
 

@@ -41,9 +41,9 @@ Every object has
 
 `end`: training ended in a controlled way.
 
-- `outcome`: "finished"; "interrupted" by a signal; or "failed";
+- `outcome`: "finished"; "paused" as `TRAIN_RESNET_STOP_AFTER` asked; "interrupted" by a signal; or "failed";
 - `epochs`: number of finished epochs;
-- `message`: one sentence on an interruption or failure, otherwise empty.
+- `message`: one sentence on a pause, an interruption or a failure, otherwise empty.
 
 Readers should ignore lines that are not JSON objects, and unknown kinds and fields.
 """
@@ -60,6 +60,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tasks.stage.signals import EndedError
+from tasks.training.pause import PausedError
 
 if TYPE_CHECKING:
     from resnet.training.state import Epoch, Progress
@@ -68,6 +69,15 @@ VARIABLE = "TRAIN_RESNET_EVENTS"
 
 _FORMAT = 1
 _STEP_SECONDS = 2.0
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """The `outcome` of the event `end`, by what ended training."""
+    if error is None:
+        return "finished"
+    if isinstance(error, PausedError):
+        return "paused"
+    return "interrupted" if isinstance(error, EndedError) else "failed"
 
 
 class Events:
@@ -99,8 +109,7 @@ class Events:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
-        self._write("end", outcome=outcome, epochs=self._finished, message="" if error is None else str(error))
+        self._write("end", outcome=outcome_of(error), epochs=self._finished, message="" if error is None else str(error))
         self.close()
 
     def close(self) -> None:

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from tasks.stage.signals import EndedError
 from tasks.training.changes import changed, name_of, present
-from tasks.training.events import Events
+from tasks.training.events import Events, outcome_of
 from tasks.training.page import EXPECTED_SECONDS, render_page
 from tasks.training.points import Event, Points, read_points
 from tasks.training.progress import say
@@ -198,7 +197,7 @@ class Live:
         It is called by itself if a signal ends the process without leaving the context, as during the compilation of the first
         step. The event file is left alone then: TensorFlow may be writing it.
         """
-        outcome = "finished" if error is None else "interrupted" if isinstance(error, EndedError) else "failed"
+        outcome = outcome_of(error)
         message = "" if error is None else str(error)
         self._points.see({"event": "end", "time": time.time(), "outcome": outcome, "message": message})
         if self._record is not None:

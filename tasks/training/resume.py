@@ -15,6 +15,7 @@ from resnet.core.errors import UserError
 from tasks.stage.params import Section
 from tasks.stage.signals import EndedError
 from tasks.training.fingerprint import Facts, contents, fingerprint, surroundings
+from tasks.training.pause import Pause
 from tasks.training.progress import say
 from tasks.training.runs import Run, home
 
@@ -83,7 +84,7 @@ def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
 
 @contextmanager
 def keeping(
-    run: Run, state: "TrainingState", seconds: float, received: Callable[[], signal.Signals | None]
+    run: Run, state: "TrainingState", seconds: float, received: Callable[[], signal.Signals | None], pause: Pause | None = None
 ) -> Iterator["Keeper"]:
     """Writes the checkpoints of a run in the block.
 
@@ -92,19 +93,26 @@ def keeping(
         state: of the run.
         seconds: between two checkpoints.
         received: returns the received signal, or None.
+        pause: where the run pauses; None for nowhere.
     """
     from resnet.training.checkpoint_files import CheckpointWriter
 
     with CheckpointWriter(run.folder, state, seconds) as writer:
-        yield Keeper(run, state, writer, received)
+        yield Keeper(run, state, writer, received, pause or Pause(None, run.facts["train.epochs"]))
 
 
 class Keeper:
     """Is called whenever the state is consistent; writes checkpoints at intervals, on a signal, and at the end of the run."""
 
     def __init__(
-        self, run: Run, state: "TrainingState", writer: "CheckpointWriter", received: Callable[[], signal.Signals | None]
+        self,
+        run: Run,
+        state: "TrainingState",
+        writer: "CheckpointWriter",
+        received: Callable[[], signal.Signals | None],
+        pause: Pause,
     ) -> None:
+        self._pause = pause
         self._run = run
         self._state = state
         self._writer = writer
@@ -115,16 +123,27 @@ class Keeper:
 
         Raises:
             EndedError: after a checkpoint, if a signal was received.
+            PausedError: the run is at its pause.
             UserError: a checkpoint could not be written.
         """
         number = self._received()
         if number is not None:
             kept = self._writer.write()
             raise EndedError(number, f" at {_place(self._state)}; run the same command to resume from there" if kept else "")
+        self._pause.check(self._state.epoch - 1)
         if self._state.epoch > self._run.facts["train.epochs"]:
             self._writer.begin()
         else:
             self._writer.tick()
+
+    def secure(self) -> None:
+        """Is called at the end of an epoch, before it is reported; a run that may pause then has it on the disk.
+
+        Raises:
+            UserError: the checkpoint could not be written.
+        """
+        if self._pause.after is not None and self._state.epoch <= self._run.facts["train.epochs"]:
+            self._writer.write()
 
     def cost(self) -> dict[str, float]:
         """The time that the checkpoints took."""

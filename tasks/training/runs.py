@@ -1,7 +1,8 @@
 """The training runs on this machine. Each has a folder of checkpoints, which one process at a time can use.
 
 The folders are in `.dvc/tmp/checkpoints/` of the project, also for runs in work trees of DVC and Prefect, so that a run can be
-resumed from any of them. The last three finished runs are kept, and unfinished runs for two weeks after their last use.
+resumed from any of them. The last three finished runs are kept, and unfinished runs for two weeks after their last use. A run
+that is held, see `hold`, is kept in any case.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import platform
 import shlex
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,11 +32,16 @@ FINISHED_KEPT = 3
 
 _FACTS_JSON = "facts.json"
 _LOCK = "lock"
+_HOLD = "hold-"
 
 
-def home() -> Path:
-    """The folder of all runs. DVC names the project of a stage in DVC_ROOT."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
+def home(project: Path | None = None) -> Path:
+    """The folder of all runs.
+
+    Args:
+        project: its folder; by default that which DVC names in DVC_ROOT, or else the current one.
+    """
+    return (project or Path(os.environ.get("DVC_ROOT", "."))) / ".dvc" / "tmp" / "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -152,6 +159,7 @@ def _write_holder(descriptor: int) -> None:
 
 
 def _read_holder(path: Path) -> str:
+    """The process that holds a lock, by the content of its file."""
     for _ in range(20):  # the holder writes its name just after it has taken the lock
         if holder := path.read_bytes()[:500].decode(errors="replace"):
             return holder
@@ -163,32 +171,68 @@ def remove_run(run: Run) -> None:
     """Removes a run with its checkpoints and with what is seen of it.
 
     Raises:
-        UserError: a process is using it.
+        UserError: a process is using or holding it.
     """
-    _remove_checkpoints(run)
+    remove_checkpoints(run)
     remove_folders(run.folder.name)
 
 
-def _remove_checkpoints(run: Run) -> None:
+def remove_checkpoints(run: Run) -> None:
+    """Removes a run with its checkpoints; its curves stay.
+
+    Raises:
+        UserError: a process is using or holding it.
+    """
     with claimed(run.folder):
+        if holder := held_by(run):
+            raise UserError(
+                f"{holder} holds the run {run.folder.name}, because it will go on with it; wait until that process has ended, "
+                "or end it."
+            )
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
+@contextmanager
+def hold(run: Run) -> Iterator[None]:
+    """Keeps the checkpoints of a paused run in the block: neither `prune` nor a person can remove them.
+
+    The kernel releases the hold when this process ends, even by SIGKILL; from then on the run is kept as long as every other
+    one. Training needs another lock, so a run that is held can go on, and several processes can hold a run.
+
+    Raises:
+        FileNotFoundError: the run has been removed.
+    """
+    with tempfile.NamedTemporaryFile(dir=run.folder, prefix=_HOLD) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _write_holder(file.fileno())
+        yield
+
+
+def held_by(run: Run) -> str | None:
+    """A process that holds a run, or None."""
+    return next((holder for path in sorted(run.folder.glob(f"{_HOLD}*")) if (holder := _holder(path))), None)
+
+
 def prune(folder: Path) -> None:
-    """Removes the runs that are no longer kept, see above, except those that a process is using; the curves stay longer."""
-    finished = [run for run in list_runs(folder) if run.finished]
-    old = [run for run in list_runs(folder) if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
+    """Removes the runs that are no longer kept, see above, except those in use or held; the curves stay longer."""
+    # Those that are held are left out first, because the attempt to remove one would count as its last use.
+    runs = [run for run in list_runs(folder) if not held_by(run)]
+    finished = [run for run in runs if run.finished]
+    old = [run for run in runs if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
         try:
-            _remove_checkpoints(run)
+            remove_checkpoints(run)
         except UserError:
             continue
     remove_old_folders()
 
 
 def who(run: Run) -> str | None:
-    """The process that holds the lock of a run, or None."""
-    path = run.folder / _LOCK
+    """The process that works on a run, or None."""
+    return _holder(run.folder / _LOCK)
+
+
+def _holder(path: Path) -> str | None:
     try:
         file = path.open("rb")
     except FileNotFoundError:

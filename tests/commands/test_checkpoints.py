@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tasks.training.runs import begun, list_runs
+from tasks.training.runs import begun, hold, list_runs
 from tests.project import Project
 from tests.tasks.training.test_runs import make
 
@@ -51,6 +51,16 @@ def test_a_run_that_a_process_works_on_stays(runs: Path, train_resnet: Callable[
         assert re.fullmatch(rf"left {name}: process \d+ on .* works on it\n", left, re.DOTALL)
         assert train_resnet("checkpoints", "--remove", name).exit_code == 1
     assert train_resnet("checkpoints", "--all").stdout == f"removed {name}\n"
+
+
+def test_a_run_that_a_search_holds_stays(runs: Path, train_resnet: Callable[..., Result]) -> None:
+    run = make(runs, epochs=3, at=2)
+    with hold(run):
+        assert re.search(r"; process \d+ on .* will go on with it\n$", train_resnet("checkpoints").stdout, re.DOTALL)
+        left = train_resnet("checkpoints", "--all").stdout
+        assert re.fullmatch(rf"left {run.folder.name}: process \d+ on .* will go on with it\n", left, re.DOTALL)
+        assert train_resnet("checkpoints", "--remove", run.folder.name).exit_code == 1
+    assert train_resnet("checkpoints", "--all").stdout == f"removed {run.folder.name}\n"
 
 
 def test_a_finished_run_leaves_nothing_to_train(

@@ -1,5 +1,6 @@
 """The decisions of a stage's task, with a stand-in for DVC."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from prefect.states import Completed, Failed
 
 from flows import stages
 from flows.dvc_process import DvcError
-from flows.stages import POLICIES, Policy, StageError, bring_up_to_date, run_logger
+from flows.stages import POLICIES, Policy, StageError, StagePausedError, bring_up_to_date, run_logger
 from resnet.core.errors import UserError
 from tests.project import STAGES
 
@@ -28,6 +29,11 @@ class FakeWorkspace:
         self.home = self.root = Path("home")
         self.busy = len(seen) > 1
         self.devices = 1
+        self.environment: dict[str, str] = {}
+        self.ends: list[dict[str, Any]] = []  # what training records at its end
+
+    def record(self, stage: str) -> Path:
+        return self.root / ".dvc" / "tmp" / "events" / f"{stage}.jsonl"
 
     def look(self, stage: str) -> dict[str, Any]:
         unchanged, restorable = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
@@ -47,6 +53,9 @@ class FakeWorkspace:
         self.events = Path(environment["TRAIN_RESNET_EVENTS"])
         for line in self.lines:
             on_line(line)
+        for end in self.ends:
+            self.events.parent.mkdir(parents=True)
+            self.events.write_text(json.dumps(end), encoding="utf-8")
         if self.error:
             raise DvcError(self.error)
         return self.ran
@@ -137,6 +146,28 @@ def test_a_mistake_of_the_users_is_told_from_other_failures(
         bring(FakeWorkspace((False, False), lines=lines, error=error))
     assert type(found.value) in (kind, DvcError)
     assert str(found.value) == message
+
+
+@pytest.mark.parametrize(
+    ("asked", "ends", "kind"),
+    [
+        (True, ["paused"], StagePausedError),
+        (False, ["paused"], UserError),  # the variable is set in the shell
+        (True, ["failed"], StageError),  # another program ended with this code
+        (True, [], StageError),
+    ],
+)
+def test_a_pause_is_told_from_a_failure_by_the_exit_code_and_the_record(
+    asked: bool, ends: list[str], kind: type[Exception], tmp_path: Path
+) -> None:
+    workspace = FakeWorkspace((False, False), lines=("train: paused after epoch 3",), error="failed to run: x, exited with 75")
+    workspace.home = workspace.root = tmp_path
+    workspace.environment = {"TRAIN_RESNET_STOP_AFTER": "3"} if asked else {}
+    workspace.ends = [{"event": "end", "time": 1.0, "outcome": outcome} for outcome in ends]
+    with pytest.raises(kind, match="train: paused after epoch 3$") as found:
+        bring(workspace)
+    assert type(found.value) is kind
+    assert workspace.asked[1].get("TRAIN_RESNET_STOP_AFTER") == ("3" if asked else None)
 
 
 def test_only_failures_that_are_no_mistake_of_the_users_are_retried() -> None:

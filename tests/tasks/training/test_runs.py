@@ -15,7 +15,7 @@ import pytest
 from resnet.core.errors import UserError
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
-from tasks.training.runs import Run, begun, claimed, list_runs, prune, who
+from tasks.training.runs import Run, begun, claimed, held_by, hold, list_runs, prune, remove_run, who
 from tests.imports import ROOT
 
 HOLDS = """
@@ -114,6 +114,52 @@ def test_a_run_in_use_is_not_pruned(tmp_path: Path) -> None:
             os.utime(path, (then, then))
         prune(tmp_path)
         assert forgotten.newest is not None
+
+
+def test_a_hold_keeps_a_run_until_it_ends(tmp_path: Path) -> None:
+    forgotten, finished = make(tmp_path, epochs=3, at=3, days=15), make(tmp_path, epochs=3, at=4, number=9, days=4)
+    for number in (1, 2, 3):
+        make(tmp_path, epochs=3, at=4, number=number, days=number - 1)
+    with hold(finished):
+        with hold(forgotten):
+            with hold(forgotten):  # two searches may need the same run
+                pass
+            age(forgotten, 15)
+            age(finished, 4)
+            prune(tmp_path)
+            assert len(list_runs(tmp_path)) == 5
+            assert forgotten.newest is not None
+            assert str(held_by(forgotten)).startswith(f"process {os.getpid()} on ")
+            with pytest.raises(
+                UserError, match=rf"^process {os.getpid()} on .* holds the run {forgotten.folder.name}, because"
+            ):
+                remove_run(forgotten)
+            with begun(tmp_path, forgotten.facts):  # it can go on
+                pass
+        age(forgotten, 15)
+        assert held_by(forgotten) is None
+        prune(tmp_path)
+        assert not forgotten.folder.exists()
+        assert finished.newest is not None
+    age(finished, 4)
+    prune(tmp_path)
+    assert not finished.folder.exists()
+
+
+def age(run: Run, days: float) -> None:
+    then = time.time() - days * 86400
+    for path in run.folder.iterdir():
+        os.utime(path, (then, then))
+
+
+def test_a_hold_ends_with_the_process_that_took_it(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=3, at=3)
+    (run.folder / "hold-of-a-killed-process").write_text("process 1 on x (search)")
+    assert held_by(run) is None
+    remove_run(run)
+    assert not run.folder.exists()
+    with pytest.raises(FileNotFoundError), hold(run):
+        raise AssertionError("not reached")
 
 
 @pytest.mark.parametrize("facts", [None, "", "[]", "{"])
