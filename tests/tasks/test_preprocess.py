@@ -15,7 +15,7 @@ from tests.pictures import picture
 
 CLASSES = ["cat", "dog", "owl"]
 Image = tuple[bytes, str, str | None, str | None]
-PARAMETERS = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report")
+PARAMETERS = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report", fold=None)
 
 
 def notes(folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -77,3 +77,19 @@ def test_pairs_that_are_not_listed_are_counted(tmp_path: Path, capsys: pytest.Ca
     in_all = len(find_similar(read_manifest(tmp_path / "raw", CLASSES), near=True))
     assert in_all > written
     assert told.startswith(f"preprocess: {in_all} pairs of images look alike, none across splits; {written} of them are in ")
+
+
+def test_a_fold_is_cut_from_all_images_and_the_splits_of_the_source_are_told_to_be_unused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [*given("training", CLASSES * 4, 0), *given("test", CLASSES * 2, 40)]
+    tested = []
+    for number in (1, 2, 3):
+        monkeypatch.setattr(f"{__name__}.PARAMETERS", PARAMETERS.model_copy(update={"fold": f"{number}/3"}))
+        assert notes(tmp_path / str(number), images, capsys)[-1] == (
+            f"preprocess: the test split is fold {number}/3 of all images, whatever preprocess.test_share says; the splits of "
+            "the source are not used"
+        )
+        rows = (tmp_path / str(number) / "prepared" / "index.csv").read_text("utf-8").splitlines()[1:]
+        tested += [row.split(",")[0] for row in rows if row.split(",")[2] == "test"]
+    assert sorted(tested) == [f"{number:03d}" for number in range(18)]

@@ -56,7 +56,7 @@ def test_the_file_of_the_project_is_valid() -> None:
 
 def test_it_is_short_and_every_parameter_has_a_comment() -> None:
     parameters = [line for line in FILE.splitlines() if re.match(r" *\w+: *\S", line)]
-    assert 20 <= len(parameters) <= 60  # each part of the recipe is one
+    assert 20 <= len(parameters) <= 64  # each part of the recipe is one
     uncommented = [line for line in parameters if "#" not in line]
     assert [line.split(":")[0].strip() for line in uncommented] == []
 
