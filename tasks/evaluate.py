@@ -59,8 +59,8 @@ def evaluate(
 ) -> None:
     """Writes the metrics of the network with their confidence intervals, its predictions, and details for the report.
 
-    If the test split is a fold, `probabilities.npy` has the probabilities of all classes, (images, classes) float32, in the order
-    of the predictions: an audit of labels needs them.
+    If the test split is a fold, `probabilities.npy` has the probabilities of all classes, (images, classes) float32, in the
+    order of the predictions: an audit of labels needs them.
     """
     verify(prepared_sha256, [classes_json.name, index_csv.name])
     classes = read_classes(classes_json)

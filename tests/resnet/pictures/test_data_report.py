@@ -240,7 +240,9 @@ def test_rejects_are_grouped_by_reason_and_the_rest_is_counted() -> None:
     assert "and 5 more in data/raw/rejected.csv" in said
 
 
-@pytest.mark.parametrize(("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False)])
+@pytest.mark.parametrize(
+    ("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False), ("left_out", False)]
+)
 def test_files_without_a_fault_are_listed_but_not_warned_of(reason: str, warned: bool) -> None:
     shown = page(pets(rejected=[(f"test/{number}", reason, "") for number in range(25)]))
     assert ("of the files were rejected" in shown.section("top")) == warned
