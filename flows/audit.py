@@ -1,7 +1,7 @@
 """An audit of labels as a Prefect flow: each fold of a cross-validation is a child run. `python -m flows.audit --help`.
 
-Each image is predicted by the network that was not trained on it. Confident learning then finds labels that are probably wrong.
-Needs the extra `audit`. An audit that was interrupted goes on when it is started again: DVC's cache has the folds that are done.
+Each image is predicted by the network that was not trained on it. Confident learning then finds labels that are probably
+wrong. Needs the extra `audit`. Start an interrupted audit again and it goes on: DVC's cache has the folds that are done.
 """
 
 import argparse

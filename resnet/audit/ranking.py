@@ -1,5 +1,6 @@
 """Ranks images by how probably their label is wrong: confident learning (Northcutt, Jiang and Chuang, 2021)."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,9 @@ def rank(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np.float32])
     rows = np.arange(len(given))
     others = exact.copy()
     others[rows, given] = -1
-    suspect = find_label_issues(given, exact, n_jobs=1)  # without processes, which would each copy the probabilities
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that it does not judge a class of one image, or without images
+        suspect = find_label_issues(given, exact, n_jobs=1)  # without processes, which would each copy the probabilities
     score = get_label_quality_scores(given, exact, method="normalized_margin")
     order = np.lexsort((rows, score, ~suspect))
     return Ranking(order, int(suspect.sum()), score, others.argmax(axis=1))

@@ -34,6 +34,9 @@ NEED_A_PROJECT = [
 ]
 
 
+FLOWS = ("train_resnet", "serve", "sweep", "search", "audit")
+
+
 def run(work: Callable[[], int | None], name: str = "doctor") -> Result:
     app = typer.Typer()
     app.command()(reporting(name, work))
@@ -55,7 +58,7 @@ def test_help_lists_every_command_in_its_group_and_what_is_elsewhere(train_resne
     for words in (
         *PANELS,
         "dvc repro",
-        *(f"python -m flows.{flow}" for flow in ("train_resnet", "serve", "sweep", "search", "audit")),
+        *(f"python -m flows.{flow}" for flow in FLOWS),
     ):
         assert words in shown
 
