@@ -11,6 +11,7 @@ from resnet.pictures.pages import environment
 
 MOST_SHOWN = 200  # cards of about 8 kB
 SIDE = 160  # pixels of a picture
+_LEAST_ACCURACY = 0.8
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Audit:
     pictures: Mapping[str, bytes]
     images: Mapping[str, int]
     decided: int = 0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the networks know the classes too little to judge labels; docs/guide.md has the measurement."""
+        return self.accuracy.accuracy < _LEAST_ACCURACY
 
 
 def render_audit(found: Audit) -> str:

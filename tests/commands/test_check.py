@@ -239,7 +239,7 @@ def test_what_ingest_refuses_is_refused_with_the_same_sentence(tmp_path: Path, f
         class_level="auto",
     )
     with pytest.raises(UserError) as by_ingest:
-        ingest(params, raw=tmp_path / "raw")
+        ingest(params, decisions_csv=ROOT / "data/decisions.csv", raw=tmp_path / "raw")
     assert str(by_check.value) == str(by_ingest.value)
 
 

@@ -1,6 +1,7 @@
 """The page of an audit: its parts, and names that are hostile."""
 
 import html.parser
+from dataclasses import replace
 
 from resnet.audit.cross_validation import CrossValidation
 from resnet.audit.page import MOST_SHOWN, Audit, render_audit
@@ -56,6 +57,13 @@ def test_an_earlier_decision_is_shown() -> None:
     gone = Suspect(2, "x.png", "f" * 64, "", "dog", 1.0, "relabel")
     text = words(render_audit(Audit(found.accuracy, [*found.suspects, gone], found.pictures, found.images)))
     assert "no picture no longer a suspect decided: relabel dog" in text
+
+
+def test_networks_that_are_often_wrong_are_warned_of() -> None:
+    warning = "The networks agree with only 79.9 % of the labels, so most suspects are probably right."
+    weak = replace(audit(2), accuracy=CrossValidation((500, 500), (400, 399)))
+    assert warning in words(render_audit(weak))
+    assert "agree with only" not in words(render_audit(audit(2)))
 
 
 class _Tags(html.parser.HTMLParser):
