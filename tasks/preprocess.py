@@ -40,7 +40,7 @@ class Preprocess(Section):
         description="report lists images that look alike, together keeps them in one split, ignore skips the search"
     )
     fold: str | None = Field(
-        description="1/5 makes the first of five equal parts of all images the test split, for cross-validation; null: none"
+        description="1/5: the test split is the first of five equal parts, for cross-validation; null: by test_share"
     )
 
     def check(self, whole: Params) -> None:
@@ -108,11 +108,7 @@ def _assign(
 def _of_fold(fold: str, manifest: Manifest) -> Iterator[str]:
     """A note that the fold replaces other splits."""
     also = "; the splits of the source are not used" if any(manifest.splits) else ""
-    yield (
-        f"the test split is fold {fold} of all images; preprocess.test_share{also} are not used"
-        if also
-        else (f"the test split is fold {fold} of all images; preprocess.test_share is not used")
-    )
+    yield f"the test split is fold {fold} of all images, whatever preprocess.test_share says{also}"
 
 
 def _similar(
