@@ -78,6 +78,12 @@ def audit_folder() -> Path:
     return project_paths()["metrics_json"].parent / "audit"
 
 
+def check_tables() -> None:
+    """Raises `UserError` if the decisions, or those in the table of an earlier audit, cannot be read."""
+    read_decisions(project_paths()["decisions_csv"])
+    with_earlier_decisions([], audit_folder() / "suspects.csv", ())
+
+
 def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
     """Writes the page and the table of the suspects.
 

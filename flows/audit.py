@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from commands.out_of_fold import write_audit
+from commands.out_of_fold import check_tables, write_audit
 from commands.results import RevisionResults
 from flows.child_runs import Child, run_all
 from flows.descriptions import AUDIT
@@ -85,13 +85,15 @@ def check_audit(folds: int, overrides: Mapping[str, Any], parallel: int, rev: st
     """Checks all folds before any run starts; returns the commit of all runs.
 
     Raises:
-        UserError: the number of folds is not possible, cleanlab is not installed, or a run would be invalid.
+        UserError: the number of folds is not possible, cleanlab is not installed, a table of decisions cannot be read, or a run
+            would be invalid.
     """
     if not 2 <= folds <= MOST_FOLDS:
         raise UserError(f"folds must be a number from 2 to {MOST_FOLDS}, but it is {folds}; 5 is usual.")
     if FOLD in overrides:
         raise UserError(f"an audit sets {FOLD} for each of its runs, so it cannot be changed: leave it out.")
     require_cleanlab()
+    check_tables()
     return check(proposals(folds, overrides), parallel, rev, include_changes)
 
 

@@ -3,6 +3,7 @@
 import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from flows import audit
 from flows.child_runs import Child
 from flows.names import describe_audit
+from resnet.audit.suspects import COLUMNS
 from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject, Server, make_child
+from tests.imports import ROOT
 
 
 def test_each_fold_is_a_run_and_near_duplicates_stay_together() -> None:
@@ -38,6 +41,18 @@ def test_without_cleanlab_no_run_starts(monkeypatch: pytest.MonkeyPatch, capsys:
     assert audit.main(["--folds", "3"]) == 1
     expected = "an audit needs cleanlab, which is not installed; run `pip install -e '.[audit]'`.\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_table_with_a_slip_is_found_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("dvc.yaml", "data/decisions.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes((ROOT / name).read_bytes())
+    Path("reports/audit").mkdir(parents=True)
+    table = Path("reports/audit/suspects.csv")
+    table.write_text(f"{','.join(COLUMNS)}\n1,delete,cat,dog,0.1,a.png,{'a' * 64}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="line 2: the decision is 'delete', but expected is one of relabel, leave out, keep"):
+        audit.check_audit(5, {}, 1, "HEAD", False)
 
 
 def test_after_a_fold_that_failed_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
