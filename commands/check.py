@@ -1,4 +1,4 @@
-"""Check `params.yaml`, the paths in it, the folders of the source, DVC's own files, Git, and what `dvc repro` inherits.
+"""Check `params.yaml`, the paths in it, the source, the decisions, DVC's own files, Git, and what `dvc repro` inherits.
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
@@ -18,10 +18,12 @@ from commands.repair import refuse_conflicts, repair_dvc_files
 from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
 from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
+from resnet.ingestion.decisions import read_decisions
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
 from tasks.stage.params import PARAMS_YAML, Params, examine_params
 
 _BUILTIN = Path("builtin")
+_DECISIONS = "decisions.csv"
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
 _LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
@@ -61,7 +63,7 @@ def hindrances() -> Iterator[tuple[str, str]]:
 
 
 def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """A sentence for each mistake in `params.yaml` and the paths in it, and what `ingest` will make of the source."""
+    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and what `ingest` makes of the source."""
     try:
         params, mistakes = examine_params(PARAMS_YAML, graph)
     except UserError as error:
@@ -71,6 +73,12 @@ def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
         if name.partition(".")[0] in params.sections:
             try:
                 notes += examine_path(params, graph)
+            except UserError as error:
+                mistakes.append(str(error))
+    for path in stage_paths(graph.get("ingest", {})):
+        if path.name == _DECISIONS:
+            try:
+                read_decisions(path)
             except UserError as error:
                 mistakes.append(str(error))
     return mistakes, notes

@@ -23,7 +23,7 @@ from tasks.stage.graph import DVC_YAML
 NAME = "train-resnet"
 # A command is the function `commands.NAME.NAME`. It returns its exit code, or None for 0.
 PANELS = {
-    "Data": ("check", "look", "fetch"),
+    "Data": ("check", "look", "fetch", "decide"),
     "Training": ("live", "board"),
     "Results": ("compare", "gate", "why"),
     "Model": ("predict", "export", "publish"),
@@ -38,7 +38,8 @@ dvc exp run -S train.epochs=3  run an experiment with other parameters
 python -m flows.train_resnet   run the pipeline as a Prefect flow
 python -m flows.serve          serve the flow to Prefect's UI and schedules
 python -m flows.sweep          train for every combination of a grid
-python -m flows.search         search parameters with Optuna"""
+python -m flows.search         search parameters with Optuna
+python -m flows.audit          find wrong labels by cross-validation"""
 
 
 # The errors of the operating system that a person can correct.

@@ -7,7 +7,7 @@ the run.
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +21,8 @@ from resnet.core.errors import UserError
 from tasks.stage.graph import is_code
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from dvc.api import DVCFileSystem
 
 WORK_TREE = "workspace"  # as DVC calls it
@@ -124,6 +126,43 @@ class RevisionResults:
         text = self._read(f"{self._images()}/manifest.csv")
         return {row["path"]: row["pixel_hash"] for row in csv.DictReader(io.StringIO(text, newline=""))}
 
+    @cached_property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of their numbers.
+
+        Raises:
+            UserError: DVC no longer has them.
+        """
+        names: list[str] = json.loads(self._read(f"{self._output('preprocess', 'prepared')}/classes.json"))
+        return names
+
+    def probabilities(self) -> "npt.NDArray[np.float32]":
+        """The probabilities of all classes for each test image, in the order of the predictions, (images, classes) float32.
+
+        Raises:
+            UserError: the test split is no fold, so that they were not written, or DVC no longer has them.
+        """
+        import numpy as np
+
+        found = np.load(io.BytesIO(self._content(f"{self._output('evaluate', 'evaluation')}/probabilities.npy")))
+        return np.asarray(found, np.float32)
+
+    def encoded(self, wanted: Collection[str]) -> dict[str, bytes]:
+        """The image files with some paths, by path.
+
+        Raises:
+            UserError: DVC no longer has them.
+        """
+        import pyarrow.parquet as pq
+
+        found: dict[str, bytes] = {}
+        for shard in sorted(self._files.glob(f"{self._images()}/images-*.parquet")) if wanted else ():
+            for batch in pq.ParquetFile(io.BytesIO(self._content(shard))).iter_batches(batch_size=64, columns=["image"]):
+                found |= {one["path"]: one["bytes"] for one in batch["image"].to_pylist() if one["path"] in wanted}
+            if len(found) == len(wanted):
+                break
+        return found
+
     def __str__(self) -> str:
         return self.name if self.commit is None or self.commit.startswith(self.name) else f"{self.name} ({self.commit[:7]})"
 
@@ -168,6 +207,9 @@ class RevisionResults:
         return self._recorded[path]
 
     def _read(self, path: str) -> str:
+        return self._content(path).decode("utf-8")
+
+    def _content(self, path: str) -> bytes:
         from dvc.exceptions import DvcException
 
         try:
@@ -192,7 +234,7 @@ class RevisionResults:
             raise UserError(
                 f"{path} is not the file that dvc.lock records in {self.name}, so it may belong to another run: {cure}"
             )
-        return content.decode("utf-8")
+        return content
 
     def _cure(self) -> str:
         """What brings results that DVC does not have."""

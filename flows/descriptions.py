@@ -63,3 +63,17 @@ of those to the end, each from its checkpoint; `reports/search/index.html` in th
 
     prefect deployment run search -p between_log='{"train.learning_rate": [0.0001, 0.1]}' -p trials=10 --watch
 """
+
+AUDIT = """\
+Finds labels that are probably wrong: each image is predicted by a network that was not trained on it.
+
+```mermaid
+graph LR
+  images["all images"] --> a["fold 1/5: a run trains without it"] --> probabilities["probabilities of each image"]
+  images --> b["..."] --> probabilities
+  images --> c["fold 5/5"] --> probabilities
+  probabilities --> page["suspects, cross-validated accuracy"]
+```
+
+The page and the table of the suspects are in `reports/audit` of the project's folder.
+"""

@@ -58,7 +58,7 @@ _CHANGEABLE = (
     "The process of the run and the process that started it were killed, for example in a power cut. The run used uncommitted "
     "files, which may have changed since: check them, then submit the run again; DVC's cache has the stages that were finished."
 )
-_CHILD = "The process of the sweep or search that this run belongs to was killed."
+_CHILD = "The process of the sweep, search or audit that this run belongs to was killed."
 _SHELL = "The process of the run was killed; start the run again: DVC's cache has the stages that were finished."
 
 

@@ -107,6 +107,11 @@ def describe_search(given: Mapping[str, Any]) -> str:
     return f"{_cut('search ' + ' '.join(short_names(names).values())).strip()}: {given.get('trials', 20)} trials{pruned}"
 
 
+def describe_audit(given: Mapping[str, Any]) -> str:
+    """The name of a run of `audit`: the number of its folds, and what it changes."""
+    return _cut(f"audit {given.get('folds', 5)} folds {changes(filled_overrides(given.get('overrides')))}".strip())
+
+
 def _commit(rev: str) -> str:
     return (
         git_or_none(PROJECT, "rev-parse", "--short=7", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")

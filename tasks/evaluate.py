@@ -57,6 +57,7 @@ class Evaluate(Section):
 def evaluate(
     params: Evaluate,
     *,
+    fold: str | None,
     precision: str,
     classes_json: Path,
     index_csv: Path,
@@ -67,7 +68,11 @@ def evaluate(
     predictions_csv: Path,
     evaluation: Path,
 ) -> None:
-    """Writes the metrics of the network with their confidence intervals, its predictions, and details for the report."""
+    """Writes the metrics of the network with their confidence intervals, its predictions, and details for the report.
+
+    If the test split is a fold, `probabilities.npy` has the probabilities of all classes, (images, classes) float32, in the
+    order of the predictions: an audit of labels needs them.
+    """
     verify(prepared_sha256, [classes_json.name, index_csv.name])
     classes = read_classes(classes_json)
     split = Split(test, len(classes))
@@ -100,6 +105,8 @@ def evaluate(
         folder.mkdir()
         with (folder / "samples.npz").open("wb") as file:
             np.savez(file, rows=rows, images=images, fall=occlusion.fall, lowest=occlusion.lowest)
+        if fold:
+            np.save(folder / "probabilities.npy", probabilities.astype(np.float32))
         _write_json(folder / "details.json", details | _model_facts(resnet_keras, precision))
         _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
         _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))

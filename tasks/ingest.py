@@ -40,12 +40,14 @@ class Ingest(Section):
     ] = Field(description="level of the folders that name the classes, 1 for those directly in the source; auto finds it")
 
 
-def ingest(params: Ingest, *, raw: Path) -> None:
+def ingest(params: Ingest, *, decisions_csv: Path, raw: Path) -> None:
     """Reads the source and writes its images, their labels, and lists of everything that was left out."""
     from resnet.core.classes import confusable
+    from resnet.ingestion.decisions import read_decisions
     from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
+    decisions = read_decisions(decisions_csv)  # before the source, which may take minutes to look through
     source = open_source(
         params.source,
         class_level=None if params.class_level == "auto" else params.class_level,
@@ -62,16 +64,36 @@ def ingest(params: Ingest, *, raw: Path) -> None:
         on_bad=params.on_bad,
         max_rejected=params.max_rejected,
         min_images_per_class=params.min_images_per_class,
+        decisions=decisions,
     )
     print(f"ingest: {ledger.accepted:,} images of {len(ledger.classes):,} classes from {printable(params.source)}")
     small = [name for name in source.classes if name not in ledger.classes]
     for note in [
+        *_decided(ledger, decisions_csv, len(decisions)),
         *_left_out(ledger, raw),
         *_small(small, params.min_images_per_class),
         *_empty(ledger),
         *_unused(source, ledger),
     ]:
         print(f"ingest: {note}")
+
+
+def _decided(ledger: "Ledger", decisions_csv: Path, decisions: int) -> list[str]:
+    """Notes on what the decisions about labels changed, and on those that are about no image."""
+    notes = []
+    if decisions:
+        labels, left_out = _counted(ledger.decided["relabel"], "label"), _counted(ledger.decided["leave out"], "image")
+        notes.append(f"decisions in {decisions_csv} changed {labels} and left out {left_out}")
+    if ledger.unmatched:
+        verb = "is" if ledger.unmatched == 1 else "are"
+        notes.append(
+            f"warning: {ledger.unmatched:,} of {decisions:,} decisions in {decisions_csv} {verb} about no image of the source"
+        )
+    return notes
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
 def _left_out(ledger: "Ledger", raw: Path) -> list[str]:

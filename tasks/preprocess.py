@@ -14,6 +14,7 @@ from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.tables import SPLITS
 from resnet.images.manifest import Manifest, read_manifest
+from resnet.preparation.folds import Fold, assign_fold
 from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
 from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
 from tasks.stage.command import main
@@ -41,6 +42,9 @@ class Preprocess(Section):
     near_duplicates: Literal["report", "together", "ignore"] = Field(
         description="report lists images that look alike, together keeps them in one split, ignore skips the search"
     )
+    fold: str | None = Field(
+        description="1/5: the test split is the first of five equal parts, for cross-validation; null: by test_share"
+    )
 
     def check(self, whole: Params) -> None:
         """The other splits leave images for training, and these are not smaller than the others."""
@@ -55,6 +59,8 @@ class Preprocess(Section):
                 f"preprocess.training_size is {self.training_size}, which is below preprocess.image_size, {self.image_size}: "
                 "raise it or set it to null; train.size_schedule trains with smaller images."
             )
+        if self.fold is not None:
+            Fold.parse(self.fold)
 
 
 def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
@@ -65,16 +71,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     classes = read_classes(raw / "classes.json")
     manifest = read_manifest(raw, classes)
     similar = find_similar(manifest, near=params.near_duplicates != "ignore")
-    splits = assign_splits(
-        manifest.labels,
-        manifest.pixel_hashes,
-        classes,
-        Shares(params.validation_share, params.test_share),
-        seed=params.split_seed,
-        given=manifest.splits,
-        groups=manifest.groups,
-        together=similar if params.near_duplicates == "together" else None,
-    )
+    splits = _assign(params, manifest, classes, similar if params.near_duplicates == "together" else None)
     listed = limit_pairs(manifest, similar, splits)
     counts = Counter(splits.tolist())
     stored = params.training_size or params.image_size
@@ -98,8 +95,39 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
     whole = f", those for training whole at {stored} pixels" if params.training_size else ""
     print(f"preprocess: {numbers} images of {params.image_size} pixels{whole}")
-    for note in [*_similar(similar, listed, splits, prepared), *_given(manifest, splits, classes)]:
+    of_splits = _of_fold(params.fold, manifest) if params.fold else _given(manifest, splits, classes)
+    for note in [*_similar(similar, listed, splits, prepared), *of_splits]:
         print(f"preprocess: {note}")
+
+
+def _assign(
+    params: Preprocess, manifest: Manifest, classes: list[str], together: "npt.NDArray[np.int64] | None"
+) -> "npt.NDArray[np.int8]":
+    """The split of each image: a fold of all images if one is asked for, whatever splits the source has."""
+    content = (manifest.labels, manifest.pixel_hashes, classes)
+    if params.fold:
+        return assign_fold(
+            *content,
+            Fold.parse(params.fold),
+            validation_share=params.validation_share,
+            seed=params.split_seed,
+            groups=manifest.groups,
+            together=together,
+        )
+    return assign_splits(
+        *content,
+        Shares(params.validation_share, params.test_share),
+        seed=params.split_seed,
+        given=manifest.splits,
+        groups=manifest.groups,
+        together=together,
+    )
+
+
+def _of_fold(fold: str, manifest: Manifest) -> Iterator[str]:
+    """A note that the fold replaces other splits."""
+    also = "; the splits of the source are not used" if any(manifest.splits) else ""
+    yield f"the test split is fold {fold} of all images, whatever preprocess.test_share says{also}"
 
 
 def _similar(

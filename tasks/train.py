@@ -202,7 +202,6 @@ def train(
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         gpus = start_tensorflow()
-    _name_unused_gpus(gpus)
     from resnet.native.library import in_use
     from resnet.network.saving import load_model, save_model
     from resnet.training.recipe import make_trainer
@@ -220,7 +219,7 @@ def train(
         state = trainer.state
         resumed = resume(state, run, params)
         _write_results(history_csv, training_json, state.history)
-        _say_warmup(params, recipe)
+        _say_surprises(params, recipe, gpus)
         live = Live()
         with (
             Events.from_environment() as events,
@@ -287,15 +286,12 @@ def train(
     }
 
 
-def _name_unused_gpus(gpus: list[str]) -> None:
-    """Says why the run is not on a GPU, if there is one: a run on the processor takes tens of times as long."""
+def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:
+    """Says what a user may not expect: a GPU that is not used, and a warm-up that is shorter than asked for."""
     unused = [] if gpus else gpus_of_driver()
     if unused:
         why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"
         say(f"train: on the processor and not on {', '.join(unused)}, because {why}")
-
-
-def _say_warmup(params: Train, recipe: "Recipe") -> None:
     if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
         say(
             f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "

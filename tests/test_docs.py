@@ -23,6 +23,7 @@ COMMANDS = {
     "check",
     "look",
     "fetch",
+    "decide",
     "live",
     "board",
     "compare",

@@ -34,7 +34,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (ROOT / "params.yaml").read_text("utf-8").replace("source: builtin/digits", "source: list.csv")
     )
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"))
-    (folder / "images").mkdir()
+    for name in ("images", "data"):
+        (folder / name).mkdir()
+    (folder / "data/decisions.csv").write_text((ROOT / "data/decisions.csv").read_text("utf-8"))
     with (folder / "list.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from resnet.audit.page import render_audit
 from resnet.comparison.page import render_comparison
 from resnet.comparison.runs import render_runs
 from resnet.comparison.search import render_search
@@ -18,6 +19,7 @@ from resnet.pictures.report import Results, render_report
 from tests.browser import CHROMIUM, Tab, browsing
 from tests.imports import ROOT
 from tests.pictures import picture
+from tests.resnet.audit.test_page import audit
 from tests.resnet.comparison.test_page import comparison as of_two
 from tests.resnet.comparison.test_runs import run
 from tests.resnet.comparison.test_search import search
@@ -84,7 +86,12 @@ def of_two_runs() -> str:
     return render_comparison(replace(of_two(3, 2), histories=[run(1).history] * 2))
 
 
+def of_labels(suspects: int) -> str:
+    return render_audit(audit(suspects, list(KINDS)))
+
+
 PAGES: dict[str, Callable[[], str]] = {
+    **{f"audit with {suspects} suspects": partial(of_labels, suspects) for suspects in (0, 30)},
     "report of clothes": of_clothes,
     **{f"report of {classes} classes": partial(report, classes) for classes in (3, 12, 120)},
     **{f"data of {classes} classes": partial(data, classes) for classes in (3, 12, 120)},

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLITS = ("training", "validation", "test")
-SET_ASIDE = ("unlabelled", "small_class")  # reasons in rejected.csv that are no fault of a file
+SET_ASIDE = ("unlabelled", "small_class", "left_out")  # reasons in rejected.csv that are no fault of a file
 HISTORY_COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")  # of reports/history.csv
 
 

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     LABEL_CONFLICT = "label_conflict"  # the same image has another label too
     UNLABELLED = "unlabelled"  # in a split whose images have no labels, such as the test images of a competition
     SMALL_CLASS = "small_class"  # of a class with fewer images than the user asked for
+    LEFT_OUT = "left_out"  # a person decided so, in decisions.csv
 
     @property
     def is_fault(self) -> bool:

@@ -23,6 +23,8 @@ class Ledger:
         set_aside: number of files that are left out without a fault of their own, by reason; also listed in `rejected.csv`.
         duplicates: number of duplicates left out.
         ignored: number of files that are not meant to be images.
+        decided: number of images by the decision that people made about them, without those that had the decided label already.
+        unmatched: number of decisions that are about no image of the source.
 
     Args:
         folder: is created for the tables.
@@ -38,6 +40,8 @@ class Ledger:
         self.set_aside: Counter[Reason] = Counter()
         self.duplicates = 0
         self.ignored = 0
+        self.decided: Counter[str] = Counter()
+        self.unmatched = 0
         self._fail = on_bad == "fail"
         self._examples: list[Rejected] = []
         self._stack = ExitStack()

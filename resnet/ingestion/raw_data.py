@@ -9,7 +9,7 @@ import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
@@ -24,11 +24,14 @@ from resnet.images.manifest import COLUMNS
 from resnet.images.outcomes import LONGEST_NAME, BadFile, Candidate, Ignored, Outcome, Reason, Rejected, shown
 from resnet.images.perceptual_fingerprint import perceptual_fingerprint
 from resnet.images.shards import SHARD_BYTES, ShardWriter, read_encoded
+from resnet.ingestion.decisions import Decisions
 from resnet.ingestion.duplicates import Duplicate, DuplicateFinder
 from resnet.ingestion.ledger import Ledger
+from resnet.ingestion.relabelling import Relabelling
 from resnet.ingestion.sources.source import Source
 
 MANIFEST = "manifest.csv"
+_NO_DECISIONS = Decisions()
 _LONGEST_START = 16  # bytes; a text this short may begin as the header of an image does
 
 
@@ -40,6 +43,7 @@ def write_raw(
     on_bad: Literal["quarantine", "fail"] = "quarantine",
     max_rejected: float = 1.0,
     min_images_per_class: int = 1,
+    decisions: Decisions = _NO_DECISIONS,
     shard_bytes: int = SHARD_BYTES,
 ) -> Ledger:
     """Writes the images of a source in its order. The same source always gives the same bytes.
@@ -51,23 +55,29 @@ def write_raw(
         on_bad: "quarantine" to list rejected files and leave them out, "fail" to stop at the first one.
         max_rejected: the largest allowed share of rejected files among all files that are not ignored.
         min_images_per_class: if more than 1, classes with fewer images are left out, and their images are listed.
+        decisions: what people decided about labels. If there are any, `decided.csv` lists what became of
+            them; see `resnet.ingestion.relabelling`.
         shard_bytes: the size of encoded images at which a new shard begins.
 
     Returns:
         The counts of all files.
 
     Raises:
-        UserError: there are fewer than two classes or more than 65,536, no images or too many rejected files, or the disk is
-            full.
+        UserError: there are fewer than two classes or more than 65,536, no images or too many rejected files, the decisions do
+            not fit the source, or the disk is full.
     """
+    decisions.require_classes(source.classes)
     kept_list = folder.with_name("rejected.csv")
     remove(kept_list)
     with replacing(folder) as new:
         with Ledger(new, on_bad) as ledger:
             ledger.classes = source.classes
             write_classes(new / "classes.json", source.classes)
-            outcomes = in_order(partial(_examine, max_pixels=max_pixels), source.files())
+            examined = in_order(partial(_examine, max_pixels=max_pixels), source.files())
+            relabelling = Relabelling(decisions)
+            outcomes = (_relabelled(outcome, relabelling) for outcome in examined)
             duplicates = _write_readable(new, source.classes, outcomes, ledger, shard_bytes).find()
+            relabelling.finish(new, ledger)
             small = _small_classes(new, source.classes, duplicates, ledger, min_images_per_class)
             if duplicates or small:
                 _leave_out(new, duplicates, small, min_images_per_class, ledger)
@@ -116,6 +126,13 @@ def _is_no_image(encoded: bytes | None, reason: Reason) -> bool:
     if encoded is None:
         return reason == Reason.TOO_LARGE
     return reason in (Reason.NOT_AN_IMAGE, Reason.EMPTY) or len(encoded) < _LONGEST_START
+
+
+def _relabelled(outcome: _Image | Rejected | Ignored, relabelling: Relabelling) -> _Image | Rejected | Ignored:
+    if not isinstance(outcome, _Image):
+        return outcome
+    file = relabelling.applied(outcome.file, outcome.facts.pixel_hash)
+    return file if isinstance(file, Rejected) else replace(outcome, file=file)
 
 
 def _write_readable(

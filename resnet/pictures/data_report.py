@@ -40,6 +40,9 @@ class DataSet:
         index: one row for each image: path, label, split, row.
         near_duplicates: one row for each pair: path, split, other, other_split, distance; distance 0 means equal pixels.
         thumbnails: JPEG files of some images by path, at most 96 pixels on the long side.
+        decided: one row for each image with a decision about its label: path, given (its label in the source), decision
+            (relabel, leave out or keep), label (its label now, or empty). Decisions about no image follow, with no `given`.
+            None if there are no decisions.
     """
 
     classes: list[str]
@@ -50,6 +53,7 @@ class DataSet:
     index: "pd.DataFrame"
     near_duplicates: "pd.DataFrame"
     thumbnails: Mapping[str, bytes]
+    decided: "pd.DataFrame | None" = None
 
 
 def samples_per_class(classes: int) -> int:
@@ -78,6 +82,7 @@ def render_data_report(data: DataSet) -> str:
             formats=_tally(data.manifest["format"]),
             flags=_flags(data.manifest["flags"]),
             samples=_samples(data),
+            relabelled=_relabelled(data.decided),
             rejects=_rejects(data.rejected),
             duplicates=data.duplicates.head(_MAX_ROWS).to_dict("records"),
             pairs=_pairs(data),
@@ -92,7 +97,7 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
 
     Returns:
         files, the number of accepted, rejected, duplicate and ignored files; splits, the number of images in each;
-        classes_in_all, the number of classes; and warnings.
+        classes_in_all, the number of classes; decisions, see `_decisions`; and warnings.
     """
     table = _count_classes(data)
     files = {
@@ -106,7 +111,24 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
         "files": files,
         "splits": table[list(SPLITS)].sum().to_dict(),
         "classes_in_all": len(table),
-        "warnings": data_warnings(faults, table, _balance(table), _groups(data), _pairs(data)),
+        "decisions": _decisions(data.decided),
+        "warnings": data_warnings(
+            faults, table, _balance(table), _groups(data), _pairs(data), unmatched=_decisions(data.decided)["unmatched"]
+        ),
+    }
+
+
+def _decisions(decided: "pd.DataFrame | None") -> dict[str, int]:
+    """The numbers of labels that decisions changed, of images that they left out or confirmed, and of those about no image."""
+    if decided is None:
+        return dict.fromkeys(("changed", "left_out", "kept", "unmatched"), 0)
+    there = decided["given"] != ""
+    kind = decided["decision"]
+    return {
+        "changed": int((there & (kind == "relabel") & (decided["given"] != decided["label"])).sum()),
+        "left_out": int((there & (kind == "leave out")).sum()),
+        "kept": int((there & (kind == "keep")).sum()),
+        "unmatched": int((~there).sum()),
     }
 
 
@@ -255,6 +277,16 @@ def _samples(data: DataSet) -> list[dict[str, Any]]:
     images = data.manifest["label"].value_counts().to_dict()
     rows = [{"name": name, "images": images[name], "paths": paths[name]} for name in data.classes if name in paths]
     return rows[:_MAX_CLASSES]
+
+
+def _relabelled(decided: "pd.DataFrame | None") -> list[dict[str, Any]]:
+    """The images whose labels were changed, and the number of them, by their labels before and now, the most frequent first."""
+    if decided is None:
+        return []
+    rows = decided[(decided["given"] != "") & (decided["decision"] == "relabel") & (decided["given"] != decided["label"])]
+    counts = rows.groupby(["given", "label"]).size().reset_index(name="images")
+    records: list[Any] = counts.sort_values(["images", "given", "label"], ascending=[False, True, True]).to_dict("records")
+    return records
 
 
 def _rejects(rejected: "pd.DataFrame") -> list[dict[str, Any]]:

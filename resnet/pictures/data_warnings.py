@@ -67,6 +67,8 @@ def data_warnings(
     balance: dict[str, Any] | None,
     groups: dict[str, Any],
     pairs: dict[str, Any],
+    *,
+    unmatched: int = 0,
 ) -> list[DataWarning]:
     """The warnings, the most serious first.
 
@@ -76,6 +78,7 @@ def data_warnings(
         balance: ratio, of the sizes of the largest and the smallest class; None if there are no images.
         groups: astride, the names of groups in more than one split.
         pairs: the numbers of near-duplicate pairs: leaks, leaked_test_images and other_labels.
+        unmatched: the number of decisions about labels that are about no image of the source.
     """
     found = []
     tested = int(table["test"].sum())
@@ -107,6 +110,11 @@ def data_warnings(
     if files["rejected"] > _MANY_REJECTS * total:
         text = f"{percent(files['rejected'] / total)} of the files were rejected."
         found.append(DataWarning("rejected", text))
+    if unmatched:
+        verb = "is" if unmatched == 1 else "are"
+        found.append(
+            DataWarning("decisions", f"{count(unmatched, 'decision')} about labels {verb} about no image of the source.")
+        )
     return found + _class_warnings(table, balance)
 
 

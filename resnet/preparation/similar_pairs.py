@@ -14,8 +14,8 @@ import numpy.typing as npt
 from resnet.core.tables import SPLITS
 from resnet.images.manifest import Manifest
 from resnet.images.perceptual_fingerprint import HASH_BYTES
+from resnet.preparation.components import pairs_of_equal
 from resnet.preparation.near_duplicates import near_duplicates
-from resnet.preparation.splits import pairs_of_equal
 
 COLUMNS = ("path", "split", "other", "other_split", "distance")
 MAX_PAIRS = 10  # of an image

@@ -1,25 +1,20 @@
 """Assigns each image to a split: training, validation or test.
 
 A hash of its content and a seed gives each image a position between 0 and 1. The splits are intervals: test from 0, then
-validation, then training. So adding or removing images does not move others.
-
-Images that must stay together form a component, which has one position: images with equal pixels, images of one group and, on
-request, near-duplicates. The position is that of one member, the representative: the member whose rank, another part of the
-hash, is lowest. (If it were the member with the lowest position, most components would be in test.) All images of a group have
-one hash, so a new image of a group joins it. A new near-duplicate, or an image that joins two groups, may become the
-representative and move the component.
+validation, then training. So adding or removing images does not move others. `resnet.preparation.components` says which images
+stay together, and `resnet.preparation.folds` has the splits of cross-validation.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError, listed
 from resnet.core.tables import SPLITS
+from resnet.preparation.assignment import Assignment
+from resnet.preparation.components import components_of, positions_of
 
 TRAINING, VALIDATION, TEST = range(3)
 _UNASSIGNED = -1
@@ -76,14 +71,15 @@ def assign_splits(
     Raises:
         UserError: a class cannot be in all splits, or no images are left for training.
     """
-    component = _components(pixel_hashes, groups, together)
+    component = components_of(pixel_hashes, groups, together)
     fixed = _given(given, component)
     free = fixed <= TRAINING
     if not free.any():
         raise UserError("the source has splits, but none for training: name one train, or remove the splits.")
-    position = _positions(pixel_hashes, groups, component, seed)
+    position = positions_of(pixel_hashes, groups, component, seed)
     wanted = [TRAINING, *(split for split in (VALIDATION, TEST) if split not in fixed)]
-    assignment = _Assignment(labels[free], component[free], position, classes=len(classes), shares=shares, wanted=wanted)
+    parts = {split: shares.interval(split) for split in wanted}
+    assignment = Assignment(labels[free], component[free], position, classes=len(classes), parts=parts)
     assignment.fill()
     missing = assignment.missing()
     if missing:
@@ -93,50 +89,7 @@ def assign_splits(
         _refuse_small({name: number for name, number in movable.items() if number < len(wanted)}, wanted)
         label, split = missing[0]
         raise _missing_error(classes[label], SPLITS[split], movable[classes[label]])
-    return np.where(free, assignment.split[component], fixed)
-
-
-def _components(
-    pixel_hashes: npt.NDArray[np.uint8], groups: Sequence[str | None], together: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int32]:
-    """The number of the component of each image, (images,) int32."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    links = [pairs_of_equal(pixel_hashes.view("S32").ravel()), _pairs_of_groups(groups)]
-    ends = np.concatenate(links if together is None else [*links, together]).T
-    images = len(pixel_hashes)
-    graph = coo_array((np.ones(ends.shape[1]), (ends[0], ends[1])), (images, images))
-    numbers: npt.NDArray[np.int32] = connected_components(graph, directed=False)[1]
-    return numbers
-
-
-def pairs_of_equal(keys: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Pairs of each row and the previous row with an equal key: (pairs, 2) row numbers, the smaller first."""
-    order = np.argsort(keys, kind="stable")
-    equal = keys[order][1:] == keys[order][:-1]
-    return np.stack([order[:-1][equal], order[1:][equal]], axis=1).astype(np.int64)
-
-
-def _pairs_of_groups(groups: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """Pairs of the first row of each group and every row of the group, (pairs, 2)."""
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(group, row), row) for row, group in enumerate(groups) if group is not None]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _positions(
-    pixel_hashes: npt.NDArray[np.uint8], groups: Sequence[str | None], component: npt.NDArray[np.int32], seed: int
-) -> npt.NDArray[np.float64]:
-    """(components,) float64 in [0, 1): the position of the member with the lowest rank."""
-    named = zip(groups or [None] * len(pixel_hashes), pixel_hashes, strict=True)
-    keys = (pixels.tobytes() if group is None else b"group " + group.encode() for group, pixels in named)
-    digests = b"".join(hashlib.sha256(b"%d " % seed + key).digest()[:12] for key in keys)
-    # Position and rank have 48 bits each, which float64 represents exactly.
-    own, rank = (np.frombuffer(digests, ">u2").reshape(-1, 2, 3) @ np.array([2.0**-16, 2.0**-32, 2.0**-48])).T
-    order = np.lexsort((rank, component))
-    representatives = order[np.searchsorted(component[order], np.arange(component.max() + 1))]
-    return own[representatives]
+    return np.where(free, assignment.part[component], fixed)
 
 
 def _given(given: Sequence[str | None], component: npt.NDArray[np.int32]) -> npt.NDArray[np.int8]:
@@ -148,67 +101,6 @@ def _given(given: Sequence[str | None], component: npt.NDArray[np.int32]) -> npt
     of_component = np.full(component.max() + 1, _UNASSIGNED, dtype=np.int8)
     np.maximum.at(of_component, component, fixed)  # TEST is the largest number, so test comes before validation
     return np.where(fixed == _UNASSIGNED, of_component[component], fixed)
-
-
-class _Assignment:
-    """The split of each component, and the number of components of each class in each split.
-
-    Attributes:
-        split: (components,) int8.
-    """
-
-    def __init__(
-        self,
-        labels: npt.NDArray[np.uint16],
-        component: npt.NDArray[np.int32],
-        position: npt.NDArray[np.float64],
-        *,
-        classes: int,
-        shares: Shares,
-        wanted: Sequence[int],
-    ) -> None:
-        self._position, self._shares, self._wanted = position, shares, wanted
-        self.split = np.full(len(position), TRAINING, dtype=np.int8)
-        for split in wanted:
-            low, high = shares.interval(split)
-            self.split[(low <= position) & (position < high)] = split
-        pairs = np.unique(labels.astype(np.int64) * len(position) + component)
-        label, self._component = np.divmod(pairs, len(position))  # each pair of a class and one of its components, once
-        self._of_class = np.searchsorted(label, np.arange(classes + 1))
-        by_component = np.argsort(self._component, kind="stable")
-        self._label = label[by_component]
-        self._of_component = np.searchsorted(self._component[by_component], np.arange(len(position) + 1))
-        self._count = np.zeros((classes, len(SPLITS)), dtype=np.int64)
-        np.add.at(self._count, (label, self.split[self._component]), 1)
-
-    def components(self, label: int) -> int:
-        """The number of components of a class."""
-        return int(self._count[label].sum())
-
-    def missing(self) -> list[tuple[int, int]]:
-        """Pairs of a class and a wanted split in which it has no component."""
-        return [(label, self._wanted[place]) for label, place in np.argwhere(self._count[:, self._wanted] == 0).tolist()]
-
-    def fill(self) -> None:
-        """Moves components to splits in which a class has none, until no move is possible; one move can enable another."""
-        while sum(self._move_one(label, split) for label, split in self.missing()):
-            pass
-
-    def _move_one(self, label: int, split: int) -> bool:
-        """Moves the nearest component of a class that can be moved to a split; returns whether one was moved."""
-        if self._count[label, split]:  # a component that was moved for another class
-            return False
-        candidates = self._component[self._of_class[label] : self._of_class[label + 1]]
-        low, high = self._shares.interval(split)
-        distance = np.maximum(low - self._position[candidates], self._position[candidates] - high).clip(0)
-        for nearest in candidates[np.argsort(distance, kind="stable")]:
-            labels = self._label[self._of_component[nearest] : self._of_component[nearest + 1]]
-            if (self._count[labels, self.split[nearest]] > 1).all():
-                self._count[labels, self.split[nearest]] -= 1
-                self._count[labels, split] += 1
-                self.split[nearest] = split
-                return True
-        return False
 
 
 def _refuse_absent(absent: list[str]) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet.core.checksums import RAW, verify
+from resnet.core.checksums import RAW, read_sums, verify
 from resnet.core.classes import read_classes
 from resnet.core.errors import damaged_input, missing_input
 from resnet.core.files import replacing
@@ -13,6 +13,7 @@ from resnet.core.tables import read_table
 if TYPE_CHECKING:
     from resnet.pictures.data_report import DataSet
 
+_DECIDED = {"path": "str", "given": "str", "decision": "str", "label": "str"}
 _TEXT = {"path": "str", "label": "str", "split": "str"}
 
 
@@ -46,10 +47,16 @@ class RawTables:
         """Files that were not expected to be images."""
         return self.raw / "ignored.csv"
 
+    @property
+    def decided_csv(self) -> Path | None:
+        """What became of people's decisions about labels; None if there are no decisions."""
+        path = self.raw / "decided.csv"
+        return path if path.name in read_sums(self.raw / RAW) else None
+
     def verify(self) -> None:
         """Raises `UserError` if a table differs from its checksum."""
-        tables = (self.manifest_csv, self.rejected_csv, self.duplicates_csv, self.ignored_csv)
-        verify(self.raw / RAW, [path.name for path in tables])
+        tables = (self.manifest_csv, self.rejected_csv, self.duplicates_csv, self.ignored_csv, self.decided_csv)
+        verify(self.raw / RAW, [path.name for path in tables if path])
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,7 @@ def read_data(raw: RawTables, prepared: PreparedTables) -> "DataSet":
         index=read_table(prepared.index_csv, _TEXT | {"row": "int"}),
         near_duplicates=read_table(prepared.near_duplicates_csv, pairs),
         thumbnails=_read_thumbnails(prepared.thumbnails_parquet),
+        decided=read_table(raw.decided_csv, _DECIDED) if raw.decided_csv else None,
     )
 
 

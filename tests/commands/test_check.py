@@ -113,9 +113,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with the pipeline and the parameters of this project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "inherited", lambda: {"SHELL": "/bin/sh", "USER": "a", "HOME": "/"})
-    for name in ("dvc.yaml", "params.yaml"):
+    for name in ("builtin", "data"):
+        (tmp_path / name).mkdir()
+    for name in ("dvc.yaml", "params.yaml", "data/decisions.csv"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    (tmp_path / "builtin").mkdir()
     for name in ("digits", "random"):
         (tmp_path / "builtin" / name).touch()
     git(tmp_path, "init", "--quiet")
@@ -238,7 +239,7 @@ def test_what_ingest_refuses_is_refused_with_the_same_sentence(tmp_path: Path, f
         class_level="auto",
     )
     with pytest.raises(UserError) as by_ingest:
-        ingest(params, raw=tmp_path / "raw")
+        ingest(params, decisions_csv=ROOT / "data/decisions.csv", raw=tmp_path / "raw")
     assert str(by_check.value) == str(by_ingest.value)
 
 
@@ -268,3 +269,15 @@ def test_a_source_or_weights_that_overlap_with_an_output_are_refused(
     for refuse in (check_source, check_weights):
         with pytest.raises(UserError, match="but this pipeline writes data/(raw|prepared) itself"):
             refuse(path, graph)
+
+
+def test_decisions_about_labels_are_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    decisions = folder / "data/decisions.csv"
+    decisions.write_text(f"pixel_hash,path,decision,label\n{'a' * 64},x.png,delete,\n", encoding="utf-8")
+    result = train_resnet("check")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "check: data/decisions.csv, line 2: the decision is 'delete', but expected is one of relabel, leave out, keep.\n",
+    )
+    decisions.unlink()
+    assert "data/decisions.csv is missing" in train_resnet("check").stderr

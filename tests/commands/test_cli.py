@@ -34,6 +34,9 @@ NEED_A_PROJECT = [
 ]
 
 
+FLOWS = ("train_resnet", "serve", "sweep", "search", "audit")
+
+
 def run(work: Callable[[], int | None], name: str = "doctor") -> Result:
     app = typer.Typer()
     app.command()(reporting(name, work))
@@ -52,7 +55,11 @@ def test_help_lists_every_command_in_its_group_and_what_is_elsewhere(train_resne
     assert [name for names in PANELS.values() for name in names] == NAMES
     listed = [line.split()[1] for line in shown.splitlines() if line.startswith("\u2502 ") and line[2].isalpha()]
     assert listed == NAMES
-    for words in (*PANELS, "dvc repro", *(f"python -m flows.{flow}" for flow in ("train_resnet", "serve", "sweep", "search"))):
+    for words in (
+        *PANELS,
+        "dvc repro",
+        *(f"python -m flows.{flow}" for flow in FLOWS),
+    ):
         assert words in shown
 
 

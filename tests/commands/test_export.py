@@ -40,7 +40,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     write_raw(tmp_path / "data" / "raw", Source(["a", "b"], lambda: iter(files)), max_pixels=10**6)
     parameters = Preprocess(
-        image_size=32, training_size=None, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore"
+        image_size=32,
+        training_size=None,
+        validation_share=0.1,
+        test_share=0.2,
+        split_seed=0,
+        near_duplicates="ignore",
+        fold=None,
     )
     preprocess(parameters, raw=tmp_path / "data" / "raw", prepared=tmp_path / "data" / "prepared")
     keras.utils.set_random_seed(0)

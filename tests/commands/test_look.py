@@ -27,7 +27,13 @@ def test_the_page_needs_no_model(folder: Path, train_resnet: Callable[..., Resul
     Path("data").mkdir()
     write_raw(Path("data/raw"), Source(["cat", "dog"], lambda: iter(files)), max_pixels=10**6)
     parameters = Preprocess(
-        image_size=32, training_size=None, validation_share=0.2, test_share=0.2, split_seed=0, near_duplicates="ignore"
+        image_size=32,
+        training_size=None,
+        validation_share=0.2,
+        test_share=0.2,
+        split_seed=0,
+        near_duplicates="ignore",
+        fold=None,
     )
     preprocess(parameters, raw=Path("data/raw"), prepared=Path("data/prepared"))
     result = train_resnet("look")

@@ -100,7 +100,10 @@ def note(*words: str | None) -> int:
 
 def write(path: Path, content: str, params: dict[str, dict[str, float]]) -> None:
     """Writes an output in the format that its readers expect."""
-    if path.name == "metrics.json":
+    fold = str(params["preprocess"]["fold"] or "")
+    if fold and path.name in OF_FOLDS:
+        write_fold(path, *map(int, fold.split("/")))
+    elif path.name == "metrics.json":
         accuracy = 1 - params["train"]["learning_rate"]
         figures = {"accuracy": accuracy, "accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01, "images": 359}
         path.write_text(json.dumps(figures), encoding="utf-8")
@@ -115,6 +118,36 @@ def write(path: Path, content: str, params: dict[str, dict[str, float]]) -> None
     else:
         path.mkdir(exist_ok=True)
         (path / "x").write_text(content, encoding="utf-8")
+
+
+OF_FOLDS = ("raw", "classes.json", "predictions.csv", "evaluation")
+
+
+def write_fold(path: Path, number: int, folds: int) -> None:
+    """Writes what an audit reads: 20 cats and 20 dogs. The networks know them, but number 3 is labelled as a dog."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = range(40)
+    tested = [n for n in images if n % folds == number - 1]
+    right = {n: "cat" if n < 20 else "dog" for n in images}
+    labels = right | {3: "dog"}
+    if path.name == "classes.json":
+        path.write_text('["cat", "dog"]', encoding="utf-8")
+    elif path.name == "raw":
+        path.mkdir(exist_ok=True)
+        rows = "".join(f"{n}.png,{labels[n]},{n:064x}\n" for n in images)
+        (path / "manifest.csv").write_text(f"path,label,pixel_hash\n{rows}", encoding="utf-8")
+        table = pa.table({"image": [{"bytes": PIXEL, "path": f"{n}.png"} for n in images]})
+        pq.write_table(table, path / "images-00000.parquet")
+    elif path.name == "evaluation":
+        path.mkdir(exist_ok=True)
+        cats = np.array([0.95 - n / 1000 if right[n] == "cat" else 0.05 + n / 1000 for n in tested], np.float32)
+        np.save(path / "probabilities.npy", np.stack([cats, 1 - cats], axis=1))
+    else:
+        rows = "".join(f"{n}.png,{labels[n]},{right[n]},0.9,0.9\n" for n in tested)
+        path.write_text(f"path,label,predicted,probability,label_probability\n{rows}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -103,8 +103,12 @@ def test_there_is_a_whole_report(case: Case, folder: Path) -> None:
     params = Evaluate(batch_size=128, mirror=False, samples=8, minimum_accuracy=0.5, baseline=None)
     paths = {name.replace(".", "_"): folder / name for name in ("classes.json", "index.csv", "prepared.sha256", "resnet.keras")}
     outputs = {name.replace(".", "_"): folder / name for name in ("metrics.json", "predictions.csv", "evaluation")}
-    evaluate(params, precision="float32", test=folder / "test", **paths, **outputs)
+    evaluate(params, fold="1/5", precision="float32", test=folder / "test", **paths, **outputs)
     found = read(folder)
+    probabilities = np.load(folder / "evaluation/probabilities.npy")
+    assert probabilities.dtype == np.float32
+    odds = np.exp(case.logits.astype(float))
+    assert probabilities == pytest.approx(odds / odds.sum(axis=1, keepdims=True), abs=1e-6)
     details = json.loads((folder / "evaluation/details.json").read_text("utf-8"))
     assert found.metrics["accuracy"] == pytest.approx(case.accuracy, abs=1e-6)
     assert found.metrics["macro_f1"] == pytest.approx(case.macro_f1, abs=1e-6)

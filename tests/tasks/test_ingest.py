@@ -6,8 +6,16 @@ import pytest
 
 from resnet.core.classes import read_classes
 from resnet.core.errors import UserError
-from tasks.ingest import Ingest, ingest
+from tasks import ingest as stage
+from tasks.ingest import Ingest
 from tests.pictures import picture, two_classes
+
+
+def ingest(params: Ingest, *, raw: Path, decisions: str = "") -> None:
+    """Runs the stage with these rows of decisions."""
+    path = raw.with_name("decisions.csv")
+    path.write_text(f"pixel_hash,path,decision,label\n{decisions}", encoding="utf-8")
+    stage.ingest(params, decisions_csv=path, raw=raw)
 
 
 def params(source: Path, **changes: object) -> Ingest:
@@ -104,3 +112,21 @@ def test_bad_files_can_stop_the_run(tmp_path: Path) -> None:
     (source / "cat" / "broken.png").write_bytes(picture(5)[:40])
     with pytest.raises(UserError, match="broken.png"):
         ingest(params(source, on_bad="fail"), raw=tmp_path / "raw")
+
+
+def test_what_decisions_changed_is_told_and_those_for_other_images_are_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = two_classes(tmp_path / "photos", each=3)
+    ingest(params(source), raw=tmp_path / "raw")
+    first = (tmp_path / "raw" / "manifest.csv").read_text("utf-8").splitlines()[1].split(",")
+    decisions = f"{first[8]},{first[0]},relabel,dog\n{'0' * 64},gone.png,keep,\n"
+    capsys.readouterr()
+    ingest(params(source), raw=tmp_path / "raw", decisions=decisions)
+    path = tmp_path / "decisions.csv"
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        f"ingest: decisions in {path} changed 1 label and left out 0 images",
+        f"ingest: warning: 1 of 2 decisions in {path} is about no image of the source",
+    ]
+    with pytest.raises(UserError, match="'owl', which is no class of the source"):
+        ingest(params(source), raw=tmp_path / "raw", decisions=decisions.replace("dog", "owl"))

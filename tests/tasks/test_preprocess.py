@@ -19,7 +19,13 @@ from tests.pictures import picture
 CLASSES = ["cat", "dog", "owl"]
 Image = tuple[bytes, str, str | None, str | None]
 PARAMETERS = Preprocess(
-    image_size=32, training_size=None, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report"
+    image_size=32,
+    training_size=None,
+    validation_share=0.1,
+    test_share=0.2,
+    split_seed=0,
+    near_duplicates="report",
+    fold=None,
 )
 
 
@@ -99,3 +105,19 @@ def test_stored_images_smaller_than_the_others_are_refused() -> None:
     PARAMETERS.model_copy(update={"training_size": 32}).check(Params(0, {}))
     with pytest.raises(UserError, match="preprocess.training_size is 24, which is below preprocess.image_size, 32: raise it"):
         PARAMETERS.model_copy(update={"training_size": 24}).check(Params(0, {}))
+
+
+def test_a_fold_is_cut_from_all_images_and_the_splits_of_the_source_are_told_to_be_unused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [*given("training", CLASSES * 4, 0), *given("test", CLASSES * 2, 40)]
+    tested = []
+    for number in (1, 2, 3):
+        fold = PARAMETERS.model_copy(update={"fold": f"{number}/3"})
+        assert notes(tmp_path / str(number), images, capsys, fold)[-1] == (
+            f"preprocess: the test split is fold {number}/3 of all images, whatever preprocess.test_share says; the splits of "
+            "the source are not used"
+        )
+        rows = (tmp_path / str(number) / "prepared" / "index.csv").read_text("utf-8").splitlines()[1:]
+        tested += [row.split(",")[0] for row in rows if row.split(",")[2] == "test"]
+    assert sorted(tested) == [f"{number:03d}" for number in range(18)]

@@ -33,4 +33,4 @@ def test_a_file_of_128_mib_is_read_and_a_larger_one_is_not() -> None:
 
 
 def test_unlabelled_images_and_those_of_small_classes_are_no_bad_files() -> None:
-    assert [reason.value for reason in Reason if not reason.is_fault] == ["unlabelled", "small_class"]
+    assert [reason.value for reason in Reason if not reason.is_fault] == ["unlabelled", "small_class", "left_out"]

@@ -54,7 +54,7 @@ def test_on_request_the_first_rejected_file_stops_the_run(tmp_path: Path) -> Non
     assert made.files == 0
 
 
-@pytest.mark.parametrize("reason", ["unlabelled", "small_class"])
+@pytest.mark.parametrize("reason", ["unlabelled", "small_class", "left_out"])
 def test_a_file_without_a_fault_is_listed_but_is_no_bad_file(tmp_path: Path, reason: str) -> None:
     with Ledger(tmp_path / "raw", "fail") as made:
         made.accept("cat")

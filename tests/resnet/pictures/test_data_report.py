@@ -240,7 +240,9 @@ def test_rejects_are_grouped_by_reason_and_the_rest_is_counted() -> None:
     assert "and 5 more in data/raw/rejected.csv" in said
 
 
-@pytest.mark.parametrize(("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False)])
+@pytest.mark.parametrize(
+    ("reason", "warned"), [("empty", True), ("unlabelled", False), ("small_class", False), ("left_out", False)]
+)
 def test_files_without_a_fault_are_listed_but_not_warned_of(reason: str, warned: bool) -> None:
     shown = page(pets(rejected=[(f"test/{number}", reason, "") for number in range(25)]))
     assert ("of the files were rejected" in shown.section("top")) == warned
@@ -475,3 +477,27 @@ def test_the_profile_of_classes_is_closed_and_within_its_box() -> None:
         assert path.endswith("H0.0Z")
         assert all(0 <= float(y) <= 100 for y in re.findall(r"V(-?[\d.]+)", path))
         assert all(0 <= float(x) <= 1000 for x in re.findall(r"H(-?[\d.]+)", path))
+
+
+def test_decisions_about_labels_are_counted_and_warned_of_where_they_are_about_no_image() -> None:
+    rows = [
+        ("cat/0.png", "dog", "relabel", "cat"),
+        ("cat/1.png", "dog", "relabel", "cat"),
+        ("cat/2.png", "cat", "relabel", "cat"),
+        ("dog/0.png", "<b>", "relabel", "dog"),
+        ("dog/x.png", "dog", "leave out", ""),
+        ("dog/1.png", "dog", "keep", "dog"),
+        ("gone.png", "", "relabel", ""),
+    ]
+    decided = pd.DataFrame(rows, columns=["path", "given", "decision", "label"])
+    shown = page(dataclasses.replace(pets(), decided=decided))
+    assert "3 labels were changed by decisions of people." in " ".join(shown.text["top"].split())
+    assert "1 decision about labels is about no image of the source." in shown.text["top"]
+    assert "3 labels changed, 1 image left out, 1 label confirmed, 1 decision about no image" in " ".join(
+        shown.text["decisions"].split()
+    )
+    assert shown.rows["decisions"][1:] == [["dog", "cat", "2"], ["<b>", "dog", "1"]]
+
+
+def test_without_decisions_nothing_is_said_of_them() -> None:
+    assert "decisions" not in page(pets()).text

@@ -12,7 +12,6 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.core.tables import SPLITS
-from resnet.preparation import splits as module
 from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
 
 CLASSES = ["a", "b"]
@@ -184,12 +183,6 @@ def test_a_move_that_becomes_possible_by_a_later_one_is_made() -> None:
     arguments = (np.array([*map(int, labels)], np.uint16), hashes(range(17)), [*"0123"], Shares(validation=0.1, test=0.2))
     splits = assign_splits(*arguments, seed=28764, groups=[*groups]).tolist()
     assert set(zip(labels, splits, strict=True)) == set(itertools.product("0123", range(3)))
-
-
-@pytest.mark.parametrize("images", [10, 20_000])
-def test_a_large_group_makes_no_more_links_than_images(images: int) -> None:
-    links = module._pairs_of_groups([*["clip"] * images, None])  # not one for each two images
-    assert links.tolist() == [[0, row] for row in range(images)]
 
 
 def test_chains_of_pairs_stay_together() -> None:

@@ -1,0 +1,145 @@
+"""What people decided about labels: `decisions.csv`, which `ingest` applies.
+
+A decision is about an image, whatever its name and encoding: the hash of its pixels says which. So it also holds for copies,
+and solves a conflict between their labels.
+"""
+
+import csv
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnet.core.errors import UserError, listed
+from resnet.core.files import replacing
+from resnet.ingestion.sources.rows import TableFile
+
+RELABEL, LEAVE_OUT, KEEP = "relabel", "leave out", "keep"
+KINDS = (RELABEL, LEAVE_OUT, KEEP)
+COLUMNS = ("pixel_hash", "path", "decision", "label")
+_HASH = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision about an image.
+
+    Attributes:
+        pixel_hash: of the image, 64 hexadecimal digits.
+        path: its name, for people.
+        kind: one of `KINDS`.
+        label: the class of the image from now on, if it is relabelled; otherwise without meaning.
+        line: in its file, for messages.
+    """
+
+    pixel_hash: str
+    path: str
+    kind: str
+    label: str
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All decisions.
+
+    Attributes:
+        name: of their file, for messages.
+        by_hash: each decision by the hash of the pixels of its image.
+    """
+
+    name: str = "decisions"
+    by_hash: Mapping[str, Decision] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Decision]:
+        return iter(self.by_hash.values())
+
+    def __len__(self) -> int:
+        return len(self.by_hash)
+
+    def require_classes(self, classes: Sequence[str]) -> None:
+        """Raises `UserError` if an image gets a class that the source does not have."""
+        known = set(classes)
+        for decision in self:
+            if decision.kind == RELABEL and decision.label not in known:
+                near = difflib.get_close_matches(decision.label, classes, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the classes are {listed(classes, 10)}."
+                raise UserError(
+                    f"{self.name}, line {decision.line}: {decision.path!r} is to get the label {decision.label!r}, which is no "
+                    f"class of the source: {hint}"
+                )
+
+    def require_match(self, found: int) -> None:
+        """Raises `UserError` if there are decisions, but none about an image of the source.
+
+        Args:
+            found: the number of decisions about images of the source.
+        """
+        if len(self) and not found:
+            raise UserError(
+                f"none of the {len(self):,} decisions in {self.name} is about an image of the source, so they are for other "
+                "images: correct ingest.source, or leave only the first row in that file."
+            )
+
+
+def read_decisions(path: Path) -> Decisions:
+    """Reads a file of decisions: CSV in UTF-8 with the columns `COLUMNS`, separated by commas, semicolons or tabs.
+
+    Raises:
+        UserError: the file is missing or cannot be read, lacks a column, has a row that is no decision, or two about one image.
+    """
+    by_hash: dict[str, Decision] = {}
+    for decision in decisions_in(path, COLUMNS):
+        first = by_hash.setdefault(decision.pixel_hash, decision)
+        if first is not decision:
+            raise UserError(
+                f"{path}, lines {first.line} and {decision.line}: two decisions about the image {decision.path!r}: keep one."
+            )
+    return Decisions(str(path), by_hash)
+
+
+def decisions_in(path: Path, columns: Sequence[str], *, undecided: bool = False) -> Iterator[Decision]:
+    """The decisions of a file, in its order.
+
+    Args:
+        path: of the file.
+        columns: that it must have, at least `COLUMNS`.
+        undecided: whether rows without a decision are skipped, instead of an error.
+
+    Raises:
+        UserError: as `read_decisions`.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing, a table with the columns {', '.join(columns)}: `git checkout {path}` restores it.")
+    table = TableFile(path.name, str(path), lambda: path.open("rb"))
+    header = table.header()
+    if missing := [name for name in columns if name not in header]:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise UserError(f"{path} lacks the {noun} {', '.join(missing)}: its first row must name {', '.join(columns)}.")
+    for line, row in table.rows():
+        kind = row.get("decision", "").strip().casefold()
+        if kind or not undecided:
+            yield _decision(f"{path}, line {line}", line, row, kind)
+
+
+def _decision(place: str, line: int, row: dict[str, str], kind: str) -> Decision:
+    pixel_hash = row.get("pixel_hash", "").strip()
+    if not _HASH.fullmatch(pixel_hash):
+        raise UserError(
+            f"{place}: pixel_hash is {pixel_hash[:70]!r}, but expected are 64 hexadecimal digits: copy it from suspects.csv."
+        )
+    if kind not in KINDS:
+        raise UserError(f"{place}: the decision is {row.get('decision', '')!r}, but expected is one of {', '.join(KINDS)}.")
+    label = row.get("label") or ""
+    if kind == RELABEL and not label:
+        raise UserError(f"{place}: the decision is to relabel, but there is no label: write the right class in that column.")
+    return Decision(pixel_hash, row.get("path", ""), kind, label, line)
+
+
+def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
+    """Replaces a file of decisions."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows((one.pixel_hash, one.path, one.kind, one.label if one.kind == RELABEL else "") for one in decisions)

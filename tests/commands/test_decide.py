@@ -1,0 +1,95 @@
+"""`train-resnet decide`: from a table of suspects to the decisions that `ingest` applies."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from resnet.audit.suspects import Suspect, write_suspects
+from resnet.ingestion.decisions import read_decisions
+from tests.imports import ROOT
+
+ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
+DECISIONS, TABLE = Path("data/decisions.csv"), Path("reports/audit/suspects.csv")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the table of an audit, without a decision."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("dvc.yaml", "params.yaml", "data/decisions.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes((ROOT / name).read_bytes())
+    TABLE.parent.mkdir(parents=True)
+    suspects = [(ONE, "a.png", "cat"), (TWO, "b.png", "dog"), (THREE, "c.png", "cat")]
+    write_suspects(TABLE, [Suspect(n, path, key, "owl", label, 0.1) for n, (key, path, label) in enumerate(suspects, start=1)])
+    return tmp_path
+
+
+def write(path: str, decision: str, label: str | None = None) -> None:
+    """Writes a decision into the row of an image, as a person does."""
+    lines = TABLE.read_text("utf-8").splitlines()
+    for number, line in enumerate(lines):
+        cells = line.split(",")
+        if cells[5] == path:
+            lines[number] = ",".join([cells[0], decision, label or cells[2], *cells[3:]])
+    TABLE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def known() -> dict[str, tuple[str, str]]:
+    return {one.path: (one.kind, one.label) for one in read_decisions(DECISIONS)}
+
+
+@pytest.mark.usefixtures("folder")
+def test_rows_with_a_decision_are_added(train_resnet: Callable[..., Result]) -> None:
+    write("a.png", "relabel")
+    write("b.png", "leave out")
+    result = train_resnet("decide")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "decide: 1 relabel, 1 leave out; data/decisions.csv has 2 decisions\n"
+        "decide: next: `dvc repro`, which applies them, and `git commit data/decisions.csv`\n",
+    )
+    assert known() == {"a.png": ("relabel", "cat"), "b.png": ("leave out", "")}
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_later_decision_about_an_image_replaces_the_earlier_one(train_resnet: Callable[..., Result]) -> None:
+    write("a.png", "relabel")
+    write("c.png", "keep")
+    train_resnet("decide", str(TABLE))
+    write("a.png", "relabel", "dog")
+    result = train_resnet("decide", str(TABLE))
+    assert "1 relabel, 1 keep, of which 2 replaced earlier ones; data/decisions.csv has 2 decisions" in result.stdout
+    assert known() == {"a.png": ("relabel", "dog"), "c.png": ("keep", "")}
+
+
+def test_what_cannot_be_decided_is_one_sentence_and_changes_nothing(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    before = DECISIONS.read_bytes()
+    sentences = [train_resnet("decide").stderr]
+    write("a.png", "remove")
+    sentences.append(train_resnet("decide").stderr)
+    write("a.png", "relabel", "zebra")
+    (folder / "data/raw").mkdir()
+    (folder / "data/raw/classes.json").write_text(json.dumps(["cat", "dog", "owl"]))
+    sentences.append(train_resnet("decide").stderr)
+    write("a.png", "keep")
+    TABLE.write_text(TABLE.read_text("utf-8") + f"4,keep,cat,owl,0.1,again.png,{ONE}\n", encoding="utf-8")
+    sentences.append(train_resnet("decide").stderr)
+    TABLE.write_text("path,decision\nx,keep\n")
+    sentences.append(train_resnet("decide").stderr)
+    TABLE.unlink()
+    sentences.append(train_resnet("decide").stderr)
+    assert sentences == [
+        f"decide: no row of {TABLE} has a decision: write relabel, leave out, keep in the column decision, and save it.\n",
+        f"decide: {TABLE}, line 2: the decision is 'remove', but expected is one of relabel, leave out, keep.\n",
+        f"decide: {TABLE}, line 2: 'a.png' is to get the label 'zebra', which is no class of the source: the classes are "
+        "'cat', 'dog', 'owl'.\n",
+        f"decide: {TABLE} has two decisions about the image 'a.png', one in line 2: keep one.\n",
+        f"decide: {TABLE} lacks the columns number, label, given, score, pixel_hash: its first row must name number, decision, "
+        "label, given, score, path, pixel_hash.\n",
+        f"decide: {TABLE} is missing: `python -m flows.audit` writes it, or name another table.\n",
+    ]
+    assert DECISIONS.read_bytes() == before
