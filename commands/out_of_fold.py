@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.results import RevisionResults
-from resnet.audit.cross_validation import CrossValidation
-from resnet.audit.page import MOST_SHOWN, SIDE, Audit, render_audit
-from resnet.audit.ranking import rank
 from resnet.audit.suspects import list_suspects, with_earlier_decisions, write_suspects
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
@@ -20,6 +17,8 @@ from tasks.stage.graph import project_paths
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from resnet.audit.page import Audit
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,10 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
     Raises:
         UserError: see `collect`; or the decisions or an earlier table cannot be read.
     """
+    from resnet.audit.cross_validation import CrossValidation
+    from resnet.audit.page import MOST_SHOWN, SIDE, Audit, render_audit
+    from resnet.audit.ranking import rank
+
     found = collect(folds)
     folder = audit_folder()
     decided = read_decisions(project_paths()["decisions_csv"]).by_hash
@@ -108,7 +111,7 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
     audit = Audit(
         accuracy,
         suspects,
-        {path: _thumbnail(encoded) for path, encoded in pictures.items()},
+        {path: _thumbnail(encoded, SIDE) for path, encoded in pictures.items()},
         {name: counts[number] for number, name in enumerate(found.classes)},
         decided=sum(one in decided for one in set(found.pixel_hashes)),
     )
@@ -119,7 +122,7 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
     return list(_sentences(audit, folder))
 
 
-def _sentences(audit: Audit, folder: Path) -> Iterable[str]:
+def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
     yield audit.accuracy.sentence()
     images, suspects = sum(audit.accuracy.images), len(audit.suspects)
     noun = "label of {} is" if suspects == 1 else "labels of {} are"
@@ -130,10 +133,10 @@ def _sentences(audit: Audit, folder: Path) -> Iterable[str]:
         yield f"write your decisions into {folder / 'suspects.csv'}, then run `train-resnet decide`"
 
 
-def _thumbnail(encoded: bytes) -> bytes:
+def _thumbnail(encoded: bytes, side: int) -> bytes:
     from resnet.images.decoding import load_and_shrink
 
-    _, small = load_and_shrink(encoded, 8, SIDE)
+    _, small = load_and_shrink(encoded, 8, side)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()

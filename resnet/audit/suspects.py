@@ -4,10 +4,13 @@ import csv
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnet.audit.ranking import Ranking
 from resnet.core.files import replacing
 from resnet.ingestion.decisions import Decision, decisions_in
+
+if TYPE_CHECKING:
+    from resnet.audit.ranking import Ranking
 
 COLUMNS = ("number", "decision", "label", "given", "score", "path", "pixel_hash")
 
@@ -36,7 +39,7 @@ class Suspect:
 
 
 def list_suspects(
-    ranking: Ranking,
+    ranking: "Ranking",
     labels: Sequence[int],
     paths: Sequence[str],
     pixel_hashes: Sequence[str],
