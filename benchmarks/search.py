@@ -97,8 +97,8 @@ def main() -> None:
         splits, classes = open_data(given.data, Path(folder) / "data")
         for seed in given.seeds:
             loss = make_loss(splits, classes, epochs=given.epochs, width=given.width, seed=seed)
+            whole = unpruned(loss, given.trials, given.epochs, seed)  # first, because the other one needs parts of its curves
             few = pruned(loss, given.trials, ends, counts, seed)
-            whole = unpruned(loss, given.trials, given.epochs, seed)
             same = chosen(loss, given.trials, ends, counts, seed)
             print(f"| {seed} | {whole:.4f} | {few:.4f} | {few / whole:.3f} | {same:.4f} | {same / whole:.3f} |", flush=True)
 

@@ -55,14 +55,12 @@ class PrunedSearch:
         plan: what it does.
         record: what it did so far.
         project: its folder.
-        say: called with each sentence for the user.
     """
 
-    def __init__(self, plan: Plan, record: SearchRecord, project: Path = PROJECT, say: Callable[[str], None] = print) -> None:
+    def __init__(self, plan: Plan, record: SearchRecord, project: Path = PROJECT) -> None:
         self._plan = plan
         self._record = record
         self._project = project
-        self._say = say
         self._holds: dict[str, ExitStack] = {}
         self._running: dict[int, int] = {}  # to which epoch each trial trains now
         self._on = set(range(plan.sizes[0]))  # the trials that were not pruned
@@ -76,7 +74,7 @@ class PrunedSearch:
             UserError: the disk has too little space for the checkpoints, or the record cannot be written.
         """
         with ExitStack() as stack:
-            stack.callback(self._release, set())
+            stack.callback(self._end)
             for one in self._record.trials.values():
                 one.failure = ""  # it may have been a full disk
             self._forget_lost_experiments()
@@ -87,7 +85,11 @@ class PrunedSearch:
                 last = level == len(self._plan.rungs) - 1
                 for number, outcome in run_each(self._starts(until, last), self._plan.parallel):
                     self._note(number, outcome)
-            self._running.clear()
+
+    def _end(self) -> None:
+        """Releases the holds and writes the last version of the page, also when the search is interrupted."""
+        self._running.clear()
+        self._release(set())
         self._show(running=False)
 
     def _starts(self, until: int, last: bool) -> Iterator[Callable[[], tuple[int, Reached | str]]]:

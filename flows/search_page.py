@@ -1,5 +1,6 @@
 """How a search that prunes is shown: as a page that is written again whenever a trial starts or pauses, and as a table."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,7 @@ def _view(standing: Standing, *, running: bool) -> Search:
         importances=importances(plan.space, compared),
         least_trials=TRIALS_FOR_IMPORTANCE,
         running=running,
+        written=time.strftime("%Y-%m-%d %H:%M:%S %Z"),
     )
 
 

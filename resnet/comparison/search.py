@@ -47,6 +47,7 @@ class Search:
         importances: the share of each parameter in a low loss on the first rung; None if there are too few trials.
         least_trials: that the importances need.
         running: whether the page loads itself again.
+        written: the time, for people; a page that loads itself again without a change belongs to a killed search.
     """
 
     trials: Sequence[SearchedTrial]
@@ -55,6 +56,7 @@ class Search:
     importances: Mapping[str, float] | None
     least_trials: int
     running: bool
+    written: str = ""
 
 
 def render_search(search: Search) -> str:

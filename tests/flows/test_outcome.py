@@ -94,5 +94,5 @@ def test_a_server_that_is_away_does_not_make_a_finished_run_fail(tmp_path: Path,
     logger = SimpleNamespace(warning=lambda text, error: warnings.append(text % error))
     monkeypatch.setattr(module, "publish", refuse)
     monkeypatch.setattr(module, "run_logger", lambda: logger)
-    module._show(SimpleNamespace(root=tmp_path, commit="0a1b"), SimpleNamespace(in_place=False), RESULT, Completed())
+    module.show_result(SimpleNamespace(root=tmp_path, commit="0a1b"), SimpleNamespace(in_place=False), RESULT, Completed())
     assert warnings == ["The results could not be shown: no server"]

@@ -95,3 +95,15 @@ def test_the_command_reports_a_mistake_in_one_sentence(capsys: pytest.CaptureFix
     shown = capsys.readouterr().err
     assert shown.startswith("the range of train.learning_rate must be two numbers")
     assert shown.count("\n") == 1
+
+
+def test_a_search_that_cannot_prune_is_refused_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("optuna")
+    assert search.main(["--prune", "--between", "train.epochs=20,30"]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(
+        "train.epochs is searched, but a search that prunes compares its trials after the same epochs of equal"
+    )
+    assert shown.count("\n") == 1
+    assert search.main(["--prune", "--trials", "2", "--between-log", "train.learning_rate=0.001,0.1"]) == 1
+    assert capsys.readouterr().err == "trials is 2, but a search that prunes needs at least 3 trials to choose from.\n"
