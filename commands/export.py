@@ -171,10 +171,10 @@ def _int8_writer(
     from scipy.special import softmax
 
     from resnet.dataset.arrays import Split
-    from resnet.evaluation.folding import folded_network
     from resnet.export.drift import measure_drift
     from resnet.export.formats import FORMATS
     from resnet.export.int8 import calibration_rows, write_int8
+    from resnet.network.folding import folded_network
 
     training = Split(paths["training"], network.classes)
     calibration = training.gather(calibration_rows(len(training)))

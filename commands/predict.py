@@ -146,7 +146,7 @@ def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice)
 
     _set_temporary_folder()
     start_tensorflow()
-    from resnet.evaluation.folding import folded_network
+    from resnet.network.folding import folded_network
     from resnet.network.saving import load_model
 
     with contextlib.redirect_stdout(sys.stderr):

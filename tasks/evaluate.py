@@ -65,10 +65,10 @@ def evaluate(
         start_tensorflow()
     from scipy.special import softmax
 
-    from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.inference import predict_logits
-    from resnet.evaluation.metrics import detail, per_class, summarise
+    from resnet.evaluation.metrics import before_calibration, detail, per_class, summarise
     from resnet.evaluation.occlusion import occlude
+    from resnet.network.folding import folded_network
+    from resnet.network.inference import predict_logits
     from resnet.network.saving import load_model
 
     model = load_model(resnet_keras, classes, split.image_shape)
@@ -77,6 +77,8 @@ def evaluate(
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
     figures, details = summarise(split.labels, logits), detail(split.labels, logits)
+    uncalibrated = logits.astype(np.float64) * model.temperature
+    figures |= before_calibration(split.labels, uncalibrated)
     probabilities = softmax(logits.astype(np.float64), axis=1)
     predicted = probabilities.argmax(axis=1)
     rows = choose_samples(split.labels, probabilities, params.samples)
@@ -91,6 +93,8 @@ def evaluate(
         _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
         _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))
         _write_table(folder / "calibration.csv", _reliability(probabilities, predicted == split.labels))
+        before = _reliability(softmax(uncalibrated, axis=1), predicted == split.labels)
+        _write_table(folder / "uncalibrated.csv", before)
     with replacing(predictions_csv) as partial:
         _write_predictions(partial, paths, split.labels, probabilities, classes)
     with replacing(metrics_json) as partial:

@@ -29,6 +29,7 @@ from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume,
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
+    from resnet.network.model import ResNet
     from resnet.training.recipe import Recipe
     from resnet.training.state import Epoch, Progress
 
@@ -229,7 +230,10 @@ def train(
                 on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
-            save_model(model, resnet_keras)  # while the last checkpoint is written
+            temperature = _calibrate(
+                model, validation_split, params.batch_size, precision
+            )  # while the last checkpoint is written
+            save_model(model, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
     prune(home())
@@ -239,11 +243,27 @@ def train(
         "fused_kernels": in_use(),
         "resumed": resumed,
         "warmup_epochs": recipe.rise_epochs,
+        "temperature": temperature,
         "checkpoints": keep.cost(),
         "live": live.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
+
+
+def _calibrate(model: "ResNet", validation: Split, batch_size: int, precision: str) -> float:
+    """Divides the head by the temperature that fits the logits of the validation split, computed as `evaluate` computes them.
+
+    Checkpoints hold the weights from before: a run that continues this one does not depend on its temperature.
+    """
+    from resnet.network.folding import folded_network
+    from resnet.network.inference import predict_logits
+    from resnet.training.temperature import fit_temperature
+
+    logits = predict_logits(folded_network(model, precision), validation, batch_size)
+    temperature = fit_temperature(validation.labels, logits)
+    model.calibrate(temperature)
+    return temperature
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

@@ -6,9 +6,9 @@ They go from uint8 images, all of one size, to probabilities: resizing, normalis
 import keras
 import tensorflow as tf
 
-from resnet.evaluation.folding import fold
 from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
+from resnet.network.folding import fold
 from resnet.network.model import ResNet
 
 

@@ -19,10 +19,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from resnet.core.errors import UserError
-from resnet.evaluation.folding import folded_weights
 from resnet.export.classifier import Classifier
 from resnet.export.onnx_graph import onnx_model
 from resnet.export.stock import stock_model
+from resnet.network.folding import folded_weights
 from resnet.network.model import ResNet
 
 if TYPE_CHECKING:

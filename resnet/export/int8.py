@@ -52,7 +52,7 @@ def calibration_rows(count: int) -> npt.NDArray[np.int64]:
 
 def _openvino(model: ResNet, images: Images, path: Path) -> None:
     """By NNCF, with its correction of the biases (Nagel et al., "Data-Free Quantization", 2019, section 4.2)."""
-    from resnet.evaluation.folding import folded_weights
+    from resnet.network.folding import folded_weights
     from resnet.openvino.graph import network
     from resnet.openvino.runtime import import_nncf
 

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from resnet.evaluation.folding import folded_weights
 from resnet.export.classifier import describe, exportable
+from resnet.network.folding import folded_weights
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
 from resnet.network.stored_weights import Weights

@@ -35,6 +35,7 @@ _CLASS = {
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
 _DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
+_LARGEST_TEMPERATURE = 1000.0  # and the smallest is one over it; `resnet.training.temperature` stays far within
 _LARGEST_SIDE = 1024  # the largest preprocess.image_size; OpenVINO does not return from the compilation of a side of 65,536
 
 
@@ -262,11 +263,18 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         or (isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names)),
         "name": given.get("name") == "resnet",
     }
+    if "temperature" in given:  # files of versions that did not calibrate have none
+        right["temperature"] = _is_between(given["temperature"], 1 / _LARGEST_TEMPERATURE, _LARGEST_TEMPERATURE)
     if given.keys() != right.keys():
         raise RefusedModelError(path, f"the arguments in its config.json are {_some(list(given))}")
     for name, is_right in right.items():
         if not is_right:
             raise RefusedModelError(path, f"{name} in its config.json is {str(given[name])[:60]}")
+
+
+def _is_between(value: object, least: float, most: float) -> bool:
+    """Whether it is a float in this interval. JSON as Python reads it can hold NaN and infinity."""
+    return type(value) is float and least <= value <= most
 
 
 def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:

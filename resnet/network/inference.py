@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from resnet.dataset.arrays import Split
 from resnet.dataset.batches import batches
-from resnet.evaluation.folding import Network
+from resnet.network.folding import Network
 
 
 def predict_logits(
@@ -19,7 +19,7 @@ def predict_logits(
     """The logits for every image of a split, in its order: (images, classes) float32.
 
     Args:
-        network: maps uint8 images to logits, see `resnet.evaluation.folding.folded_network`.
+        network: maps uint8 images to logits, see `resnet.network.folding.folded_network`.
         split: the images.
         batch_size: images at a time.
         on_batch: is called after each batch with its number of images.

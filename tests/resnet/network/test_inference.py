@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from resnet.dataset.arrays import Split
-from resnet.evaluation.folding import folded_network
-from resnet.evaluation.inference import predict_logits
+from resnet.network.folding import folded_network
+from resnet.network.inference import predict_logits
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 
