@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import time
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -164,7 +165,7 @@ def train(
     with at_once():
         gpus = start_tensorflow()
     from resnet.native.library import in_use
-    from resnet.network.saving import load_model, save_model
+    from resnet.network.saving import load_model
     from resnet.training.recipe import make_trainer
 
     precision = choose_precision(params.precision)
@@ -230,10 +231,7 @@ def train(
                 on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
-            temperature = _calibrate(
-                model, validation_split, params.batch_size, precision
-            )  # while the last checkpoint is written
-            save_model(model, resnet_keras)
+            fitted = _finish(model, (training_split, validation_split), params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
     prune(home())
@@ -243,7 +241,7 @@ def train(
         "fused_kernels": in_use(),
         "resumed": resumed,
         "warmup_epochs": recipe.rise_epochs,
-        "temperature": temperature,
+        **fitted,
         "checkpoints": keep.cost(),
         "live": live.cost(),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
@@ -251,19 +249,18 @@ def train(
     }
 
 
-def _calibrate(model: "ResNet", validation: Split, batch_size: int, precision: str) -> float:
-    """Divides the head by the temperature that fits the logits of the validation split, computed as `evaluate` computes them.
+def _finish(
+    model: "ResNet", splits: tuple[Split, Split], batch_size: int, precision: str, resnet_keras: Path
+) -> dict[str, float]:
+    """Fits what the validation split decides, and saves the model, while the last checkpoint is written; returns facts."""
+    from resnet.network.saving import save_model
+    from resnet.training.finishing import finish
 
-    Checkpoints hold the weights from before: a run that continues this one does not depend on its temperature.
-    """
-    from resnet.network.folding import folded_network
-    from resnet.network.inference import predict_logits
-    from resnet.training.temperature import fit_temperature
-
-    logits = predict_logits(folded_network(model, precision), validation, batch_size)
-    temperature = fit_temperature(validation.labels, logits)
-    model.calibrate(temperature)
-    return temperature
+    began = time.perf_counter()
+    finish(model, *splits, batch_size, precision)
+    seconds = time.perf_counter() - began
+    save_model(model, resnet_keras)
+    return {"temperature": model.temperature, "fitting_seconds": round(seconds, 2)}
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

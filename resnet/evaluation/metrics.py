@@ -65,6 +65,20 @@ def before_calibration(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.fl
     return _rounded({"calibration_error_before": error, "loss_before": float(_losses(labels, logits).mean())})
 
 
+def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
+    """The share of images that `--unknown` refuses, though they show one of the classes.
+
+    Args:
+        scores: (images,) of `resnet.network.known_score`; negative ones are refused.
+
+    Returns:
+        refused, with the bounds refused_low and refused_high of its 95 % Wilson interval, all in [0, 1].
+    """
+    count = int((scores < 0).sum())
+    low, high = wilson_interval(count, len(scores))
+    return _rounded({"refused": count / len(scores), "refused_low": low, "refused_high": high})
+
+
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
     """With six decimals, which is about the precision of float32 and keeps the file readable."""
     return {name: round(value, 6) for name, value in figures.items()}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from resnet.core.errors import UserError
 from resnet.export.formats import FORMATS, add_names, save_openvino
+from resnet.network.known_score import OUTPUT
 from resnet.network.model import ResNet
 
 Images = npt.NDArray[np.uint8]
@@ -57,9 +58,12 @@ def _openvino(model: ResNet, images: Images, path: Path) -> None:
     from resnet.openvino.runtime import import_nncf
 
     nncf = import_nncf()
-    plain = network(model.get_config(), folded_weights(model), probabilities=True)
-    quantised = nncf.quantize(plain, nncf.Dataset([image[None] for image in images]), subset_size=len(images))
-    save_openvino(quantised, model.class_names or [], path)
+    plain = network(model.get_config(), folded_weights(model), probabilities=True, known_score=model.known_score)
+    # A difference of squares needs its digits.
+    ignored = nncf.IgnoredScope(patterns=[f"{OUTPUT}_.*"], validate=False)
+    data = nncf.Dataset([image[None] for image in images])
+    quantised = nncf.quantize(plain, data, subset_size=len(images), ignored_scope=ignored)
+    save_openvino(quantised, model, path)
 
 
 def _onnx(model: ResNet, images: Images, path: Path) -> None:
@@ -106,7 +110,7 @@ def _litert(model: ResNet, images: Images, path: Path) -> None:
             Operation.MAX_POOL_2D: ".*",
             Operation.AVERAGE_POOL_2D: ".*",
             Operation.MEAN: ".*",
-            Operation.FULLY_CONNECTED: ".*",
+            Operation.FULLY_CONNECTED: rf"^(?!.*{OUTPUT}).*",
         }.items():
             quantizer.add_static_config(names, operation, activation_num_bits=8, weight_num_bits=8)
         ranges = quantizer.calibrate({"serving_default": list(_batches(images))})

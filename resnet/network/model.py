@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from resnet.network.blocks import Style, basic_block, convolution_block, convolution_norm, identity_block
+from resnet.network.known_score import KnownScore
 from resnet.network.layers import ReLU
 from resnet.network.variants import BASIC_DEPTHS, VARIANTS
 
@@ -41,6 +42,7 @@ class ResNet(keras.Model):
         zero_init_last_gamma: start every block as the identity.
         class_names: in the order of the logits; stored in a saved model.
         temperature: by which `calibrate` has divided the logits; None if it has not. It is a record and changes no weight.
+        refuses: the share of validation images that `known_score` refuses; None without such a score. It is a record, too.
         name: of the Keras model.
         draw_kernels: give convolutions random kernels. Otherwise they are zero, for weights that will be loaded; drawing takes
             half of the time of building a ResNet-50.
@@ -67,6 +69,7 @@ class ResNet(keras.Model):
         zero_init_last_gamma: bool = True,
         class_names: Sequence[str] | None = None,
         temperature: float | None = None,
+        refuses: float | None = None,
         name: str = "resnet",
         draw_kernels: bool = True,
     ) -> None:
@@ -96,6 +99,19 @@ class ResNet(keras.Model):
         }
         if temperature is not None:  # a network that is not calibrated keeps the bytes that it always had
             self._arguments["temperature"] = temperature
+        if refuses is not None:
+            self._arguments["refuses"] = refuses
+        self._known_score: KnownScore | None = None
+
+    @property
+    def known_score(self) -> KnownScore | None:
+        """The score of the features, the input of the head, that is negative for images of no class; None without one."""
+        return self._known_score
+
+    def refuse(self, score: KnownScore, share: float) -> None:
+        """Adds a score that refuses this share of the validation images."""
+        self._known_score = score
+        self._arguments["refuses"] = share
 
     @property
     def classes(self) -> int:

@@ -79,7 +79,7 @@ def render_model_card(
         _results(metrics, predictions, len(classes), warnings),
         _training(history, data.images.get("validation", 0), imagenet),
         _use(network["input_shape"]),
-        _limits(data, license, network.get("temperature")),
+        _limits(data, license, network),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
@@ -186,11 +186,15 @@ PNG, GIF and BMP files. TensorFlow decodes these: it ignores EXIF orientation, a
 differently. In a `.keras` and a `.tflite` export, `class_names.json` is a member of the zip archive."""
 
 
-def _limits(data: DataFacts, license: str, temperature: float | None) -> Iterator[str]:  # noqa: A002
+def _limits(data: DataFacts, license: str, network: Mapping[str, Any]) -> Iterator[str]:  # noqa: A002
+    temperature, refuses = network.get("temperature"), network.get("refuses")
     yield "## Limits"
     yield ""
     yield "- The figures hold only for images like those of the data."
     yield "- Every image is assigned to one of the classes, whatever it shows."
+    if refuses is not None:
+        yield f"  With `predict --unknown`, and by a negative output `known_score` of the exports, {100 * refuses:g} % of the"
+        yield "  validation images are refused as none of the classes. Images that resemble the data may pass."
     if temperature is None:
         yield "- The probability of a prediction is not the measured rate of correct predictions."
     else:
