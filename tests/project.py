@@ -20,6 +20,9 @@ METRICS = [  # in their order in the file
     "loss",
     "calibration_error_before",
     "loss_before",
+    "refused",
+    "refused_low",
+    "refused_high",
 ]
 STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
 

@@ -83,8 +83,9 @@ def folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return case.logits[(256 * middle[:, 0] + middle[:, 1]) % len(case.logits)]
 
     shape = {"input_shape": [SIDE, SIDE, 3], "depth": 50, "variant": "v1.5"}
-    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: SimpleNamespace(temperature=2.0))
+    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: SimpleNamespace(temperature=2.0, known_score=None))
     monkeypatch.setattr("resnet.network.folding.folded_network", lambda *_: network)
+    monkeypatch.setattr("resnet.network.folding.folded_network_with_features", lambda *_: lambda images: (network(images),) * 2)
     monkeypatch.setattr("tasks.evaluate.read_model_facts", lambda _: SimpleNamespace(config=shape, keras_version="3"))
     (tmp_path / "resnet.keras").write_bytes(b"")
     return tmp_path

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
+from resnet.evaluation.metrics import detail, per_class, refusals, summarise, wilson_interval
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -75,6 +75,12 @@ def test_a_figure_that_all_drawn_test_sets_share_has_no_interval() -> None:
     labels = np.array([0, 1], np.uint16)
     names = {"images", "classes", "macro_f1_classes"}
     assert set(detail(labels, np.eye(2, dtype=np.float32))) == names
+
+
+def test_refused_are_those_below_zero() -> None:
+    low, high = wilson(1, 4)
+    expected = {"refused": 0.25, "refused_low": low, "refused_high": high}
+    assert refusals(np.array([-0.1, 0.0, 0.3, 1.0])) == pytest.approx(expected, abs=1e-6)
 
 
 def test_figures_of_each_class() -> None:
