@@ -92,4 +92,4 @@ def _as_layer(means: npt.NDArray[np.float64], directions: npt.NDArray[np.float64
     centred = -(middle @ directions)
     offsets = (means * weighted).sum(axis=1) + centred @ centred
     kernel = np.concatenate([directions, (-2.0 * weighted).T + 2.0 * (directions @ centred)[:, None]], axis=1)
-    return KnownScore(kernel, np.concatenate([centred, offsets]), scale, directions.shape[1])  # type: ignore[arg-type]
+    return KnownScore(kernel, np.concatenate([centred, offsets]), scale, directions.shape[1])

@@ -36,5 +36,6 @@ def test_a_table_has_all_scores_and_each_kind_of_foreign_images() -> None:
 def test_foreign_images_are_the_same_in_every_call() -> None:
     for name in ("digits", "noise"):
         images = foreign_images(name, 16, 3)
-        assert (images.shape, images.dtype) == ((3, 16, 16, 3), np.uint8)
+        assert images.shape == (3, 16, 16, 3)
+        assert images.dtype == np.uint8
         np.testing.assert_array_equal(images, foreign_images(name, 16, 3))
