@@ -42,7 +42,7 @@ def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
-    from resnet.evaluation.folding import folded_network
+    from resnet.network.folding import folded_network
 
     precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
     network = folded_network(trained_network(size), precision)

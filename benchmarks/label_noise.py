@@ -120,8 +120,8 @@ def learner(classes: list[str], arguments: argparse.Namespace) -> Learn:
     def learn(images: Pixels, labels: Labels, splits: npt.NDArray[np.int8], seed: int) -> npt.NDArray[np.float32]:
         from scipy.special import softmax
 
-        from resnet.evaluation.folding import folded_network
-        from resnet.evaluation.inference import predict_logits
+        from resnet.network.folding import folded_network
+        from resnet.network.inference import predict_logits
 
         with tempfile.TemporaryDirectory() as folder:
             parts = [_write(Path(folder) / str(part), images, labels, splits == part, len(classes)) for part in range(3)]

@@ -86,8 +86,8 @@ def prepare(
 
 def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], **options: Any) -> tuple[Any, dict[str, float]]:
     """Trains a network and evaluates it; returns the network and its figures. The arguments are those of `prepare`."""
-    from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.inference import predict_logits
+    from resnet.network.folding import folded_network
+    from resnet.network.inference import predict_logits
 
     model, fit = prepare(splits, classes, changes, **options)
     began = time.process_time()

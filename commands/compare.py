@@ -241,8 +241,8 @@ def as_text(found: "Comparison") -> str:
         f"McNemar's exact test: {p_value}; images gained: {paired.gained}, lost: {paired.lost}",
         found.conclusion,
     ]
-    lines += ["", f"{'metric':<20}{'first':>10}{'second':>10}{'difference':>12}"]
-    lines += [f"{name:<20}{one:>10.4f}{other:>10.4f}{other - one:>+12.4f}" for name, (one, other) in found.metrics.items()]
+    lines += ["", f"{'metric':<28}{'first':>10}{'second':>10}{'difference':>12}"]
+    lines += [f"{name:<28}{one:>10.4f}{other:>10.4f}{other - one:>+12.4f}" for name, (one, other) in found.metrics.items()]
     if found.parameters:
         lines += ["", "parameters that differ"]
         lines += [f"  {name}: {as_yaml(one)} -> {as_yaml(other)}" for name, (one, other) in found.parameters.items()]

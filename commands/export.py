@@ -138,6 +138,7 @@ def _float32_writer(
     import numpy as np
 
     from resnet.export.formats import FORMATS
+    from resnet.network.known_score import OUTPUT
 
     pixels = split.gather(np.arange(min(images or _CHECKED, len(split))))
     expected = _expected(network, pixels)
@@ -148,6 +149,8 @@ def _float32_writer(
             run = FORMATS[name].load(partial)
             result = _check(name, run, pixels, expected)
             result += _check_resizing(name, run, pixels, lambda images: _expected(network, images))
+            if network.known_score is not None:
+                result += _check_known_score(name, FORMATS[name].load(partial, OUTPUT), pixels, network)
             if name == "savedmodel":
                 result += _check_encoded(partial, paths, network, pixels, expected)
         return result
@@ -171,10 +174,11 @@ def _int8_writer(
     from scipy.special import softmax
 
     from resnet.dataset.arrays import Split
-    from resnet.evaluation.folding import folded_network
     from resnet.export.drift import measure_drift
     from resnet.export.formats import FORMATS
     from resnet.export.int8 import calibration_images, write_int8
+    from resnet.network.folding import folded_network
+    from resnet.network.known_score import OUTPUT
 
     calibration = calibration_images(Split(paths["training"], network.classes), split.image_shape[0])
     # Spread over the split, which is sorted by path and so often by class.
@@ -189,16 +193,33 @@ def _int8_writer(
             drift = measure_drift(split.labels[rows], expected, _in_batches(run, pixels))
             drift.check(name)
             resized = _check_resizing(name, run, pixels, lambda images: _in_batches(run, images), largest=_INT8_RESIZED)
-        return f"{drift}{resized}; {_report(target, drift, model, len(calibration))}"
+            refused = {}
+            if network.known_score is not None:
+                scores = _in_batches(FORMATS[name].load(partial, OUTPUT), pixels)
+                refused = {
+                    "refused": float((_known_scores(network, pixels) < 0).mean()),
+                    "int8_refused": float((scores < 0).mean()),
+                }
+        return f"{drift}{resized}{_shares(refused)}; {_report(target, drift, model, len(calibration), refused)}"
 
     return write
 
 
-def _report(target: Path, drift: "Drift", model: Path, calibrated: int) -> str:
-    """Writes the figures of an int8 export beside it; returns its size, and a remark if the images are too few."""
+def _shares(refused: dict[str, float]) -> str:
+    if not refused:
+        return ""
+    return "; refused as none of the classes {int8_refused:.1%} instead of {refused:.1%}".format(**refused)
+
+
+def _report(target: Path, drift: "Drift", model: Path, calibrated: int, refused: dict[str, float]) -> str:
+    """Writes the figures of an int8 export beside it; returns its size, and a remark if images are too few."""
     size = sum(file.stat().st_size for file in ([target] if target.is_file() else target.iterdir()))
     share = size / model.stat().st_size
-    figures = drift.figures() | {"calibration_images": calibrated, "bytes": size, "share_of_the_model_file": round(share, 4)}
+    figures = (
+        drift.figures()
+        | refused
+        | {"calibration_images": calibrated, "bytes": size, "share_of_the_model_file": round(share, 4)}
+    )
     with replacing(target.with_name(f"{target.name}.json")) as partial:
         partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     remark = "; too few validation images to rule out a loss of more than 0.5 points" if drift.is_open() else ""
@@ -226,6 +247,31 @@ def _check_resizing(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expe
     agreement = measure_agreement(expected, np.concatenate([run(np.asarray(image)[None]) for image in images]))
     agreement.check(f"{name} with images to resize", largest=largest or RESIZED_LARGEST, same_label=RESIZED_SAME_LABEL)
     return f"; of many sizes and shapes: {agreement}"
+
+
+def _check_known_score(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", network: "ResNet") -> str:
+    """Checks the scores that refuse images of no class: within `SCORE_LARGEST` of those of the network."""
+    import numpy as np
+
+    from resnet.export.agreement import SCORE_LARGEST
+    from resnet.network.known_score import OUTPUT
+
+    expected, found = _known_scores(network, pixels), _in_batches(run, pixels)
+    largest = float(np.abs(expected - found).max())
+    if not largest <= SCORE_LARGEST:
+        raise UserError(
+            f"{OUTPUT} of {name} differs by {largest:.1e} from that of the model; expected at most {SCORE_LARGEST:.0e}: "
+            "nothing was written; report this with the versions that `train-resnet doctor` prints."
+        )
+    return f"; largest difference of a known score {largest:.1e}"
+
+
+def _known_scores(model: "ResNet", pixels: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.float32]":
+    import numpy as np
+
+    from resnet.export.classifier import reference_known_score
+
+    return _in_batches(lambda batch: np.asarray(reference_known_score(model, batch)), pixels)
 
 
 def _check_encoded(

@@ -27,8 +27,9 @@ from tasks.stage.graph import DVC_YAML, project_paths
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from resnet.prediction.prediction import Network, Prediction
+    from resnet.prediction.prediction import Logits, Network, Pixels, Prediction
 
+NONE = "none of these"
 AHEAD = 16  # batches that are decoded while the network is loaded
 _MEMORY = "/dev/shm"  # a file system in memory, which Linux always has
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -55,6 +56,9 @@ def predict(
     precision: Annotated[Precision, typer.Option(help="The number format to compute in.")] = "auto",
     engine: Annotated[Engine, typer.Option(help="What computes; auto takes OpenVINO if it is installed and fits.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 32,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", help="Answer `none of these` for an image that shows none of the classes.")
+    ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,
 ) -> int:
@@ -83,15 +87,21 @@ def predict(
     with named_by_user(model):
         file = read_model(path)
         facts = model_facts(path, file)
+    if unknown and file.known_score is None:
+        raise UserError(
+            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it or it had "
+            "fewer than 19 validation images: train again with `dvc repro`, or leave out --unknown."
+        )
     # From here on files are decoded, while this thread loads the network.
     ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
     count = None if any(isinstance(one, Archive) for one in files) else len(files)
     with ahead as batches, tqdm(total=count, unit="image", desc="predict", leave=False, disable=None) as bar:
         with named_by_user(model):
-            network = load_network(path, file, facts, chosen)
+            network = load_network(path, file, facts, chosen, unknown=unknown)
         del file  # as large as the network
         bar.unpause()
-        write = _writer("csv" if as_csv else "json" if as_json else "text", facts.class_names, min(top, len(facts.class_names)))
+        form = "csv" if as_csv else "json" if as_json else "text"
+        write = _writer(form, facts.class_names, min(top, len(facts.class_names)), unknown=unknown)
         for one in predict_batches(network, batches):
             with bar.external_write_mode(file=sys.stdout):
                 if isinstance(one, Rejected):
@@ -127,31 +137,41 @@ def _project_model() -> Path:
     return project_paths()["resnet_keras"]
 
 
-def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice) -> "Network":
+def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice, *, unknown: bool = False) -> "Network":
     """Loads the network of a `.keras` file into an engine, with batch normalisation folded into the convolutions.
 
-    Prints the engine and the precision on standard error.
+    Prints the engine and the precision on standard error. With `unknown` the network also returns known scores.
 
     Raises:
         UserError: the file cannot be read.
     """
     print(f"engine: {choice.engine}, {choice.reason}", file=sys.stderr)
     if choice.engine == "openvino":
-        from resnet.openvino.engine import load_network as load
+        from resnet.openvino import engine
 
         print(f"precision: {choice.precision}, {choice.why_precision}", file=sys.stderr)
+        load = engine.load_network_with_known_score if unknown else engine.load_network
         return load(path, file, choice.precision)
     from resnet.network.precision import choose_precision
     from resnet.network.startup import start_tensorflow
 
     _set_temporary_folder()
     start_tensorflow()
-    from resnet.evaluation.folding import folded_network
+    from resnet.network.folding import folded_network, folded_network_with_features
     from resnet.network.saving import load_model
 
     with contextlib.redirect_stdout(sys.stderr):
         chosen = choose_precision(choice.precision, "--precision")
-    return folded_network(load_model(path, facts.class_names, facts.image_shape), chosen)
+    model = load_model(path, facts.class_names, facts.image_shape)
+    if not unknown or model.known_score is None:
+        return folded_network(model, chosen)
+    both, score = folded_network_with_features(model, chosen), model.known_score
+
+    def network(images: "Pixels") -> "tuple[Logits, Logits]":
+        logits, features = both(images)
+        return logits, score(features)
+
+    return network
 
 
 def _set_temporary_folder() -> None:
@@ -162,19 +182,36 @@ def _set_temporary_folder() -> None:
         tempfile.tempdir = _MEMORY
 
 
-def _writer(form: str, classes: list[str], top: int) -> "Callable[[Prediction], object]":
+def _writer(form: str, classes: list[str], top: int, *, unknown: bool) -> "Callable[[Prediction], object]":
     """A function that writes one prediction to standard output."""
     if form == "csv":
         table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(["path", *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "probability"))])
+        known = ["known", "known_score"] if unknown else []
+        table.writerow(["path", *known, *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "probability"))])
         return lambda one: table.writerow(
-            [shown(one.path), *(value for label, share in _ranked(one, classes, top) for value in (label, f"{share:.6f}"))]
+            [
+                shown(one.path),
+                *_known(one).values(),
+                *(value for label, share in _ranked(one, classes, top) for value in (label, f"{share:.6f}")),
+            ]
         )
     if form == "json":
-        return lambda one: print(json.dumps({"path": shown(one.path), "predictions": _objects(one, classes, top)}))
-    return lambda one: print(
-        _one_line(one.path), *(f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)), sep="\t"
-    )
+        return lambda one: print(
+            json.dumps({"path": shown(one.path), **_known(one), "predictions": _objects(one, classes, top)})
+        )
+    return lambda one: print(_one_line(one.path), *_answers(one, classes, top), sep="\t")
+
+
+def _known(one: "Prediction") -> dict[str, int | float]:
+    """Whether the image shows one of the classes, 1 or 0, and its score; nothing without --unknown."""
+    score = one.known_score
+    return {} if score is None else {"known": int(score >= 0), "known_score": round(score, 6)}
+
+
+def _answers(one: "Prediction", classes: list[str], top: int) -> list[str]:
+    if one.known_score is not None and one.known_score < 0:
+        return [NONE]
+    return [f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)]
 
 
 def _objects(one: "Prediction", classes: list[str], top: int) -> list[dict[str, str | float]]:

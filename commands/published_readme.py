@@ -41,7 +41,8 @@ With `exports/resnet.keras`, Keras 3 and TensorFlow are enough. It takes pixels 
 
     model = keras.saving.load_model("exports/resnet.keras")
     pixels = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
-    probabilities = np.asarray(model(pixels[None]))[0]
+    found = model(pixels[None])  # with a known score a dictionary
+    probabilities = np.asarray(found["probabilities"] if isinstance(found, dict) else found)[0]
     print(json.load(open("classes.json"))[probabilities.argmax()], probabilities.max())"""
 _WITH_ONNX = """\
 With `exports/resnet.onnx`, ONNX Runtime is enough. It takes pixels of any size:
@@ -53,8 +54,13 @@ With `exports/resnet.onnx`, ONNX Runtime is enough. It takes pixels of any size:
 
     session = onnxruntime.InferenceSession("exports/resnet.onnx")
     pixels = np.asarray(ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB"))
-    (probabilities,) = session.run(None, {session.get_inputs()[0].name: pixels[None]})
+    (probabilities,) = session.run(["probabilities"], {session.get_inputs()[0].name: pixels[None]})
     print(json.load(open("classes.json"))[probabilities[0].argmax()], probabilities[0].max())"""
+
+
+_NONE_OF_THESE = """\
+If `model_card.md` or the card above names a known score, `train-resnet predict --unknown` answers `none of these` for an image
+that shows none of the classes. The exports have this score as their output `known_score`: it is negative for such an image."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ def folder_section(files: Sequence[str], exports: Sequence[str], revision: Revis
         "    train-resnet predict --model resnet.keras photo.jpg",
         *([_WITH_KERAS] if "resnet.keras" in exports else []),
         *([_WITH_ONNX] if "resnet.onnx" in exports else []),
+        *([_NONE_OF_THESE] if "resnet.keras" in files else []),
     ]
     return "\n\n".join(paragraphs) + "\n"
 

@@ -102,6 +102,9 @@ def take_model(model: ResNet, path: Path) -> None:
     found = _weights_of(source)
     if source.class_names is None or source.class_names != model.class_names:
         del found[_HEAD]
+    else:
+        # Training goes on from the logits that were trained, and `train` fits a temperature of its own.
+        found[_HEAD] = [weight * np.float32(source.temperature) for weight in found[_HEAD]]
     made_as = ", ".join(f"{name} {config[name]}" for name in ("depth", "variant", "stem", "blocks", "width"))
     _take(model, found, f"build.weights is {path}", f"it was made with {made_as}")
 

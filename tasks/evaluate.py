@@ -81,26 +81,30 @@ def evaluate(
         start_tensorflow()
     from scipy.special import softmax
 
-    from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.inference import mirrored, predict_logits
-    from resnet.evaluation.metrics import detail, per_class, summarise
+    from resnet.evaluation.metrics import before_calibration, detail, per_class, refusals, summarise
     from resnet.evaluation.occlusion import occlude
+    from resnet.network.folding import folded_network, folded_network_with_features
+    from resnet.network.inference import mirrored, predict_with_features
     from resnet.network.saving import load_model
 
     model = load_model(resnet_keras, classes, split.image_shape)
     precision = choose_precision(precision)
-    network = folded_network(model, precision)
+    both = folded_network_with_features(model, precision)
     if params.mirror:
-        network = mirrored(network)
+        both = mirrored(both)
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
-        logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
+        logits, features = predict_with_features(both, split, params.batch_size, on_batch=bar.update)
     figures, details = summarise(split.labels, logits), detail(split.labels, logits)
+    uncalibrated = logits.astype(np.float64) * model.temperature
+    figures |= before_calibration(split.labels, uncalibrated)
+    if model.known_score is not None:
+        figures |= refusals(model.known_score(features))
     probabilities = softmax(logits.astype(np.float64), axis=1)
     predicted = probabilities.argmax(axis=1)
     rows = choose_samples(split.labels, probabilities, params.samples)
     images = split.gather(rows)
     with tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
-        occlusion = occlude(network, images, predicted[rows], params.batch_size, on_batch=bar.update)
+        occlusion = occlude(folded_network(model, precision), images, predicted[rows], params.batch_size, on_batch=bar.update)
     with replacing(evaluation) as folder:
         folder.mkdir()
         with (folder / "samples.npz").open("wb") as file:
@@ -111,6 +115,8 @@ def evaluate(
         _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
         _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))
         _write_table(folder / "calibration.csv", _reliability(probabilities, predicted == split.labels))
+        before = _reliability(softmax(uncalibrated, axis=1), predicted == split.labels)
+        _write_table(folder / "uncalibrated.csv", before)
     with replacing(predictions_csv) as partial:
         _write_predictions(partial, paths, split.labels, probabilities, classes)
     with replacing(metrics_json) as partial:

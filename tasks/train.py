@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+import time
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,7 @@ from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume,
 from tasks.training.runs import begun, home, prune
 
 if TYPE_CHECKING:
+    from resnet.network.model import ResNet
     from resnet.training.recipe import Recipe
     from resnet.training.state import Epoch, Progress
 
@@ -203,7 +205,7 @@ def train(
     with at_once():
         gpus = start_tensorflow()
     from resnet.native.library import in_use
-    from resnet.network.saving import load_model, save_model
+    from resnet.network.saving import load_model
     from resnet.training.recipe import make_trainer
 
     precision = choose_precision(params.precision)
@@ -267,7 +269,7 @@ def train(
                 on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
-            save_model(model, resnet_keras)  # while the last checkpoint is written
+            fitted = _finish(model, (training_split, validation_split), params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
     prune(home())
@@ -278,6 +280,7 @@ def train(
         "resumed": resumed,
         "learning_rate": recipe.learning_rate,
         "warmup_epochs": recipe.rise_epochs,
+        **fitted,
         "checkpoints": keep.cost(),
         "live": live.cost(),
         **({"sizes": [epoch.size for epoch in state.history]} if params.size_schedule else {}),
@@ -297,6 +300,20 @@ def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:
             f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
             f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
         )
+
+
+def _finish(
+    model: "ResNet", splits: tuple[Split, Split], batch_size: int, precision: str, resnet_keras: Path
+) -> dict[str, float]:
+    """Fits what the validation split decides, and saves the model, while the last checkpoint is written; returns facts."""
+    from resnet.network.saving import save_model
+    from resnet.training.finishing import finish
+
+    began = time.perf_counter()
+    finish(model, *splits, batch_size, precision)
+    seconds = time.perf_counter() - began
+    save_model(model, resnet_keras)
+    return {"temperature": model.temperature, "fitting_seconds": round(seconds, 2)}
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

@@ -10,6 +10,20 @@ from ruamel.yaml import YAML
 
 from tests.imports import ROOT
 
+METRICS = [  # in their order in the file
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "macro_f1",
+    "calibration_error",
+    "calibration_error_by_chance",
+    "loss",
+    "calibration_error_before",
+    "loss_before",
+    "refused",
+    "refused_low",
+    "refused_high",
+]
 STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
 
 

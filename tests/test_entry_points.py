@@ -13,9 +13,7 @@ import time
 
 import pytest
 
-from tests.project import Project
-
-METRICS = ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
+from tests.project import METRICS, Project
 
 
 def test_experiments_run_outside_the_work_tree(project: Project) -> None:

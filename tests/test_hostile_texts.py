@@ -153,11 +153,14 @@ def write_results(folder: Path) -> None:
         "accuracy_high": 0.9,
         "macro_f1": 0.5,
         "calibration_error": 0.1,
+        "calibration_error_by_chance": 0.5,
+        "calibration_error_before": 0.2,
+        "loss_before": 1.1,
         "loss": 1.0,
     }
     (reports / "metrics.json").write_text(json.dumps(figures))
     provenance = {"model_md5": "0a", "model_sha256": "0b", "saved_by_keras": "3", "precision": "float32", "versions": {}}
-    details = {"images": len(test), "classes": 2, "macro_f1_classes": 2, "calibration_error_by_chance": 0.5}
+    details = {"images": len(test), "classes": 2, "macro_f1_classes": 2}
     network = {"input_shape": [8, 8, 3], "depth": 50, "variant": "v1.5"}
     evaluation = reports / "evaluation"
     evaluation.mkdir(exist_ok=True)
@@ -169,7 +172,8 @@ def write_results(folder: Path) -> None:
         writer.writerow(["label", "support", "predicted", "precision", "recall", "recall_low", "recall_high", "f1"])
         writer.writerows([label, 1, 1, 0.5, 0.5, 0.1, 0.9, 0.5] for label in classes)
     header = "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high"
-    (evaluation / "calibration.csv").write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
+    for name in ("calibration.csv", "uncalibrated.csv"):
+        (evaluation / name).write_text(f"{header}\n0.0,1.0,2,0.85,0.5,0.1,0.9\n")
     (reports / "model_summary.txt").write_text("\n".join(TEXTS), encoding="utf-8")
     rows = np.arange(min(32, len(test)))
     pictures, fall = np.zeros((len(rows), 8, 8, 3), np.uint8), np.zeros((len(rows), 8, 8), np.float32)

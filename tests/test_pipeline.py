@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tests.project import STAGES, Project
+from tests.project import METRICS, STAGES, Project
 
 
 def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
@@ -18,7 +18,7 @@ def test_the_outputs_are_complete_and_consistent(project: Project) -> None:
     assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
     assert [row["epoch"] for row in rows] == ["1", "2"]
     metrics = json.loads(project.read("reports/metrics.json"))
-    assert list(metrics) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
+    assert list(metrics) == METRICS
     details = json.loads(project.read("reports/evaluation/details.json"))
     predictions = list(csv.DictReader(project.read("reports/predictions.csv").splitlines()))
     assert list(predictions[0]) == ["path", "label", "predicted", "probability", "label_probability"]

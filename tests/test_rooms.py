@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from dvc.repo import Repo
 
-from tests.project import STAGES, Project
+from tests.project import METRICS, STAGES, Project
 
 EDITS = {
     "resnet/core/files.py": STAGES,
@@ -82,10 +82,9 @@ def test_an_edit_of_a_command_runs_nothing(project: Project) -> None:
 def test_experiments_are_a_table_that_can_be_read(project: Project) -> None:
     project.run("dvc", "exp", "run", "--name", "sharper", "-S", "render.dpi=70")
     columns = project.run("dvc", "exp", "show", "--csv").stdout.splitlines()[0].split(",")
-    metrics = ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
     first = columns.index("accuracy")
-    assert columns[first : first + len(metrics)] == metrics
-    assert columns[first + len(metrics)] == "seed"
+    assert columns[first : first + len(METRICS)] == METRICS
+    assert columns[first + len(METRICS)] == "seed"
     # DVC prints every path that a stage depends on, after the metrics and parameters.
     paths = [column for column in columns if "/" in column]
     assert columns[-len(paths) :] == paths

@@ -30,8 +30,9 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
 
     Returns:
         In this order: accuracy, with the bounds accuracy_low and accuracy_high of its 95 % Wilson interval; macro_f1, the mean
-        F1 of the classes that have images or are predicted; calibration_error, see `resnet.evaluation.calibration`; loss, the
-        mean cross-entropy in nats. All but the loss are in [0, 1].
+        F1 of the classes that have images or are predicted; calibration_error, see `resnet.evaluation.calibration`;
+        calibration_error_by_chance, which a calibrated network exceeds on 1 of 20 such test sets, see `error_by_chance` there;
+        loss, the mean cross-entropy in nats. All but the loss are in [0, 1].
     """
     predicted, confidence = _decide(logits)
     correct = predicted == labels
@@ -43,9 +44,43 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
         "accuracy_high": high,
         "macro_f1": _macro_f1(*_count(labels, predicted, logits.shape[1])),
         "calibration_error": reliability(confidence, correct).error,
+        "calibration_error_by_chance": error_by_chance(confidence),
         "loss": float(_losses(labels, logits).mean()),
     }
-    # Six decimals are about the precision of float32, and keep the file readable.
+    return _rounded(figures)
+
+
+def before_calibration(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.floating]) -> dict[str, float]:
+    """What the temperature changed: the calibration error and the loss of the logits as they were before it.
+
+    Args:
+        labels: (images,) true classes.
+        logits: (images, classes), not yet divided by the temperature.
+
+    Returns:
+        calibration_error_before and loss_before, as `calibration_error` and `loss` of `summarise`.
+    """
+    predicted, confidence = _decide(logits)
+    error = reliability(confidence, predicted == labels).error
+    return _rounded({"calibration_error_before": error, "loss_before": float(_losses(labels, logits).mean())})
+
+
+def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
+    """The share of images that `--unknown` refuses, though they show one of the classes.
+
+    Args:
+        scores: (images,) of `resnet.network.known_score`; negative ones are refused.
+
+    Returns:
+        refused, with the bounds refused_low and refused_high of its 95 % Wilson interval, all in [0, 1].
+    """
+    count = int((scores < 0).sum())
+    low, high = wilson_interval(count, len(scores))
+    return _rounded({"refused": count / len(scores), "refused_low": low, "refused_high": high})
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    """With six decimals, which is about the precision of float32 and keeps the file readable."""
     return {name: round(value, 6) for name, value in figures.items()}
 
 
@@ -55,13 +90,12 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
     Returns:
         images and classes, their numbers; macro_f1_classes, the number of classes in the mean `macro_f1`; top5_accuracy if
         there are more than five classes; macro_f1_low, macro_f1_high, loss_low and loss_high, the bounds of 95 % bootstrap
-        intervals (Efron 1979); and calibration_error_by_chance, see `resnet.evaluation.calibration.error_by_chance`. The
-        bootstrap draws images within each class, so that every class keeps its support. A figure that is the same for all
-        drawn test sets has no bounds, such as the macro F1 if every prediction is correct, or none is: an interval without
-        width would claim certainty.
+        intervals (Efron 1979). The bootstrap draws images within each class, so that every class keeps its support. A figure
+        that is the same for all drawn test sets has no bounds, such as the macro F1 if every prediction is correct, or none is:
+        an interval without width would claim certainty.
     """
     images, classes = logits.shape
-    predicted, confidence = _decide(logits)
+    predicted, _ = _decide(logits)
     figures: dict[str, float | int] = {}
     if classes > 5:
         figures["top5_accuracy"] = float(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(classes)))
@@ -70,7 +104,6 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
     for name, (low, high) in zip(("macro_f1", "loss"), bounds.T, strict=True):
         if low < high:
             figures |= {f"{name}_low": low, f"{name}_high": high}
-    figures["calibration_error_by_chance"] = error_by_chance(confidence)
     numbers = {"images": images, "classes": classes, "macro_f1_classes": len(np.union1d(labels, predicted))}
     return numbers | {name: round(float(value), 6) for name, value in figures.items()}
 
@@ -109,13 +142,13 @@ def per_class(
     }
 
 
-def _decide(logits: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _decide(logits: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """The predicted classes and their probabilities."""
     probabilities = softmax(logits.astype(np.float64), axis=1)
     return probabilities.argmax(axis=1), probabilities.max(axis=1)
 
 
-def _losses(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _losses(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 from scipy.special import softmax
 
-from resnet.evaluation.folding import Network
+from resnet.network.folding import Network
 
 CELLS = 8  # of a map, on a side
 SQUARE = 2  # cells of a map that a square covers, on a side; squares overlap by half
@@ -48,7 +48,7 @@ def occlude(
     """Covers each image with one square after another. The network runs 50 times for each image.
 
     Args:
-        network: maps uint8 images to logits, see `resnet.evaluation.folding.folded_network`.
+        network: maps uint8 images to logits, see `resnet.network.folding.folded_network`.
         images: (images, height, width, 3) RGB, at least 8 pixels high and wide.
         targets: (images,) the class whose probability is observed for each image.
         batch_size: images at a time.

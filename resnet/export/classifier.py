@@ -4,11 +4,13 @@ They go from uint8 images, all of one size, to probabilities: resizing, normalis
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from resnet.evaluation.folding import fold
 from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
+from resnet.network.folding import fold_with_features
+from resnet.network.known_score import OUTPUT, KnownScore
 from resnet.network.model import ResNet
 
 
@@ -35,6 +37,20 @@ def describe(size: int) -> str:
     )
 
 
+def describe_known_score(share: float) -> str:
+    """Says what the second output means."""
+    return f"Negative if the image shows none of class_names; it was so for {100 * share:g} % of the validation images."
+
+
+def known_score(features: tf.Tensor, score: KnownScore) -> tf.Tensor:
+    """`resnet.network.known_score.KnownScore` in TensorFlow: (batch, features) float32 to (batch,) float32."""
+    with tf.name_scope(OUTPUT):
+        z = tf.matmul(features, tf.constant(score.kernel)) + tf.constant(score.bias)
+        directions, classes = z[:, : score.directions], z[:, score.directions :]
+        far = score.scale * tf.reduce_sum(features * features, axis=1) - tf.reduce_sum(directions * directions, axis=1)
+        return 1.0 - (far + tf.reduce_min(classes, axis=1))
+
+
 class Classifier(tf.Module):
     """The functions that are exported.
 
@@ -43,9 +59,10 @@ class Classifier(tf.Module):
 
     Attributes:
         class_names: in the order of the probabilities.
-        images: from (batch, height, width, 3) uint8 to `probabilities`, (batch, classes) float32.
+        images: from (batch, height, width, 3) uint8 to `probabilities`, (batch, classes) float32, and to `known_score`,
+            (batch,) float32, if the model has one.
         encoded: from (batch,) strings, the bytes of JPEG, PNG, GIF or BMP files, to `probabilities` and to `label`, (batch,)
-            strings: the most probable class.
+            strings: the most probable class; and to `known_score`.
         names: from no input to `class_names`, (classes,) strings.
 
     Raises:
@@ -55,16 +72,21 @@ class Classifier(tf.Module):
     def __init__(self, model: ResNet) -> None:
         super().__init__(name="classifier")
         size, self.class_names = exportable(model)
-        network, names = fold(model), tf.constant(self.class_names)
+        network, names, score = fold_with_features(model), tf.constant(self.class_names), model.known_score
+
+        def classify(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            logits, features = network(pixels)
+            found = {"probabilities": tf.nn.softmax(logits)}
+            return found if score is None else found | {OUTPUT: known_score(features, score)}
 
         @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")])
         def images(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {"probabilities": tf.nn.softmax(network(resize_and_crop(images, size)))}
+            return classify(resize_and_crop(images, size))
 
         @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")])
         def encoded(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = tf.nn.softmax(network(decode_all(encoded, size)))
-            return {"probabilities": probabilities, "label": tf.gather(names, tf.argmax(probabilities, axis=1))}
+            found = classify(decode_all(encoded, size))
+            return found | {"label": tf.gather(names, tf.argmax(found["probabilities"], axis=1))}
 
         self.images, self.encoded = images, encoded
         self.names = tf.function(lambda: {"class_names": names}, input_signature=[])
@@ -75,3 +97,13 @@ def reference(model: ResNet, images: tf.Tensor) -> tf.Tensor:
     from resnet.network.normalisation import normalise
 
     return keras.ops.softmax(model(normalise(images), training=False))
+
+
+def reference_known_score(model: ResNet, images: tf.Tensor) -> tf.Tensor:
+    """The known scores that exports are compared with, (batch,) float32, of a model that has one."""
+    from resnet.network.normalisation import normalise
+
+    if model.known_score is None:
+        raise ValueError("The model has no known score.")
+    features = keras.Model(model.inputs, model.layers[-1].input)(normalise(images), training=False)
+    return tf.constant(model.known_score(np.asarray(features)))

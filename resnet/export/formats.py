@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import numpy as np
@@ -19,10 +19,11 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from resnet.core.errors import UserError
-from resnet.evaluation.folding import folded_weights
-from resnet.export.classifier import Classifier
+from resnet.export.classifier import Classifier, describe_known_score
 from resnet.export.onnx_graph import onnx_model
 from resnet.export.stock import stock_model
+from resnet.network.folding import folded_weights
+from resnet.network.known_score import OUTPUT
 from resnet.network.model import ResNet
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ Probabilities = npt.NDArray[np.float32]
 Run = Callable[[npt.NDArray[np.uint8]], Probabilities]
 
 NAMES = "class_names.json"
+PROBABILITIES = "probabilities"
+
+
+class Load(Protocol):
+    """Loads an export as a function from images to one of its outputs."""
+
+    def __call__(self, path: Path, output: str = PROBABILITIES) -> Run:
+        """The function, for the export at this path."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,8 @@ class Format:
         suffix: of the file's name, or of the folder's name for a SavedModel and OpenVINO.
         packages: importable names of the packages that it needs beside TensorFlow.
         write: writes a model to a path.
-        load: returns a function from (batch, height, width, 3) uint8 images to (batch, classes) probabilities.
+        load: returns a function from (batch, height, width, 3) uint8 images to one of the outputs: `probabilities`, (batch,
+            classes), or `known_score`, (batch,), which an export of a model with such a score has.
         extra: of this project, with which the packages are installed.
         int8_packages: importable names of the packages that an int8 export needs as well.
     """
@@ -50,7 +60,7 @@ class Format:
     suffix: str
     packages: tuple[str, ...]
     write: Callable[[ResNet, Path], None]
-    load: Callable[[Path], Run]
+    load: "Load"
     extra: str = "export"
     int8_packages: tuple[str, ...] = ()
 
@@ -74,9 +84,9 @@ def _write_savedmodel(model: ResNet, path: Path) -> None:
     tf.saved_model.save(made, str(path), signatures=signatures)
 
 
-def _load_savedmodel(path: Path) -> Run:
+def _load_savedmodel(path: Path, output: str = PROBABILITIES) -> Run:
     loaded = tf.saved_model.load(str(path))
-    return lambda images: loaded.signatures["images"](tf.constant(images))["probabilities"].numpy()
+    return lambda images: loaded.signatures["images"](tf.constant(images))[output].numpy()
 
 
 def load_encoded(path: Path) -> Callable[[list[bytes]], Probabilities]:
@@ -89,11 +99,11 @@ def _write_onnx(model: ResNet, path: Path) -> None:
     path.write_bytes(onnx_model(model).SerializeToString())
 
 
-def _load_onnx(path: Path) -> Run:
+def _load_onnx(path: Path, output: str = PROBABILITIES) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"images": images})[0]
+    return lambda images: session.run([output], {"images": images})[0]
 
 
 def _write_litert(model: ResNet, path: Path) -> None:
@@ -105,11 +115,11 @@ def _write_litert(model: ResNet, path: Path) -> None:
     add_names(path, made.class_names)
 
 
-def _load_litert(path: Path) -> Run:
+def _load_litert(path: Path, output: str = PROBABILITIES) -> Run:
     from ai_edge_litert.interpreter import Interpreter
 
     runner: Any = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
-    return lambda images: runner(images=images)["probabilities"]
+    return lambda images: runner(images=images)[output]
 
 
 def _write_keras(model: ResNet, path: Path) -> None:
@@ -118,33 +128,48 @@ def _write_keras(model: ResNet, path: Path) -> None:
     add_names(path, model.class_names or [])
 
 
-def _load_keras(path: Path) -> Run:
+def _load_keras(path: Path, output: str = PROBABILITIES) -> Run:
     loaded = keras.saving.load_model(path, compile=False)
-    return lambda images: np.asarray(loaded(images, training=False))
+
+    def run(images: npt.NDArray[np.uint8]) -> Probabilities:
+        found = loaded(images, training=False)
+        return np.asarray(found[output] if isinstance(found, dict) else found)
+
+    return run
 
 
 def _write_openvino(model: ResNet, path: Path) -> None:
     from resnet.openvino.graph import network
 
-    save_openvino(network(model.get_config(), folded_weights(model), probabilities=True), model.class_names or [], path)
+    save_openvino(
+        network(model.get_config(), folded_weights(model), probabilities=True, known_score=model.known_score), model, path
+    )
 
 
-def save_openvino(model: "openvino.Model", names: list[str], path: Path) -> None:
-    """Writes an OpenVINO model from images of the network's size to probabilities as a folder, with resizing in front of it."""
+def save_openvino(network: "openvino.Model", model: ResNet, path: Path) -> None:
+    """Writes an OpenVINO model as a folder, with resizing in front of it.
+
+    Args:
+        network: from images of the network's size to its outputs.
+        model: that it was made from.
+        path: of the folder.
+    """
     from resnet.openvino.resizing import with_resizing
     from resnet.openvino.runtime import import_openvino
 
-    whole = with_resizing(model)
-    whole.set_rt_info(json.dumps(names, ensure_ascii=False), "class_names")
+    whole = with_resizing(network)
+    whole.set_rt_info(json.dumps(model.class_names, ensure_ascii=False), "class_names")
+    if model.known_score is not None:
+        whole.set_rt_info(describe_known_score(model.get_config()["refuses"]), OUTPUT)
     path.mkdir()
     import_openvino().save_model(whole, path / "model.xml", compress_to_fp16=False)
 
 
-def _load_openvino(path: Path) -> Run:
+def _load_openvino(path: Path, output: str = PROBABILITIES) -> Run:
     from resnet.openvino.engine import compiled
     from resnet.openvino.runtime import import_openvino
 
-    return compiled(import_openvino().Core().read_model(path / "model.xml"), "float32")
+    return compiled(import_openvino().Core().read_model(path / "model.xml"), "float32", output)
 
 
 def add_names(path: Path, names: list[str]) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.dataset.squares import centre_squares
 from resnet.export.formats import FORMATS, add_names, save_openvino
+from resnet.network.known_score import OUTPUT
 from resnet.network.model import ResNet
 
 Images = npt.NDArray[np.uint8]
@@ -63,26 +64,22 @@ def calibration_images(training: Split, size: int) -> Images:
     images = training.gather(rows)
     if training.aspects is None:
         return images
-    return np.stack([_centre_square(image, aspect, size) for image, aspect in zip(images, training.aspects[rows], strict=True)])
-
-
-def _centre_square(image: Images, aspect: float, size: int) -> Images:
-    side = len(image)
-    width, height = side * min(1.0, 1.0 / aspect), side * min(1.0, aspect)
-    box = ((side - width) / 2, (side - height) / 2, (side + width) / 2, (side + height) / 2)
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))
+    return centre_squares(images, training.aspects[rows], size)
 
 
 def _openvino(model: ResNet, images: Images, path: Path) -> None:
     """By NNCF, with its correction of the biases (Nagel et al., "Data-Free Quantization", 2019, section 4.2)."""
-    from resnet.evaluation.folding import folded_weights
+    from resnet.network.folding import folded_weights
     from resnet.openvino.graph import network
     from resnet.openvino.runtime import import_nncf
 
     nncf = import_nncf()
-    plain = network(model.get_config(), folded_weights(model), probabilities=True)
-    quantised = nncf.quantize(plain, nncf.Dataset([image[None] for image in images]), subset_size=len(images))
-    save_openvino(quantised, model.class_names or [], path)
+    plain = network(model.get_config(), folded_weights(model), probabilities=True, known_score=model.known_score)
+    # A difference of squares needs its digits.
+    ignored = nncf.IgnoredScope(patterns=[f"{OUTPUT}_.*"], validate=False)
+    data = nncf.Dataset([image[None] for image in images])
+    quantised = nncf.quantize(plain, data, subset_size=len(images), ignored_scope=ignored)
+    save_openvino(quantised, model, path)
 
 
 def _onnx(model: ResNet, images: Images, path: Path) -> None:
@@ -129,7 +126,7 @@ def _litert(model: ResNet, images: Images, path: Path) -> None:
             Operation.MAX_POOL_2D: ".*",
             Operation.AVERAGE_POOL_2D: ".*",
             Operation.MEAN: ".*",
-            Operation.FULLY_CONNECTED: ".*",
+            Operation.FULLY_CONNECTED: rf"^(?!.*{OUTPUT}).*",
         }.items():
             quantizer.add_static_config(names, operation, activation_num_bits=8, weight_num_bits=8)
         ranges = quantizer.calibrate({"serving_default": list(_batches(images))})

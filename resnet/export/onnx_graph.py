@@ -13,8 +13,9 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from resnet.evaluation.folding import folded_weights
-from resnet.export.classifier import describe, exportable
+from resnet.export.classifier import describe, describe_known_score, exportable
+from resnet.network.folding import folded_weights
+from resnet.network.known_score import OUTPUT, KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
 from resnet.network.stored_weights import Weights
@@ -28,8 +29,9 @@ OPSET = 18  # ONNX 1.13: runtimes from 2023 on
 def onnx_model(model: ResNet) -> "onnx.ModelProto":
     """The network as an ONNX model.
 
-    Input: `images`, (batch, height, width, 3) uint8. Output: `probabilities`, (batch, classes) float32. The metadata has
-    `class_names`, a JSON list in the order of the probabilities.
+    Input: `images`, (batch, height, width, 3) uint8. Outputs: `probabilities`, (batch, classes) float32, and, if the model has
+    one, `known_score`, (batch,) float32. The metadata has `class_names`, a JSON list in the order of the probabilities, and
+    what the known score means.
 
     Args:
         model: trained, computing in float32, for square images, with class names.
@@ -44,16 +46,22 @@ def onnx_model(model: ResNet) -> "onnx.ModelProto":
     graph = _Graph()
     mean, deviation = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     normalised = graph.add("Div", graph.add("Sub", _resized(graph, "images", size), mean), deviation)
-    graph.add("Softmax", _logits(graph, model, normalised), name="probabilities", axis=1)
+    logits, features = _logits(graph, model, normalised)
+    graph.add("Softmax", logits, name="probabilities", axis=1)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(class_names)])
+    outputs, properties = [probabilities], {"class_names": json.dumps(class_names, ensure_ascii=False)}
+    if model.known_score is not None:
+        _known_score(graph, features, model.known_score)
+        outputs.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"]))
+        properties[OUTPUT] = describe_known_score(model.get_config()["refuses"])
     made = helper.make_model_gen_version(  # the oldest file version that has this opset
-        helper.make_graph(graph.nodes, model.name, [images], [probabilities], graph.constants),
+        helper.make_graph(graph.nodes, model.name, [images], outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="train-resnet",
         doc_string=describe(size),
     )
-    helper.set_model_props(made, {"class_names": json.dumps(class_names, ensure_ascii=False)})
+    helper.set_model_props(made, properties)
     onnx.checker.check_model(made, full_check=True)
     return made
 
@@ -151,8 +159,20 @@ def _to_levels(graph: _Graph, values: str) -> str:
     return graph.add("Clip", rounded, np.float32(0.0), np.float32(255.0))
 
 
-def _logits(graph: _Graph, model: ResNet, images: str) -> str:
-    """Adds the folded network, layer by layer: (batch, 3, size, size) to (batch, classes), both float32."""
+def _known_score(graph: _Graph, features: str, score: KnownScore) -> None:
+    """Adds the known score of features (batch, features): (batch,)."""
+    axis, count = np.array([1], np.int64), score.directions
+    directions = graph.add("Gemm", features, score.kernel[:, :count], score.bias[:count], name=f"{OUTPUT}_directions")
+    classes = graph.add("Gemm", features, score.kernel[:, count:], score.bias[count:], name=f"{OUTPUT}_classes")
+    squares = graph.add("ReduceSum", graph.add("Mul", features, features), axis, keepdims=0)
+    less = graph.add("ReduceSum", graph.add("Mul", directions, directions), axis, keepdims=0)
+    nearest = graph.add("ReduceMin", classes, axis, keepdims=0)
+    far = graph.add("Sub", graph.add("Mul", squares, np.float32(score.scale)), less)
+    graph.add("Sub", np.float32(1.0), graph.add("Add", far, nearest), name=OUTPUT)
+
+
+def _logits(graph: _Graph, model: ResNet, images: str) -> tuple[str, str]:
+    """Adds the folded network, layer by layer: (batch, 3, size, size) to logits and to the input of the head, all float32."""
     folded = folded_weights(model)
     values = {id(model.inputs[0]): images}
     for layer in model.layers[1:]:
@@ -162,7 +182,7 @@ def _logits(graph: _Graph, model: ResNet, images: str) -> str:
         else:
             operator, constants, attributes = _operator(layer, folded)
             values[id(layer.output)] = graph.add(operator, *inputs, *constants, name=layer.name, **attributes)
-    return values[id(model.outputs[0])]
+    return values[id(model.outputs[0])], values[id(model.layers[-1].input)]
 
 
 def _operator(layer: keras.Layer, folded: dict[str, Weights]) -> tuple[str, Sequence[npt.NDArray[Any]], dict[str, Any]]:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from resnet.network.known_score import OUTPUT, KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
 
@@ -18,7 +19,8 @@ def stock_model(model: ResNet) -> keras.Model:
         model: computing in float32.
 
     Returns:
-        From (batch, height, width, 3) uint8 images of any one size to (batch, classes) probabilities.
+        From (batch, height, width, 3) uint8 images of any one size to (batch, classes) probabilities; of a model with a known
+        score to a dictionary of `probabilities` and `known_score`, (batch,).
     """
     height, _, channels = model.input_shape[1:]
     inputs = keras.Input((None, None, channels), dtype="uint8", name="images")
@@ -29,11 +31,24 @@ def stock_model(model: ResNet) -> keras.Model:
         given = [values[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
         values[id(layer.output)] = _stock(layer)(given if len(given) > 1 else given[0])
     probabilities = keras.layers.Softmax(name="probabilities")(values[id(model.outputs[0])])
-    made = keras.Model(inputs, probabilities, name=model.name)
+    outputs, score = probabilities, model.known_score
+    if score is not None:
+        outputs = {"probabilities": probabilities, OUTPUT: _known_score(values[id(model.layers[-1].input)], score)}
+    made = keras.Model(inputs, outputs, name=model.name)
+    if score is not None:
+        made.get_layer(OUTPUT).set_weights([score.kernel, score.bias])
     for layer in model.layers:
         if layer.weights:
             made.get_layer(layer.name).set_weights(layer.get_weights())
     return made
+
+
+def _known_score(features: keras.KerasTensor, score: KnownScore) -> keras.KerasTensor:
+    """`resnet.network.known_score.KnownScore` of features (batch, features): (batch,)."""
+    z = keras.layers.Dense(score.bias.size, name=OUTPUT, dtype="float32")(features)
+    directions, classes = z[:, : score.directions], z[:, score.directions :]
+    far = score.scale * ops.sum(features * features, axis=1) - ops.sum(directions * directions, axis=1)
+    return 1.0 - (far + ops.min(classes, axis=1))
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from resnet.core.errors import UserError, missing_input
+from resnet.network.known_score import KnownScore, read_known_score
+from resnet.network.plan import plan
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
+KNOWN_SCORE = "known_score.f32"  # a fourth member, in files whose configuration has `refuses`
 
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 _SEAL = b"sha256:"  # with 64 digits it is the archive's comment, so the file ends in the hash of everything before them
@@ -35,6 +38,7 @@ _CLASS = {
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
 _DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
+_LARGEST_TEMPERATURE = 1000.0  # and the smallest is one over it; `resnet.training.temperature` stays far within
 _LARGEST_SIDE = 1024  # the largest preprocess.image_size; OpenVINO does not return from the compilation of a side of 65,536
 
 
@@ -104,12 +108,14 @@ class ModelFile:
         weights: an HDF5 file: the very bytes that were checked, so that the file is read only once.
         weight_bytes: size of all arrays in it, which are plain float32.
         keras_version: the version of Keras that saved the file.
+        known_score: tells images of the classes from others; None without one.
     """
 
     config: dict[str, Any]
     weights: bytes
     weight_bytes: int
     keras_version: str
+    known_score: KnownScore | None = None
 
 
 def read_model_facts(path: Path) -> ModelFacts:
@@ -155,18 +161,20 @@ def read_model(path: Path) -> ModelFile:
                 config = _arguments(path, archive.read("config.json"))
                 weights = archive.read("model.weights.h5")
                 keras_version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-        return ModelFile(config, weights, _check_weights(path, weights, config), keras_version)
+                known_score = _known_score(path, archive, config)
+        return ModelFile(config, weights, _check_weights(path, weights, config), keras_version, known_score)
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError) as error:
         raise RefusedModelError(path, error, damaged=True) from error
 
 
-def seal(path: Path) -> None:
+def seal(path: Path, known_score: KnownScore | None = None) -> None:
     """Rewrites a `.keras` file that Keras has just written so that equal models have equal bytes.
 
     Keras puts the time of saving into the metadata and into the entry of each member; both become constant. So does the name of
-    the module that defines `ResNet`. The file then ends in the SHA-256 of its content.
+    the module that defines `ResNet`. A known score becomes a fourth member, which Keras ignores. The file
+    then ends in the SHA-256 of its content.
     """
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
@@ -174,6 +182,8 @@ def seal(path: Path) -> None:
     members["metadata.json"] = json.dumps(metadata).encode()
     config = json.loads(members["config.json"]) | {"module": _CLASS["module"]}
     members["config.json"] = json.dumps(config).encode()
+    if known_score is not None:
+        members[KNOWN_SCORE] = known_score.to_bytes()
     path.write_bytes(sealed(members))
 
 
@@ -205,7 +215,7 @@ def _check_seal(path: Path, file: BinaryIO) -> None:
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     members = archive.infolist()
-    if [member.filename for member in members] != MEMBERS:
+    if [member.filename for member in members] not in (MEMBERS, [*MEMBERS, KNOWN_SCORE]):
         raise RefusedModelError(path, f"its members are {_some(archive.namelist())} instead of {', '.join(MEMBERS)}")
     if members[0].header_offset:
         raise RefusedModelError(path, "it has data before its first member")
@@ -262,11 +272,30 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         or (isinstance(names, list) and len(names) == classes and all(isinstance(name, str) for name in names)),
         "name": given.get("name") == "resnet",
     }
+    if "temperature" in given:  # files of versions that did not calibrate have none
+        right["temperature"] = _is_between(given["temperature"], 1 / _LARGEST_TEMPERATURE, _LARGEST_TEMPERATURE)
+    if "refuses" in given:
+        right["refuses"] = _is_between(given["refuses"], 0.0, 0.5)
     if given.keys() != right.keys():
         raise RefusedModelError(path, f"the arguments in its config.json are {_some(list(given))}")
     for name, is_right in right.items():
         if not is_right:
             raise RefusedModelError(path, f"{name} in its config.json is {str(given[name])[:60]}")
+
+
+def _is_between(value: object, least: float, most: float) -> bool:
+    """Whether it is a float in this interval. JSON as Python reads it can hold NaN and infinity."""
+    return type(value) is float and least <= value <= most
+
+
+def _known_score(path: Path, archive: zipfile.ZipFile, config: dict[str, Any]) -> KnownScore | None:
+    is_there = KNOWN_SCORE in archive.namelist()
+    if is_there != ("refuses" in config):
+        raise RefusedModelError(path, f"it has {KNOWN_SCORE} without `refuses` in its config.json, or the other way round")
+    try:
+        return read_known_score(archive.read(KNOWN_SCORE), plan(config).features, config["classes"]) if is_there else None
+    except ValueError as error:
+        raise RefusedModelError(path, error) from error
 
 
 def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:

@@ -1,11 +1,14 @@
 """All ResNets as one Keras model: a stem, four stages of blocks and a head. ResNet-50 has (3, 4, 6, 3) bottleneck blocks."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Self
 
 import keras
+import numpy as np
 
 from resnet.network.blocks import Style, basic_block, convolution_block, convolution_norm, identity_block
+from resnet.network.known_score import KnownScore
 from resnet.network.layers import MaxPooling2D, ReLU
 from resnet.network.variants import BASIC_DEPTHS, VARIANTS
 
@@ -38,6 +41,8 @@ class ResNet(keras.Model):
         momentum: of the moving statistics of batch normalisation.
         zero_init_last_gamma: start every block as the identity.
         class_names: in the order of the logits; stored in a saved model.
+        temperature: by which `calibrate` has divided the logits; None if it has not. It is a record and changes no weight.
+        refuses: the share of validation images that `known_score` refuses; None without such a score. It is a record, too.
         name: of the Keras model.
         draw_kernels: give convolutions random kernels. Otherwise they are zero, for weights that will be loaded; drawing takes
             half of the time of building a ResNet-50.
@@ -63,6 +68,8 @@ class ResNet(keras.Model):
         momentum: float = 0.9,
         zero_init_last_gamma: bool = True,
         class_names: Sequence[str] | None = None,
+        temperature: float | None = None,
+        refuses: float | None = None,
         name: str = "resnet",
         draw_kernels: bool = True,
     ) -> None:
@@ -90,6 +97,21 @@ class ResNet(keras.Model):
             "class_names": None if class_names is None else list(class_names),
             "name": name,
         }
+        if temperature is not None:  # a network that is not calibrated keeps the bytes that it always had
+            self._arguments["temperature"] = temperature
+        if refuses is not None:
+            self._arguments["refuses"] = refuses
+        self._known_score: KnownScore | None = None
+
+    @property
+    def known_score(self) -> KnownScore | None:
+        """The score of the features, the input of the head, that is negative for images of no class; None without one."""
+        return self._known_score
+
+    def refuse(self, score: KnownScore, share: float) -> None:
+        """Adds a score that refuses this share of the validation images."""
+        self._known_score = score
+        self._arguments["refuses"] = share
 
     @property
     def classes(self) -> int:
@@ -101,6 +123,27 @@ class ResNet(keras.Model):
         """Class names in the order of the logits, if they were given."""
         names = self._arguments["class_names"]
         return None if names is None else list(names)
+
+    @property
+    def temperature(self) -> float:
+        """By which `calibrate` has divided the logits; 1 if it has not."""
+        return float(self._arguments.get("temperature", 1.0))
+
+    def calibrate(self, temperature: float) -> None:
+        """Divides the logits by a temperature: kernel and bias of the head change, and predicted classes do not.
+
+        Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2. In the weights it holds for every program
+        that reads the file, and for every export.
+
+        Raises:
+            ValueError: the temperature is not positive and finite, or the network has one already.
+        """
+        if not 0 < temperature < math.inf or "temperature" in self._arguments:
+            raise ValueError(f"A network is calibrated once, by a positive number. Received: {temperature}.")
+        head = self.layers[-1]
+        # In float64, so that values are rounded only once.
+        head.set_weights([(weight.astype(np.float64) / temperature).astype(np.float32) for weight in head.get_weights()])
+        self._arguments["temperature"] = temperature
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, which determine the architecture; a saved model stores them."""

@@ -28,7 +28,7 @@ def save_model(model: ResNet, path: Path) -> None:
     """
     with replacing(path, least=4 * model.count_params()) as partial:
         model.save(partial)
-        seal(partial)
+        seal(partial, model.known_score)
 
 
 def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int], precision: str = "float32") -> ResNet:
@@ -105,6 +105,8 @@ def _build(path: Path, file: ModelFile, precision: str) -> ResNet:
         with dtype_policy(precision), keras.StatelessScope():
             model = ResNet(**file.config, draw_kernels=False)
         _take_weights(model, path, file.weights)
+        if file.known_score is not None:
+            model.refuse(file.known_score, file.config["refuses"])
     except (KeyError, OSError, EOFError, ValueError, TypeError, RecursionError) as error:
         raise RefusedModelError(path, error, damaged=True) from error
     return model

@@ -4,10 +4,13 @@ The importers of OpenVINO would need the network in TensorFlow, whose start take
 OpenVINO has channels before height and width; the order changes once, at the input.
 """
 
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resnet.network.known_score import OUTPUT, KnownScore
 from resnet.network.normalisation import DEVIATION, MEAN
 from resnet.network.plan import Block, Convolution, plan
 from resnet.network.stored_weights import HEAD, Weights
@@ -19,13 +22,20 @@ if TYPE_CHECKING:
 INPUT = "images"
 
 
-def network(config: dict[str, Any], weights: dict[str, Weights], *, probabilities: bool = False) -> "openvino.Model":
+def network(
+    config: dict[str, Any],
+    weights: dict[str, Weights],
+    *,
+    probabilities: bool = False,
+    known_score: KnownScore | None = None,
+) -> "openvino.Model":
     """The network as a model from (batch, size, size, 3) uint8 images to (batch, classes) float32 logits.
 
     Args:
         config: all arguments of `ResNet`.
         weights: kernel and bias by the names of the layers, see `resnet.network.stored_weights`.
         probabilities: end in a softmax.
+        known_score: becomes a second output, (batch,) float32.
     """
     ov = import_openvino()
     from openvino import opset13 as ops
@@ -44,11 +54,34 @@ def network(config: dict[str, Any], weights: dict[str, Weights], *, probabilitie
     for block in parts.blocks:
         values = _block(values, block, weights)
     kernel, bias = weights[HEAD]
-    result = ops.add(ops.matmul(ops.reduce_mean(values, np.array([2, 3])), kernel, False, False, name=HEAD), bias)
+    features = ops.reduce_mean(values, np.array([2, 3]))
+    result = ops.add(ops.matmul(features, kernel, False, False, name=HEAD), bias)
     if probabilities:
         result = ops.softmax(result, 1)
     result.output(0).set_names({"probabilities" if probabilities else "logits"})
-    return ov.Model([result], [images], "resnet")
+    results = [result] if known_score is None else [result, _known(features, known_score)]
+    return ov.Model(results, [images], "resnet")
+
+
+def _known(features: Any, score: KnownScore) -> Any:
+    """The known score of features (batch, features): (batch,)."""
+    from openvino import opset13 as ops
+
+    axis = np.array([1])
+
+    def named(make: Any, *given: Any) -> Any:
+        return make(*given, name=f"{OUTPUT}_{next(numbers)}")  # `resnet.export.int8` leaves these as they are
+
+    numbers = count()
+    found = named(ops.add, named(partial(ops.matmul, transpose_a=False, transpose_b=False), features, score.kernel), score.bias)
+    sizes = np.array([score.directions, score.bias.size - score.directions])
+    directions, classes = ops.variadic_split(found, 1, sizes).outputs()
+    squares = named(ops.reduce_sum, named(ops.multiply, features, features), axis)
+    less = named(ops.reduce_sum, named(ops.multiply, directions, directions), axis)
+    far = named(ops.subtract, named(ops.multiply, squares, np.float32(score.scale)), less)
+    result = named(ops.subtract, np.float32(1), named(ops.add, far, ops.reduce_min(classes, axis)))
+    result.output(0).set_names({OUTPUT})
+    return result
 
 
 def _block(values: Any, block: Block, weights: dict[str, Weights]) -> Any:

@@ -63,8 +63,8 @@ def render_model_card(
         network: the arguments of `ResNet`.
         classes: the class names in the order of the outputs.
         sha256: the SHA-256 of the model file, hexadecimal.
-        metrics: the figures of `resnet.evaluation.metrics.summarise`; images, the number of test images; and macro_f1_classes,
-            the number of classes in the mean of `macro_f1`.
+        metrics: the figures of `resnet.evaluation.metrics.summarise` and `before_calibration`; images, the number of test
+            images; and macro_f1_classes, the number of classes in the mean of `macro_f1`.
         history: one row for each epoch: epoch, val_loss, val_accuracy.
         predictions: one row for each test image: label, predicted.
         data: numbers about the data.
@@ -79,7 +79,7 @@ def render_model_card(
         _results(metrics, predictions, len(classes), warnings),
         _training(history, data.images.get("validation", 0), imagenet),
         _use(network["input_shape"]),
-        _limits(data, license),
+        _limits(data, license, network),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
@@ -187,12 +187,21 @@ PNG, GIF and BMP files. TensorFlow decodes these: it ignores EXIF orientation, a
 differently. In a `.keras` and a `.tflite` export, `class_names.json` is a member of the zip archive."""
 
 
-def _limits(data: DataFacts, license: str) -> Iterator[str]:  # noqa: A002
+def _limits(data: DataFacts, license: str, network: Mapping[str, Any]) -> Iterator[str]:  # noqa: A002
+    temperature, refuses = network.get("temperature"), network.get("refuses")
     yield "## Limits"
     yield ""
     yield "- The figures hold only for images like those of the data."
     yield "- Every image is assigned to one of the classes, whatever it shows."
-    yield "- The probability of a prediction is not the measured rate of correct predictions."
+    if refuses is not None:
+        yield f"  With `predict --unknown`, and by a negative output `known_score` of the exports, {100 * refuses:g} % of the"
+        yield "  validation images are refused as none of the classes. Images that resemble the data may pass."
+    if temperature is None:
+        yield "- The probability of a prediction is not the measured rate of correct predictions."
+    else:
+        validated = data.images.get("validation", 0)
+        yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated:,} validation images."
+        yield "  So a probability is about the rate of correct predictions over all classes, but not for each class by itself."
     flags = {name: count for name, count in data.flags.items() if name}
     if flags:
         yield f"- Decoding changed some images of the data: {_counts(flags)}."

@@ -52,13 +52,14 @@ class Results:
 
     Attributes:
         classes: the class names in the order of the labels.
-        metrics: the headline figures, see `resnet.evaluation.metrics.summarise`.
+        metrics: the figures of `resnet.evaluation.metrics.summarise` and `before_calibration`.
         details: the figures of `resnet.evaluation.metrics.detail`; network, the arguments of `ResNet`; and provenance, with
             model_md5, saved_by_keras, precision and versions.
         gate: passed, and checks, each with name, passed and why; see `resnet.evaluation.gate`.
         history: one row for each epoch, with the columns `resnet.core.tables.HISTORY_COLUMNS`.
         per_class: one row for each class, see `resnet.evaluation.metrics.per_class`.
         calibration: one row for each bin, see `resnet.pictures.reliability`.
+        uncalibrated: the same without the temperature.
         predictions: one row for each test image, with the columns path, label, predicted, probability and label_probability.
         samples: some of the test images.
         model_summary: the summary that Keras prints.
@@ -74,6 +75,7 @@ class Results:
     history: "pd.DataFrame"
     per_class: "pd.DataFrame"
     calibration: "pd.DataFrame"
+    uncalibrated: "pd.DataFrame"
     predictions: "pd.DataFrame"
     samples: Samples
     model_summary: str
@@ -105,6 +107,7 @@ def render_report(results: Results) -> str:
             drawings=_drawings(results, counts),
             pairs=most_confused(counts, results.classes, _MAX_CONFUSIONS),
             clustered=len(results.classes) > MAX_IN_ORDER,
+            temperature=results.details["network"].get("temperature"),
             underconfident=results.predictions["probability"].mean() < results.metrics["accuracy"],
             errors=[card for card in cards if card["label"] != card["predicted"]],
             hits=[card for card in cards if card["label"] == card["predicted"]],
@@ -177,9 +180,10 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
             f"Confusion matrix of {len(results.classes)} classes, with {percent(metrics['accuracy'])} on its diagonal.",
         ),
         "reliability": inline_svg(
-            draw_reliability(results.calibration, (4.5, 5.2)),
+            draw_reliability(results.calibration, (4.5, 5.2), before=results.uncalibrated),
             "reliability",
-            f"Accuracy against confidence; expected calibration error {metrics['calibration_error']:.4f}.",
+            f"Accuracy against confidence; expected calibration error {metrics['calibration_error']:.4f}, before "
+            f"the temperature {metrics['calibration_error_before']:.4f}.",
         ),
     }
 

@@ -16,7 +16,8 @@ from resnet.images.outcomes import BadFile, Rejected, shown
 from resnet.prediction.image_files import ImageFile
 
 Pixels = npt.NDArray[np.uint8]
-Network = Callable[[Pixels], npt.NDArray[np.float32]]
+Logits = npt.NDArray[np.float32]
+Network = Callable[[Pixels], Logits] | Callable[[Pixels], tuple[Logits, npt.NDArray[np.float32]]]
 T = TypeVar("T")
 
 
@@ -40,10 +41,12 @@ class Prediction:
     Attributes:
         path: of the file, as in `ImageFile`.
         probabilities: (classes,) float64, with sum 1.
+        known_score: negative for an image that shows none of the classes; None if the network does not say it.
     """
 
     path: str
     probabilities: npt.NDArray[np.float64]
+    known_score: float | None = None
 
 
 def decode_files(files: Iterable[ImageFile | Rejected], size: int) -> Iterator[Decoded | Rejected]:
@@ -76,14 +79,21 @@ def predict(network: Network, batches: Iterable[list[Decoded | Rejected]]) -> It
     """The prediction for each image, in their order; rejected files are passed through.
 
     Args:
-        network: maps (batch, size, size, 3) uint8 images to (batch, classes) logits.
+        network: maps (batch, size, size, 3) uint8 images to (batch, classes) logits, or to these and (batch,) known scores.
         batches: groups from `in_batches`.
     """
     for batch in batches:
         images = [image.pixels for image in batch if isinstance(image, Decoded)]
-        rows: Iterator[Any] = iter(_softmax(network(np.stack(images)).astype(np.float64))) if images else iter(())
+        rows = _rows(network(np.stack(images))) if images else iter(())
         for image in batch:
-            yield image if isinstance(image, Rejected) else Prediction(image.path, next(rows))
+            yield image if isinstance(image, Rejected) else Prediction(image.path, *next(rows))
+
+
+def _rows(found: Logits | tuple[Logits, npt.NDArray[np.float32]]) -> Iterator[tuple[Any, float | None]]:
+    """The probabilities and the known score of each image."""
+    logits, scores = found if isinstance(found, tuple) else (found, None)
+    known = [None] * len(logits) if scores is None else scores.tolist()
+    return zip(_softmax(logits.astype(np.float64)), known, strict=True)
 
 
 def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

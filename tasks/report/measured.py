@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from resnet.pictures.report import Samples
 
-_METRICS = {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"}
-_DETAILS = {"images", "classes", "macro_f1_classes", "calibration_error_by_chance", "network", "provenance"}
+_METRICS = {"accuracy", "accuracy_low", "accuracy_high", "macro_f1", "loss", "loss_before"} | {
+    f"calibration_error{suffix}" for suffix in ("", "_by_chance", "_before")
+}
+_DETAILS = {"images", "classes", "macro_f1_classes", "network", "provenance"}
 _PER_CLASS = {"label": "str", "support": "int", "predicted": "int"} | dict.fromkeys(
     ("precision", "recall", "recall_low", "recall_high", "f1"), "float"
 )
@@ -48,6 +50,7 @@ class Measured:
             "history": _read_history(self.history_csv),
             "per_class": read_table(self.evaluation / "per_class.csv", _PER_CLASS, rows=classes),
             "calibration": read_table(self.evaluation / "calibration.csv", _CALIBRATION),
+            "uncalibrated": read_table(self.evaluation / "uncalibrated.csv", _CALIBRATION),
             "predictions": read_table(self.predictions_csv, _PREDICTIONS, rows=details["images"]),
             "samples": _read_samples(self.evaluation / "samples.npz", details["images"]),
             "model_summary": _read_text(self.model_summary_txt),

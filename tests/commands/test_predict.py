@@ -17,6 +17,7 @@ from typer.testing import Result
 from commands.predict import _set_temporary_folder
 from resnet.images.decoding import load
 from resnet.network import archive
+from resnet.network.known_score import KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.network.saving import save_model
@@ -123,6 +124,41 @@ def test_csv_and_json(folder: Path, model: ResNet, train_resnet: Callable[..., R
     assert found["path"] == "photos/3.png"
     assert [one["label"] for one in found["predictions"]] == [NAMES[n] for n in order]
     assert sum(one["probability"] for one in found["predictions"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_none_of_these_is_an_answer(folder: Path, model: ResNet, train_resnet: Callable[..., Result]) -> None:
+    # A score of 1 - (x.x - x.x + z), where z is the same feature for both columns: one image is refused, the other is not.
+    features = keras.Model(model.inputs, model.get_layer("avg_pool").output)
+    pixels = np.stack([load((folder / "photos" / name).read_bytes(), 32) for name in ("1.png", "3.png")])
+    x = np.asarray(features(normalise(tf.constant(pixels)), training=False)).astype(np.float64)
+    place = int(np.abs(x[0] - x[1]).argmax())
+    kernel = np.zeros((x.shape[1], 3), np.float32)
+    kernel[place] = 1 / x[:, place].mean()
+    own = ResNet.from_config(model.get_config())
+    own.set_weights(model.get_weights())
+    own.refuse(KnownScore(kernel, np.zeros(3, np.float32), 1e-9, 0), 0.05)
+    save_model(own, folder / "own.keras")
+    expected = 1 - x[:, place] / x[:, place].mean()
+    assert expected.min() < -0.01 < 0.01 < expected.max()
+    options = ("--unknown", "--model", "own.keras", "--precision", "float32")
+    for engine in ("tensorflow", "openvino"):
+        lines = train_resnet("predict", "photos", "--engine", engine, *options).stdout.splitlines()
+        assert [line.endswith("\tnone of these") for line in lines] == (expected < 0).tolist()
+        assert all(len(line.split("\t")) == 2 for line in lines)
+        rows = list(csv.DictReader(train_resnet("predict", "photos", "--csv", *options).stdout.splitlines(keepends=True)))
+        assert list(rows[0]) == ["path", "known", "known_score", "label_1", "probability_1"]
+        assert [int(row["known"]) for row in rows] == (expected >= 0).tolist()
+        assert [float(row["known_score"]) for row in rows] == pytest.approx(expected.tolist(), abs=1e-4)
+    found = json.loads(train_resnet("predict", "photos/3.png", "--json", *options).stdout)
+    assert (found["known"], found["known_score"]) == (int(expected[1] >= 0), pytest.approx(expected[1], abs=1e-4))
+    plain = train_resnet("predict", "photos/3.png", "--model", "own.keras", "--csv").stdout
+    assert plain.startswith("path,label_1,probability_1\n")
+
+
+def test_a_model_without_a_known_score_refuses_nothing(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("predict", "photos/1.png", "--unknown")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("predict: --unknown needs a model with a known score, but models/resnet.keras has none, ")
 
 
 def test_a_model_file_is_enough_outside_of_a_project(folder: Path, train_resnet: Callable[..., Result]) -> None:

@@ -111,6 +111,12 @@ def _other_arguments(members: Members, config: dict[str, Any]) -> list[HostileMo
         "a giant image": ({"input_shape": [10**9, 10**9, 3]}, "input_shape in its config.json"),
         "a million classes": ({"classes": 10**6}, "classes in its config.json"),
         "a momentum that is no number": ({"momentum": float("nan")}, "momentum in its config.json"),
+        "a temperature of 0": ({"temperature": 0.0}, "temperature in its config.json"),
+        "a temperature below 0": ({"temperature": -1.0}, "temperature in its config.json"),
+        "a temperature that is no number": ({"temperature": float("nan")}, "temperature in its config.json"),
+        "an infinite temperature": ({"temperature": float("inf")}, "temperature in its config.json"),
+        "a temperature of text": ({"temperature": "1.5"}, "temperature in its config.json"),
+        "a temperature of null": ({"temperature": None}, "temperature in its config.json"),
         "names that are no text": ({"class_names": [1, 2, 3]}, "class_names in its config.json"),
         "an argument more": ({"custom_objects": {}}, "the arguments in its config.json"),
     }

@@ -92,6 +92,16 @@ def test_the_head_is_kept_for_the_same_classes_in_the_same_order(names: list[str
     assert np.array_equal(*kernels) == kept
 
 
+def test_the_head_of_a_calibrated_network_is_copied_as_it_was_trained(tmp_path: Path) -> None:
+    source, model = small(class_names=["a", "b", "c"]), small(class_names=["a", "b", "c"])
+    trained = source.get_layer("predictions").get_weights()[0]
+    source.calibrate(0.37)
+    save_model(source, tmp_path / "source.keras")
+    initialise(model, str(tmp_path / "source.keras"))
+    np.testing.assert_allclose(model.get_layer("predictions").get_weights()[0], trained, rtol=3e-7)
+    assert "temperature" not in model.get_config()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

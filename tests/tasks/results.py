@@ -44,15 +44,17 @@ def write_results(folder: Path) -> None:
         "accuracy_high": 0.9,
         "macro_f1": 0.5,
         "calibration_error": 0.35,
+        "calibration_error_by_chance": 0.5,
         "loss": 1.0,
+        "calibration_error_before": 0.41,
+        "loss_before": 1.25,
     }
     provenance = {"model_md5": "0a", "model_sha256": "0b", "saved_by_keras": "3", "precision": "float32", "versions": {}}
     details = {
         "images": 2,
         "classes": 2,
-        "calibration_error_by_chance": 0.5,
         "macro_f1_classes": 2,
-        "network": {"input_shape": [8, 8, 3], "depth": 50, "variant": "v1.5"},
+        "network": {"input_shape": [8, 8, 3], "depth": 50, "variant": "v1.5", "temperature": 1.5},
         "provenance": provenance,
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -63,6 +65,9 @@ def write_results(folder: Path) -> None:
     )
     (folder / "evaluation/calibration.csv").write_text(
         "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high\n0.0,1.0,2,0.85,0.5,0.1,0.9\n"
+    )
+    (folder / "evaluation/uncalibrated.csv").write_text(
+        "above,up_to,images,confidence,accuracy,accuracy_low,accuracy_high\n0.0,1.0,2,0.91,0.5,0.1,0.9\n"
     )
     (folder / "predictions.csv").write_text(
         "path,label,predicted,probability,label_probability\na,7,7,0.9,0.9\nb,nan,7,0.8,0.2\n"

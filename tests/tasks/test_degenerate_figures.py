@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.special import log_softmax
 
 from commands.compare import as_text, compare_results
 from commands.gate import judge
@@ -82,8 +83,9 @@ def folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return case.logits[(256 * middle[:, 0] + middle[:, 1]) % len(case.logits)]
 
     shape = {"input_shape": [SIDE, SIDE, 3], "depth": 50, "variant": "v1.5"}
-    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: None)
-    monkeypatch.setattr("resnet.evaluation.folding.folded_network", lambda *_: network)
+    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: SimpleNamespace(temperature=2.0, known_score=None))
+    monkeypatch.setattr("resnet.network.folding.folded_network", lambda *_: network)
+    monkeypatch.setattr("resnet.network.folding.folded_network_with_features", lambda *_: lambda images: (network(images),) * 2)
     monkeypatch.setattr("tasks.evaluate.read_model_facts", lambda _: SimpleNamespace(config=shape, keras_version="3"))
     (tmp_path / "resnet.keras").write_bytes(b"")
     return tmp_path
@@ -113,6 +115,9 @@ def test_there_is_a_whole_report(case: Case, folder: Path) -> None:
     assert found.metrics["accuracy"] == pytest.approx(case.accuracy, abs=1e-6)
     assert found.metrics["macro_f1"] == pytest.approx(case.macro_f1, abs=1e-6)
     assert details["macro_f1_classes"] == case.counted
+    rows = np.arange(len(case.labels))
+    losses = -log_softmax(2.0 * case.logits.astype(np.float64), axis=1)[rows, case.labels]
+    assert found.metrics["loss_before"] == pytest.approx(losses.mean(), abs=1e-6)
     for name in ("macro_f1", "loss"):
         assert details.get(f"{name}_low", -1) < details.get(f"{name}_high", 0)
 

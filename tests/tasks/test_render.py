@@ -20,7 +20,8 @@ OUTPUTS = (
     "model_card.md",
     "croissant.json",
 )
-EVALUATION = ("details.json", "gate.json", "per_class.csv", "calibration.csv", "samples.npz")
+EVALUATION = ("details.json", "gate.json", "per_class.csv", "calibration.csv", "uncalibrated.csv", "samples.npz")
+CSVS = ("history.csv", "predictions.csv", "per_class.csv", "calibration.csv", "uncalibrated.csv")
 INPUTS = (
     *("classes.json", "model_summary.txt", "history.csv", "metrics.json", "predictions.csv"),
     *(f"evaluation/{name}" for name in EVALUATION),
@@ -56,7 +57,7 @@ def test_a_missing_input_is_named(folder: Path, name: str) -> None:
 def test_a_truncated_input_is_named(folder: Path, name: str, left: float) -> None:
     content = (folder / name).read_bytes()
     cut = content[: int(left * len(content)) if 0 < left < 1 else int(left)]
-    if Path(name).name in ("history.csv", "predictions.csv", "per_class.csv", "calibration.csv") and left == -1:
+    if Path(name).name in CSVS and left == -1:
         pytest.skip("only the last line break is lost")
     (folder / name).write_bytes(cut)
     with pytest.raises(UserError, match=rf"{re.escape(name)} is damaged or cut short \(.+\); remove it and run `dvc repro`"):

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.evaluation.metrics import detail, per_class, summarise, wilson_interval
+from resnet.evaluation.metrics import detail, per_class, refusals, summarise, wilson_interval
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -32,7 +32,8 @@ def test_figures_of_a_small_case() -> None:
     assert figures["loss"] == pytest.approx(-(4 * np.log(0.8 / 1.0) + 2 * np.log(0.1 / 1.0)) / 6, abs=1e-6)
     assert (figures["accuracy_low"], figures["accuracy_high"]) == pytest.approx(wilson(4, 6), abs=1e-6)
     assert figures["calibration_error"] == pytest.approx(0.8 - 4 / 6, abs=1e-6)  # all in one bin
-    assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", "calibration_error", "loss"]
+    errors = ["calibration_error", "calibration_error_by_chance"]
+    assert list(figures) == ["accuracy", "accuracy_low", "accuracy_high", "macro_f1", *errors, "loss"]
 
 
 def test_with_more_than_five_classes_there_is_a_top5_accuracy() -> None:
@@ -72,8 +73,14 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
 
 def test_a_figure_that_all_drawn_test_sets_share_has_no_interval() -> None:
     labels = np.array([0, 1], np.uint16)
-    names = {"images", "classes", "macro_f1_classes", "calibration_error_by_chance"}
+    names = {"images", "classes", "macro_f1_classes"}
     assert set(detail(labels, np.eye(2, dtype=np.float32))) == names
+
+
+def test_refused_are_those_below_zero() -> None:
+    low, high = wilson(1, 4)
+    expected = {"refused": 0.25, "refused_low": low, "refused_high": high}
+    assert refusals(np.array([-0.1, 0.0, 0.3, 1.0])) == pytest.approx(expected, abs=1e-6)
 
 
 def test_figures_of_each_class() -> None:

@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from resnet.evaluation.folding import Network, folded_network
 from resnet.evaluation.occlusion import CELLS, Occlusion, occlude
+from resnet.network.folding import Network, folded_network
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 

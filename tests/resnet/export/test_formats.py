@@ -16,8 +16,10 @@ from PIL import Image
 from resnet.core.errors import UserError
 from resnet.export.formats import FORMATS, load_encoded, require_packages
 from resnet.images.decoding import resize_and_crop
+from resnet.network.folding import folded_network_with_features
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
+from resnet.training.refusal import fit_known_score
 from tests.pictures import picture
 from tests.resnet.export.test_resampling import photograph
 
@@ -33,7 +35,25 @@ def model() -> ResNet:
     for weight in made.weights:
         if len(weight.shape) == 1:
             weight.assign(generator.uniform(0.5, 1.5, weight.shape))
+    give_known_score(made)
     return made
+
+
+def give_known_score(model: ResNet) -> None:
+    """A score by which some of any images are refused."""
+    generator = np.random.default_rng(3)
+    images = generator.integers(0, 256, (40, 1, 1, 3)) // 2 + generator.integers(0, 128, (40, 32, 32, 3))
+    _, features = folded_network_with_features(model)(images.astype(np.uint8))
+    score = fit_known_score(features, np.arange(40) % model.classes, features, model.classes)
+    assert score is not None
+    model.refuse(score, 0.05)
+
+
+def known_scores(model: ResNet, images: np.ndarray) -> np.ndarray:
+    """By the Keras model, layer by layer."""
+    assert model.known_score is not None
+    head = keras.Model(model.inputs, model.get_layer("avg_pool").output)
+    return model.known_score(np.asarray(head(normalise(tf.constant(images)), training=False)))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +83,9 @@ def test_an_export_computes_what_the_model_does(name: str, model: ResNet, writte
     assert expected.max() - expected.min() > 0.2  # or all would agree whatever it saw
     np.testing.assert_allclose(run(IMAGES), expected, atol=1e-5)
     np.testing.assert_allclose(run(IMAGES[:1]), expected[:1], atol=1e-5)  # batches of any number
+    known = FORMATS[name].load(written(name), "known_score")(IMAGES)
+    np.testing.assert_allclose(known, known_scores(model, IMAGES), atol=1e-3)
+    assert np.ptp(known) > 0.02
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -92,6 +115,8 @@ def test_the_names_are_inside(written: Callable[[str], Path]) -> None:
 
     properties = onnx.load(written("onnx")).metadata_props
     assert [json.loads(entry.value) for entry in properties if entry.key == "class_names"] == [NAMES]
+    (meaning,) = [entry.value for entry in properties if entry.key == "known_score"]
+    assert meaning == "Negative if the image shows none of class_names; it was so for 5 % of the validation images."
     for name in ("litert", "keras"):
         with zipfile.ZipFile(written(name)) as archive:
             assert json.loads(archive.read("class_names.json")) == NAMES
@@ -104,7 +129,8 @@ def test_an_openvino_folder_is_a_pair_of_files_with_the_names_inside(written: Ca
     assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "model.xml"]
     model = import_openvino().Core().read_model(folder / "model.xml")
     assert json.loads(model.get_rt_info("class_names").astype(str)) == NAMES
-    assert [one.any_name for one in (*model.inputs, *model.outputs)] == ["images", "probabilities"]
+    assert [one.any_name for one in (*model.inputs, *model.outputs)] == ["images", "probabilities", "known_score"]
+    assert model.get_rt_info("known_score").astype(str).startswith("Negative if the image shows none of class_names")
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.network.archive import MEMBERS, read_model, read_model_facts, sealed
+from resnet.network.archive import KNOWN_SCORE, MEMBERS, read_model, read_model_facts, sealed
+from resnet.network.known_score import KnownScore
 from resnet.network.model import ResNet
 from resnet.network.saving import load_model, save_model
 from resnet.network.stored_weights import stored_weights
@@ -38,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_hostile_models_are_refused_and_do_nothing(saved: Path, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
     models = hostile_models(saved, touched)
-    assert len(models) >= 49
+    assert len(models) >= 55
     for model in models:
         path = tmp_path / "model.keras"
         path.write_bytes(model.content)
@@ -54,6 +55,33 @@ def test_hostile_models_are_refused_and_do_nothing(saved: Path, tmp_path: Path) 
         assert sentence.startswith(str(path)), model.name
         assert "run `dvc repro`" in sentence, model.name
         assert not touched.exists(), model.name
+
+
+def test_a_known_score_that_does_not_fit_is_refused(saved: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"] |= {"refuses": 0.05}
+    stated = members | {"config.json": json.dumps(config).encode()}
+    score = KnownScore(np.ones((32, 4), np.float32), np.ones(4, np.float32), 0.5, 1).to_bytes()
+    path = tmp_path / "model.keras"
+    for content, sentence in (
+        (stated, "it has known_score.f32 without `refuses` in its config.json, or the other way round"),
+        (members | {KNOWN_SCORE: score}, "it has known_score.f32 without `refuses`"),
+        (stated | {KNOWN_SCORE: score[:-4]}, "its known score has 528 bytes, for 32 features and 3 classes"),
+        (stated | {KNOWN_SCORE: score[:-4] + b"\0\0\xc0\x7f"}, "its known score has numbers that are not finite"),
+        (stated | {"other.f32": score}, "its members are"),
+    ):
+        path.write_bytes(sealed(content))
+        with pytest.raises(UserError, match=sentence):
+            read_model(path)
+    for share in (0, "0.05", float("nan"), 0.9, None):
+        config["config"] |= {"refuses": share}
+        path.write_bytes(sealed(members | {"config.json": json.dumps(config).encode(), KNOWN_SCORE: score}))
+        with pytest.raises(UserError, match="refuses in its config.json is"):
+            read_model(path)
+    path.write_bytes(sealed(stated | {KNOWN_SCORE: score}))
+    assert read_model(path).known_score is not None
 
 
 def test_a_flipped_bit_anywhere_is_found(saved: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.evaluation.folding import fold
+from resnet.network.folding import fold
 from resnet.network.model import DEPTHS, ResNet, choose_stem
 from resnet.network.normalisation import normalise
 from resnet.network.variants import VARIANTS
@@ -238,3 +238,17 @@ def test_a_model_from_before_there_was_a_family_is_a_resnet_50_with_the_large_st
 def test_what_is_not_of_the_family_is_refused(arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         ResNet((32, 32, 3), 4, **arguments)  # type: ignore[arg-type]
+
+
+def test_calibration_divides_the_logits_once_and_is_recorded() -> None:
+    model = ResNet((32, 32, 3), 3, blocks=(1,), width=8)
+    assert model.temperature == 1.0
+    assert "temperature" not in model.get_config()
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    before = np.asarray(model(images, training=False))
+    model.calibrate(0.3)
+    np.testing.assert_allclose(np.asarray(model(images, training=False)), before / 0.3, rtol=1e-5, atol=1e-6)
+    assert ResNet.from_config(model.get_config()).temperature == 0.3
+    for value in (0.5, 0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="calibrated once"):
+            model.calibrate(value)

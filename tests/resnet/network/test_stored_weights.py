@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from resnet.evaluation.folding import folded_weights
 from resnet.network.archive import ModelFile, RefusedModelError, read_model
+from resnet.network.folding import folded_weights
 from resnet.network.model import ResNet
 from resnet.network.saving import load_any_model, save_model
 from resnet.network.stored_weights import fold_normalisation, stored_weights

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from resnet.evaluation.folding import folded_weights
+from resnet.network.folding import folded_weights
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.openvino.engine import compiled

@@ -12,4 +12,8 @@ def test_the_reliability_diagram_shows_the_bins_that_have_images() -> None:
     figure = draw_reliability(bins)
     (points,) = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert (np.asarray(points.get_xdata()).tolist(), np.asarray(points.get_ydata()).tolist()) == ([0.9], [0.75])
+    assert len(figure.axes[0].lines) == 4  # with the diagonal and the ends of an interval
+    both = draw_reliability(bins, before=bins.assign(confidence=[0.2, 0.95]))
+    (old,) = [line for line in both.axes[0].lines if line.get_marker() == "x"]
+    assert (np.asarray(old.get_xdata()).tolist(), np.asarray(old.get_ydata()).tolist()) == ([0.95], [0.75])
     assert [bar.get_height() for bar in figure.axes[1].patches] == [0, 4]  # type: ignore[attr-defined]

@@ -27,7 +27,8 @@ HISTORY = pd.DataFrame(
     }
 )
 PROVENANCE = {"model_md5": "0123abcd", "saved_by_keras": "3.15.1", "precision": "float32", "versions": {"numpy": "2.4.6"}}
-NETWORK = {"input_shape": [32, 48, 3], "depth": 50, "variant": "v1.5"}
+NETWORK = {"input_shape": [32, 48, 3], "depth": 50, "variant": "v1.5", "temperature": 0.6123}
+REFUSED = {"refused": 0.0625, "refused_low": 0.03, "refused_high": 0.12}
 DATA = {
     "files": {"accepted": 20, "rejected": 1, "duplicate": 2, "ignored": 0},
     "splits": {"training": 12, "validation": 4, "test": 4},
@@ -57,12 +58,13 @@ def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -
     predicted = probabilities.argmax(axis=1)
     return Results(
         classes=classes,
-        metrics=summarise(labels, logits),
+        metrics=summarise(labels, logits) | {"calibration_error_before": 0.3217, "loss_before": 1.6543} | REFUSED,
         details=detail(labels, logits) | {"network": NETWORK, "provenance": PROVENANCE},
         gate={"passed": True, "checks": []},
         history=HISTORY,
         per_class=pd.DataFrame(per_class(labels, predicted, classes)),
         calibration=calibration_table(probabilities.max(axis=1), predicted == labels),
+        uncalibrated=calibration_table(probabilities.max(axis=1) ** 0.5, predicted == labels),
         predictions=pd.DataFrame(
             {
                 "path": [f"p/{number}.png" for number in range(images)],
@@ -116,6 +118,10 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
     assert f"{100 * metrics['accuracy_low']:.2f} % to {100 * metrics['accuracy_high']:.2f} %" in text
     assert f"macro F1 {metrics['macro_f1']:.4f}" in text
     assert f"calibration error {metrics['calibration_error']:.4f}" in text
+    assert "all logits were divided by 0.612, the temperature" in text
+    assert "6.2 % of these test images would be refused as none of the classes (95 % interval 3.0 % to 12.0 %)" in text
+    assert "it raises the probabilities" in text
+    assert "Before, the calibration error on these test images was 0.3217 and the loss 1.6543; now" in text
     assert "The weights of epoch 2 were kept." in text
     wrong = int((small.predictions["label"] != small.predictions["predicted"]).sum())
     assert f"{wrong} of 40 images were predicted as another class" in text

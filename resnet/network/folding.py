@@ -16,6 +16,7 @@ from resnet.network.normalisation import normalise
 from resnet.network.stored_weights import Weights, fold_normalisation
 
 Network = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+Both = Callable[[npt.NDArray[np.uint8]], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 
 # Optimisation passes of TensorFlow that do not change this graph. Most of them copy it, including the weights. The remaining
 # passes fuse bias, addition and ReLU into the convolutions, and turn the division in `normalise` into a multiplication.
@@ -45,18 +46,40 @@ def folded_network(model: ResNet, precision: str = "float32") -> Network:
     Returns:
         A function from (batch, height, width, 3) uint8 images to (batch, classes) float32 logits.
     """
-    forward, shape, graph = _unrolled(model, precision), (None, *model.input_shape[1:]), tf.Graph()
-    with graph.as_default():
-        images = tf.compat.v1.placeholder(tf.uint8, shape, name="images")
-        # The passes do not rely on the shape of a placeholder, and fuse additions only where shapes are known.
-        tf.identity(forward(tf.ensure_shape(images, shape)), name="logits")
-    session = tf.compat.v1.Session(graph=graph, config=_session_config())
+    session = _session(model, precision)
 
     def network(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         logits: npt.NDArray[np.float32] = session.run("logits:0", {"images:0": images})
         return logits
 
     return network
+
+
+def folded_network_with_features(model: ResNet, precision: str = "float32") -> Both:
+    """As `folded_network`, but the function returns two arrays.
+
+    Returns:
+        A function from (batch, height, width, 3) uint8 images to (batch, classes) float32 logits and to (batch, features)
+        float32, the input of the head.
+    """
+    session = _session(model, precision)
+
+    def network(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        logits, features = session.run(["logits:0", "features:0"], {"images:0": images})
+        return logits, features
+
+    return network
+
+
+def _session(model: ResNet, precision: str) -> tf.compat.v1.Session:
+    forward, shape, graph = _unrolled(model, precision), (None, *model.input_shape[1:]), tf.Graph()
+    with graph.as_default():
+        images = tf.compat.v1.placeholder(tf.uint8, shape, name="images")
+        # The passes do not rely on the shape of a placeholder, and fuse additions only where shapes are known.
+        logits, features = forward(tf.ensure_shape(images, shape))
+        tf.identity(logits, name="logits")
+        tf.identity(features, name="features")
+    return tf.compat.v1.Session(graph=graph, config=_session_config())
 
 
 def _session_config() -> tf.compat.v1.ConfigProto:
@@ -83,13 +106,19 @@ def fold(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tf.
     Returns:
         A function from (batch, height, width, 3) uint8 images to (batch, classes) float32 logits.
     """
+    both = fold_with_features(model, precision)
+    return lambda images: both(images)[0]
+
+
+def fold_with_features(model: ResNet, precision: str = "float32") -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """As `fold`; the function also returns (batch, features) float32, the input of the head."""
     # One signature for batches of any size; otherwise the smaller last batch would cause another compilation.
     # AutoGraph has nothing to convert here, and it would write files.
     signature = [tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)]
     return tf.function(_unrolled(model, precision), autograph=False, input_signature=signature)
 
 
-def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tf.Tensor]:
+def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """The operations of `fold`, layer by layer."""
     folded = folded_weights(model)
     dtype = tf.as_dtype(precision)
@@ -112,11 +141,11 @@ def _unrolled(model: ResNet, precision: str) -> Callable[[tf.Tensor], tf.Tensor]
         # Not __call__, which would cast the inputs to the dtype of the layer.
         return layer.call(inputs if len(inputs) > 1 else inputs[0])
 
-    def forward(images: tf.Tensor) -> tf.Tensor:
+    def forward(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         values = {id(model.inputs[0]): tf.cast(normalise(images), dtype)}
         for layer in model.layers[1:]:
             values[id(layer.output)] = apply(layer, [values[id(tensor)] for tensor in tf.nest.flatten(layer.input)])
-        return values[id(model.outputs[0])]
+        return values[id(model.outputs[0])], values[id(model.layers[-1].input)]
 
     return forward
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from resnet.dataset.arrays import Split
-from resnet.evaluation.folding import folded_network
-from resnet.evaluation.inference import mirrored, predict_logits
+from resnet.network.folding import folded_network
+from resnet.network.inference import mirrored, predict_logits
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 
@@ -27,12 +27,15 @@ def test_every_image_is_predicted_once_and_in_order(write_split: Callable[..., P
 
 
 def test_a_mirrored_network_averages_the_logits_of_both_sides() -> None:
-    def network(images: np.ndarray) -> np.ndarray:
-        """Mean red of the left and of the right half."""
-        return np.stack([images[:, :, :2, 0].mean((1, 2)), images[:, :, 2:, 0].mean((1, 2))], axis=1).astype(np.float32)
+    def network(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean red of the left and of the right half as logits, that of the first column as a feature."""
+        halves = [images[:, :, :2, 0].mean((1, 2)), images[:, :, 2:, 0].mean((1, 2))]
+        return np.stack(halves, axis=1).astype(np.float32), images[:, :, :1, 0].mean((1, 2))[:, np.newaxis].astype(np.float32)
 
     images = np.zeros((2, 4, 4, 3), np.uint8)
     images[0, :, :2] = 100
     images[1] = 7
-    assert network(images).tolist() == [[100, 0], [7, 7]]
-    assert mirrored(network)(images).tolist() == [[50, 50], [7, 7]]
+    assert network(images)[0].tolist() == [[100, 0], [7, 7]]
+    logits, features = mirrored(network)(images)
+    assert logits.tolist() == [[50, 50], [7, 7]]
+    assert features.tolist() == [[100], [7]]  # of the image itself

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from resnet.evaluation.folding import fold, folded_network, folded_weights
+from resnet.network.folding import fold, folded_network, folded_weights
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 

@@ -1,0 +1,63 @@
+"""The temperature against searches over a grid, and where data alone would give none."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.special import softmax
+
+from resnet.training.temperature import BOUND, fit_temperature
+
+Logits = npt.NDArray[np.float64]
+
+
+def drawn(images: int, classes: int, scale: float, seed: int = 0) -> tuple[npt.NDArray[np.int64], Logits]:
+    """Labels that were drawn with the probabilities of some logits, and these logits multiplied by `scale`."""
+    generator = np.random.default_rng(seed)
+    logits = 2.0 * generator.normal(size=(images, classes))
+    labels = (softmax(logits, axis=1).cumsum(axis=1) < generator.random((images, 1))).sum(axis=1)
+    return labels, scale * logits
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+def test_a_known_temperature_is_found(scale: float) -> None:
+    labels, logits = drawn(20_000, 5, scale)
+    assert fit_temperature(labels, logits.astype(np.float32)) == pytest.approx(scale, rel=0.03)
+
+
+@pytest.mark.parametrize("images", [1, 7, 179, 2000])
+def test_it_is_the_lowest_point_of_a_grid(images: int) -> None:
+    labels, logits = drawn(images, 4, 1.7, seed=images)
+    # Images with their labels, and half an image with an equal share of every class and of every image.
+    weights = np.full((images, 4), 0.5 / images / 4)
+    weights[np.arange(images), labels] += 1
+    grid = np.geomspace(1 / BOUND, BOUND, 4001)
+    costs = [-(weights * np.log(softmax(logits / one, axis=1) + 1e-300)).sum() for one in grid]
+    assert fit_temperature(labels, logits) == pytest.approx(grid[np.argmin(costs)], rel=0.002)
+
+
+def test_images_without_a_mistake_do_not_make_probabilities_of_one() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 10, 179)
+    logits = 8.0 * np.eye(10)[labels] + generator.normal(size=(179, 10))
+    for images in (5, 20, 179):
+        chosen = logits[:images] / fit_temperature(labels[:images], logits[:images])
+        mean = softmax(chosen, axis=1).max(axis=1).mean()
+        # Half an image whose label is one of ten at random is wrong with a probability of 0.9.
+        assert 0.7 < (1 - mean) / (0.45 / (images + 0.5)) < 1.6
+
+
+def test_a_class_without_images_changes_nothing_else() -> None:
+    labels, logits = drawn(5000, 4, 2.0)
+    chosen = labels != 3
+    assert fit_temperature(labels[chosen], logits[chosen]) == pytest.approx(2.0, rel=0.25)
+
+
+def test_what_cannot_be_fitted_stays_as_it_is() -> None:
+    assert fit_temperature(np.zeros(0, int), np.zeros((0, 3))) == 1.0
+    assert fit_temperature(np.array([0, 1]), np.full((2, 3), 7.0)) == 1.0
+
+
+def test_it_is_bounded() -> None:
+    labels, logits = drawn(500, 3, 1.0)
+    assert fit_temperature((labels + 1) % 3, 100 * logits) == pytest.approx(BOUND, rel=1e-4)
+    assert fit_temperature(labels, 1e-4 * logits) == pytest.approx(1 / BOUND, rel=1e-4)
