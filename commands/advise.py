@@ -1,0 +1,125 @@
+"""Recommend parameters for the images and the time that you have: prints the command that runs with them.
+
+It reads the images first, if `ingest` has not, and measures a few training steps, which takes up to a minute. Nothing is
+trained. A value with "not measured" in its line has no figure of this project behind it.
+"""
+
+import json
+import math
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from commands.advice.data_facts import DataFacts, Sample, read_facts
+from commands.advice.forecast import Timing
+from commands.advice.parameters import changes, committed, dvc_line, prefect_line, with_values
+from commands.advice.plan import Plan, make_plan
+from commands.advice.rules import Network, batch_size
+from commands.advice.source import ingest_up_to_date, is_prepared, name_source
+from commands.advice.stopwatch import Stopwatch, preprocess_seconds
+from resnet.core.errors import UserError, printable
+from tasks.stage.graph import DVC_YAML, project_paths, read_graph
+from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.training.changes import parameters
+
+
+def advise(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="The images, as in ingest.source, which it sets; by default that of params.yaml."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(metavar="MINUTES", help="Time for the whole run.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Prints the recommendation.
+
+    Raises:
+        UserError: there is no time for one epoch, or the images or parameters cannot be used.
+    """
+    if not (math.isfinite(minutes) and minutes > 0):
+        raise UserError(f"--minutes is {minutes:g}, but it must be more than 0: name the minutes that a run may take.")
+    load_params(PARAMS_YAML, read_graph(DVC_YAML))
+    ingest_up_to_date(None if source is None else name_source(source))
+    text = PARAMS_YAML.read_text("utf-8")
+    params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
+    data, sample = read_facts(project_paths()["raw"], params)
+    print(f"advise: {printable(data.sentence())}", file=sys.stderr, flush=True)
+    plan = _measured_plan(text, data, sample, minutes)
+    advice = Advice(text, data, plan)
+    if not plan.epochs:
+        raise UserError(
+            f"--minutes is {minutes:g}, which is too few for one epoch: the smallest run that makes sense takes about "
+            f"{_minutes(plan.forecast.minutes)}, {advice.command}"
+        )
+    print(json.dumps(advice.tree(), indent=2) if as_json else advice.text())
+
+
+def _measured_plan(text: str, data: DataFacts, sample: Sample, minutes: float) -> Plan:
+    base = parameters(text)
+    stopwatch = Stopwatch(data.classes)
+
+    def clock(network: Network) -> Timing:
+        print(f"advise: measures ResNet-{network.depth} at {network.size} pixels", file=sys.stderr, flush=True)
+        values = network.values() | {"train.batch_size": batch_size(data, base)}
+        return stopwatch.time(with_values(text, values), network.size)
+
+    def preparation(size: int) -> float:
+        section = with_values(text, {"preprocess.image_size": size}).sections["preprocess"].model_dump()
+        return 0.0 if is_prepared(section) else preprocess_seconds(sample, sum(data.images), size)
+
+    return make_plan(data, base, minutes, clock=clock, preparation=preparation)
+
+
+class Advice:
+    """A plan as commands and as text.
+
+    Args:
+        text: of `params.yaml`.
+        data: the images.
+        plan: the recommendation.
+
+    Raises:
+        UserError: the parameters conflict with others in `params.yaml`.
+    """
+
+    def __init__(self, text: str, data: DataFacts, plan: Plan) -> None:
+        values = {choice.name: choice.value for choice in plan.choices}
+        with_values(text, values)
+        base = parameters(text)
+        self._data = data
+        self._plan = plan
+        self._changed = changes(values, base)
+        self.command = dvc_line(self._changed)
+        self.prefect = prefect_line(changes(base | values, committed(text)))
+
+    def text(self) -> str:
+        """The command and its time, a line for each parameter, and the command for Prefect."""
+        parts = {"preprocess": self._plan.forecast.preprocess, "train": self._plan.forecast.train}
+        parts["the rest"] = self._plan.forecast.seconds - sum(parts.values())
+        detail = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items() if seconds)
+        lines = [self.command, f"    about {_minutes(self._plan.forecast.minutes)}: {detail}"]
+        for choice in self._plan.choices:
+            kept = "" if choice.name in self._changed else " (as it is)"
+            lines.append(f"    {choice.name} = {json.dumps(choice.value)}{kept}: {printable(choice.why)}")
+        return "\n".join([*lines, "with Prefect, from the last commit:", self.prefect])
+
+    def tree(self) -> dict[str, Any]:
+        """The same for programs."""
+        forecast = self._plan.forecast
+        return {
+            "command": self.command,
+            "prefect": self.prefect,
+            "minutes": round(forecast.minutes, 2),
+            "seconds": {name: round(seconds, 1) for name, seconds in vars(forecast).items()},
+            "parameters": {
+                choice.name: {"value": choice.value, "why": choice.why, "measured": choice.measured}
+                for choice in self._plan.choices
+            },
+            "data": {**vars(self._data), "mirror": vars(self._data.mirror)},
+            "timings": [{**vars(network), **vars(timing)} for network, timing in self._plan.timings.items()],
+        }
+
+
+def _minutes(number: float) -> str:
+    return f"{number:.1f} minutes" if number < 10 else f"{number:.0f} minutes"
