@@ -7,6 +7,7 @@ trained. A value with "not measured" in its line has no figure of this project b
 import json
 import math
 import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,9 @@ from tasks.training.changes import parameters
 def advise(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="The images, as in ingest.source, which it sets; by default that of params.yaml."),
+        typer.Argument(
+            metavar="[SOURCE]", help="The images, as in ingest.source, which it sets; by default that of params.yaml."
+        ),
     ] = None,
     minutes: Annotated[float, typer.Option(metavar="MINUTES", help="Time for the whole run.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -62,7 +65,8 @@ def _measured_plan(text: str, data: DataFacts, sample: Sample, minutes: float) -
     def clock(network: Network) -> Timing:
         print(f"advise: measures ResNet-{network.depth} at {network.size} pixels", file=sys.stderr, flush=True)
         values = network.values() | {"train.batch_size": batch_size(data, base)}
-        return stopwatch.time(with_values(text, values), network.size)
+        with redirect_stdout(sys.stderr):  # the precision is printed
+            return stopwatch.time(with_values(text, values), network.size)
 
     def preparation(size: int) -> float:
         section = with_values(text, {"preprocess.image_size": size}).sections["preprocess"].model_dump()

@@ -29,9 +29,7 @@ class Plan:
     timings: dict[Network, Timing]
 
 
-def make_plan(
-    data: DataFacts, base: Mapping[str, Any], minutes: float, *, clock: Clock, preparation: Preparation
-) -> Plan:
+def make_plan(data: DataFacts, base: Mapping[str, Any], minutes: float, *, clock: Clock, preparation: Preparation) -> Plan:
     """Chooses the first of the `candidates` that trains for enough epochs.
 
     Args:

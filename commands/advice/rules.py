@@ -1,8 +1,8 @@
 """What `advise` recommends: the networks that it considers, and a rule for each other parameter, in one table.
 
-A rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked `measured=False`; it names
-the measurement that is missing and keeps to the value that can do the least harm. A rule for a parameter that `params.yaml` does
-not have is skipped.
+A rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked `measured=False`. It names
+the measurement that is missing and keeps to the value that can do the least harm. A rule for a parameter that `params.yaml`
+does not have is skipped.
 """
 
 import math
@@ -120,7 +120,10 @@ def _depth(case: Case) -> Choice:
         why = "the network of the results in README.md"
         return Choice("build.depth", 50, why)
     return Choice(
-        "build.depth", case.network.depth, "shorter, so that more epochs fit into the time; not measured against 50", measured=False
+        "build.depth",
+        case.network.depth,
+        "shorter, so that more epochs fit into the time; not measured against 50",
+        measured=False,
     )
 
 
@@ -128,7 +131,9 @@ def _stem(case: Case) -> Choice:
     if case.network.stem == "small":
         why = f"{case.epochs} epochs fit even with a stem that keeps small images at full size; with 2 epochs it lost 13 points"
         return Choice("build.stem", "small", f"{why}, longer runs: not measured", measured=False)
-    return Choice("build.stem", case.network.stem, "the small stem takes many times as long; in equal time it lost 7 to 22 points")
+    return Choice(
+        "build.stem", case.network.stem, "the small stem takes many times as long; in equal time it lost 7 to 22 points"
+    )
 
 
 def _epochs(case: Case) -> Choice:
