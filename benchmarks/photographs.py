@@ -240,7 +240,8 @@ def photographs(arguments: argparse.Namespace) -> list[Row]:
         "build.width": arguments.width,
         "build.stem": arguments.stem,
     }
-    source = str(Path(arguments.data).absolute()) if Path(arguments.data).exists() else arguments.data
+    builtin = arguments.data.startswith(("builtin/", "tfds:"))
+    source = arguments.data if builtin else str(Path(arguments.data).absolute())
     every = photograph_parts(arguments.image_size)
     parts = {part: {"ingest.source": source} | network | every[part] for part in arguments.parts or every}
     for values in parts.values():

@@ -32,6 +32,7 @@ COMMANDS = {
     "export",
     "publish",
     "doctor",
+    "advise",
     "checkpoints",
     "verify",
     "repair",

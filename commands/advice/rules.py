@@ -1,8 +1,8 @@
 """What `advise` recommends: the networks that it considers, and a rule for each other parameter, in one table.
 
-A rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked `measured=False`. It names
-the measurement that is missing and keeps to the value that can do the least harm. A rule for a parameter that `params.yaml`
-does not have is skipped.
+A rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked `measured=False`. It
+names the measurement that is missing and keeps to the value that can do the least harm. A rule for a parameter that
+`params.yaml` does not have is skipped.
 """
 
 import math
