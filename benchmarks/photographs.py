@@ -31,7 +31,7 @@ from tasks.stage.graph import DVC_YAML
 from tasks.stage.params import PARAMS_YAML, Params
 
 _ROOT = Path(__file__).resolve().parents[1]
-_SHARED = ("builtin", "resnet", "tasks", DVC_YAML.name)
+_CODE = ("builtin", "resnet", "tasks", DVC_YAML.name)
 _DONE = "done"
 _ANY = 1000  # epochs: more than the sizes of any schedule
 
@@ -41,14 +41,26 @@ Row = dict[str, Any]
 class Workshop:
     """The folders in which stages run. Each has the parameters of one run, and links to the code and to earlier results.
 
+    The code is a copy, so that a benchmark of hours is not changed by somebody who works on the code meanwhile.
+
     Args:
         folder: for all of them; it is kept for the next call.
         text: of `params.yaml`.
+
+    Attributes:
+        code: the hash of the code.
     """
 
     def __init__(self, folder: Path, text: str) -> None:
-        self._folder = folder.absolute()
+        self.code = _hash_of_code()
+        self._folder = folder.absolute() / self.code
         self._text = text
+        if not (self._folder / "code").exists():
+            with replacing(self._folder / "code") as copy:
+                copy.mkdir()
+                for name in _CODE:
+                    source = _ROOT / name
+                    shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy2(source, copy / name)
 
     def prepared(self, values: Mapping[str, Any]) -> Path:
         """`data/prepared/` for some parameters; made if it is not there."""
@@ -98,8 +110,8 @@ class Workshop:
         if (room / _DONE).exists():
             return room
         room.mkdir(parents=True, exist_ok=True)
-        for name in _SHARED:
-            _link(room / name, _ROOT / name)
+        for name in _CODE:
+            _link(room / name, self._folder / "code" / name)
         for name, target in inputs.items():
             (room / name).parent.mkdir(parents=True, exist_ok=True)
             _link(room / name, target)
@@ -118,6 +130,15 @@ class Workshop:
             YAML(typ="safe", pure=True).dump(tree, file)
 
 
+def _hash_of_code() -> str:
+    digest = hashlib.sha256()
+    for name in _CODE:
+        for path in sorted((_ROOT / name).rglob("*")) or [_ROOT / name]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
 def _link(path: Path, target: Path) -> None:
     if not path.is_symlink():
         path.symlink_to(target)
@@ -129,9 +150,8 @@ def _run(room: Path, stage: str) -> None:
 
 
 def sizes_of(params: Params) -> list[int]:
-    """The size of the images in each of the equal shares of the epochs."""
-    train = params.sections["train"].model_dump()
-    return train.get("size_schedule") or [params.value("preprocess.image_size", int)]
+    """The size of the training images in each of the equal shares of the epochs."""
+    return params.value("train.size_schedule", list) or [params.value("preprocess.image_size", int)]
 
 
 def epochs_in(seconds: float, timings: Sequence[Timing], split: Sequence[int], batch_size: int) -> int:
@@ -246,8 +266,9 @@ def photographs(arguments: argparse.Namespace) -> list[Row]:
     parts = {part: {"ingest.source": source} | network | every[part] for part in arguments.parts or every}
     for values in parts.values():
         with_values(text, values | {"train.epochs": _ANY})
-    results = Results(arguments.json, {"data": Path(arguments.data).name, "minutes": arguments.minutes, **network})
     workshop = Workshop(arguments.work, text)
+    settings = {"data": Path(arguments.data).name, "minutes": arguments.minutes, "code": workshop.code, **network}
+    results = Results(arguments.json, settings)
     for seed in arguments.seeds:
         for trained, members in groups(parts):
             left = {part: values for part, values in members.items() if not results.has(part, seed)}

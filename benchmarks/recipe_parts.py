@@ -17,7 +17,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "mixup, alpha 0.2": {"train.mixup": 0.2},
     "CutMix, alpha 1": {"train.cutmix": 1.0},
     "moving average, 0.99": {"train.ema": 0.99},
-    "balanced class weights": {"train.class_weights": "balanced"},
+    "balanced class weights": {"train.balance": "weights"},
     "variant D": {"build.variant": "D"},
     "small stem": {"build.stem": "small"},
 }

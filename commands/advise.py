@@ -66,7 +66,7 @@ def _measured_plan(text: str, data: DataFacts, sample: Sample, minutes: float) -
         print(f"advise: measures ResNet-{network.depth} at {network.size} pixels", file=sys.stderr, flush=True)
         values = network.values() | {"train.batch_size": batch_size(data, base)}
         with redirect_stdout(sys.stderr):  # the precision is printed
-            return stopwatch.time(with_values(text, values), network.size)
+            return stopwatch.time(with_values(text, values))
 
     def preparation(size: int) -> float:
         section = with_values(text, {"preprocess.image_size": size}).sections["preprocess"].model_dump()

@@ -174,10 +174,9 @@ def _int8_writer(
     from resnet.evaluation.folding import folded_network
     from resnet.export.drift import measure_drift
     from resnet.export.formats import FORMATS
-    from resnet.export.int8 import calibration_rows, write_int8
+    from resnet.export.int8 import calibration_images, write_int8
 
-    training = Split(paths["training"], network.classes)
-    calibration = training.gather(calibration_rows(len(training)))
+    calibration = calibration_images(Split(paths["training"], network.classes), split.image_shape[0])
     # Spread over the split, which is sorted by path and so often by class.
     rows = np.linspace(0, len(split) - 1, min(images or _CHECKED_INT8, len(split))).astype(np.int64)
     pixels, reference = split.gather(rows), folded_network(network)

@@ -49,7 +49,7 @@ def grid_form(home: Path = PROJECT) -> Schema:
 
 def ranges_form(home: Path = PROJECT) -> Schema:
     """The two ends of a range for each parameter that is a number."""
-    numbers = {name: field for name, field in fields(home).items() if field.get("type") in ("integer", "number")}
+    numbers = {name: number for name, field in fields(home).items() if (number := _number(field))}
     return _form({name: _list_of(field, minItems=2, maxItems=2) for name, field in numbers.items()})
 
 
@@ -83,6 +83,15 @@ def _leaves(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
 def _drawn(schema: Schema) -> Schema:
     """A switch in the UI could not be left empty, so true and false are a choice."""
     return {"enum": [True, False]} if schema.get("type") == "boolean" else schema
+
+
+def _number(field: Schema) -> Schema | None:
+    """The field without the words that it allows besides numbers, such as "auto"; None if it is no number."""
+    kinds = field.get("anyOf", [field])
+    if any(kind.get("type") not in ("integer", "number", "string") for kind in kinds):
+        return None
+    numbers = [kind for kind in kinds if kind.get("type") != "string"]
+    return {key: value for key, value in field.items() if key != "anyOf"} | numbers[0] if numbers else None
 
 
 def _list_of(field: Schema, **limits: int) -> Schema:

@@ -30,6 +30,9 @@ class Preprocess(Section):
     """Parameters of the stage `preprocess`."""
 
     image_size: int = Field(ge=8, le=1024, description="height and width of all images in pixels")
+    training_size: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        description="height and width of stored training images, then whole photographs; null: squares of image_size"
+    )
     validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
     test_share: Share = Field(description="share of each class that is used for the final evaluation only")
     split_seed: int = Field(
@@ -40,12 +43,17 @@ class Preprocess(Section):
     )
 
     def check(self, whole: Params) -> None:
-        """The other splits leave images for training."""
+        """The other splits leave images for training, and these are not smaller than the others."""
         held_out = self.validation_share + self.test_share
         if held_out >= 1:
             raise UserError(
                 f"preprocess.validation_share and test_share add up to {held_out:g}, which leaves no images for training; "
                 "together they must stay below 1."
+            )
+        if self.training_size is not None and self.training_size < self.image_size:
+            raise UserError(
+                f"preprocess.training_size is {self.training_size}, which is below preprocess.image_size, {self.image_size}: "
+                "raise it or set it to null; train.size_schedule trains with smaller images."
             )
 
 
@@ -68,17 +76,28 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
         together=similar if params.near_duplicates == "together" else None,
     )
     listed = limit_pairs(manifest, similar, splits)
-    with replacing(prepared, least=len(manifest) * 3 * params.image_size**2) as partial:
+    counts = Counter(splits.tolist())
+    stored = params.training_size or params.image_size
+    least = 3 * (counts[0] * stored**2 + (len(manifest) - counts[0]) * params.image_size**2)
+    with replacing(prepared, least=least) as partial:
         partial.mkdir()
         write_classes(partial / "classes.json", classes)
         write_index(partial / "index.csv", manifest, splits, classes)
         write_similar(partial / "near_duplicates.csv", manifest, listed, splits)
         pictured = choose_pictured(manifest, len(classes), listed, splits)
-        write_prepared(partial, raw, manifest, splits, pictured=pictured, size=params.image_size)
+        write_prepared(
+            partial,
+            raw,
+            manifest,
+            splits,
+            pictured=pictured,
+            size=params.image_size,
+            training_size=params.training_size,
+        )
         write_sums(partial / PREPARED)
-    counts = Counter(splits.tolist())
     numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
-    print(f"preprocess: {numbers} images of {params.image_size} pixels")
+    whole = f", those for training whole at {stored} pixels" if params.training_size else ""
+    print(f"preprocess: {numbers} images of {params.image_size} pixels{whole}")
     for note in [*_similar(similar, listed, splits, prepared), *_given(manifest, splits, classes)]:
         print(f"preprocess: {note}")
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from resnet.core.checksums import md5
 from resnet.core.files import replacing
+from resnet.core.learning_rates import suitable_rate
 from tasks.report.croissant import write_croissant
 from tasks.report.data import PreparedTables, RawTables, read_data, write_data_page
 from tasks.report.last_run import describe_last_run
@@ -105,6 +106,9 @@ def render(
 def _shown(parameters: Params) -> dict[str, dict[str, object]]:
     """The parameters that decide the results, by section."""
     sections = {name: section.model_dump() for name, section in parameters.sections.items() if name != "render"}
+    train = sections.get("train", {})
+    if train.get("learning_rate") == "auto":
+        train["learning_rate"] = f"auto: {suitable_rate(train['optimizer'], train['batch_size']):.4g}"
     return {"": {"seed": parameters.seed}} | sections
 
 

@@ -6,13 +6,14 @@ import sys
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from resnet.core.classes import read_classes
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+from resnet.core.learning_rates import suitable_rate
 from resnet.core.tables import HISTORY_COLUMNS
 from resnet.dataset.arrays import Split
 from resnet.network.devices import share_among
@@ -39,33 +40,43 @@ _SHOWN = 8  # augmented images for TensorBoard
 class Train(Section):
     """Parameters of the stage `train`."""
 
+    renamed: ClassVar[dict[str, str]] = {"class_weights": "balance"}
+
     epochs: int = Field(ge=1, le=MOST, description="passes over the training images")
     restarts: list[Annotated[int, Field(ge=1, le=MOST)]] = Field(
         description="epochs after which the learning rate restarts; [10] with epochs 20 continues a finished run of 10"
+    )
+    size_schedule: list[Annotated[int, Field(ge=8, le=1024)]] = Field(
+        description="sizes in pixels for equal shares of the epochs, as [64, 96, 128]; []: preprocess.image_size"
     )
     batch_size: int = Field(ge=2, le=MOST, description="images in a step")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         description="bfloat16, float16 or float32; auto takes the fastest one on this machine"
     )
     devices: int = Field(ge=1, le=MOST, description="number of GPUs that share each batch; increase batch_size with it")
-    optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd")
-    learning_rate: float = Field(
-        gt=0, le=10, description="peak value, after the warm-up; then it decreases to zero along a cosine"
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd (with Nesterov's momentum)")
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
+        description="peak value, after the warm-up; auto: as usual for the optimizer and batch_size"
+    )
+    schedule: Literal["cosine", "one_cycle"] = Field(
+        description="cosine: warm-up, then a cosine to zero; one_cycle: 30 % of the run up, then down, in lines"
     )
     warmup_epochs: float = Field(
         ge=0,
-        description="epochs in which the learning rate rises from near zero; half the run if it has no more epochs",
+        description="epochs in which the rate rises from near zero, with cosine; half the run if it has no more",
     )
     momentum: float = Field(ge=0, lt=1, description="momentum of sgd, or beta_1 of adam and adamw")
     weight_decay: float = Field(
         ge=0, lt=1, description="for kernels: an L2 term for adam and sgd (usually 0.0001), decoupled for adamw (usually 0.05)"
     )
     label_smoothing: float = Field(ge=0, lt=1, description="share of the target that is spread evenly over all classes")
-    class_weights: Literal["none", "balanced"] = Field(
-        description="balanced weights each image by the rarity of its class; none weights all images equally"
+    balance: Literal["none", "weights", "sampling"] = Field(
+        description="none, or for rare classes: weights (their images weigh more), sampling (they come more often)"
     )
     shift: float = Field(ge=0, le=0.5, description="largest random shift, as a share of the side")
-    flip: bool = Field(description="mirror half of the images; not if that changes their meaning, as with digits")
+    flip: Annotated[bool | Literal["alternate"], WithJsonSchema({"enum": [False, True, "alternate"]})] = Field(
+        description="mirror half of the images; alternate: each every other epoch; not if it changes their meaning"
+    )
     crop: float = Field(
         gt=0, le=1, description="smallest share of the area that a random crop keeps; 1 disables it, 0.08 is usual for ImageNet"
     )
@@ -97,11 +108,17 @@ class Train(Section):
         """The parameters that the trainer needs."""
         from resnet.training.recipe import Recipe
 
-        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)})
+        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)} | {"learning_rate": self.rate})
+
+    @property
+    def rate(self) -> float:
+        """The peak of the learning rate."""
+        return suitable_rate(self.optimizer, self.batch_size) if self.learning_rate == "auto" else self.learning_rate
 
     def check(self, whole: Params) -> None:
         """The phases follow each other, batches can be divided, and the augmentation suits the images."""
         self._check_phases()
+        self._check_sizes(whole)
         if self.freeze_epochs and whole.value("build.weights", str) == "builtin/random":
             raise UserError(
                 f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random, so the frozen layers would "
@@ -114,8 +131,8 @@ class Train(Section):
             )
         if self.flip and whole.value("ingest.source", str) == "builtin/digits":
             raise UserError(
-                "train.flip is true, but the mirror image of a digit is not the same digit: set it to false for ingest.source "
-                "builtin/digits."
+                f"train.flip is {str(self.flip).lower()}, but the mirror image of a digit is not the same digit: set it to "
+                "false for ingest.source builtin/digits."
             )
 
     def _check_phases(self) -> None:
@@ -129,12 +146,33 @@ class Train(Section):
                 f"train.restarts is {self.restarts} and train.budget_minutes {self.budget_minutes:g}, but the phases of a run "
                 "with restarts have a fixed number of epochs: set one of them to [] or 0."
             )
+        if self.restarts and self.schedule == "one_cycle":
+            raise UserError(
+                f"train.restarts is {self.restarts} and train.schedule one_cycle, but the one cycle is the whole run: set "
+                "one of them to [] or cosine."
+            )
         name, end = ("the first of train.restarts", self.restarts[0]) if self.restarts else ("train.epochs", self.epochs)
         longer = "restart later" if self.restarts else "train for more epochs"
         if self.freeze_epochs >= end:
             raise UserError(
                 f"train.freeze_epochs is {self.freeze_epochs} and must be less than {name}, which is {end}, so that the whole "
                 f"network is trained too: lower it or {longer}."
+            )
+
+    def _check_sizes(self, whole: Params) -> None:
+        larger = whole.value("preprocess.training_size", object)
+        stored = larger if isinstance(larger, int) else whole.value("preprocess.image_size", int)
+        if max(self.size_schedule, default=0) > stored:
+            raise UserError(
+                f"train.size_schedule has {max(self.size_schedule)} pixels, but the training images have {stored}: lower it or "
+                "raise preprocess.image_size or preprocess.training_size."
+            )
+        shortest = min(end - start for start, end in pairwise((0, *self.restarts, self.epochs)))
+        if len(self.size_schedule) > shortest:
+            found = f"the shortest phase of train.restarts has {shortest}" if self.restarts else f"train.epochs is {shortest}"
+            raise UserError(
+                f"train.size_schedule has {len(self.size_schedule)} sizes, which need as many epochs, but {found}: leave out "
+                "some sizes or train for more epochs."
             )
 
 
@@ -172,14 +210,14 @@ def train(
     with begun(home(), facts) as run:
         strategy = share_among(params.devices)
         with strategy.scope():
-            model = load_model(initial_keras, classes, training_split.image_shape, precision)
+            model = load_model(initial_keras, classes, validation_split.image_shape, precision)
         steps = len(training_split) // params.batch_size
         recipe = params.recipe()
         trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
         resumed = resume(state, run, params)
         _write_results(history_csv, training_json, state.history)
-        if recipe.rise_epochs < params.warmup_epochs:
+        if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
             say(
                 f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
                 f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
@@ -188,7 +226,7 @@ def train(
         with (
             Events.from_environment() as events,
             noted(live.stop) as received,
-            Display(params.epochs) as display,
+            Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
             keeping(run, state, seconds, received) as keep,
         ):
@@ -238,9 +276,11 @@ def train(
         "precision": precision,
         "fused_kernels": in_use(),
         "resumed": resumed,
+        "learning_rate": recipe.learning_rate,
         "warmup_epochs": recipe.rise_epochs,
         "checkpoints": keep.cost(),
         "live": live.cost(),
+        **({"sizes": [epoch.size for epoch in state.history]} if params.size_schedule else {}),
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }

@@ -111,13 +111,13 @@ def write_split(tmp_path: Path) -> Callable[..., Path]:
 def separable(tmp_path: Path) -> Callable[..., Split]:
     """Makes a split of two separable classes: dark and bright images with some noise."""
 
-    def make(name: str, images: int, swapped: bool = False) -> Split:
+    def make(name: str, images: int, swapped: bool = False, size: int = 32, aspect: float | None = None) -> Split:
         generator = np.random.default_rng(len(name))
-        with SplitWriter(tmp_path / name, images, 32) as writer:
+        with SplitWriter(tmp_path / name, images, size) as writer:
             for number in range(images):
                 level = 60 if number % 2 else 190
-                noise = generator.integers(-40, 40, (32, 32, 3))
-                writer.add((level + noise).astype(np.uint8), (number + swapped) % 2)
+                noise = generator.integers(-40, 40, (size, size, 3))
+                writer.add((level + noise).astype(np.uint8), (number + swapped) % 2, aspect)
         return Split(tmp_path / name, 2)
 
     return make

@@ -88,7 +88,7 @@ def test_a_stage_without_dvc_writes_the_same_outputs(project: Project) -> None:
         (
             {"learning_rate": "fast"},
             "train",
-            "train: params.yaml: train.learning_rate should be a valid number, but it is 'fast'.",
+            "train: params.yaml: train.learning_rate should be a valid number or 'auto', but it is 'fast'.",
         ),
         ({"dpi": "120\n  dpj: 1"}, "render", "render: params.yaml: there is no parameter render.dpj; did you mean render.dpi?"),
     ],

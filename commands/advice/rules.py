@@ -179,9 +179,7 @@ def _balance(case: Case) -> Choice | None:
         f"the most frequent class has {data.largest / max(data.rarest, 1):.0f} times as many images as the rarest; at 10 to 1 "
         "weights gained 9.4 ± 3.1 points on digits and 1.9 ± 1.3 on MNIST, where all classes count the same"
     )
-    if "train.balance" in case.base:
-        return Choice("train.balance", "weights", why)
-    return Choice("train.class_weights", "balanced", why)
+    return Choice("train.balance", "weights", why)
 
 
 def _weights(case: Case) -> Choice:

@@ -39,12 +39,12 @@ class Stopwatch:
         self._start = time.perf_counter() - began
         self._classes = classes
 
-    def time(self, params: Params, size: int) -> Timing:
+    def time(self, params: Params, size: int | None = None) -> Timing:
         """Trains for two short epochs on random images; the network computes as long on others.
 
         Args:
-            params: the network and the recipe.
-            size: height and width of the images.
+            params: the images, the network and the recipe.
+            size: height and width of the training images, if not `preprocess.image_size`, as in `train.size_schedule`.
         """
         import keras
 
@@ -54,17 +54,20 @@ class Stopwatch:
 
         build, train = params.section(Build), params.section(Train)
         # All steps train the whole network at one size.
-        single = {"epochs": 2, "restarts": [], "size_schedule": [], "freeze_epochs": 0, "patience": 0, "budget_minutes": 0}
-        train = train.model_copy(update={name: value for name, value in single.items() if name in Train.model_fields})
+        single = {"epochs": 2, "restarts": [], "freeze_epochs": 0, "patience": 0, "budget_minutes": 0}
+        side = params.value("preprocess.image_size", int)
+        stored = params.value("preprocess.training_size", object)
+        train = train.model_copy(update={**single, "size_schedule": [size] if size else []})
         precision = choose_precision(train.precision)
         began = time.perf_counter()
         keras.utils.set_random_seed(0)
         with dtype_policy(precision):
-            model = ResNet((size, size, 3), self._classes, **build.model_dump(exclude={"weights"}))
+            model = ResNet((side, side, 3), self._classes, **build.model_dump(exclude={"weights"}))
         made = time.perf_counter() - began
         with tempfile.TemporaryDirectory() as folder:
-            training = _random_split(Path(folder) / "training", _STEPS * train.batch_size, size, self._classes)
-            validation = _random_split(Path(folder) / "validation", 2 * train.batch_size, size, self._classes)
+            whole = stored if isinstance(stored, int) else None
+            training = _random_split(Path(folder) / "training", _STEPS * train.batch_size, self._classes, side, whole)
+            validation = _random_split(Path(folder) / "validation", 2 * train.batch_size, self._classes, side)
             trainer = make_trainer(train.recipe(), model, _STEPS, precision, training.labels)
             steps, validations = [time.perf_counter()], list[float]()
             lengths: list[float] = []
@@ -93,15 +96,18 @@ class Stopwatch:
         return Timing(self._start, made, tracing, step, check / train.batch_size)
 
 
-def _random_split(folder: Path, images: int, size: int, classes: int) -> "Split":
+def _random_split(folder: Path, images: int, classes: int, size: int, whole: int | None = None) -> "Split":
+    """A split of random images; of whole photographs if a size for them is given."""
     import numpy as np
 
     from resnet.dataset.arrays import Split, SplitWriter
 
     generator = np.random.default_rng(0)
-    with SplitWriter(folder, images, size) as writer:
+    stored = whole or size
+    with SplitWriter(folder, images, stored) as writer:
         for number in range(images):
-            writer.add(generator.integers(0, 256, (size, size, 3), dtype=np.uint8), number % classes)
+            pixels = generator.integers(0, 256, (stored, stored, 3), dtype=np.uint8)
+            writer.add(pixels, number % classes, 4 / 3 if whole else None)
     return Split(folder, classes)
 
 

@@ -1,11 +1,13 @@
 """The arrays of `data/prepared/`: the images of a split as memory-mapped uint8 arrays, and its labels as uint16.
 
 A split is a folder with `images-00000.npy`, `images-00001.npy` and so on, each of shape (images, size, size, 3), and with
-`labels.npy` and `checksums.npy`, both of shape (images,). Reading an image costs a page fault, whatever the size of the split.
-The operating system drops pages when memory is short.
+`labels.npy` and `checksums.npy`, both of shape (images,). Rectangular photographs may be stored whole, squeezed to squares;
+then `aspects.npy`, (images,) float32, has width / height of each. Reading an image costs a page fault, whatever the size of the
+split. The operating system drops pages when memory is short.
 
-A checksum is the CRC-32 of an image and its label. It is compared when the image is used. So every flipped bit is detected
-without reading all files at the start. It takes 0.8 us for an image of 32 x 32 pixels and 32 us for one of 224 x 224.
+A checksum is the CRC-32 of an image, its label and, if there is one, its aspect. It is compared when the image is used. So
+every flipped bit is detected without reading all files at the start. It
+takes 0.8 us for an image of 32 x 32 pixels and 32 us for one of 224 x 224.
 """
 
 import io
@@ -39,10 +41,17 @@ class SplitWriter:
         self._per_shard = max(1, shard_bytes // (size * size * 3))
         self._labels: list[int] = []
         self._checksums: list[int] = []
+        self._aspects: list[np.float32] = []
         self._file: BinaryIO | None = None
 
-    def add(self, image: npt.NDArray[np.uint8], label: int) -> None:
-        """Appends an image, (size, size, 3) uint8, and its label, 0 to 65,535."""
+    def add(self, image: npt.NDArray[np.uint8], label: int, aspect: float | None = None) -> None:
+        """Appends an image.
+
+        Args:
+            image: (size, size, 3) uint8.
+            label: 0 to 65,535.
+            aspect: width / height of the photograph that was squeezed to the square; for all images of a split, or for none.
+        """
         row = len(self._labels)
         if row % self._per_shard == 0:
             self._open(row)
@@ -51,7 +60,9 @@ class SplitWriter:
         content = np.ascontiguousarray(image).tobytes()
         self._file.write(content)
         self._labels.append(label)
-        self._checksums.append(zlib.crc32(content, label))
+        if aspect is not None:
+            self._aspects.append(np.float32(aspect))
+        self._checksums.append(_checksum(content, label, self._aspects[-1] if aspect is not None else None))
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +75,8 @@ class SplitWriter:
                 raise ValueError(f"Expected {self._images} images. Received: {len(self._labels)}.")
             _save(self._folder / "labels.npy", np.asarray(self._labels, dtype=np.uint16))
             _save(self._folder / "checksums.npy", np.asarray(self._checksums, dtype=np.uint32))
+            if self._aspects:
+                _save(self._folder / "aspects.npy", np.asarray(self._aspects, dtype=np.float32))
 
     def _open(self, row: int) -> None:
         if self._file is not None:
@@ -83,6 +96,7 @@ class Split:
 
     Attributes:
         labels: (images,) uint16.
+        aspects: (images,) float32, width / height of the photographs that were squeezed to squares; None if none were.
         image_shape: (height, width, 3) of every image.
 
     Raises:
@@ -99,6 +113,8 @@ class Split:
         self.labels: npt.NDArray[np.uint16] = np.asarray(_map(folder / "labels.npy"))
         self.image_shape: tuple[int, int, int] = self._shards[0].shape[1:]
         self._checksums: npt.NDArray[np.uint32] = np.asarray(_map(folder / "checksums.npy"))
+        squeezed = (folder / "aspects.npy").exists()
+        self.aspects: npt.NDArray[np.float32] | None = np.asarray(_map(folder / "aspects.npy")) if squeezed else None
         self._folder = folder
         self._starts = np.cumsum([0, *(len(shard) for shard in self._shards)])
         self._check(folder, paths, classes)
@@ -113,7 +129,9 @@ class Split:
             UserError: an image or its label does not match its checksum.
         """
         images = np.take(self._shards[0], rows, axis=0) if len(self._shards) == 1 else self._from_shards(rows)
-        found = [zlib.crc32(image, label) for image, label in zip(images, self.labels[rows].tolist(), strict=True)]
+        aspects = [None] * len(rows) if self.aspects is None else [*self.aspects[rows]]
+        given = zip(images, self.labels[rows].tolist(), aspects, strict=True)
+        found = [_checksum(image, label, aspect) for image, label, aspect in given]
         wrong = np.flatnonzero(self._checksums[rows] != np.array(found, np.uint32))
         if len(wrong):
             raise damaged_input(self._folder, f"image {rows[wrong[0]]} or its label does not match its checksum")
@@ -131,7 +149,10 @@ class Split:
         for path, shard in zip(paths, self._shards, strict=True):
             if shard.dtype != np.uint8 or shard.ndim != 4 or shard.shape[1:] != self.image_shape:
                 raise damaged_input(path, f"{shard.dtype} of shape {shard.shape} instead of uint8 images of one size")
-        for name, found, kind in (("labels.npy", self.labels, "uint16"), ("checksums.npy", self._checksums, "uint32")):
+        columns = [("labels.npy", self.labels, "uint16"), ("checksums.npy", self._checksums, "uint32")]
+        if self.aspects is not None:
+            columns.append(("aspects.npy", self.aspects, "float32"))
+        for name, found, kind in columns:
             if found.dtype != kind or found.shape != (self._starts[-1],):
                 raise damaged_input(
                     folder / name, f"{found.dtype} of shape {found.shape} for {self._starts[-1]} images instead of {kind}"
@@ -141,6 +162,11 @@ class Split:
                 f"{folder / 'labels.npy'} has the label {self.labels.max()}, but with {classes} classes labels are 0 to "
                 f"{classes - 1}; remove it and run `dvc repro` to write it again."
             )
+
+
+def _checksum(image: bytes | npt.NDArray[np.uint8], label: int, aspect: np.float32 | None) -> int:
+    checksum = zlib.crc32(image, label)
+    return checksum if aspect is None else zlib.crc32(aspect.tobytes(), checksum)
 
 
 def _save(path: Path, array: npt.NDArray[np.generic]) -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
 from resnet.export.formats import FORMATS, add_names, save_openvino
 from resnet.network.model import ResNet
 
@@ -48,6 +50,27 @@ def write_int8(name: str, model: ResNet, images: Images, path: Path) -> None:
 def calibration_rows(count: int) -> npt.NDArray[np.int64]:
     """The rows of a split of `count` images to calibrate with: spread over the split, because it is sorted by path."""
     return np.linspace(0, count - 1, min(CALIBRATION, count)).astype(np.int64)
+
+
+def calibration_images(training: Split, size: int) -> Images:
+    """Images to calibrate with, as the network gets them when it predicts: (images, size, size, 3) uint8.
+
+    Args:
+        training: its images may be larger, and whole photographs that were squeezed to squares.
+        size: height and width, in pixels.
+    """
+    rows = calibration_rows(len(training))
+    images = training.gather(rows)
+    if training.aspects is None:
+        return images
+    return np.stack([_centre_square(image, aspect, size) for image, aspect in zip(images, training.aspects[rows], strict=True)])
+
+
+def _centre_square(image: Images, aspect: float, size: int) -> Images:
+    side = len(image)
+    width, height = side * min(1.0, 1.0 / aspect), side * min(1.0, aspect)
+    box = ((side - width) / 2, (side - height) / 2, (side + width) / 2, (side + height) / 2)
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
 def _openvino(model: ResNet, images: Images, path: Path) -> None:

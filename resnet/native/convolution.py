@@ -11,12 +11,12 @@ from resnet.network.precision import cpu_flags
 _LANES = 16  # input channels must be a multiple of it, output channels of twice as many
 
 
-def has_weight_gradient(layer: Conv2D) -> bool:
-    """Whether `convolve` can take the place of a layer, and is faster.
+def has_weight_gradient(layer: Conv2D, images: tf.Tensor) -> bool:
+    """Whether `convolve` can take the place of a layer for these images, and is faster.
 
     Not on processors with AMX: there oneDNN's gradient takes less time.
     """
-    _, height, width, channels = layer.input.shape
+    _, height, width, channels = images.shape
     return (
         hasattr(load(), "resnet_weight_gradient")
         and "amx_bf16" not in cpu_flags()
@@ -26,7 +26,7 @@ def has_weight_gradient(layer: Conv2D) -> bool:
         and None not in (height, width)
         and layer.strides[0] == layer.strides[1]
         and channels % _LANES == layer.filters % (2 * _LANES) == 0
-        and not layer.is_product(layer.input)
+        and not layer.is_product(images)
     )
 
 
@@ -42,17 +42,17 @@ def convolve(layer: Conv2D, images: tf.Tensor, copy: tf.Variable | None = None) 
         (batch, height / strides, width / strides, filters) bfloat16, rounded up.
     """
     kernel = tf.convert_to_tensor(layer.kernel if copy is None else copy)
-    return layer.activation(_convolution(layer)(tf.cast(images, tf.bfloat16), kernel))
+    return layer.activation(_convolution(layer, images)(tf.cast(images, tf.bfloat16), kernel))
 
 
-def _convolution(layer: Conv2D) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _convolution(layer: Conv2D, images: tf.Tensor) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """A function of images, bfloat16, and the kernel, float32 or bfloat16; the kernel's gradient has the kernel's type."""
     library = load()
     assert library is not None
     stride, padding = layer.strides[0], layer.padding.upper()
     before = [
         _before(side, kernel, stride) if padding == "SAME" else 0
-        for side, kernel in zip(layer.input.shape[1:3], layer.kernel_size, strict=True)
+        for side, kernel in zip(images.shape[1:3], layer.kernel_size, strict=True)
     ]
 
     @tf.custom_gradient

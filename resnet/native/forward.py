@@ -42,11 +42,12 @@ def training_forward(model: keras.Model, copies: KernelCopies | None = None) -> 
         copies: read in place of the kernels that they are of; by default the layers cast their kernels.
 
     Returns:
-        `model` itself, with training=True, if the library is not available or does not support the precision.
+        `model.call`, with training=True, if the library is not available or does not support the precision. Images may have
+        another size than those that the network was made for.
     """
     fusable = all(layer.compute_dtype in ("float32", "bfloat16") for layer in model.layers)
     if load() is None or not fusable:
-        return lambda images: model(images, training=True)
+        return lambda images: model.call(images, training=True)  # a call of the model itself refuses other sizes
     return lambda images: _run(model, images, copies)
 
 
@@ -69,15 +70,17 @@ def _run(model: keras.Model, images: tf.Tensor, copies: KernelCopies | None) -> 
             result = _Delayed(delayed.norm, delayed.x, take(inputs[0]))
         elif isinstance(layer, keras.layers.ReLU) and isinstance(delayed, _Delayed):
             result = _normalise(delayed, relu=True, branches=min(_MOST_BRANCHES, readers[id(layer.output)]))
-        elif isinstance(layer, Conv2D) and has_weight_gradient(layer):
-            copy = copies.of(layer.kernel) if copies else None
-            result = [convolve(layer, take(inputs[0]), copy)]
         else:
-            taken = [take(tensor) for tensor in inputs]
-            with _reading(layer, copies):
-                result = [layer(taken if len(taken) > 1 else taken[0], training=True)]
+            result = [_call(layer, [take(tensor) for tensor in inputs], copies)]
         values[id(layer.output)] = result
     return take(model.outputs[0])
+
+
+def _call(layer: keras.layers.Layer, inputs: list[tf.Tensor], copies: KernelCopies | None) -> tf.Tensor:
+    if isinstance(layer, Conv2D) and has_weight_gradient(layer, inputs[0]):
+        return convolve(layer, inputs[0], copies.of(layer.kernel) if copies else None)
+    with _reading(layer, copies):
+        return layer(inputs if len(inputs) > 1 else inputs[0], training=True)
 
 
 def _reading(layer: keras.layers.Layer, copies: KernelCopies | None) -> AbstractContextManager[object]:

@@ -14,7 +14,7 @@ from resnet.core.errors import damaged_input
 from resnet.core.parallel import in_order
 from resnet.core.tables import SPLITS
 from resnet.dataset.arrays import SplitWriter
-from resnet.images.decoding import load, load_and_shrink
+from resnet.images.decoding import load, load_and_shrink, load_whole, load_whole_and_shrink
 from resnet.images.manifest import Manifest
 from resnet.images.outcomes import BadFile
 from resnet.images.shards import read_encoded
@@ -27,7 +27,14 @@ _MANY_CLASSES = 200  # with as many classes, thumbnails are small
 
 
 def write_prepared(
-    folder: Path, raw: Path, manifest: Manifest, splits: npt.NDArray[np.int8], *, pictured: npt.NDArray[np.bool_], size: int
+    folder: Path,
+    raw: Path,
+    manifest: Manifest,
+    splits: npt.NDArray[np.int8],
+    *,
+    pictured: npt.NDArray[np.bool_],
+    size: int,
+    training_size: int | None = None,
 ) -> None:
     """Decodes and resizes all images.
 
@@ -38,30 +45,48 @@ def write_prepared(
         splits: (images,) int8, indices into `resnet.core.tables.SPLITS`.
         pictured: (images,) bool, whether to write a thumbnail.
         size: height and width, in pixels.
+        training_size: those of the training images, which are then stored whole, squeezed to squares; None: as all others.
 
     Raises:
         UserError: the images in `raw` are damaged.
     """
     side = 96 if manifest.labels.max(initial=0) < _MANY_CLASSES else 48
-    work = zip(manifest.paths, read_encoded(raw, manifest.paths), (side if wanted else 0 for wanted in pictured), strict=True)
+    sides = (side if wanted else 0 for wanted in pictured)
+    whole = [training_size if SPLITS[split] == "training" else None for split in splits.tolist()]
+    work = zip(manifest.paths, read_encoded(raw, manifest.paths), sides, whole, strict=True)
     counts = Counter(splits.tolist())
     thumbnails: list[tuple[str, bytes]] = []
     with ExitStack() as stack:
-        writers = [stack.enter_context(SplitWriter(folder / name, counts[split], size)) for split, name in enumerate(SPLITS)]
-        prepared = in_order(lambda item: _prepare(raw, *item, size), work)
-        for row, (pixels, thumbnail) in enumerate(prepared):
-            writers[splits[row]].add(pixels, int(manifest.labels[row]))
+        sizes = [training_size or size, size, size]
+        named = zip(SPLITS, sizes, strict=True)
+        writers = [stack.enter_context(SplitWriter(folder / name, counts[n], one)) for n, (name, one) in enumerate(named)]
+        prepared = in_order(lambda item: _prepare(raw, item, size), work)
+        for row, (pixels, aspect, thumbnail) in enumerate(prepared):
+            writers[splits[row]].add(pixels, int(manifest.labels[row]), aspect)
             if thumbnail:
                 thumbnails.append((manifest.paths[row], thumbnail))
     _write_thumbnails(folder / "thumbnails.parquet", thumbnails)
 
 
-def _prepare(raw: Path, path: str, encoded: bytes, side: int, size: int) -> tuple[npt.NDArray[np.uint8], bytes]:
+def _prepare(
+    raw: Path, item: tuple[str, bytes, int, int | None], size: int
+) -> tuple[npt.NDArray[np.uint8], float | None, bytes]:
+    """The pixels, the aspect if the image is stored whole, and the thumbnail if one is wanted.
+
+    Args:
+        raw: for messages.
+        item: path, image file, side of the thumbnail (0 for none), and the size if the image is stored whole.
+        size: otherwise.
+    """
+    path, encoded, side, whole = item
     try:
         if not side:
-            return load(encoded, size), b""
+            return (*load_whole(encoded, whole), b"") if whole else (load(encoded, size), None, b"")
+        if whole:
+            squeezed, small = load_whole_and_shrink(encoded, whole, side)
+            return *squeezed, _jpeg(small)
         pixels, small = load_and_shrink(encoded, size, side)
-        return pixels, _jpeg(small)
+        return pixels, None, _jpeg(small)
     except BadFile as bad:  # `ingest` has decoded it, with the same code
         raise damaged_input(raw, f"{path} no longer decodes: {bad.detail}") from bad
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.dataset.balanced_sampling import balanced_rows
 from resnet.dataset.batches import batches, epoch_order
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
@@ -21,6 +22,7 @@ from resnet.training.budget import Budget
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
+from resnet.training.sizes import SizeSchedule
 from resnet.training.state import Epoch, Progress, TrainingState
 
 MAX_COUNTED = 100  # classes for which the confusions are counted: 40 kB, and a cell that can be seen
@@ -35,14 +37,18 @@ class Trainer:
         augmentation: of training images.
         label_smoothing: see `resnet.training.objective`.
         class_weights: (classes,) float32, see `resnet.training.objective`.
+        balanced: whether all classes have the same number of images in an epoch, see `balanced_rows`.
         accumulate: number of parts into which each batch is split. The parts go through the network one after another and
             their gradients are averaged, which needs less memory. Batch normalisation uses the statistics of each part. Must
             divide the batch size.
         ema: decay of an exponential moving average of the weights. The averaged weights are then validated and kept. 0
             disables it.
         freeze_epochs: number of first epochs in which only the last layer is trained and all other layers are frozen.
-        patience: epochs without a lower validation loss before early stopping; 0 disables it. Frozen epochs do not count.
+        patience: epochs without a lower validation loss before early stopping; 0 disables it. Frozen epochs do not count, nor
+            those before the last of `sizes`.
         budget: limit of time.
+        sizes: of the training images; by default that for which the network was made. Training images are resized in the
+            augmentation, and the layers take images of any size. Validation always has the size of the network.
         strategy: distributes each batch over devices; `model` and `optimizer` must have been made in its scope. By default
             one device takes the whole batch. Each device normalises its part by that part's statistics, and the moving
             statistics of the first device are kept, as in PyTorch's `DistributedDataParallel`. The number of devices must
@@ -60,11 +66,13 @@ class Trainer:
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
         class_weights: npt.NDArray[np.float32] | None = None,
+        balanced: bool = False,
         accumulate: int = 1,
         ema: float = 0.0,
         freeze_epochs: int = 0,
         patience: int = 0,
         budget: Budget | None = None,
+        sizes: SizeSchedule | None = None,
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         self.model = model
@@ -72,11 +80,13 @@ class Trainer:
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
+        self.balanced = balanced
         self.accumulate = accumulate
         self.ema = MovingAverage(model, ema) if ema else None
         self.freeze_epochs = freeze_epochs
         self.patience = patience
         self.budget = budget
+        self.sizes = sizes
         self.strategy = strategy or tf.distribute.get_strategy()
         self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -97,31 +107,55 @@ class Trainer:
 
     # No AutoGraph: there is no Python control flow to convert, and searching for it took a third of the tracing time.
     @tf.function(autograph=False)
-    def train_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def train_step(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        draws: tf.Tensor,
+        size: int | None = None,
+        aspects: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Trains on one batch.
 
         Args:
             images: (batch, height, width, 3) uint8.
             labels: (batch,) uint16.
             draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
+            size: height and width to which the images are resized, a step is traced for each; by default the network's.
+            aspects: (batch,) float32, if the images were squeezed to squares, see `Augmentation`.
 
         Returns:
             The batch's cross-entropy and the learning rate, both () float32.
         """
-        return self._train_on(images, labels, draws, self.model.trainable_variables, training=True)
+        return self._train_on((images, draws, size, aspects), labels, self.model.trainable_variables, training=True)
 
     @tf.function(autograph=False)
-    def frozen_step(self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def frozen_step(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        draws: tf.Tensor,
+        size: int | None = None,
+        aspects: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
-        return self._train_on(images, labels, draws, self.model.layers[-1].trainable_variables, training=False)
+        head = self.model.layers[-1].trainable_variables
+        return self._train_on((images, draws, size, aspects), labels, head, training=False)
 
     def _train_on(
-        self, images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, variables: list[keras.Variable], *, training: bool
+        self,
+        given: tuple[tf.Tensor, tf.Tensor, int | None, tf.Tensor | None],
+        labels: tf.Tensor,
+        variables: list[keras.Variable],
+        *,
+        training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        images, draws, size, aspects = given
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
 
         def on_device() -> tf.Tensor:
-            batch = self.augmentation.mix(normalise(self.augmentation(images, draws)), labels, draws)
+            augmented = self.augmentation(images, draws, size or self.model.input_shape[1], aspects)
+            batch = self.augmentation.mix(normalise(augmented), labels, draws)
             return self._update(self._part_of_device(batch), variables, training)
 
         cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, self.strategy.run(on_device), axis=None)
@@ -177,7 +211,7 @@ class Trainer:
             if training:
                 logits = training_forward(self.model, copies)(batch.images)
             else:
-                logits = self.model(batch.images, training=False)
+                logits = self.model.call(batch.images, training=False)  # as in `training_forward`
             cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
             loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:
@@ -206,9 +240,10 @@ class Trainer:
 
     def augmented(self, training: Split, seed: int, count: int) -> npt.NDArray[np.uint8]:
         """The first images of the current epoch as the network gets them, but for normalisation: (count, height, width, 3)."""
-        rows = epoch_order(len(training), seed, self.state.epoch)[:count]
-        draws = tf.gather(self.augmentation.draw(len(training), seed, self.state.epoch), rows)
-        images = tf.cast(self.augmentation(tf.constant(training.gather(rows)), draws), tf.float32)
+        order, draws = self._order(training, seed)
+        rows, draws = order[:count], draws[:count]
+        augmented = self.augmentation(tf.constant(training.gather(rows)), draws, self.size, _aspects(training, rows))
+        images = tf.cast(augmented, tf.float32)
         mixed = self.augmentation.mix(images, tf.constant(training.labels[rows]), draws).images
         return tf.cast(tf.round(tf.clip_by_value(mixed, 0.0, 255.0)), tf.uint8).numpy()
 
@@ -259,13 +294,26 @@ class Trainer:
             on_epoch(result)
         self.model.set_weights(self.state.best)
 
+    @property
+    def size(self) -> int:
+        """Height and width of the training images in the current epoch, in pixels."""
+        if self.sizes is None:
+            return int(self.model.input_shape[1])
+        return self.sizes.at(self.state.epoch, self.last_epoch(self.sizes.ends[-1]))
+
     def last_epoch(self, epochs: int) -> int:
         """The epoch after which the run ends, by what is known now: `epochs`, or an earlier one."""
         history = self.state.history
         best = next((epoch.epoch for epoch in history if epoch.val_loss == self.state.least), 0)
-        if self.patience and len(history) - max(best, self.freeze_epochs) >= self.patience:
+        if self.patience and len(history) - max(best, self.freeze_epochs, self._smaller()) >= self.patience:
             return len(history)
         return self.budget.last_epoch(history, epochs) if self.budget else epochs
+
+    def _smaller(self) -> int:
+        """The last finished epoch at another size than the last one: the losses before it are not those of the final size."""
+        if self.sizes is None:
+            return 0
+        return max((epoch.epoch for epoch in self.state.history if epoch.size != self.sizes.sizes[-1]), default=0)
 
     def _result(self, seconds: float) -> Epoch:
         return Epoch(
@@ -277,6 +325,7 @@ class Trainer:
             learning_rate=self.state.learning_rate,
             seconds=seconds,
             images_per_second=self.state.images_per_second,
+            size=self.size,
         )
 
     def _train(self, training: Split, batch_size: int, seed: int, on_step: Callable[[Progress], None]) -> None:
@@ -285,13 +334,13 @@ class Trainer:
         if state.step == 0:
             self.train_loss.reset_state()
             self.train_accuracy.reset_state()
-        draws = self.augmentation.draw(len(training), seed, state.epoch)
-        order = epoch_order(len(training), seed, state.epoch)
-        done, steps = state.step, len(training) // batch_size
+        order, draws = self._order(training, seed)
+        done, steps, size = state.step, len(training) // batch_size, self.size
         began = time.perf_counter()
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
-            loss, learning_rate = step(images, labels, tf.gather(draws, rows))
+            start = state.step * batch_size
+            loss, learning_rate = step(images, labels, draws[start : start + batch_size], size, _aspects(training, rows))
             state.step += 1
             state.learning_rate = float(learning_rate)
             if not math.isfinite(float(loss)):
@@ -313,6 +362,14 @@ class Trainer:
                 )
             )
 
+    def _order(self, training: Split, seed: int) -> tuple[npt.NDArray[np.int64], tf.Tensor]:
+        """The rows of the current epoch in their order, and the random numbers of the augmentation in the same order."""
+        images, epoch = len(training), self.state.epoch
+        rows = balanced_rows(training.labels, seed, epoch) if self.balanced else None
+        places = epoch_order(images, seed, epoch)
+        draws = tf.gather(self.augmentation.draw(images, seed, epoch, rows), places)
+        return (places if rows is None else rows[places]), draws
+
     def _validate(self, validation: Split, batch_size: int, on_step: Callable[[], None]) -> None:
         self.validation_loss.reset_state()
         self.validation_accuracy.reset_state()
@@ -327,6 +384,10 @@ class Trainer:
                 f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
                 "train.learning_rate or increase train.warmup_epochs."
             )
+
+
+def _aspects(split: Split, rows: npt.NDArray[np.int64]) -> tf.Tensor | None:
+    return None if split.aspects is None else tf.constant(split.aspects[rows])
 
 
 def _nan_unless_finite(loss: tf.Tensor, numbers: Sequence[tf.Tensor | keras.Variable]) -> tf.Tensor:

@@ -10,6 +10,9 @@ from resnet.native.copies import KernelCopies
 from resnet.native.library import load
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
+SCHEDULES = ("cosine", "one_cycle")
+RISE = 0.3  # share of one cycle; this and the next two are the defaults of PyTorch
+_START, _END = 25.0, 1e4  # the peak is the first by the first rate, and that is the second by the last one
 
 
 def is_decayed(variable: keras.Variable) -> bool:
@@ -42,6 +45,32 @@ def warmup_cosine(
         warmup_steps=warmup_steps,
         decay_steps=steps - warmup_steps if cosine_steps is None else cosine_steps,
     )
+
+
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise to the peak over 30 % of the steps, then a linear fall to almost zero.
+
+    Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates" (2018), in the form
+    of PyTorch's `OneCycleLR` with anneal_strategy="linear": the fall and what the paper calls the annihilation are one line.
+    The momentum does not change; in the paper it does, in the opposite direction.
+
+    Args:
+        peak: the largest rate; the first one is a 25th of it.
+        steps: of the whole cycle. A variable, () float32, if training can change it while it runs.
+    """
+
+    def __init__(self, peak: float, steps: keras.Variable | int) -> None:
+        self._peak = peak
+        self._steps = steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        """The learning rate at a step, () float32."""
+        step, steps = tf.cast(step, tf.float32), tf.cast(tf.convert_to_tensor(self._steps), tf.float32)
+        top, end = tf.maximum(RISE * steps - 1.0, 0.0), steps - 1.0
+        first = self._peak / _START
+        rising = first + (self._peak - first) * tf.math.divide_no_nan(step, top)
+        fallen = tf.clip_by_value(tf.math.divide_no_nan(step - top, end - top), 0.0, 1.0)
+        return tf.where(step < top, rising, self._peak + (first / _END - self._peak) * fallen)
 
 
 class WarmRestarts(keras.optimizers.schedules.LearningRateSchedule):

@@ -13,7 +13,8 @@ from resnet.training.augmentation import Augmentation
 from resnet.training.budget import Budget
 from resnet.training.loop import Trainer
 from resnet.training.objective import balanced_weights
-from resnet.training.optimizers import FreezeFirst, WarmRestarts, make_optimizer, warmup_cosine
+from resnet.training.optimizers import RISE, FreezeFirst, OneCycle, WarmRestarts, make_optimizer, warmup_cosine
+from resnet.training.sizes import SizeSchedule
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,17 @@ class Recipe:
 
     epochs: int
     restarts: list[int]
+    size_schedule: list[int]
     optimizer: str
     learning_rate: float
+    schedule: Literal["cosine", "one_cycle"]
     warmup_epochs: float
     momentum: float
     weight_decay: float
     label_smoothing: float
-    class_weights: Literal["none", "balanced"]
+    balance: Literal["none", "weights", "sampling"]
     shift: float
-    flip: bool
+    flip: bool | Literal["alternate"]
     crop: float
     trivial_augment: bool
     mixup: float
@@ -46,9 +49,11 @@ class Recipe:
     def rise_epochs(self) -> float:
         """Epochs in which the learning rate rises: `warmup_epochs`, or half of the first phase where it has no more epochs.
 
-        The first phase ends at the first restart, and starts after the frozen epochs.
+        With `one_cycle` it is a fixed share. The first phase ends at the first restart, and starts after the frozen epochs.
         """
         room = (*self.restarts, self.epochs)[0] - self.freeze_epochs
+        if self.schedule == "one_cycle":
+            return RISE * room
         return self.warmup_epochs if self.warmup_epochs < room else room / 2
 
 
@@ -71,7 +76,8 @@ def make_trainer(
         labels: (images,) of the training split, for balanced class weights; without them all classes have the same weight.
         strategy: in whose scope the model was made; by default the current one.
     """
-    schedule, budget = _make_schedule(recipe, steps_per_epoch)
+    sizes = SizeSchedule(recipe.size_schedule, (*recipe.restarts, recipe.epochs)) if recipe.size_schedule else None
+    schedule, budget = _make_schedule(recipe, steps_per_epoch, sizes)
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         optimizer = make_optimizer(
@@ -84,7 +90,7 @@ def make_trainer(
             freeze_steps=recipe.freeze_epochs * steps_per_epoch,
         )
     class_weights = None
-    if recipe.class_weights == "balanced" and labels is not None:
+    if recipe.balance == "weights" and labels is not None:
         class_weights = balanced_weights(labels, model.classes)
     return Trainer(
         model,
@@ -99,28 +105,33 @@ def make_trainer(
         ),
         label_smoothing=recipe.label_smoothing,
         class_weights=class_weights,
+        balanced=recipe.balance == "sampling",
         accumulate=recipe.accumulate,
         ema=recipe.ema,
         freeze_epochs=recipe.freeze_epochs,
         patience=recipe.patience,
         budget=budget,
+        sizes=sizes,
         strategy=strategy,
     )
 
 
 def _make_schedule(
-    recipe: Recipe, steps_per_epoch: int
+    recipe: Recipe, steps_per_epoch: int, sizes: SizeSchedule | None
 ) -> tuple[keras.optimizers.schedules.LearningRateSchedule, Budget | None]:
     """The learning rate over the steps, and the budget that can shorten it."""
     ends = [max(1, epochs * steps_per_epoch) for epochs in (*recipe.restarts, recipe.epochs)]
     freeze_steps = recipe.freeze_epochs * steps_per_epoch
     peak = recipe.learning_rate * recipe.unfrozen_rate if freeze_steps else recipe.learning_rate
     steps = ends[0] - freeze_steps
-    warmup_steps = min(round(recipe.rise_epochs * steps_per_epoch), steps - 1)
+    one_cycle = recipe.schedule == "one_cycle"
+    warmup_steps = 0 if one_cycle else min(round(recipe.rise_epochs * steps_per_epoch), steps - 1)
     budget = None
     if recipe.budget_minutes:
-        budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, freeze_steps + warmup_steps, steps - warmup_steps)
-    first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=budget.cosine_steps if budget else None)
+        before = freeze_steps + warmup_steps
+        budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, before, steps - warmup_steps, sizes)
+    length = budget.cosine_steps if budget else None
+    first = OneCycle(peak, length or steps) if one_cycle else warmup_cosine(peak, steps, warmup_steps, cosine_steps=length)
     if freeze_steps:
         first = FreezeFirst(recipe.learning_rate, freeze_steps, first)
     later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]

@@ -30,6 +30,7 @@ class Epoch:
         learning_rate: of the last step of the epoch.
         seconds: of training and validation together; of a resumed epoch, since the resume.
         images_per_second: of training alone; of a resumed epoch, since the resume, or until it if no step was left.
+        size: height and width of the training images in pixels.
     """
 
     epoch: int
@@ -40,6 +41,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     images_per_second: float
+    size: int = 0
 
 
 @dataclass(frozen=True)

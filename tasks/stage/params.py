@@ -9,8 +9,9 @@ import difflib
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -33,6 +34,7 @@ class Section(BaseModel):
     """The parameters of one stage: a section of `params.yaml`. Each field has the text of its comment there."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    renamed: ClassVar[dict[str, str]] = {}  # new names by old ones, for the hint
 
     def check(self, whole: "Params") -> None:
         """Checks combinations of values, also with other sections; raises `UserError`."""
@@ -165,7 +167,7 @@ def _read_yaml(path: Path) -> Any:
         ) from error
 
 
-def _wrong_names(prefix: str, tree: Any, known: Iterable[str]) -> Iterator[str]:
+def _wrong_names(prefix: str, tree: Any, known: Iterable[str], renamed: Mapping[str, str] = {}) -> Iterator[str]:
     """A sentence for each mistake unless `tree` is a mapping with exactly the known names."""
     known = list(known)
     if not isinstance(tree, dict):
@@ -174,7 +176,7 @@ def _wrong_names(prefix: str, tree: Any, known: Iterable[str]) -> Iterator[str]:
     meant = set()
     for name in tree:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            near = [renamed[name]] if name in renamed else difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
             meant.update(near)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(known)}."
             yield f"there is no parameter {prefix}{name}; {hint}"
@@ -185,12 +187,12 @@ def _wrong_names(prefix: str, tree: Any, known: Iterable[str]) -> Iterator[str]:
 
 def _section(stage: str, kind: type[Section], tree: Any) -> Section | list[str]:
     """The section, or a sentence for each mistake in it."""
-    mistakes = list(_wrong_names(f"{stage}.", tree, kind.model_fields))
+    mistakes = list(_wrong_names(f"{stage}.", tree, kind.model_fields, kind.renamed))
     try:
         section = kind.model_validate(_whole(tree))
     except ValidationError as error:
         wrong = [detail for detail in error.errors() if detail["type"] not in ("missing", "extra_forbidden", "model_type")]
-        return [*mistakes, *(_sentence(stage, detail) for detail in wrong)]
+        return [*mistakes, *(_sentence(stage, details) for details in _by_parameter(wrong))]
     return mistakes or section
 
 
@@ -203,7 +205,22 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _sentence(stage: str, detail: ErrorDetails) -> str:
-    name = ".".join([stage, *(str(part) for part in detail["loc"])])
-    expected = detail["msg"].removeprefix("Input ").removeprefix("String ")
-    return f"{name} {expected[0].lower()}{expected[1:]}, but it is {detail['input']!r}."
+def _by_parameter(details: Iterable[ErrorDetails]) -> Iterator[list[ErrorDetails]]:
+    """The mistakes of each value: one, or one for each kind of values that the parameter allows."""
+    for _, same in groupby(details, key=_place):
+        found = list(same)
+        # A number that is out of range was not meant as one of the words.
+        yield found if isinstance(found[0]["input"], str) else [one for one in found if one["type"] != "literal_error"] or found
+
+
+def _place(detail: ErrorDetails) -> list[int | str]:
+    """The parameter, and the number in a list. Where several kinds of values are allowed, pydantic adds the kind."""
+    name, *parts = detail["loc"]
+    return [name, *(part for part in parts if isinstance(part, int))]
+
+
+def _sentence(stage: str, details: list[ErrorDetails]) -> str:
+    name = ".".join([stage, *map(str, _place(details[0]))])
+    first, *others = (detail["msg"].removeprefix("Input ").removeprefix("String ") for detail in details)
+    expected = " or ".join([first, *(other.removeprefix("should be ") for other in others)])
+    return f"{name} {expected[0].lower()}{expected[1:]}, but it is {details[0]['input']!r}."

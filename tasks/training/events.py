@@ -28,7 +28,7 @@ Every object has
 - `learning_rate`: of this step;
 - `images_per_second`: mean of the epoch so far.
 
-`epoch`: the results of an epoch, with the columns of `reports/history.csv` and two more; a run's own record has a third one.
+`epoch`: the results of an epoch, with the columns of `reports/history.csv` and three more; a run's own record has a fourth one.
 
 - `epoch`: from 1;
 - `loss`, `accuracy`: means over the epoch (nats; in [0, 1]);
@@ -36,6 +36,7 @@ Every object has
 - `learning_rate`: of the last step;
 - `seconds`: of training and validation together;
 - `images_per_second`: of training alone;
+- `size`: height and width of the training images in pixels;
 - `confusion`: validation images by true class (row) and predicted class (column); null for many classes.
 
 `end`: training ended in a controlled way.

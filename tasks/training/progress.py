@@ -18,10 +18,16 @@ def say(line: str) -> None:
 
 
 class Display:
-    """Shows a progress bar over the steps of an epoch on a terminal, and prints a line after each epoch anywhere."""
+    """Shows a progress bar over the steps of an epoch on a terminal, and prints a line after each epoch anywhere.
 
-    def __init__(self, epochs: int) -> None:
+    Args:
+        epochs: of the run.
+        sized: whether the lines name the size of the images, which then changes.
+    """
+
+    def __init__(self, epochs: int, *, sized: bool = False) -> None:
         self._epochs = epochs
+        self._sized = sized
         self._bar: tqdm[Any] = tqdm(unit="step", leave=False, disable=None, dynamic_ncols=True)
 
     def __enter__(self) -> "Display":
@@ -48,10 +54,11 @@ class Display:
 
     def epoch(self, epoch: "Epoch") -> None:
         """Prints the results of the epoch."""
+        size = f"{epoch.size} pixels, " if self._sized else ""
         say(
             f"epoch {epoch.epoch}/{self._epochs}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
             f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}, "
-            f"{_rate(epoch.images_per_second)}, {epoch.seconds:.1f} s"
+            f"{size}{_rate(epoch.images_per_second)}, {epoch.seconds:.1f} s"
         )
 
 

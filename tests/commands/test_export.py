@@ -39,7 +39,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     (tmp_path / "data").mkdir()
     write_raw(tmp_path / "data" / "raw", Source(["a", "b"], lambda: iter(files)), max_pixels=10**6)
-    parameters = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore")
+    parameters = Preprocess(
+        image_size=32, training_size=None, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore"
+    )
     preprocess(parameters, raw=tmp_path / "data" / "raw", prepared=tmp_path / "data" / "prepared")
     keras.utils.set_random_seed(0)
     save_model(ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"]), tmp_path / "models" / "resnet.keras")

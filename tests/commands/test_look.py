@@ -26,7 +26,9 @@ def test_the_page_needs_no_model(folder: Path, train_resnet: Callable[..., Resul
     files = [Candidate(f"{n}.png", ["cat", "dog"][n % 2], partial(picture, n), None) for n in range(12)]
     Path("data").mkdir()
     write_raw(Path("data/raw"), Source(["cat", "dog"], lambda: iter(files)), max_pixels=10**6)
-    parameters = Preprocess(image_size=32, validation_share=0.2, test_share=0.2, split_seed=0, near_duplicates="ignore")
+    parameters = Preprocess(
+        image_size=32, training_size=None, validation_share=0.2, test_share=0.2, split_seed=0, near_duplicates="ignore"
+    )
     preprocess(parameters, raw=Path("data/raw"), prepared=Path("data/prepared"))
     result = train_resnet("look")
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "look: reports/data.html shows the data")

@@ -138,6 +138,7 @@ def test_only_numbers_have_ranges() -> None:
     properties = ranges_form()["properties"]
     assert {"train.epochs", "train.learning_rate", "seed"} <= properties.keys()
     assert not {"train.optimizer", "train.flip", "build.blocks", "ingest.source"} & properties.keys()
+    assert properties["train.learning_rate"]["items"] == {"exclusiveMinimum": 0, "maximum": 10, "type": "number"}
     assert properties.keys() < grid_form()["properties"].keys() == overrides_form()["properties"].keys()
 
 

@@ -5,20 +5,27 @@ from pathlib import Path
 
 import pytest
 
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
 from resnet.images.manifest import read_manifest
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.preparation.similar_pairs import find_similar
 from tasks.preprocess import Preprocess, preprocess
+from tasks.stage.params import Params
 from tests.pictures import picture
 
 CLASSES = ["cat", "dog", "owl"]
 Image = tuple[bytes, str, str | None, str | None]
-PARAMETERS = Preprocess(image_size=32, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report")
+PARAMETERS = Preprocess(
+    image_size=32, training_size=None, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="report"
+)
 
 
-def notes(folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str]) -> list[str]:
+def notes(
+    folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str], parameters: Preprocess = PARAMETERS
+) -> list[str]:
     """The lines that `preprocess` prints for images: each with its class, split and group."""
     files = [
         Candidate(f"{n:03d}", label, lambda encoded=encoded: encoded, split, group)  # type: ignore[misc]
@@ -26,7 +33,7 @@ def notes(folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[s
     ]
     folder.mkdir(exist_ok=True)
     write_raw(folder / "raw", Source(CLASSES, lambda: iter(files)), max_pixels=10**6)
-    preprocess(PARAMETERS, raw=folder / "raw", prepared=folder / "prepared")
+    preprocess(parameters, raw=folder / "raw", prepared=folder / "prepared")
     return capsys.readouterr().out.splitlines()
 
 
@@ -77,3 +84,18 @@ def test_pairs_that_are_not_listed_are_counted(tmp_path: Path, capsys: pytest.Ca
     in_all = len(find_similar(read_manifest(tmp_path / "raw", CLASSES), near=True))
     assert in_all > written
     assert told.startswith(f"preprocess: {in_all} pairs of images look alike, none across splits; {written} of them are in ")
+
+
+def test_whole_training_images_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [*given("training", CLASSES, 0), *given("validation", CLASSES, 10), *given("test", CLASSES, 20)]
+    larger = PARAMETERS.model_copy(update={"training_size": 48})
+    assert notes(tmp_path, images, capsys, larger)[0] == (
+        "preprocess: 3 training, 3 validation, 3 test images of 32 pixels, those for training whole at 48 pixels"
+    )
+    assert Split(tmp_path / "prepared" / "training", 3).image_shape == (48, 48, 3)
+
+
+def test_stored_images_smaller_than_the_others_are_refused() -> None:
+    PARAMETERS.model_copy(update={"training_size": 32}).check(Params(0, {}))
+    with pytest.raises(UserError, match="preprocess.training_size is 24, which is below preprocess.image_size, 32: raise it"):
+        PARAMETERS.model_copy(update={"training_size": 24}).check(Params(0, {}))

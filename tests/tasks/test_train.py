@@ -1,5 +1,6 @@
 """The parameters of `train`."""
 
+import re
 from dataclasses import asdict, fields
 from typing import Any, get_args
 
@@ -7,28 +8,31 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.network.precision import PRECISIONS
-from resnet.training.optimizers import OPTIMIZERS
+from resnet.training.optimizers import OPTIMIZERS, SCHEDULES
 from resnet.training.recipe import Recipe
 from tasks.build import Build
 from tasks.ingest import Ingest
+from tasks.preprocess import Preprocess
 from tasks.stage.params import Params
 from tasks.train import Train
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
     "restarts": [],
+    "size_schedule": [],
     "batch_size": 8,
     "precision": "auto",
     "devices": 1,
     "optimizer": "adam",
     "learning_rate": 0.01,
+    "schedule": "cosine",
     "warmup_epochs": 1.0,
     "momentum": 0.8,
     "weight_decay": 0.003,
     "label_smoothing": 0.2,
     "shift": 0.15,
     "flip": True,
-    "class_weights": "none",
+    "balance": "none",
     "crop": 1.0,
     "trivial_augment": False,
     "mixup": 0.0,
@@ -42,7 +46,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-def params(*, source: str = "photos", weights: str = "old.keras", **changes: Any) -> Params:
+def params(*, source: str = "photos", weights: str = "old.keras", training_size: int | None = None, **changes: Any) -> Params:
     """All parameters with these changes."""
     columns = {"path_column": "auto", "label_column": "auto", "image_folder": "auto"}
     ingest = Ingest(
@@ -50,7 +54,9 @@ def params(*, source: str = "photos", weights: str = "old.keras", **changes: Any
     )
     network: dict[str, Any] = {"depth": 50, "variant": "v1", "stem": "auto", "blocks": None, "width": 64, "momentum": 0.9}
     build = Build(**network, zero_init_last_gamma=True, weights=weights)
-    return Params(0, {"ingest": ingest, "build": build, "train": Train(**(VALUES | changes))})
+    split: dict[str, Any] = {"validation_share": 0.1, "test_share": 0.2, "split_seed": 0, "near_duplicates": "report"}
+    preprocess = Preprocess(image_size=96, training_size=training_size, **split)
+    return Params(0, {"ingest": ingest, "preprocess": preprocess, "build": build, "train": Train(**(VALUES | changes))})
 
 
 def check(whole: Params) -> None:
@@ -79,8 +85,65 @@ def test_flips_are_refused_for_the_built_in_digits_only() -> None:
         check(params(source="builtin/digits", flip=True))
 
 
+def test_alternating_flips_are_refused_for_digits_too() -> None:
+    check(params(flip="alternate"))
+    with pytest.raises(UserError, match="train.flip is alternate, but the mirror image of a digit"):
+        check(params(source="builtin/digits", flip="alternate"))
+
+
+def test_one_cycle_has_no_restarts() -> None:
+    check(params(schedule="one_cycle"))
+    with pytest.raises(
+        UserError, match=r"train.restarts is \[2\] and train.schedule one_cycle, but the one cycle is the whole"
+    ):
+        check(params(schedule="one_cycle", restarts=[2]))
+
+
+@pytest.mark.parametrize(("optimizer", "batch", "rate"), [("sgd", 256, 0.1), ("adam", 32, 0.002), ("adamw", 128, 0.004)])
+def test_an_automatic_rate_follows_optimizer_and_batch(optimizer: str, batch: int, rate: float) -> None:
+    one = Train(**(VALUES | {"learning_rate": "auto", "optimizer": optimizer, "batch_size": batch}))
+    assert one.recipe().learning_rate == pytest.approx(rate)
+
+
+def test_every_schedule_can_be_chosen() -> None:
+    assert get_args(Train.model_fields["schedule"].annotation) == SCHEDULES
+
+
 def test_random_weights_are_not_frozen() -> None:
     check(params(freeze_epochs=1))
     check(params(weights="builtin/random"))
     with pytest.raises(UserError, match="train.freeze_epochs is 1, but build.weights is builtin/random"):
         check(params(weights="builtin/random", freeze_epochs=1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"size_schedule": [64, 128]},
+            "train.size_schedule has 128 pixels, but the training images have 96: lower it or raise",
+        ),
+        (
+            {"size_schedule": [32, 48, 64, 80, 96]},
+            "train.size_schedule has 5 sizes, which need as many epochs, but train.epochs is 4: leave",
+        ),
+        (
+            {"size_schedule": [32, 64], "restarts": [3]},
+            "train.size_schedule has 2 sizes, which need as many epochs, but the shortest phase of train.restarts has 1",
+        ),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        check(params(**changes))
+
+
+def test_the_last_size_may_be_below_that_of_testing() -> None:
+    check(params(size_schedule=[48, 64, 80]))
+    check(params(size_schedule=[64, 96], restarts=[2]))
+
+
+def test_sizes_may_be_as_large_as_the_stored_images() -> None:
+    check(params(size_schedule=[64, 128], training_size=128))
+    with pytest.raises(UserError, match="train.size_schedule has 128 pixels, but the training images have 112"):
+        check(params(size_schedule=[64, 128], training_size=112))

@@ -45,7 +45,7 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         # at 160 pixels 121 s, at 192 pixels 174 s, at 224 pixels 236 s. All but the epochs takes about 55 s.
         (PHOTOGRAPHS, 8, {"preprocess.image_size": 64, "build.depth": 50, "train.epochs": 22, "train.flip": True}),
         (PHOTOGRAPHS, 30, {"preprocess.image_size": 128, "build.depth": 50, "train.crop": 0.35}),
-        (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.class_weights": None}),
+        (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
         (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
         (PHOTOGRAPHS, 4, {"preprocess.image_size": 64, "build.depth": 18, "train.epochs": 29}),
         (PHOTOGRAPHS, 2, {"build.depth": 18, "train.epochs": 10, "train.flip": False, "train.crop": 1.0}),
@@ -56,7 +56,7 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         (replace(DIGITS, short_side=400), 30, {"train.flip": False, "train.crop": 1.0}),
         (UNKNOWN, 30, {"train.flip": False}),
         (replace(PHOTOGRAPHS, short_side=100), 600, {"preprocess.image_size": 96}),
-        (replace(PHOTOGRAPHS, rarest=50, largest=800), 30, {"train.class_weights": "balanced"}),
+        (replace(PHOTOGRAPHS, rarest=50, largest=800), 30, {"train.balance": "weights"}),
         (replace(PHOTOGRAPHS, images=(40, 10, 10)), 10, {"train.batch_size": 8}),
     ],
 )

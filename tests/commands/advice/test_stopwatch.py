@@ -17,6 +17,7 @@ def test_every_part_of_a_network_is_measured_and_none_of_the_recipe_ends_it_earl
     monkeypatch.chdir(ROOT)
     text = Path("params.yaml").read_text("utf-8")
     tiny = {"build.blocks": [1, 1], "build.width": 4, "train.batch_size": 4, "train.patience": 1, "train.epochs": 9}
+    tiny |= {"preprocess.image_size": 32, "preprocess.training_size": 40, "train.size_schedule": [8, 16], "train.crop": 0.5}
     began = time.perf_counter()
     timing = Stopwatch(3).time(with_values(text, tiny | {"train.restarts": [2, 5]}), 24)
     whole = time.perf_counter() - began

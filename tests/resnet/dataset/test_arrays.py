@@ -38,6 +38,24 @@ def test_files_are_plain_npy_and_memory_mapped(write_split: Writer) -> None:
     assert all(isinstance(shard, np.memmap) for shard in Split(folder, 2)._shards)
 
 
+def test_aspects_are_kept_beside_the_images_and_checked_with_them(tmp_path: Path) -> None:
+    with SplitWriter(tmp_path / "s", 2, 32) as writer:
+        for image, aspect in zip(expected(2), (1.5, 0.75), strict=True):
+            writer.add(image, 1, aspect)
+    split = Split(tmp_path / "s", 2)
+    assert split.aspects is not None
+    assert split.aspects.tolist() == [1.5, 0.75]
+    np.testing.assert_array_equal(split.gather(np.array([1, 0])), expected(2)[[1, 0]])
+    content = (tmp_path / "s" / "aspects.npy").read_bytes()
+    (tmp_path / "s" / "aspects.npy").write_bytes(content[:-4] + np.float32(0.8).tobytes())
+    Split(tmp_path / "s", 2).gather(np.array([0]))
+    with pytest.raises(UserError, match="image 1 or its label does not match its checksum"):
+        Split(tmp_path / "s", 2).gather(np.array([0, 1]))
+    (tmp_path / "s" / "aspects.npy").write_bytes(content[:-4])
+    with pytest.raises(UserError, match=r"aspects\.npy is damaged or cut short"):
+        Split(tmp_path / "s", 2)
+
+
 def test_labels_reach_to_65535(write_split: Writer) -> None:
     assert Split(write_split("split", [0, 65535]), classes=65536).labels.tolist() == [0, 65535]
 

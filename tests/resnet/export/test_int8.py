@@ -8,12 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split, SplitWriter
 from resnet.export.classifier import reference
 from resnet.export.drift import measure_drift
 from resnet.export.formats import FORMATS
-from resnet.export.int8 import CALIBRATION, INT8, calibration_rows, require_int8, write_int8
+from resnet.export.int8 import CALIBRATION, INT8, calibration_images, calibration_rows, require_int8, write_int8
 from resnet.images.decoding import resize_and_crop
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
@@ -109,3 +111,14 @@ def test_calibration_images_are_spread_over_the_split() -> None:
 def test_other_formats_have_none() -> None:
     with pytest.raises(UserError, match=r"no int8 export to keras: --int8 is for openvino, onnx, litert\."):
         require_int8("keras")
+
+
+def test_squeezed_training_images_calibrate_as_centre_squares(tmp_path: Path) -> None:
+    photograph = np.zeros((40, 80, 3), np.uint8)
+    photograph[:, 20:60] = 200  # the centre square
+    squeezed = np.asarray(Image.fromarray(photograph).resize((64, 64), Image.Resampling.BICUBIC))
+    with SplitWriter(tmp_path / "s", 1, 64) as writer:
+        writer.add(squeezed, 0, 2.0)
+    images = calibration_images(Split(tmp_path / "s", 2), 32)
+    assert images.shape == (1, 32, 32, 3)
+    np.testing.assert_array_equal(images[:, :, 2:-2], 200)

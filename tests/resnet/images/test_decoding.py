@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnet.images.decoding import decode, inspect, load, load_and_shrink, resize_and_crop
+from resnet.images.decoding import decode, inspect, load, load_and_shrink, load_whole, load_whole_and_shrink, resize_and_crop
 from resnet.images.outcomes import BadFile, Reason
 from tests.hostile.encoders import encode, exif, jpeg_header, noise, png, tiff
 from tests.imports import ROOT
@@ -191,6 +191,19 @@ def test_loading_and_shrinking_gives_both_results(kind: str, size: tuple[int, in
         expected.thumbnail((96, 96))
         assert small.size == expected.size
         assert np.abs(np.asarray(small).astype(float) - np.asarray(expected)).mean() < 2.0
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 480), (90, 70), (300, 500)])
+def test_a_whole_image_is_squeezed_and_its_aspect_kept(width: int, height: int) -> None:
+    encoded = photograph(width, height)
+    pixels, aspect = load_whole(encoded, 64)
+    assert aspect == pytest.approx(width / height, rel=0.01)
+    wanted = decode(encoded).resize((64, 64), Image.Resampling.BICUBIC)
+    assert np.abs(pixels.astype(float) - np.asarray(wanted)).mean() < 1.0
+    (again, same), small = load_whole_and_shrink(encoded, 64, 96)
+    np.testing.assert_array_equal(again, pixels)
+    assert same == aspect
+    assert max(small.size) == min(96, max(width, height))
 
 
 def test_only_one_thread_at_a_time_holds_a_large_image(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,8 +75,8 @@ def test_the_layer_has_the_same_outputs_and_gradients(padding: str, strides: int
     inputs = keras.Input((9, 8, 32))
     layer = Conv2D(64, 3, strides=strides, padding=padding, use_bias=False, dtype="mixed_bfloat16")
     layer(inputs)
-    assert convolution.has_weight_gradient(layer)
     images = tf.Variable(random(4, 9, 8, 32))
+    assert convolution.has_weight_gradient(layer, images)
     with tf.GradientTape(persistent=True) as tape:
         of_layer = layer(images)
         of_library = convolution.convolve(layer, images)
@@ -100,14 +100,28 @@ def test_the_layer_has_the_same_outputs_and_gradients(padding: str, strides: int
 )
 def test_other_layers_are_left_as_they_are(layer: Conv2D) -> None:
     layer(keras.Input((8, 8, 32)))
-    assert not convolution.has_weight_gradient(layer)
+    assert not convolution.has_weight_gradient(layer, random(2, 8, 8, 32))
+
+
+def test_the_images_decide_not_those_that_the_layer_was_made_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "cpu_flags", lambda: frozenset({"avx512_bf16"}))
+    layer = Conv2D(64, 3, strides=2, padding="same", use_bias=False, dtype="mixed_bfloat16")
+    layer(keras.Input((8, 8, 32)))
+    assert not convolution.has_weight_gradient(layer, random(2, 4, 4, 32))  # a product of four windows
+    images = tf.Variable(random(2, 7, 9, 32))  # an odd side has other padding than the even one
+    with tf.GradientTape(persistent=True) as tape:
+        losses = [
+            tf.reduce_sum(tf.square(tf.cast(run, tf.float32))) for run in (layer(images), convolution.convolve(layer, images))
+        ]
+    wanted, got = (tf.cast(tape.gradient(loss, layer.kernel.value), tf.float32) for loss in losses)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=2.0**-7 * float(tf.reduce_max(tf.abs(wanted))))
 
 
 def test_a_processor_with_amx_keeps_onednns_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "cpu_flags", lambda: frozenset({"avx512_bf16", "amx_bf16"}))
     layer = Conv2D(64, 3, use_bias=False, dtype="mixed_bfloat16")
     layer(keras.Input((8, 8, 32)))
-    assert not convolution.has_weight_gradient(layer)
+    assert not convolution.has_weight_gradient(layer, random(2, 8, 8, 32))
 
 
 def random(*shape: int) -> tf.Tensor:

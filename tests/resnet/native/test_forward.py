@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 needs_library = pytest.mark.skipif(load() is None, reason="the library has not been compiled; `make setup` does that")
 
 
-def small(depth: int, variant: str, precision: str = "float32", stem: str = "large") -> ResNet:
+def small(depth: int, variant: str, precision: str = "float32", stem: str = "large", size: int = 32) -> ResNet:
     tf.keras.utils.set_random_seed(1)
     with dtype_policy(precision):
         model = ResNet(
-            (32, 32, 3), 5, depth=depth, variant=variant, stem=stem, blocks=(1, 2), width=8, zero_init_last_gamma=False
+            (size, size, 3), 5, depth=depth, variant=variant, stem=stem, blocks=(1, 2), width=8, zero_init_last_gamma=False
         )
     for weight in model.trainable_variables:  # scales and offsets that are not those of the start
         if len(weight.shape) == 1:
@@ -56,6 +56,25 @@ def test_logits_gradients_and_statistics_are_those_of_the_layers(depth: int, var
         # normalisation is 0 but for rounding.
         difference = np.linalg.norm(np.asarray(one) - np.asarray(other))
         assert difference <= 5e-3 * max(1.0, float(np.linalg.norm(np.asarray(one))))
+
+
+@pytest.mark.parametrize("fused", [pytest.param(True, marks=needs_library), False])
+@pytest.mark.parametrize(("depth", "variant", "stem"), [(50, "v1.5", "large"), (18, "D", "small")])
+def test_another_size_gives_what_a_network_of_that_size_gives(
+    depth: int, variant: str, stem: str, fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not fused:
+        monkeypatch.setattr(forward, "load", lambda: None)
+    batch = tf.random.stateless_normal((8, 20, 20, 3), (3, 4))
+    seen = []
+    for size in (32, 20):
+        model = small(depth, variant, "bfloat16", stem, size)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(training_forward(model)(batch) ** 2)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        seen.append([np.asarray(one) for one in (loss, *gradients, *model.non_trainable_variables)])
+    for one, other in zip(*seen, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @needs_library

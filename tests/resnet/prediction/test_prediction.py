@@ -56,7 +56,9 @@ def test_the_pixels_are_those_that_preprocess_writes(tmp_path: Path) -> None:
         for n in range(2)
     ]
     write_raw(tmp_path / "raw", Source(["a", "b"], lambda: iter(candidates + others)), max_pixels=10**6)
-    parameters = Preprocess(image_size=40, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore")
+    parameters = Preprocess(
+        image_size=40, training_size=None, validation_share=0.1, test_share=0.2, split_seed=0, near_duplicates="ignore"
+    )
     preprocess(parameters, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
     expected = Split(tmp_path / "prepared" / "test", 2).gather(np.arange(len(encoded)))
     found = [one.pixels for one in decode_files(open_archives(find_images([str(files)])), 40) if isinstance(one, Decoded)]

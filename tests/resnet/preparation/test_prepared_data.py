@@ -50,6 +50,28 @@ def test_each_image_is_where_the_index_says(tmp_path: Path) -> None:
         assert np.abs(found.astype(float) - np.asarray(small)[:, left : left + 32]).mean() < 8
 
 
+def test_training_images_can_be_stored_whole_and_the_others_stay_as_they_are(tmp_path: Path) -> None:
+    images = [(picture(n, size=(90, 60)), None) for n in range(6)]
+    manifest, splits = make_raw(tmp_path / "raw", images), np.array([0, 1, 2] * 2, np.int8)
+    for name, training_size in (("plain", None), ("whole", 48)):
+        (tmp_path / name).mkdir()
+        pictured = np.array([True, False] * 3)
+        write_prepared(
+            tmp_path / name, tmp_path / "raw", manifest, splits, pictured=pictured, size=32, training_size=training_size
+        )
+    plain, whole = (Split(tmp_path / name / "training", 2) for name in ("plain", "whole"))
+    assert (plain.image_shape, plain.aspects) == ((32, 32, 3), None)
+    assert whole.image_shape == (48, 48, 3)
+    assert whole.aspects is not None
+    assert whole.aspects.tolist() == [1.5, 1.5]
+    for row, (encoded, _) in enumerate(images[::3]):
+        wanted = Image.open(io.BytesIO(encoded)).convert("RGB").resize((48, 48), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(whole.gather(np.array([row]))[0], np.asarray(wanted))
+    for file in ("validation/images-00000.npy", "test/images-00000.npy", "test/checksums.npy", "thumbnails.parquet"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "plain" / file).read_bytes()
+    assert not (tmp_path / "whole" / "test" / "aspects.npy").exists()
+
+
 def test_some_images_of_each_class_and_all_leaks_have_thumbnails(tmp_path: Path) -> None:
     manifest = make_raw(tmp_path / "raw", [(picture(n, size=(160, 80)), None) for n in range(120)])
     splits = np.array([n % 3 for n in range(120)], dtype=np.int8)

@@ -108,3 +108,81 @@ def test_all_operations_keep_shape_and_type_and_do_not_depend_on_the_batch() -> 
     together = ALL(tf.constant(IMAGES), tf.constant(draws))
     assert (together.dtype, together.shape) == (tf.uint8, IMAGES.shape)
     np.testing.assert_array_equal(np.asarray(ALL(tf.constant(IMAGES[4:]), tf.constant(draws[4:]))), np.asarray(together)[4:])
+
+
+def ramps(count: int, side: int = 60) -> tf.Tensor:
+    """Images whose red is the row and whose green is the column of each pixel, four a step."""
+    rows, columns = np.meshgrid(np.arange(side) * 4, np.arange(side) * 4, indexing="ij")
+    return tf.constant(np.stack([np.stack([rows, columns, rows], axis=2)] * count).astype(np.uint8))
+
+
+def sides(found: tf.Tensor, side: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Height and width of what was cut out of `ramps`, as shares: the outermost pixels are half a pixel within."""
+    values = np.asarray(found).astype(float)
+    size = values.shape[1]
+    stretch = size / (size - 1) / (4 * side)
+    return tuple(np.ptp(values[..., channel], axis=(1, 2)) * stretch for channel in (0, 1))  # type: ignore[return-value]
+
+
+def test_another_size_shows_the_whole_image() -> None:
+    found = Augmentation()(ramps(2), tf.zeros((2, DRAWS)), 20)
+    assert found.shape == (2, 20, 20, 3)
+    height, width = sides(found)
+    np.testing.assert_allclose([height, width], 1.0, atol=0.01)
+
+
+def test_a_crop_is_the_same_part_of_the_image_at_any_size() -> None:
+    augmentation = Augmentation(crop=0.3)
+    draws = augmentation.draw(40, 0, 1)
+    whole, small = (sides(augmentation(ramps(40), draws, size)) for size in (None, 30))
+    # Without antialiasing the outermost pixels are those at the edge of the box, so the whole size needs no stretching.
+    np.testing.assert_allclose(np.array(small), np.array(whole) * 59 / 60, atol=0.03)
+
+
+def test_without_crops_the_centre_square_of_a_squeezed_photograph_remains() -> None:
+    aspects = tf.constant([2.0, 0.5, 1.0])
+    found = Augmentation()(ramps(3), tf.zeros((3, DRAWS)), 60, aspects)
+    height, width = sides(found)
+    np.testing.assert_allclose(height, [1, 0.5, 1], atol=0.03)
+    np.testing.assert_allclose(width, [0.5, 1, 1], atol=0.03)
+    middle = np.asarray(found)[:, 29:31, 29:31, :2].mean(axis=(1, 2))
+    np.testing.assert_allclose(middle, 4 * 29.5, atol=2)
+
+
+@pytest.mark.parametrize("aspect", [0.4, 1.0, 1.5, 3.0])
+def test_crops_have_their_ratio_in_the_photograph(aspect: float) -> None:
+    augmentation = Augmentation(crop=0.1)
+    draws = augmentation.draw(400, 0, 1)
+    height, width = sides(augmentation(ramps(400), draws, 40, tf.fill((400,), aspect)))
+    ratios = np.log(width * aspect / height)
+    assert np.abs(ratios).max() < np.log(4 / 3) + 0.1
+    assert np.abs(ratios).max() > np.log(4 / 3) - 0.1
+    assert np.abs(ratios.mean()) < 0.05
+    # Where the photograph is long, the largest crop is its square: 1 / 3 of the area for an aspect of 3.
+    largest = min(1.0, min(aspect, 1 / aspect) * 4 / 3)
+    assert 0.9 * largest < (height * width).max() < 1.05 * largest + 0.02
+    assert (height * width).min() == pytest.approx(0.1, abs=0.03)
+
+
+def mirrored(augmentation: Augmentation, images: int, seed: int, epoch: int, rows: np.ndarray | None = None) -> np.ndarray:
+    return np.asarray(augmentation.draw(images, seed, epoch, rows))[:, 2] < 0.5
+
+
+def test_sides_alternate_and_chance_decides_the_first() -> None:
+    alternating = Augmentation(flip="alternate", shift=0.1)
+    first = mirrored(alternating, 1000, 3, 1)
+    assert 450 < first.sum() < 550
+    for epoch in range(2, 6):
+        np.testing.assert_array_equal(mirrored(alternating, 1000, 3, epoch), first == (epoch % 2 == 1))
+    assert 400 < (mirrored(alternating, 1000, 4, 1) == first).sum() < 600
+    others = np.asarray(Augmentation(flip=True, shift=0.1).draw(1000, 3, 1))
+    np.testing.assert_array_equal(np.asarray(alternating.draw(1000, 3, 1))[:, :2], others[:, :2])
+
+
+def test_an_image_that_is_used_twice_shows_both_sides() -> None:
+    alternating, rows = Augmentation(flip="alternate", crop=0.5), np.array([0, 0, 1, 3, 3, 3])
+    first = mirrored(alternating, 6, 3, 1)
+    for epoch in (1, 2):
+        found = mirrored(alternating, 6, 3, epoch, rows)
+        odd = epoch == 1
+        assert found.tolist() == [(first[row] == odd) ^ turn for row, turn in zip(rows, (0, 1, 0, 0, 1, 0), strict=True)]

@@ -14,6 +14,7 @@ from resnet.training.augmentation import Augmentation
 from resnet.training.budget import Budget
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer, warmup_cosine
+from resnet.training.sizes import SizeSchedule
 from resnet.training.state import Epoch
 
 EPOCH = Epoch(1, 1.0, 0.5, 1.0, 0.5, 0.1, 10.0, 100.0)
@@ -31,6 +32,26 @@ def test_a_budget_of_100_seconds_holds_as_many_epochs_as_fit(seconds: list[float
     budget = Budget(100.0, steps_per_epoch=10, before=5, steps=195)
     assert budget.last_epoch(history(seconds), 20) == last
     assert float(budget.cosine_steps) == last * 10 - 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sizes", "last"),
+    [
+        # 15 s at 32 px make 60 s at 64 px. 85 s are left. A run of three epochs would have two more at 64 px: 120 s.
+        ([15.0], [32], 2),
+        ([15.0, 10.0], [32, 32], 3),
+        ([15.0, 10.0, 10.0], [32, 32, 32], 4),
+        # The epochs at 64 px turned out to take 20 s.
+        ([15.0, 10.0, 25.0, 20.0], [32, 32, 64, 64], 5),
+        ([15.0, 10.0, 60.0], [32, 32, 64], 3),
+        ([120.0], [32], 1),
+        ([], [], 20),
+    ],
+)
+def test_a_budget_knows_that_larger_images_take_longer(seconds: list[float], sizes: list[int], last: int) -> None:
+    budget = Budget(100.0, steps_per_epoch=10, before=5, steps=195, sizes=SizeSchedule([32, 64], (20,)))
+    epochs = [replace(epoch, size=size) for epoch, size in zip(history(seconds), sizes, strict=True)]
+    assert budget.last_epoch(epochs, 20) == last
 
 
 def test_the_rate_comes_to_zero_where_the_budget_ends() -> None:

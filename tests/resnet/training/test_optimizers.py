@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from resnet.network.model import ResNet
-from resnet.training.optimizers import OPTIMIZERS, FreezeFirst, is_decayed, make_optimizer, warmup_cosine
+from resnet.training.optimizers import OPTIMIZERS, FreezeFirst, OneCycle, is_decayed, make_optimizer, warmup_cosine
 
 
 def test_warm_up_rises_to_the_peak_and_the_cosine_falls_to_zero() -> None:
@@ -124,3 +124,24 @@ def test_the_schedule_of_the_whole_network_starts_after_the_frozen_steps() -> No
     assert rates[9] == pytest.approx(0.02)
     assert rates[17] == pytest.approx(0.01)
     assert rates[25] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_one_cycle_rises_and_falls_in_lines_as_in_pytorch() -> None:
+    # torch.optim.lr_scheduler.OneCycleLR(..., max_lr=1, total_steps=10, anneal_strategy="linear"): 1 / 25 at first, 1 at step
+    # 0.3 * 10 - 1, and 1 / 25 / 10,000 at step 9.
+    cycle = OneCycle(1.0, 10)
+    found = [float(cycle(tf.constant(step))) for step in (0, 1, 2, 3, 5, 9)]
+    assert found == pytest.approx([0.04, 0.52, 1.0, 1 - 0.999996 / 7, 1 - 3 * 0.999996 / 7, 4e-6], abs=1e-7)
+
+
+def test_one_cycle_of_one_step_has_a_rate() -> None:
+    assert float(OneCycle(0.5, 1)(tf.constant(0))) == 0.5
+
+
+def test_nesterovs_momentum_looks_ahead() -> None:
+    # torch.optim.SGD(nesterov=True): v = 0.9 v + g; w = w - rate * (g + 0.9 v), with g = 1 at each step.
+    variable = keras.Variable([1.0])
+    optimizer = make_optimizer("sgd", 0.1, 0.9, 0.0, [variable])
+    for expected in (1 - 0.1 * 1.9, 1 - 0.1 * 1.9 - 0.1 * (1 + 0.9 * 1.9)):
+        optimizer.apply([tf.constant([1.0])], [variable])
+        assert float(variable[0]) == pytest.approx(expected)

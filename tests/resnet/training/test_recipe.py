@@ -20,13 +20,15 @@ from resnet.training.state import Snapshot
 RECIPE = Recipe(
     epochs=4,
     restarts=[],
+    size_schedule=[],
     optimizer="adam",
     learning_rate=0.01,
+    schedule="cosine",
     warmup_epochs=1.0,
     momentum=0.8,
     weight_decay=0.003,
     label_smoothing=0.2,
-    class_weights="none",
+    balance="none",
     shift=0.15,
     flip=True,
     crop=1.0,
@@ -93,7 +95,7 @@ def test_every_option_reaches_the_trainer() -> None:
         unfrozen_rate=0.5,
         patience=3,
         budget_minutes=2.0,
-        class_weights="balanced",
+        balance="weights",
     )
     trainer = make_trainer(recipe, MODEL, 10, labels=np.array([0, 0, 0, 1], np.uint16))
     assert trainer.augmentation == Augmentation(flip=True, shift=0.15, crop=0.4, trivial_augment=True, mixup=0.3, cutmix=0.7)
@@ -115,6 +117,23 @@ def test_the_learning_rate_follows_the_epochs() -> None:
     assert float(schedule(10)) == pytest.approx(0.01)
     assert float(schedule(25)) == pytest.approx(0.005)
     assert float(schedule(40)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_one_cycle_takes_the_whole_run() -> None:
+    schedule = make(schedule="one_cycle").optimizer._learning_rate
+    # 40 steps: the top is at 0.3 * 40 - 1, the first rate is a 25th, and a line leads to step 39.
+    assert [float(schedule(step)) for step in (0, 11, 25, 39)] == pytest.approx([0.0004, 0.01, 0.005, 0.0], abs=1e-7)
+    later = make(schedule="one_cycle", freeze_epochs=1, unfrozen_rate=0.5).optimizer._learning_rate
+    assert [float(later(step)) for step in (0, 9, 10, 18)] == pytest.approx([0.01, 0.01, 0.0002, 0.005])
+    assert replace(RECIPE, schedule="one_cycle", freeze_epochs=1).rise_epochs == pytest.approx(0.9)
+
+
+def test_one_cycle_ends_where_the_budget_ends() -> None:
+    trainer = make(schedule="one_cycle", budget_minutes=1.0)
+    assert trainer.budget is not None
+    trainer.budget.cosine_steps.assign(20.0)
+    schedule = trainer.optimizer._learning_rate
+    assert [float(schedule(step)) for step in (0, 5, 12, 19)] == pytest.approx([0.0004, 0.01, 0.005, 0.0], abs=1e-7)
 
 
 def test_only_float16_scales_the_loss() -> None:
@@ -165,13 +184,15 @@ def full(model: ResNet) -> Trainer:
     recipe = replace(
         RECIPE,
         epochs=EPOCHS,
+        size_schedule=[16, 32],
         optimizer="adamw",
         warmup_epochs=0.5,
         crop=0.5,
         trivial_augment=True,
         mixup=0.2,
         cutmix=1.0,
-        class_weights="balanced",
+        flip="alternate",
+        balance="sampling",
         accumulate=2,
         ema=0.9,
         freeze_epochs=1,
@@ -184,8 +205,8 @@ def outcome(one: Trainer) -> list[bytes]:
     return [np.asarray(array).tobytes() for array in (*one.model.get_weights(), *one.state.snapshot().arrays.values())]
 
 
-def test_a_run_with_all_options_is_the_same_after_a_resume_from_anywhere(separable: Callable[[str, int], Split]) -> None:
-    splits = separable("t", 8 * STEPS + 3), separable("v", 12)
+def test_a_run_with_all_options_is_the_same_after_a_resume_from_anywhere(separable: Callable[..., Split]) -> None:
+    splits = separable("t", 8 * STEPS + 3, size=40, aspect=1.5), separable("v", 12)
 
     def fit(one: Trainer) -> list[Snapshot]:
         taken: list[Snapshot] = []
@@ -198,7 +219,7 @@ def test_a_run_with_all_options_is_the_same_after_a_resume_from_anywhere(separab
 
     undisturbed = full(network())
     taken = fit(undisturbed)
-    assert len(undisturbed.state.history) == EPOCHS
+    assert [epoch.size for epoch in undisturbed.state.history] == [16, 32, 32]
     again = full(network())
     fit(again)
     assert outcome(again) == outcome(undisturbed)

@@ -66,6 +66,7 @@ def test_a_run_is_recorded_with_all_its_fields(tmp_path: Path) -> None:
             "val_accuracy": 1.0,
             "learning_rate": 0.01,
             "seconds": 2.0,
+            "size": 0,
             "images_per_second": 8.0,
         },
         {"event": "end", "outcome": "finished", "epochs": 1, "message": ""},
