@@ -2,8 +2,8 @@
 
     python -m benchmarks.forecast ../photos --minutes 5 15 --json forecast.json
 
-For each time it asks for advice in a new clone of the last commit, runs the recommended command there, and compares the times. A
-run is within the bar if the whole run takes at most 20 % more or less than forecast. Nothing else may run on the machine.
+For each time it asks for advice in a new clone of the last commit, runs the recommended command there, and compares the times.
+A run is within the bar if the whole run takes at most 20 % more or less than forecast. Nothing else may run on the machine.
 """
 
 import argparse

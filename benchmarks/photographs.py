@@ -24,7 +24,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.recipe_parts import photograph_parts
-from commands.advice.forecast import Timing, epoch_seconds
+from commands.advice.forecast import Timing, epoch_seconds, over_sizes
 from commands.advice.parameters import with_values
 from resnet.core.files import replacing
 from tasks.stage.graph import DVC_YAML
@@ -163,10 +163,9 @@ def epochs_in(seconds: float, timings: Sequence[Timing], split: Sequence[int], b
         split: numbers of images for training, validation, test.
         batch_size: of training.
     """
-    compiling = sum({id(timing): timing.tracing for timing in timings}.values())
-    counts = argparse.Namespace(images=tuple(split))
-    mean = sum(epoch_seconds(timing, counts, batch_size) for timing in timings) / len(timings)
-    return max(1, int((seconds - compiling) / mean))
+    timing = over_sizes(timings)
+    each = epoch_seconds(timing, argparse.Namespace(images=tuple(split)), batch_size)
+    return max(1, int((seconds - timing.tracing) / each))
 
 
 def _measure(text: str, values: Mapping[str, Any], sizes: Iterable[int], classes: int) -> dict[int, Timing]:
@@ -175,7 +174,8 @@ def _measure(text: str, values: Mapping[str, Any], sizes: Iterable[int], classes
 
     stopwatch = Stopwatch(classes)
     params = with_values(text, values)
-    return {size: stopwatch.time(params, size) for size in sizes}
+    side = params.value("preprocess.image_size", int)
+    return {size: stopwatch.time(params, None if size == side else size) for size in sizes}
 
 
 def _counts(prepared: Path) -> tuple[int, list[int]]:

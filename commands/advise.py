@@ -13,16 +13,18 @@ from typing import Annotated, Any
 import typer
 
 from commands.advice.data_facts import DataFacts, Sample, read_facts
-from commands.advice.forecast import Timing
+from commands.advice.forecast import Timing, over_sizes
 from commands.advice.parameters import changes, committed, dvc_line, prefect_line, with_values
 from commands.advice.plan import Plan, make_plan
-from commands.advice.rules import Network, batch_size
+from commands.advice.rules import ENOUGH, Network, batch_size, size_schedule
 from commands.advice.source import ingest_up_to_date, is_prepared, name_source
 from commands.advice.stopwatch import Stopwatch, preprocess_seconds
 from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, project_paths, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
 from tasks.training.changes import parameters
+
+_NO_SIZES = {"train.size_schedule": [], "preprocess.training_size": None}  # those of params.yaml are for other images
 
 
 def advise(
@@ -64,12 +66,16 @@ def _measured_plan(text: str, data: DataFacts, sample: Sample, minutes: float) -
 
     def clock(network: Network) -> Timing:
         print(f"advise: measures ResNet-{network.depth} at {network.size} pixels", file=sys.stderr, flush=True)
-        values = network.values() | {"train.batch_size": batch_size(data, base)}
+        values = network.values() | {"train.batch_size": batch_size(data, base), **_NO_SIZES}
+        params = with_values(text, values)
+        # A run that is too short for the recipe with several sizes takes longer than this.
+        sizes = size_schedule(data, network, ENOUGH) or [network.size]
         with redirect_stdout(sys.stderr):  # the precision is printed
-            return stopwatch.time(with_values(text, values))
+            found = {size: stopwatch.time(params, None if size == network.size else size) for size in sorted({*sizes})}
+        return over_sizes([found[size] for size in sizes])
 
     def preparation(size: int) -> float:
-        section = with_values(text, {"preprocess.image_size": size}).sections["preprocess"].model_dump()
+        section = with_values(text, {"preprocess.image_size": size, **_NO_SIZES}).sections["preprocess"].model_dump()
         return 0.0 if is_prepared(section) else preprocess_seconds(sample, sum(data.images), size)
 
     return make_plan(data, base, minutes, clock=clock, preparation=preparation)
@@ -98,12 +104,17 @@ class Advice:
         self.prefect = prefect_line(changes(base | values, committed(text)))
 
     def text(self) -> str:
-        """The command and its time, a line for each parameter, and the command for Prefect."""
+        """The command and its time, a line for each parameter, and the command for Prefect.
+
+        Values that stay as they are without a measurement are left out.
+        """
         parts = {"preprocess": self._plan.forecast.preprocess, "train": self._plan.forecast.train}
         parts["the rest"] = self._plan.forecast.seconds - sum(parts.values())
         detail = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items() if seconds)
         lines = [self.command, f"    about {_minutes(self._plan.forecast.minutes)}: {detail}"]
         for choice in self._plan.choices:
+            if choice.name not in self._changed and not choice.measured:
+                continue
             kept = "" if choice.name in self._changed else " (as it is)"
             lines.append(f"    {choice.name} = {json.dumps(choice.value)}{kept}: {printable(choice.why)}")
         return "\n".join([*lines, "with Prefect, from the last commit:", self.prefect])

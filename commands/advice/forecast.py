@@ -1,6 +1,8 @@
 """How long a run will take: arithmetic on measured times."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Protocol
 
 # Seconds of one stage that do not depend on the recipe, measured on 2 cores of an AMD EPYC at 2,000 to 4,000 images.
@@ -94,6 +96,22 @@ def epochs_within(seconds: float, timing: Timing, data: Counts, *, batch_size: i
     """The number of epochs that fit; 0 if there is no time for one. The arguments are those of `forecast`."""
     without = forecast(timing, data, epochs=0, batch_size=batch_size, samples=samples, preprocess=preprocess).seconds
     return max(0, int((seconds - without) / epoch_seconds(timing, data, batch_size)))
+
+
+def over_sizes(timings: Sequence[Timing]) -> Timing:
+    """The mean of equal shares of the epochs, in which training images have different sizes.
+
+    Args:
+        timings: of each share, in the order of training; one object for each size, whose step is compiled once.
+    """
+    different = list({id(timing): timing for timing in timings}.values())
+    return Timing(
+        max(timing.start for timing in timings),
+        max(timing.model for timing in timings),
+        sum(timing.tracing for timing in different),
+        fmean(timing.step for timing in timings),
+        fmean(timing.image for timing in timings),
+    )
 
 
 def between(smaller: tuple[int, Timing], larger: tuple[int, Timing], size: int) -> Timing:

@@ -1,13 +1,13 @@
-"""What `advise` recommends: the networks that it considers, and a rule for each other parameter, in one table.
+"""What `advise` recommends: recipes by kind of images, the networks that it considers, and rules for what the data decide.
 
-A rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked `measured=False`. It
-names the measurement that is missing and keeps to the value that can do the least harm. A rule for a parameter that
-`params.yaml` does not have is skipped.
+An entry or a rule that rests on a figure of `docs/recipes.md` or `README.md` says so. One that does not is marked
+`measured=False`: it names the measurement that is missing, and keeps to the value that can do the least harm. Those for a
+parameter that `params.yaml` does not have are skipped.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from commands.advice.data_facts import DataFacts
@@ -18,6 +18,39 @@ FEWEST = 5  # epochs of the smallest run that makes sense: those of the table of
 SIZES = (224, 192, 160, 128, 96, 64)  # for photographs, in pixels
 RARE = 10  # how many times as many images the most frequent class has; the tables of rare classes are about 10 to 1
 _LEAST_STEPS = 4  # in an epoch
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value of a recipe, why, and whether a figure of this project supports it."""
+
+    value: Any
+    why: str
+    measured: bool = True
+
+
+Recipe = Mapping[str, Entry]
+
+# The recipes, by parameter. This is the place to change when docs/recipes.md gets new figures: `python -m benchmarks.recipes
+# photographs` measures all of these parameters and train.optimizer, train.schedule, train.learning_rate and evaluate.mirror.
+# `train.size_schedule` and `preprocess.training_size` are shares of `preprocess.image_size`. `train.flip` holds where mirror
+# images look like the data.
+_ONE_SIZE = {
+    "train.size_schedule": Entry([], "smaller images in the first epochs: not measured", measured=False),
+    "preprocess.training_size": Entry(None, "crops from larger images: not measured", measured=False),
+}
+PHOTOGRAPHS: Recipe = _ONE_SIZE | {
+    "train.flip": Entry(True, "the photographs of clothes in README.md had flips, their gain is not measured", measured=False),
+    "train.crop": Entry(0.35, "as the photographs of clothes in README.md had; against no crops: not measured", measured=False),
+}
+SMALL_IMAGES: Recipe = _ONE_SIZE | {
+    "train.flip": Entry(True, "not measured in runs of so many epochs on small images", measured=False),
+    "train.crop": Entry(1.0, "crops cost 0.8 to 1.4 points on small images in runs of 5 to 10 epochs"),
+}
+SHORT: Recipe = _ONE_SIZE | {  # fewer than ENOUGH epochs
+    "train.flip": Entry(False, "in runs of 10 epochs flips showed no gain on CIFAR-10 (-1.4 ± 1.4 points)"),
+    "train.crop": Entry(1.0, "crops cost 0.8 to 1.4 points on small images in runs of 5 to 10 epochs"),
+}
 
 
 @dataclass(frozen=True)
@@ -156,19 +189,51 @@ def _flip(case: Case) -> Choice:
     if mirror.alike is None:
         why = f"{mirror.sentence()}; set it to true if a mirror image means the same"
         return Choice("train.flip", False, why, measured=False)
-    if case.epochs < ENOUGH:
-        why = f"{mirror.sentence()}, but in runs of 10 epochs flips showed no gain on CIFAR-10 (-1.4 ± 1.4 points)"
-        return Choice("train.flip", False, why)
-    why = f"{mirror.sentence()}; the photographs of clothes in README.md had flips, their gain is not measured"
-    return Choice("train.flip", True, why, measured=False)
+    entry = recipe(case)["train.flip"]
+    return Choice("train.flip", entry.value, f"{mirror.sentence()}; {entry.why}", entry.measured)
 
 
 def _crop(case: Case) -> Choice:
-    if case.data.are_small or case.epochs < ENOUGH or not case.data.mirror.alike:
-        why = "in short runs on small images crops cost 0.8 to 1.4 points; for photographs in long runs only"
-        return Choice("train.crop", 1.0, why)
-    why = "as the photographs of clothes in README.md had; against no crops: not measured"
-    return Choice("train.crop", 0.35, why, measured=False)
+    if case.data.mirror.alike is False:  # as with writing, where a part may mean something else
+        return Choice("train.crop", 1.0, "crops cost 0.8 points on digits and 1.4 on MNIST")
+    return _from_recipe(case, "train.crop")
+
+
+def _size_schedule(case: Case) -> Choice:
+    choice = _from_recipe(case, "train.size_schedule")
+    return replace(choice, value=size_schedule(case.data, case.network, case.epochs))
+
+
+def _training_size(case: Case) -> Choice:
+    choice = _from_recipe(case, "preprocess.training_size")
+    return choice if choice.value is None else replace(choice, value=_pixels(choice.value, case.network.size))
+
+
+def _from_recipe(case: Case, name: str) -> Choice:
+    entry = recipe(case)[name]
+    return Choice(name, entry.value, entry.why, entry.measured)
+
+
+def recipe(case: Case) -> Recipe:
+    """The recipe for a case."""
+    return recipe_of(case.data, case.epochs)
+
+
+def recipe_of(data: DataFacts, epochs: int) -> Recipe:
+    """The recipe for a kind of images and a length of run."""
+    if epochs < ENOUGH:
+        return SHORT
+    return SMALL_IMAGES if data.are_small else PHOTOGRAPHS
+
+
+def size_schedule(data: DataFacts, network: Network, epochs: int) -> list[int]:
+    """The sizes of training images in equal shares of the epochs; empty if all have the size of the network."""
+    return [_pixels(share, network.size) for share in recipe_of(data, epochs)["train.size_schedule"].value]
+
+
+def _pixels(share: float, size: int) -> int:
+    """A share of a size as a multiple of 8 pixels."""
+    return max(32, 8 * round(share * size / 8))
 
 
 def _balance(case: Case) -> Choice | None:
@@ -193,14 +258,14 @@ def _weights(case: Case) -> Choice:
     return Choice("build.weights", weights, why)
 
 
-# train.learning_rate, train.optimizer, train.schedule and train.size_schedule have no rule: other values than those of
-# params.yaml are not measured on photographs. `python -m benchmarks.recipes photos` measures them.
 RULES: tuple[Callable[[Case], Choice | None], ...] = (
     _image_size,
+    _training_size,
     _depth,
     _stem,
     _weights,
     _epochs,
+    _size_schedule,
     _batch_size,
     _flip,
     _crop,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from commands.advice.forecast import Timing, between, epoch_seconds, epochs_within, forecast
+from commands.advice.forecast import Timing, between, epoch_seconds, epochs_within, forecast, over_sizes
 
 TIMING = Timing(start=4.0, model=1.5, tracing=6.0, step=0.5, image=0.01)
 DATA = SimpleNamespace(images=(330, 40, 100))
@@ -50,3 +50,10 @@ def test_a_step_costs_a_constant_and_a_part_for_each_pixel() -> None:
 
 def test_noise_of_a_measurement_gives_no_negative_time() -> None:
     assert between((64, TIMING), (128, Timing(4.0, 1.5, 6.0, 5.0, 0.1)), 32).step > 0
+
+
+def test_shares_of_different_sizes_have_the_mean_time_and_compile_once_for_each_size() -> None:
+    small, large = Timing(4.0, 1.5, 6.0, 0.1, 0.01), Timing(4.2, 1.5, 7.0, 0.4, 0.03)
+    found = over_sizes([small, small, large])
+    assert (found.start, found.tracing) == (4.2, 13.0)
+    assert (found.step, found.image) == (pytest.approx(0.2), pytest.approx(0.05 / 3))

@@ -11,7 +11,8 @@ from commands.advice.forecast import Timing
 from commands.advice.mirror import MirrorTest
 from commands.advice.parameters import with_values
 from commands.advice.plan import Plan, make_plan
-from commands.advice.rules import RULES, Network, batch_size, candidates
+from commands.advice.rules import PHOTOGRAPHS as PHOTOGRAPHS_RECIPE
+from commands.advice.rules import RULES, Entry, Network, batch_size, candidates, size_schedule
 from tasks.training.changes import parameters
 from tests.imports import ROOT
 
@@ -105,3 +106,19 @@ def test_at_most_four_networks_are_measured() -> None:
 def test_a_parameter_that_the_project_does_not_have_is_left_out() -> None:
     base = {name: value for name, value in BASE.items() if name != "train.flip"}
     assert len(values(PHOTOGRAPHS, 30, base)) == len(RULES) - 2  # one rule does not apply
+
+
+def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {"train.size_schedule": Entry([0.5, 0.8, 1], "why"), "preprocess.training_size": Entry(1.25, "why")}
+    monkeypatch.setattr("commands.advice.rules.PHOTOGRAPHS", {**PHOTOGRAPHS_RECIPE, **entries})
+    found = values(PHOTOGRAPHS, 30)
+    assert found["preprocess.image_size"] == 128
+    # Multiples of 8 next to 64, 102.4, 128 and 160.
+    assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([64, 104, 128], 160)
+    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 64), 19) == []
+
+
+def test_sizes_that_were_chosen_for_other_images_do_not_stay() -> None:
+    base = {**BASE, "train.size_schedule": [200, 300], "preprocess.training_size": 400}
+    found = values(PHOTOGRAPHS, 8, base)
+    assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([], None)
