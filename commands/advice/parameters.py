@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from resnet.core.errors import UserError
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, Params, load_params
@@ -41,7 +42,10 @@ def with_values(text: str, values: Mapping[str, Any]) -> Params:
         path = Path(folder) / PARAMS_YAML.name
         with path.open("w", encoding="utf-8") as file:
             yaml.dump(tree, file)
-        return load_params(path, read_graph(DVC_YAML))
+        try:
+            return load_params(path, read_graph(DVC_YAML))
+        except UserError as error:
+            raise UserError(str(error).replace(str(path), path.name)) from error
 
 
 def dvc_line(changes: Mapping[str, Any]) -> str:

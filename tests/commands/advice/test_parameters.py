@@ -61,7 +61,7 @@ def test_the_values_are_checked_as_by_every_stage(monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(ROOT)
     params = with_values(TEXT, {"train.epochs": 3, "preprocess.image_size": 64, "seed": 5})
     assert (params.value("train.epochs", int), params.value("preprocess.image_size", int), params.seed) == (3, 64, 5)
-    with pytest.raises(UserError, match="train.batch_size is 2, which cannot be divided"):
+    with pytest.raises(UserError, match="^params.yaml: train.batch_size is 2, which cannot be divided"):
         with_values(TEXT, {"train.batch_size": 2, "train.accumulate": 4})
     with pytest.raises(UserError, match="train.epochs"):
         with_values(TEXT, {"train.epochs": 0})
