@@ -68,8 +68,8 @@ class RevisionResults:
         Raises:
             UserError: DVC no longer has them, or they are not those of `dvc.lock`.
         """
-        figures: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
-        return figures
+        found: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
+        return {name: value for name, value in found.items() if not isinstance(value, bool)}  # `mirror` is a parameter
 
     @cached_property
     def predictions(self) -> dict[str, Prediction]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from resnet.core.checksums import md5, sha256, verify
 from resnet.core.classes import read_classes
-from resnet.core.errors import damaged_input, missing_input
+from resnet.core.errors import UserError, damaged_input, missing_input
 from resnet.core.files import replacing
 from resnet.dataset.arrays import Split
 from resnet.evaluation.gate import Check, check_minimum, verdict
@@ -24,7 +24,7 @@ from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
-from tasks.stage.params import MOST, Section
+from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once
 
 
@@ -32,6 +32,9 @@ class Evaluate(Section):
     """Parameters of the stage `evaluate`."""
 
     batch_size: int = Field(ge=1, le=MOST, description="images in a batch")
+    mirror: bool = Field(
+        description="average the logits of each test image and its mirror image, in twice the time; predict does not"
+    )
     samples: int = Field(
         ge=1, le=400, description="test images in the report: the most confident mistakes, then the least confident hits"
     )
@@ -41,6 +44,14 @@ class Evaluate(Section):
     baseline: Annotated[str, Field(min_length=1)] | None = Field(
         description="`train-resnet gate` fails if this revision or experiment is significantly better; null: none"
     )
+
+    def check(self, whole: Params) -> None:
+        """The mirror image of a test image means the same."""
+        if self.mirror and whole.value("ingest.source", str) == "builtin/digits":
+            raise UserError(
+                "evaluate.mirror is true, but the mirror image of a digit is not the same digit: set it to false for "
+                "ingest.source builtin/digits."
+            )
 
 
 def evaluate(
@@ -66,7 +77,7 @@ def evaluate(
     from scipy.special import softmax
 
     from resnet.evaluation.folding import folded_network
-    from resnet.evaluation.inference import predict_logits
+    from resnet.evaluation.inference import mirrored, predict_logits
     from resnet.evaluation.metrics import detail, per_class, summarise
     from resnet.evaluation.occlusion import occlude
     from resnet.network.saving import load_model
@@ -74,6 +85,8 @@ def evaluate(
     model = load_model(resnet_keras, classes, split.image_shape)
     precision = choose_precision(precision)
     network = folded_network(model, precision)
+    if params.mirror:
+        network = mirrored(network)
     with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits = predict_logits(network, split, params.batch_size, on_batch=bar.update)
     figures, details = summarise(split.labels, logits), detail(split.labels, logits)
@@ -94,10 +107,11 @@ def evaluate(
     with replacing(predictions_csv) as partial:
         _write_predictions(partial, paths, split.labels, probabilities, classes)
     with replacing(metrics_json) as partial:
-        _write_json(partial, figures)
+        _write_json(partial, figures | ({"mirror": True} if params.mirror else {}))
     print(
         f"evaluate: accuracy {figures['accuracy']:.4f} on {len(split):,} test images "
         f"(95 % interval {figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}), loss {figures['loss']:.4f}"
+        f"{', each with its mirror image' if params.mirror else ''}"
     )
 
 

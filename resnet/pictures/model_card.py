@@ -126,13 +126,14 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     yield "## Results"
     yield ""
-    yield f"On {metrics['images']:,} test images, which were used for nothing else:"
+    mirror = ", by the mean logits of each image and its mirror image" if metrics.get("mirror") else ""
+    yield f"On {metrics['images']:,} test images, which were used for nothing else{mirror}:"
     yield ""
     yield "| figure | value |"
     yield "|---|---|"
     accuracy = share_of(metrics["accuracy"], int(metrics["images"]))
     yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
-    shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes"}
+    shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes", "mirror"}
     counted = int(metrics["macro_f1_classes"])
     notes = {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
     for name, value in metrics.items():

@@ -145,6 +145,7 @@ def _facts(results: Results) -> dict[str, str]:
         "data": f"{source}, {images}" if source else images,
         "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
         "training": f"{count(len(results.history), 'epoch')}, weights of epoch {kept}",
+        "testing": "mean logits of each image and its mirror image" if results.metrics.get("mirror") else "",
         "gate": "" if results.gate["checks"] else "none set",
     }
 

@@ -17,7 +17,9 @@ pytestmark = pytest.mark.usefixtures("in_revisions")
 
 @pytest.fixture
 def conditions() -> Callable[[float | None, str | None], Evaluate]:
-    return lambda minimum, baseline: Evaluate(batch_size=1, samples=1, minimum_accuracy=minimum, baseline=baseline)
+    return lambda minimum, baseline: Evaluate(
+        batch_size=1, mirror=False, samples=1, minimum_accuracy=minimum, baseline=baseline
+    )
 
 
 def test_each_condition_that_is_set_is_judged(conditions: Callable[[float | None, str | None], Evaluate]) -> None:

@@ -100,7 +100,7 @@ def read(folder: Path) -> RevisionResults:
 
 
 def test_there_is_a_whole_report(case: Case, folder: Path) -> None:
-    params = Evaluate(batch_size=128, samples=8, minimum_accuracy=0.5, baseline=None)
+    params = Evaluate(batch_size=128, mirror=False, samples=8, minimum_accuracy=0.5, baseline=None)
     paths = {name.replace(".", "_"): folder / name for name in ("classes.json", "index.csv", "prepared.sha256", "resnet.keras")}
     outputs = {name.replace(".", "_"): folder / name for name in ("metrics.json", "predictions.csv", "evaluation")}
     evaluate(params, precision="float32", test=folder / "test", **paths, **outputs)

@@ -16,7 +16,8 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **optio
         network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
         classes=names,
         sha256="0" * 64,
-        metrics={
+        metrics=options.pop("more", {})
+        | {
             "accuracy": 0.777778,
             "accuracy_low": 0.45,
             "accuracy_high": 0.94,
@@ -77,6 +78,13 @@ def test_a_warning_follows_the_figures_it_concerns() -> None:
 def test_macro_f1_says_of_how_many_classes_it_is_the_mean() -> None:
     expected = "| macro\\_f1 | 0.7600, mean of 2 of 3 classes: those with test images or predictions |"
     assert expected in card(["cat", "dog", "owl"]).splitlines()
+
+
+def test_it_says_that_mirror_images_were_tested_too() -> None:
+    lines = card(["cat", "dog"], more={"mirror": True}).splitlines()
+    assert "On 9 test images, which were used for nothing else, by the mean logits of each image and its mirror image:" in lines
+    assert not [line for line in lines if line.startswith("| mirror")]
+    assert "mirror" not in card(["cat", "dog"])
 
 
 def test_names_of_classes_are_text() -> None:

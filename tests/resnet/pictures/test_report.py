@@ -90,6 +90,12 @@ def results(classes: list[str], images: int, samples: int = 4, side: int = 32) -
     )
 
 
+def test_the_head_says_that_mirror_images_were_tested_too(small: Results) -> None:
+    plain = "testing mean logits of each image and its mirror image"
+    assert plain not in words(render_report(small))
+    assert plain in words(render_report(replace(small, metrics={**small.metrics, "mirror": True})))
+
+
 @pytest.fixture(scope="module")
 def small() -> Results:
     return results(["cat", "dog"], 40)

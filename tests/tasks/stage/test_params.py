@@ -139,6 +139,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
         (changed("flip", "both"), "train.flip should be a valid boolean or 'alternate', but it is 'both'."),
         (changed("size_schedule", "[0, 32]"), "train.size_schedule.0 should be greater than or equal to 8, but it is 0."),
         (changed("size_schedule", "[32, 64]"), "train.size_schedule has 64 pixels, but the training images have 32"),
+        (changed("mirror", "true"), "evaluate.mirror is true, but the mirror image of a digit is not the same digit"),
         (changed("training_size", "16"), "preprocess.training_size is 16, which is below preprocess.image_size, 32"),
         (
             changed("accumulate", "5"),
