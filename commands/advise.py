@@ -8,21 +8,22 @@ import json
 import math
 import sys
 from contextlib import redirect_stdout
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from commands.advice.data_facts import DataFacts, Sample, read_facts
 from commands.advice.forecast import Timing, over_sizes
 from commands.advice.parameters import changes, committed, dvc_line, prefect_line, with_values
 from commands.advice.plan import Plan, make_plan
 from commands.advice.rules import ENOUGH, Network, batch_size, size_schedule
 from commands.advice.source import ingest_up_to_date, is_prepared, name_source
-from commands.advice.stopwatch import Stopwatch, preprocess_seconds
 from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, project_paths, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
 from tasks.training.changes import parameters
+
+if TYPE_CHECKING:
+    from commands.advice.data_facts import DataFacts, Sample
 
 _NO_SIZES = {"train.size_schedule": [], "preprocess.training_size": None}  # those of params.yaml are for other images
 
@@ -48,6 +49,8 @@ def advise(
     ingest_up_to_date(None if source is None else name_source(source))
     text = PARAMS_YAML.read_text("utf-8")
     params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
+    from commands.advice.data_facts import read_facts
+
     data, sample = read_facts(project_paths()["raw"], params)
     print(f"advise: {printable(data.sentence())}", file=sys.stderr, flush=True)
     plan = _measured_plan(text, data, sample, minutes)
@@ -60,7 +63,9 @@ def advise(
     print(json.dumps(advice.tree(), indent=2) if as_json else advice.text())
 
 
-def _measured_plan(text: str, data: DataFacts, sample: Sample, minutes: float) -> Plan:
+def _measured_plan(text: str, data: "DataFacts", sample: "Sample", minutes: float) -> Plan:
+    from commands.advice.stopwatch import Stopwatch, preprocess_seconds
+
     base = parameters(text)
     stopwatch = Stopwatch(data.classes)
 
@@ -93,15 +98,18 @@ class Advice:
         UserError: the parameters conflict with others in `params.yaml`.
     """
 
-    def __init__(self, text: str, data: DataFacts, plan: Plan) -> None:
+    def __init__(self, text: str, data: "DataFacts", plan: Plan) -> None:
         values = {choice.name: choice.value for choice in plan.choices}
         with_values(text, values)
         base = parameters(text)
         self._data = data
         self._plan = plan
         self._changed = changes(values, base)
-        self.command = dvc_line(self._changed)
-        self.prefect = prefect_line(changes(base | values, committed(text)))
+        since_commit = changes(base | values, committed(text))
+        # The source too, in case somebody takes the last commit's `params.yaml` back before the run.
+        source = {name: value for name, value in since_commit.items() if name == "ingest.source"}
+        self.command = dvc_line(source | self._changed)
+        self.prefect = prefect_line(since_commit)
 
     def text(self) -> str:
         """The command and its time, a line for each parameter, and the command for Prefect.

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from commands.advice.data_facts import DataFacts
 from commands.advice.forecast import Forecast, Timing, between, epochs_within, forecast
 from commands.advice.rules import ENOUGH, FEWEST, MOST, Case, Choice, Network, batch_size, candidates, decide
+
+if TYPE_CHECKING:
+    from commands.advice.data_facts import DataFacts
 
 Clock = Callable[[Network], Timing]  # measures a network on this machine
 Preparation = Callable[[int], float]  # seconds of `preprocess` at a size; 0 if DVC has its result
@@ -29,7 +31,7 @@ class Plan:
     timings: dict[Network, Timing]
 
 
-def make_plan(data: DataFacts, base: Mapping[str, Any], minutes: float, *, clock: Clock, preparation: Preparation) -> Plan:
+def make_plan(data: "DataFacts", base: Mapping[str, Any], minutes: float, *, clock: Clock, preparation: Preparation) -> Plan:
     """Chooses the first of the `candidates` that trains for enough epochs.
 
     Args:
@@ -50,7 +52,7 @@ def make_plan(data: DataFacts, base: Mapping[str, Any], minutes: float, *, clock
 
 class _Planner:
     def __init__(
-        self, data: DataFacts, base: Mapping[str, Any], minutes: float, clock: Clock, preparation: Preparation
+        self, data: "DataFacts", base: Mapping[str, Any], minutes: float, clock: Clock, preparation: Preparation
     ) -> None:
         self.timings: dict[Network, Timing] = {}
         self._data = data

@@ -8,9 +8,11 @@ parameter that `params.yaml` does not have are skipped.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from commands.advice.data_facts import DataFacts
+if TYPE_CHECKING:
+    from commands.advice.data_facts import DataFacts
+
 
 ENOUGH = 20  # epochs: the photographs of clothes in README.md had 20 at 96 pixels
 MOST = 100  # epochs; no figure of this project is about a longer run
@@ -77,7 +79,7 @@ class Case:
         epochs: that fit.
     """
 
-    data: DataFacts
+    data: "DataFacts"
     base: Mapping[str, Any]
     network: Network
     epochs: int
@@ -93,7 +95,7 @@ class Choice:
     measured: bool = True
 
 
-def candidates(data: DataFacts, base: Mapping[str, Any]) -> list[Network]:
+def candidates(data: "DataFacts", base: Mapping[str, Any]) -> list[Network]:
     """The networks to consider, the best first: the first one with `ENOUGH` epochs in the time is taken.
 
     Which of them is best in a given time has not been measured for photographs; larger images and ResNet-50 come first.
@@ -109,16 +111,16 @@ def candidates(data: DataFacts, base: Mapping[str, Any]) -> list[Network]:
     return [*fine, Network(50, "large", size), Network(18, "large", size)]
 
 
-def _large(data: DataFacts) -> list[int]:
+def _large(data: "DataFacts") -> list[int]:
     return [size for size in SIZES if size <= max(data.short_side, min(SIZES))]
 
 
-def _small(data: DataFacts) -> list[int]:
+def _small(data: "DataFacts") -> list[int]:
     """The size of the originals, in steps of 8 pixels; at least 32."""
     return [max(32, 8 * math.ceil(data.short_side / 8))]
 
 
-def batch_size(data: DataFacts, base: Mapping[str, Any]) -> int:
+def batch_size(data: "DataFacts", base: Mapping[str, Any]) -> int:
     """The batch size of `params.yaml`, or a smaller power of 2 if an epoch would have fewer than `_LEAST_STEPS` steps."""
     given: int = base["train.batch_size"]
     parts: int = base["train.devices"] * base["train.accumulate"]
@@ -219,14 +221,14 @@ def recipe(case: Case) -> Recipe:
     return recipe_of(case.data, case.epochs)
 
 
-def recipe_of(data: DataFacts, epochs: int) -> Recipe:
+def recipe_of(data: "DataFacts", epochs: int) -> Recipe:
     """The recipe for a kind of images and a length of run."""
     if epochs < ENOUGH:
         return SHORT
     return SMALL_IMAGES if data.are_small else PHOTOGRAPHS
 
 
-def size_schedule(data: DataFacts, network: Network, epochs: int) -> list[int]:
+def size_schedule(data: "DataFacts", network: Network, epochs: int) -> list[int]:
     """The sizes of training images in equal shares of the epochs; empty if all have the size of the network."""
     return [_pixels(share, network.size) for share in recipe_of(data, epochs)["train.size_schedule"].value]
 
