@@ -25,7 +25,10 @@ from tasks.training.changes import parameters
 if TYPE_CHECKING:
     from commands.advice.data_facts import DataFacts, Sample
 
-_NO_SIZES = {"train.size_schedule": [], "preprocess.training_size": None}  # those of params.yaml are for other images
+_NO_SIZES: dict[str, Any] = {
+    "train.size_schedule": [],
+    "preprocess.training_size": None,
+}  # those of params.yaml are for other images
 
 
 def advise(

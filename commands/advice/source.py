@@ -79,7 +79,7 @@ def _is_stale() -> bool:
 def _repro() -> None:
     """Runs the stage with DVC; what it prints goes to standard error, so that `--json` stays alone on standard output."""
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    command = [sys.executable, "-m", "dvc", "repro", "ingest"]
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet", "ingest"]
     code = subprocess.run(command, env={**os.environ, "PATH": programs}, stdout=sys.stderr.fileno(), check=False).returncode
     if code:
         raise UserError("`ingest` failed, see above: correct what it names and ask again.")

@@ -15,6 +15,9 @@ from commands.advice.mirror import MirrorTest
 from commands.advice.plan import Plan
 from commands.advice.rules import Choice, Network
 from commands.advise import Advice
+from flows.overrides import check_overrides
+from resnet.core.errors import UserError
+from tasks.stage.graph import read_graph
 from tests.commands.advice.test_data_facts import write
 from tests.imports import ROOT
 
@@ -86,6 +89,15 @@ def test_the_line_for_prefect_has_what_differs_from_the_last_commit(folder: Path
         "train.epochs": 20,
         "train.flip": True,
     }
+
+
+def test_the_flow_takes_what_the_line_for_prefect_gives_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    then = (ROOT / "params.yaml").read_text("utf-8")
+    monkeypatch.setattr("commands.advice.parameters.git_or_none", lambda *_: then)
+    overrides = json.loads(shlex.split(advice(folder).prefect)[5].removeprefix("overrides="))
+    check_overrides(then, overrides, read_graph(Path("dvc.yaml")))
+    with pytest.raises(UserError, match=r"train\.epochs"):
+        check_overrides(then, overrides | {"train.epochs": 0}, read_graph(Path("dvc.yaml")))
 
 
 def test_too_little_time_names_the_smallest_run(

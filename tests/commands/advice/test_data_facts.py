@@ -61,6 +61,15 @@ def test_no_image_of_the_test_split_is_looked_at(tmp_path: Path, text: str) -> N
     assert not {*sample.encoded} & {picture(number, size=(40, 30)) for number in range(54, 60)}
 
 
+def test_of_many_classes_those_with_the_most_images_are_looked_at(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commands.advice.data_facts._CLASSES", 1)
+    facts, sample = read_facts(write(tmp_path / "raw"), with_values(text, {}))
+    assert set(sample.labels.tolist()) == {0}  # cats
+    assert facts.mirror.alike is None
+
+
 def test_the_sample_has_the_labels_of_its_images(tmp_path: Path) -> None:
     raw = write(tmp_path / "raw")
     sample = take_sample(raw, read_manifest(raw, CLASSES), np.arange(10, 20))
