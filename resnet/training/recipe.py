@@ -131,7 +131,10 @@ def _make_schedule(
         before = freeze_steps + warmup_steps
         budget = Budget(60 * recipe.budget_minutes, steps_per_epoch, before, steps - warmup_steps, sizes)
     length = budget.cosine_steps if budget else None
-    first = OneCycle(peak, length or steps) if one_cycle else warmup_cosine(peak, steps, warmup_steps, cosine_steps=length)
+    if one_cycle:
+        first = OneCycle(peak, steps if length is None else length)
+    else:
+        first = warmup_cosine(peak, steps, warmup_steps, cosine_steps=length)
     if freeze_steps:
         first = FreezeFirst(recipe.learning_rate, freeze_steps, first)
     later = [warmup_cosine(peak, end - start, 0) for start, end in pairwise(ends)]

@@ -121,7 +121,7 @@ def sides(found: tf.Tensor, side: int = 60) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(found).astype(float)
     size = values.shape[1]
     stretch = size / (size - 1) / (4 * side)
-    return tuple(np.ptp(values[..., channel], axis=(1, 2)) * stretch for channel in (0, 1))  # type: ignore[return-value]
+    return tuple(np.ptp(values[..., channel], axis=(1, 2)) * stretch for channel in (0, 1))
 
 
 def test_another_size_shows_the_whole_image() -> None:
