@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 from benchmarks.recipe_parts import photograph_parts
 from commands.advice.forecast import Timing, epoch_seconds, over_sizes
 from commands.advice.parameters import with_values
+from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from tasks.stage.graph import DVC_YAML
 from tasks.stage.params import PARAMS_YAML, Params
@@ -155,7 +156,7 @@ def sizes_of(params: Params) -> list[int]:
 
 
 def epochs_in(seconds: float, timings: Sequence[Timing], split: Sequence[int], batch_size: int) -> int:
-    """The epochs that fit into some seconds of training, at least 1.
+    """The epochs that fit into some seconds of training; at least one for each size, as the schedule needs.
 
     Args:
         seconds: for compiling the step at each size, and for all epochs.
@@ -165,7 +166,7 @@ def epochs_in(seconds: float, timings: Sequence[Timing], split: Sequence[int], b
     """
     timing = over_sizes(timings)
     each = epoch_seconds(timing, argparse.Namespace(images=tuple(split)), batch_size)
-    return max(1, int((seconds - timing.tracing) / each))
+    return max(len(timings), int((seconds - timing.tracing) / each))
 
 
 def _measure(text: str, values: Mapping[str, Any], sizes: Iterable[int], classes: int) -> dict[int, Timing]:
@@ -274,7 +275,7 @@ def photographs(arguments: argparse.Namespace) -> list[Row]:
             left = {part: values for part, values in members.items() if not results.has(part, seed)}
             try:
                 _run_group(workshop, results, next(iter(members)), trained, left, seed=seed, minutes=arguments.minutes)
-            except subprocess.CalledProcessError as error:
+            except (subprocess.CalledProcessError, UserError) as error:
                 print(f"{' and '.join(left)} with seed {seed} failed: {error}", file=sys.stderr, flush=True)
     order = list(parts)
     return sorted(

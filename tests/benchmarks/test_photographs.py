@@ -49,6 +49,7 @@ def test_as_many_epochs_as_fit_at_the_sizes_of_the_row() -> None:
     # Two of three epochs take 1 s: 2 s in the mean, and 12 s to compile.
     assert epochs_in(101, [small, small, large], [325, 10, 10], 32) == 44
     assert epochs_in(1, [large], [325, 10, 10], 32) == 1
+    assert epochs_in(1, [small, small, large], [325, 10, 10], 32) == 3
 
 
 def test_rows_that_differ_only_in_the_evaluation_share_a_network() -> None:
