@@ -37,7 +37,7 @@ def objective(
             are averaged by their shares.
     """
     if batch.shares is None and class_weights is None:
-        cross_entropy = _CROSS_ENTROPY(batch.labels, logits)
+        cross_entropy = _mean_cross_entropy(batch.labels, logits)
         if not label_smoothing:
             return cross_entropy, cross_entropy
         uniform = tf.reduce_mean(tf.nn.log_softmax(logits))
@@ -49,6 +49,13 @@ def objective(
         table = tf.constant(class_weights)
         losses *= _by_shares(batch, lambda labels: tf.gather(table, labels))
     return tf.reduce_mean(of_images), tf.reduce_mean(losses)
+
+
+def _mean_cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Of this device's part. Keras divides it by the number of devices, which the trainer does with the whole loss."""
+    mean = _CROSS_ENTROPY(labels, logits)
+    devices = tf.distribute.get_strategy().num_replicas_in_sync
+    return mean if devices == 1 else mean * float(devices)
 
 
 def _by_shares(batch: Mixed, of: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:

@@ -1,5 +1,8 @@
 """The loss of a batch, compared with Keras and scikit-learn."""
 
+import math
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -45,3 +48,18 @@ def test_weights_of_classes_need_no_mixing() -> None:
         np.array([0, 1, 1]), logits, sample_weight=weights[[0, 1, 1]]
     )
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_a_device_does_not_depend_on_their_number(smoothing: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = tf.constant([[1.0, 0.0], [0.0, 0.0]])
+    batch = Mixed(tf.zeros((2, 8, 8, 3)), tf.constant([0, 1], tf.uint16))
+    plain = (math.log(1 + math.exp(-1)) + math.log(2)) / 2
+    uniform = (math.log(1 + math.exp(-1)) + 0.5 + math.log(2)) / 2  # the mean over both classes: 0.5 more for the first image
+    for devices in (1, 2, 4):
+        monkeypatch.setattr(
+            tf.distribute, "get_strategy", lambda devices=devices: SimpleNamespace(num_replicas_in_sync=devices)
+        )
+        reported, loss = objective(logits, batch, smoothing, None)
+        assert float(reported) == pytest.approx(plain)
+        assert float(loss) == pytest.approx((1 - smoothing) * plain + smoothing * uniform)
