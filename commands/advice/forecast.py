@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-# Seconds of one stage that do not depend on the recipe, measured on 2 cores of an AMD EPYC at 2,000 to 4,000 images.
+# Seconds that do not depend on the recipe, on 2 cores of an AMD EPYC that do nothing else. A machine that takes twice as long to
+# start TensorFlow takes twice as long for these: with a busy machine, the start took 15 s, `render` 13 s and DVC 52 s.
+START = 2.1  # of TensorFlow
 RENDER = 3.0  # the stage `render`
 LAUNCH = 1.3  # DVC around one stage: it starts a shell and Python, hashes inputs and outputs, and writes `dvc.lock`
 EXPERIMENT = 5.0  # `dvc exp run` itself
@@ -82,13 +84,14 @@ def forecast(timing: Timing, data: Counts, *, epochs: int, batch_size: int, samp
         preprocess: seconds of that stage; 0 if DVC has its result.
     """
     begin = timing.start + timing.model + SAVE
+    pace = timing.start / START
     return Forecast(
         preprocess=preprocess,
         build=begin,
         train=begin + timing.tracing + epochs * epoch_seconds(timing, data, batch_size),
         evaluate=begin + (data.images[2] + _MAPS * min(samples, data.images[2])) * timing.image,
-        render=RENDER,
-        dvc=EXPERIMENT + _STAGES * LAUNCH,
+        render=pace * RENDER,
+        dvc=pace * (EXPERIMENT + _STAGES * LAUNCH),
     )
 
 

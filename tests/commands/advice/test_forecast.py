@@ -1,5 +1,6 @@
 """The arithmetic of the forecast. The expected figures are calculated by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,12 @@ def test_each_part_of_the_run() -> None:
     assert found.evaluate == pytest.approx(6 + 0.01 * (100 + 50 * 32))
     assert found.seconds == pytest.approx(7 + 6 + 120 + 23 + found.render + found.dvc)
     assert found.minutes == pytest.approx(found.seconds / 60)
+
+
+def test_what_is_not_measured_takes_as_long_as_the_start_of_tensorflow_says() -> None:
+    once, twice = (forecast(replace(TIMING, start=start), DATA, epochs=20, **ARGUMENTS) for start in (2.1, 4.2))
+    assert [once.render, once.dvc] == pytest.approx([3.0, 12.8])
+    assert [twice.render, twice.dvc] == pytest.approx([6.0, 25.6])
 
 
 def test_few_test_images_have_few_occlusion_maps() -> None:
