@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Protocol
 
-# Seconds that do not depend on the recipe, on 2 cores of an AMD EPYC that do nothing else. A machine that takes twice as long to
-# start TensorFlow takes twice as long for these: with a busy machine, the start took 15 s, `render` 13 s and DVC 52 s.
+# Seconds that do not depend on the recipe, on 2 cores of an AMD EPYC that do nothing else. A machine that takes twice as long
+# to start TensorFlow takes twice as long for these: on a busy machine the start took 15 s, `render` 13 s and DVC 52 s.
 START = 2.1  # of TensorFlow
 RENDER = 3.0  # the stage `render`
 LAUNCH = 1.3  # DVC around one stage: it starts a shell and Python, hashes inputs and outputs, and writes `dvc.lock`
