@@ -1,12 +1,13 @@
-"""The effect of each part of the training recipe: test accuracy with one part changed at a time, on small data sets.
+"""The effect of each part of the training recipe: test accuracy with one part changed at a time.
 
     python -m benchmarks.recipes run digits --equal-time --json digits.json # or mnist, or a folder of class folders
     python -m benchmarks.recipes transfer ../photos --json photos.json # random weights, and those of the other classes
+    python -m benchmarks.recipes photographs ../photos --minutes 5 --json photos.json # see benchmarks/photographs.py
     python -m benchmarks.recipes table *.json
 
-The network is ResNet-18 at 32 pixels. A row changes the named parameters; all others are those of params.yaml. All rows use the
-same seeds, so differences are taken seed by seed. All train for the same number of epochs or, with --equal-time, for the same
-processor time. Images are decoded by the stages' own code.
+The network of `run` and `transfer` is ResNet-18 at 32 pixels. A row changes the named parameters; all others are those of
+params.yaml. All rows use the same seeds, so differences are taken seed by seed. All train for the same number of epochs or,
+with --equal-time, for the same processor time. Images are decoded by the stages' own code.
 """
 
 import argparse
@@ -14,33 +15,18 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.photographs import photographs
 from benchmarks.recipe_data import open_data
+from benchmarks.recipe_parts import BASE, PARTS, photograph_parts
+from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
-
-BASE = "as params.yaml"
-PARTS: dict[str, dict[str, Any]] = {
-    BASE: {},
-    "without label smoothing": {"label_smoothing": 0.0},
-    "weight decay, 0.0001": {"weight_decay": 1e-4},
-    "AdamW, weight decay 0.05": {"optimizer": "adamw", "weight_decay": 0.05},
-    "without shifts": {"shift": 0.0},
-    "flips": {"flip": True},
-    "random crops of at least half": {"crop": 0.5},
-    "TrivialAugment": {"trivial_augment": True},
-    "mixup, alpha 0.2": {"mixup": 0.2},
-    "CutMix, alpha 1": {"cutmix": 1.0},
-    "moving average, 0.99": {"ema": 0.99},
-    "balanced class weights": {"balance": "weights"},
-    "variant D": {"build.variant": "D"},
-    "small stem": {"build.stem": "small"},
-}
 
 
 def prepare(
@@ -51,7 +37,7 @@ def prepare(
     Args:
         splits: training, validation, test.
         classes: their names.
-        changes: parameters of `train` by name, and those of `build` with the prefix "build.".
+        changes: parameters of `train` and `build` by name.
         epochs: of the learning-rate schedule.
         seed: of weights, order and augmentation.
         width: channels of the stem.
@@ -68,12 +54,13 @@ def prepare(
     from tasks.train import Train
 
     given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train).model_dump()
-    params = Train(**(given | {"epochs": epochs} | {name: value for name, value in changes.items() if "." not in name}))
-    architecture = {name.removeprefix("build."): value for name, value in changes.items() if "." in name}
+    params = Train(**(given | {"epochs": epochs} | _section("train", changes)))
     keras.utils.set_random_seed(seed)
     precision = choose_precision("auto")
     with dtype_policy(precision):
-        model = ResNet(splits[0].image_shape, len(classes), depth=18, width=width, class_names=classes, **architecture)
+        model = ResNet(
+            splits[0].image_shape, len(classes), depth=18, width=width, class_names=classes, **_section("build", changes)
+        )
     initialise(model, weights)
     trainer = make_trainer(params.recipe(), model, len(splits[0]) // params.batch_size, precision, splits[0].labels)
 
@@ -82,6 +69,10 @@ def prepare(
         return trainer
 
     return model, fit
+
+
+def _section(stage: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.partition(".")[2]: value for name, value in changes.items() if name.startswith(f"{stage}.")}
 
 
 def train(splits: Sequence[Split], classes: list[str], changes: dict[str, Any], **options: Any) -> tuple[Any, dict[str, float]]:
@@ -166,7 +157,7 @@ def transfer(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             for part, weights, changes in (
                 ("random weights", "builtin/random", {}),
                 (f"weights of {arguments.source or 'the other half'}", str(path), {}),
-                ("the same, head alone for 2 epochs", str(path), {"freeze_epochs": 2, "unfrozen_rate": 0.5}),
+                ("the same, head alone for 2 epochs", str(path), {"train.freeze_epochs": 2, "train.unfrozen_rate": 0.5}),
             ):
                 _, figures = train(*second, changes, epochs=arguments.epochs, weights=weights, **options)
                 rows.append({"part": part, "seed": seed, **figures})
@@ -194,15 +185,23 @@ def interval(values: Iterable[float]) -> tuple[float, float]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Formats a line for each part: epochs, mean accuracy, mean difference from the first part, ratio of processor time."""
+    """Formats a line for each part: epochs, mean accuracy, mean difference from the first part, ratio of time.
+
+    Seeds with which the first part has not run are left out.
+    """
     parts = list(dict.fromkeys(row["part"] for row in rows))
     found = {(row["part"], row["seed"]): row for row in rows}
-    lines = ["| | epochs | test accuracy, % | difference, points | processor time |", "|---|---|---|---|---|"]
+    cost = "processor_seconds" if rows and "processor_seconds" in rows[0] else "seconds"
+    title = {"processor_seconds": "processor time", "seconds": "time of training"}[cost]
+    lines = [f"| | epochs | test accuracy, % | difference, points | {title} |", "|---|---|---|---|---|"]
     for part in parts:
-        pairs = [(row, found[parts[0], row["seed"]]) for row in rows if row["part"] == part]
+        own = [row for row in rows if row["part"] == part and (parts[0], row["seed"]) in found]
+        pairs = [(row, found[parts[0], row["seed"]]) for row in own]
+        if not pairs:
+            continue
         mean, half = interval(100 * one["accuracy"] for one, _ in pairs)
         moved, wide = interval(100 * (one["accuracy"] - base["accuracy"]) for one, base in pairs)
-        ratio = np.median([one["processor_seconds"] / base["processor_seconds"] for one, base in pairs])
+        ratio = np.median([one[cost] / base[cost] for one, base in pairs])
         difference = "" if part == parts[0] else f"{moved:+.1f} ± {wide:.1f}"
         lines.append(f"| {part} | {pairs[0][0]['epochs']} | {mean:.1f} ± {half:.1f} | {difference} | {ratio:.2f} |")
     return "\n".join(lines)
@@ -213,9 +212,22 @@ def _merged(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:
         found = json.loads(path.read_text("utf-8"))
-        key = f"{found['data']}, {found['images']}, {found['epochs']} epochs, width {found['width']}"
+        key = ", ".join(f"{name} {value}" for name, value in found.items() if name not in ("rows", "epochs_of"))
         merged.setdefault(key, {"rows": []})["rows"] += found["rows"]
     return merged
+
+
+def _add_photographs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", help="a source as in ingest.source")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--minutes", type=float, default=5.0, help="time of training, the same for every row")
+    parser.add_argument("--depth", type=int, default=50)
+    parser.add_argument("--width", type=int, default=64, help="channels of the stem")
+    parser.add_argument("--stem", default="large")
+    parser.add_argument("--image-size", type=int, default=96, help="in pixels")
+    parser.add_argument("--parts", nargs="+", choices=list(photograph_parts(96)), metavar="ROW", help="by default all rows")
+    parser.add_argument("--work", type=Path, default=Path(".dvc/tmp/recipes"), help="folder for data and networks; it is kept")
+    parser.add_argument("--json", type=Path, required=True, help="all figures; an existing file goes on")
 
 
 def main() -> int:
@@ -238,6 +250,7 @@ def main() -> int:
     )
     kinds.choices["transfer"].add_argument("--first-epochs", type=int, default=20, help="epochs of the first network")
     kinds.choices["transfer"].add_argument("--source", help="data of the first network, instead of half of the classes")
+    _add_photographs(kinds.add_parser("photographs"))
     kinds.add_parser("table").add_argument("files", type=Path, nargs="+")
     arguments = parser.parse_args()
     if arguments.kind == "table":
@@ -245,9 +258,17 @@ def main() -> int:
             print(f"{title}\n\n{table(found['rows'])}\n")
         return 0
     from resnet.network.huge_pages import use_huge_pages
-    from resnet.network.startup import start_tensorflow
 
     use_huge_pages()
+    if arguments.kind == "photographs":
+        try:
+            print(table(photographs(arguments)))
+        except UserError as error:
+            print(f"benchmarks.recipes: {error}", file=sys.stderr)
+            return 1
+        return 0
+    from resnet.network.startup import start_tensorflow
+
     start_tensorflow()
     print(table((run if arguments.kind == "run" else transfer)(arguments)))
     return 0

@@ -24,7 +24,7 @@ NAME = "train-resnet"
 # A command is the function `commands.NAME.NAME`. It returns its exit code, or None for 0.
 PANELS = {
     "Data": ("check", "look", "fetch", "decide"),
-    "Training": ("live", "board"),
+    "Training": ("advise", "live", "board"),
     "Results": ("compare", "gate", "why"),
     "Model": ("predict", "export", "publish"),
     "Upkeep": ("doctor", "checkpoints", "verify", "repair"),
@@ -69,7 +69,7 @@ class _Group(_Flags, TyperGroup):
 def main() -> None:
     """The entry point: runs the command that `sys.argv` names and exits with its code."""
     correct_environment()
-    if sys.argv[1:2] == ["predict"]:
+    if sys.argv[1:2] in (["predict"], ["advise"]):
         use_huge_pages()  # before the commands are imported, because it starts the process again
     try:
         application()(prog_name=NAME)

@@ -33,6 +33,7 @@ COMMANDS = {
     "export",
     "publish",
     "doctor",
+    "advise",
     "checkpoints",
     "verify",
     "repair",

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.recipe_data import open_data
-from benchmarks.recipes import BASE, PARTS, epoch_seconds, epochs_of, interval, table, train
+from benchmarks.recipe_parts import BASE, PARTS
+from benchmarks.recipes import epoch_seconds, epochs_of, interval, table, train
 
 
 def test_the_interval_is_by_students_t() -> None:

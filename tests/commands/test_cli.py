@@ -16,12 +16,13 @@ from resnet.core.errors import UserError
 from tests.imports import HEAVY, ROOT
 
 NAMES = [
-    *("check", "look", "fetch", "live", "board", "compare", "gate", "why", "predict", "export", "publish"),
+    *("check", "look", "fetch", "advise", "live", "board", "compare", "gate", "why", "predict", "export", "publish"),
     *("doctor", "checkpoints", "verify", "repair"),
 ]
 NEED_A_PROJECT = [
     ["check"],
     ["look"],
+    ["advise"],
     ["live"],
     ["board"],
     ["compare", "HEAD"],

@@ -1,0 +1,178 @@
+"""What `advise` knows of the data: numbers, original sizes, balance, and whether mirror images look alike.
+
+It reads `data/raw/`, which `ingest` writes. The splits are those that `preprocess` will make of it. Only training images are
+looked at.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from commands.advice.mirror import SIDE, MirrorTest, try_mirrors
+from resnet.core.classes import read_classes
+from resnet.core.errors import damaged_input
+from resnet.core.parallel import in_order
+from resnet.core.tables import SPLITS, read_table
+from resnet.images.decoding import load
+from resnet.images.manifest import Manifest, read_manifest
+from resnet.images.outcomes import BadFile
+from resnet.preparation.splits import TRAINING, Shares, assign_splits
+from tasks.stage.params import Params
+
+_CLASSES = 50  # of which images are taken for the test, those with the most: its time grows with the square of their number
+_SAMPLE = 1000  # images for the test of mirror images: about 10 s with photographs on 2 cores
+_GROUPS = 64  # row groups of 16 MB that are read for them
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """The data.
+
+    Attributes:
+        source: as in `ingest.source`.
+        images: number of images in each split: training, validation, test.
+        classes: number of classes.
+        rarest: training images of the class that has the fewest.
+        largest: training images of the class that has the most.
+        short_side: the shorter side of an original image in pixels, as the median.
+        mirror: the test of mirror images.
+    """
+
+    source: str
+    images: tuple[int, int, int]
+    classes: int
+    rarest: int
+    largest: int
+    short_side: int
+    mirror: MirrorTest
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the images are as small as those that docs/recipes.md measures as small."""
+        return self.short_side <= 64
+
+    def sentence(self) -> str:
+        """The data in one line."""
+        numbers = ", ".join(f"{count:,} {split}" for count, split in zip(self.images, SPLITS, strict=True))
+        return (
+            f"{self.source}: {numbers} images of {self.classes:,} classes; the shorter side has {self.short_side:,} pixels "
+            f"(median); {self.rarest:,} to {self.largest:,} training images in a class"
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some training images in their original encoding; `labels` are (images,) int64."""
+
+    encoded: list[bytes]
+    labels: npt.NDArray[np.int64]
+
+
+def read_facts(raw: Path, params: Params) -> tuple[DataFacts, Sample]:
+    """Reads the tables of `data/raw/`, and a sample of the training images.
+
+    Raises:
+        UserError: a file is missing or damaged, or the images cannot be split.
+    """
+    classes = read_classes(raw / "classes.json")
+    manifest = read_manifest(raw, classes)
+    splits = assign_splits(
+        manifest.labels,
+        manifest.pixel_hashes,
+        classes,
+        Shares(params.value("preprocess.validation_share", float), params.value("preprocess.test_share", float)),
+        seed=params.value("preprocess.split_seed", int),
+        given=manifest.splits,
+        groups=manifest.groups,
+    )
+    counts = np.bincount(splits, minlength=len(SPLITS)).tolist()
+    of_class = np.bincount(manifest.labels[splits == TRAINING], minlength=len(classes))
+    sizes = read_table(raw / "manifest.csv", {"width": "int64", "height": "int64"})
+    frequent = np.argsort(-of_class, kind="stable")[:_CLASSES]
+    sample = take_sample(raw, manifest, np.flatnonzero((splits == TRAINING) & np.isin(manifest.labels, frequent)))
+    facts = DataFacts(
+        params.value("ingest.source", str),
+        (counts[0], counts[1], counts[2]),
+        len(classes),
+        int(of_class.min()),
+        int(of_class.max()),
+        int(np.median(np.minimum(sizes["width"], sizes["height"]))),
+        try_mirrors(small_copies(raw, sample), sample.labels, classes),
+    )
+    return facts, sample
+
+
+def take_sample(raw: Path, manifest: Manifest, rows: npt.NDArray[np.int64]) -> Sample:
+    """A sample of some images, from all parts of the shards.
+
+    Args:
+        raw: `data/raw/`.
+        manifest: of all images.
+        rows: those to choose from.
+
+    Raises:
+        UserError: a shard is damaged or holds other images than the manifest lists.
+    """
+    wanted = np.zeros(len(manifest), np.bool_)
+    wanted[rows] = True
+    groups = list(_groups(raw))
+    if sum(length for *_, length in groups) != len(manifest):
+        raise damaged_input(raw, f"its manifest lists {len(manifest)} images, but its shards hold another number")
+    starts = np.cumsum([0, *(length for *_, length in groups)])
+    chosen = np.unique(np.linspace(0, len(groups) - 1, min(_GROUPS, len(groups))).round().astype(int))
+    near = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in chosen])
+    near = near[wanted[near]]
+    taken = np.sort(np.random.default_rng(0).permutation(near)[:_SAMPLE])
+    encoded: list[bytes] = []
+    for number in chosen:
+        own = taken[(taken >= starts[number]) & (taken < starts[number + 1])]
+        if len(own):
+            encoded += _read(groups[number][0], groups[number][1], own - starts[number], [manifest.paths[row] for row in own])
+    return Sample(encoded, manifest.labels[taken].astype(np.int64))
+
+
+def _groups(raw: Path) -> Iterator[tuple[Path, int, int]]:
+    """The row groups of all shards in order: the file, the number in it, and how many images it has."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for shard in sorted(raw.glob("images-*.parquet")):
+        try:
+            facts = pq.ParquetFile(shard).metadata
+        except (pa.ArrowException, OSError) as error:
+            raise damaged_input(shard, error) from error
+        yield from ((shard, number, facts.row_group(number).num_rows) for number in range(facts.num_row_groups))
+
+
+def _read(shard: Path, group: int, rows: npt.NDArray[np.int64], paths: list[str]) -> list[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        images = pq.ParquetFile(shard).read_row_group(group, columns=["image"])["image"].take(rows).to_pylist()
+        found = [image["path"] for image in images]
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise damaged_input(shard, error) from error
+    for path, other in zip(paths, found, strict=True):
+        if path != other:
+            raise damaged_input(shard, f"the manifest lists {path} where it holds {other}")
+    return [image["bytes"] for image in images]
+
+
+def small_copies(raw: Path, sample: Sample) -> npt.NDArray[np.uint8]:
+    """The sample at `SIDE` pixels: (images, SIDE, SIDE, 3) uint8.
+
+    Raises:
+        UserError: an image no longer decodes.
+    """
+    return np.stack(list(in_order(lambda encoded: _load(raw, encoded, SIDE), sample.encoded)))
+
+
+def _load(raw: Path, encoded: bytes, size: int) -> npt.NDArray[np.uint8]:
+    try:
+        return load(encoded, size)
+    except BadFile as bad:
+        raise damaged_input(raw, f"one of its images no longer decodes: {bad.detail}") from bad

@@ -1,0 +1,124 @@
+"""The recommendations, for data and machines that are made up."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from commands.advice.data_facts import DataFacts
+from commands.advice.forecast import Timing
+from commands.advice.mirror import MirrorTest
+from commands.advice.parameters import with_values
+from commands.advice.plan import Plan, make_plan
+from commands.advice.rules import PHOTOGRAPHS as PHOTOGRAPHS_RECIPE
+from commands.advice.rules import RULES, Entry, Network, batch_size, candidates, size_schedule
+from tasks.training.changes import parameters
+from tests.imports import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text("utf-8")
+BASE = parameters(TEXT)
+ALIKE = MirrorTest(1000, 560, 540, [], True)
+PHOTOGRAPHS = DataFacts("photos", (3000, 340, 370), 10, 110, 800, 400, ALIKE)
+SMALL = replace(PHOTOGRAPHS, short_side=32)
+DIGITS = replace(PHOTOGRAPHS, short_side=8, mirror=MirrorTest(1000, 980, 360, ["2", "3"], False))
+UNKNOWN = replace(PHOTOGRAPHS, mirror=MirrorTest(1000, 30, 30, [], None))
+
+
+def machine(network: Network) -> Timing:
+    """A step of ResNet-50 at 64 pixels takes 0.2 s; ResNet-18 is three times as fast; the small stem takes 16 times as long."""
+    pixels = (network.size / 64) ** 2 * (16 if network.stem == "small" else 1) / (1 if network.depth == 50 else 3)
+    return Timing(2.1, 2.0, 6.0, 0.2 * pixels, 0.002 * pixels)
+
+
+def plan(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> Plan:
+    return make_plan(data, base, minutes, clock=machine, preparation=lambda size: 10.0)
+
+
+def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> dict[str, Any]:
+    return {choice.name: choice.value for choice in plan(data, minutes, base).choices}
+
+
+@pytest.mark.parametrize(
+    ("data", "minutes", "expected"),
+    [
+        # An epoch at 64 pixels has 93 steps of 0.2 s and 340 images of 2 ms: 19.3 s. At 96 pixels 43 s, at 128 pixels 77 s,
+        # at 160 pixels 121 s, at 192 pixels 174 s, at 224 pixels 236 s. All but the epochs takes about 50 s.
+        (PHOTOGRAPHS, 8, {"preprocess.image_size": 64, "build.depth": 50, "train.epochs": 22, "train.flip": True}),
+        (PHOTOGRAPHS, 30, {"preprocess.image_size": 128, "build.depth": 50, "train.crop": 0.35}),
+        (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
+        (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
+        (PHOTOGRAPHS, 4, {"preprocess.image_size": 64, "build.depth": 18, "train.epochs": 30}),
+        (PHOTOGRAPHS, 2, {"build.depth": 18, "train.epochs": 11, "train.flip": False, "train.crop": 1.0}),
+        (SMALL, 60, {"preprocess.image_size": 32, "build.depth": 18, "build.stem": "small", "train.flip": True}),
+        (SMALL, 5, {"preprocess.image_size": 32, "build.depth": 50, "build.stem": "large", "train.crop": 1.0}),
+        (replace(SMALL, short_side=50), 5, {"preprocess.image_size": 56}),
+        (DIGITS, 60, {"preprocess.image_size": 32, "build.stem": "large", "train.flip": False, "train.crop": 1.0}),
+        (replace(DIGITS, short_side=400), 30, {"train.flip": False, "train.crop": 1.0}),
+        (UNKNOWN, 30, {"train.flip": False}),
+        (replace(PHOTOGRAPHS, short_side=100), 600, {"preprocess.image_size": 96}),
+        (replace(PHOTOGRAPHS, rarest=50, largest=800), 30, {"train.balance": "weights"}),
+        (replace(PHOTOGRAPHS, images=(40, 10, 10)), 10, {"train.batch_size": 8}),
+    ],
+)
+def test_recommendations(data: DataFacts, minutes: float, expected: dict[str, Any]) -> None:
+    found = values(data, minutes)
+    assert {name: found.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("minutes", [1, 5, 15, 60, 600])
+@pytest.mark.parametrize("data", [PHOTOGRAPHS, SMALL, DIGITS, UNKNOWN, replace(PHOTOGRAPHS, images=(5, 2, 2))])
+def test_every_recommendation_passes_the_checks_and_fits_into_the_time(
+    data: DataFacts, minutes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    made = plan(data, minutes)
+    with_values(TEXT, {"ingest.source": "photos"} | {choice.name: choice.value for choice in made.choices})
+    assert made.forecast.minutes <= minutes or not made.epochs
+    assert all(choice.why for choice in made.choices)
+
+
+def test_no_time_for_an_epoch_gives_the_smallest_run_that_makes_sense() -> None:
+    made = plan(PHOTOGRAPHS, 0.5)
+    assert made.epochs == 0
+    assert {choice.name: choice.value for choice in made.choices} == values(PHOTOGRAPHS, 0.5)
+    assert values(PHOTOGRAPHS, 0.5)["train.epochs"] == 5
+    assert made.forecast.minutes > 0.5
+
+
+def test_a_start_from_other_weights_keeps_their_network() -> None:
+    base = {**BASE, "build.weights": "../first.keras", "build.depth": 34, "build.stem": "small"}
+    assert {(network.depth, network.stem) for network in candidates(PHOTOGRAPHS, base)} == {(34, "small")}
+    assert values(PHOTOGRAPHS, 60, base)["build.weights"] == "../first.keras"
+
+
+@pytest.mark.parametrize(("images", "devices", "expected"), [(128, 1, 32), (127, 1, 16), (20, 1, 4), (3, 1, 2), (20, 4, 4)])
+def test_few_images_get_small_batches(images: int, devices: int, expected: int) -> None:
+    base = {**BASE, "train.devices": devices}
+    assert batch_size(replace(PHOTOGRAPHS, images=(images, 1, 1)), base) == expected
+
+
+def test_at_most_four_networks_are_measured() -> None:
+    for minutes in (1, 4, 8, 30, 60, 600):
+        assert 1 <= len(plan(PHOTOGRAPHS, minutes).timings) <= 4
+
+
+def test_a_parameter_that_the_project_does_not_have_is_left_out() -> None:
+    base = {name: value for name, value in BASE.items() if name != "train.flip"}
+    assert len(values(PHOTOGRAPHS, 30, base)) == len(RULES) - 2  # one rule does not apply
+
+
+def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {"train.size_schedule": Entry([0.5, 0.8, 1], "why"), "preprocess.training_size": Entry(1.25, "why")}
+    monkeypatch.setattr("commands.advice.rules.PHOTOGRAPHS", {**PHOTOGRAPHS_RECIPE, **entries})
+    found = values(PHOTOGRAPHS, 30)
+    assert found["preprocess.image_size"] == 128
+    # Multiples of 8 next to 64, 102.4, 128 and 160.
+    assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([64, 104, 128], 160)
+    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 64), 19) == []
+
+
+def test_sizes_that_were_chosen_for_other_images_do_not_stay() -> None:
+    base = {**BASE, "train.size_schedule": [200, 300], "preprocess.training_size": 400}
+    found = values(PHOTOGRAPHS, 8, base)
+    assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([], None)
