@@ -137,8 +137,9 @@ def test_another_clone_restores_every_stage_and_runs_none(small: SmallProject, t
     small.run("dvc", "remote", "remove", "storage")
 
 
-@pytest.mark.skipif("not can_cut()", reason="mounting a disk needs root, a loop device and mkfs.ext4")
 def test_what_was_replaced_survives_a_power_cut_and_what_was_only_renamed_does_not(tmp_path: Path) -> None:
+    if not can_cut():
+        pytest.skip("mounting a disk needs root, a loop device and mkfs.ext4")
     disk = CutDisk(tmp_path / "image", tmp_path / "disk", 8)
     disk.mount(SETTINGS[1])
     try:

@@ -56,7 +56,7 @@ def run(row: Trial, share: float) -> tuple[str, bool]:
 
 
 def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> None:
-    """Writes the page: the given lines, and the present lines of other faults.
+    """Writes the page: the given lines, and the present lines of other faults. Sections after the table stay.
 
     Args:
         path: the page; it may exist.
@@ -67,7 +67,15 @@ def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> No
     known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
     known.update(lines)
     table = [known[fault] for fault in order if fault in known]
-    path.write_text(_HEAD + "".join(f"{line}\n" for line in table) + f"\n{_foot(table, order)}\n", encoding="utf-8")
+    _, mark, sections = text.partition("\n## ")
+    page = _HEAD + "".join(f"{line}\n" for line in table) + f"\n{_foot(table, order)}\n"
+    path.write_text(page + mark + sections, encoding="utf-8")
+
+
+def write_section(path: Path, heading: str, text: str) -> None:
+    """Writes the section after the table of the page."""
+    page = path.read_text("utf-8").partition("\n## ")[0]
+    path.write_text(f"{page}\n## {heading}\n\n{text}", encoding="utf-8")
 
 
 def _foot(table: Sequence[str], order: Sequence[str]) -> str:
