@@ -1,6 +1,6 @@
 """Runs fault-injection trials and writes their rows into `docs/survival.md`; `make soak` calls it.
 
-python -m tests.soak                    # about three hours on two cores
+python -m tests.soak                    # about two hours on two cores
 python -m tests.soak --only "power cut" # only rows whose fault contains this; the other rows of the page stay as they are
 python -m tests.soak --share 0.1        # a tenth of the trials of each row; prints the table and writes nothing
 """
