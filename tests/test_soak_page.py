@@ -7,7 +7,7 @@ import pytest
 
 from tests.imports import ROOT
 from tests.soak import __main__ as soak
-from tests.soak.__main__ import PAGE, run, write_page
+from tests.soak.__main__ import PAGE, run, write_page, write_section
 from tests.soak.trials import Trial
 
 OLD = "2026-01-01, 4 cores of another processor"
@@ -44,6 +44,16 @@ def test_new_rows_replace_old_ones_and_the_order_is_kept(tmp_path: Path) -> None
     assert page.read_text("utf-8").endswith("\nTotal: 2 rows, 1,010 trials, 1,009 survived, 1,261 seconds.\n")
 
 
+def test_the_section_after_the_table_stays_until_it_is_written_again(tmp_path: Path) -> None:
+    page = tmp_path / "survival.md"
+    write_page(page, {"a": f"| a | 1 | 1 | hold | 1 | {OLD} |"}, ["a"])
+    whole = page.read_text("utf-8")
+    write_section(page, "Killed", "first\n")
+    write_section(page, "Killed", "second\n")
+    write_page(page, {}, ["a"])
+    assert page.read_text("utf-8") == f"{whole}\n## Killed\n\nsecond\n"
+
+
 def test_a_row_that_this_machine_cannot_run_stays_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "survival.md"
     monkeypatch.setattr(soak, "ROOT", tmp_path)
@@ -59,5 +69,6 @@ def test_the_committed_page_has_a_foot_that_adds_up() -> None:
     lines = (ROOT / PAGE).read_text("utf-8").splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
     trials, survived, seconds = (sum(int(row[column]) for row in rows) for column in (1, 2, 4))
-    assert lines[-1].startswith(f"Total: {len(rows)} rows, {trials:,} trials, {survived:,} survived, {seconds:,} seconds.")
+    (foot,) = (line for line in lines if line.startswith("Total: "))
+    assert foot.startswith(f"Total: {len(rows)} rows, {trials:,} trials, {survived:,} survived, {seconds:,} seconds.")
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d, \d+ cores of .+", row[5]) for row in rows)
