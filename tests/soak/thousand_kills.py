@@ -39,12 +39,12 @@ class Life:
 
     Attributes:
         end: when it was killed, in seconds since 1970.
-        process: its ID.
+        number: from 0; IDs of processes are used again.
         kept: steps in the newest checkpoint at its end.
     """
 
     end: float
-    process: int
+    number: int
     kept: int
 
 
@@ -54,7 +54,7 @@ class Outcome:
 
     Attributes:
         lives: those that were killed.
-        steps: process, time and steps done, for each step of any life.
+        steps: number of the life, time and steps done, for each step of any life.
         expected: the SHA-256 of the undisturbed run's model.
         found: the SHA-256 of the killed run's model.
         alike: whether history and last state are equal, too.
@@ -68,8 +68,8 @@ class Outcome:
 
     @property
     def training(self) -> set[int]:
-        """The processes that did a step."""
-        return {process for process, *_ in self.steps}
+        """The numbers of the lives that did a step."""
+        return {number for number, *_ in self.steps}
 
 
 def model_of(run: TinyRun) -> str:
@@ -77,11 +77,12 @@ def model_of(run: TinyRun) -> str:
     return hashlib.sha256((run.folder / "models" / "resnet.keras").read_bytes()).hexdigest()
 
 
-def read_steps(path: Path) -> list[tuple[int, float, int]]:
-    """Process, time and steps done, for each complete line of the file that `TinyRun.start` fills."""
-    lines = path.read_text("ascii").split("\n")[:-1] if path.exists() else []
-    rows = [line.split() for line in lines]
-    return [(int(row[0]), float(row[1]), (int(row[2]) - 1) * STEPS + int(row[3])) for row in rows if len(row) == 4]
+def read_steps(folder: Path) -> list[tuple[int, float, int]]:
+    """Number of the life, time and steps done, for each complete line of the files that `TinyRun.start` fills."""
+    rows = [
+        (int(path.name), line.split()) for path in sorted(folder.iterdir()) for line in path.read_text("ascii").split("\n")[:-1]
+    ]
+    return [(number, float(when), (int(epoch) - 1) * STEPS + int(step)) for number, (_, when, epoch, step) in rows]
 
 
 def live(run: TinyRun, steps: Path, dice: random.Random) -> ForkServerProcess:
@@ -90,8 +91,7 @@ def live(run: TinyRun, steps: Path, dice: random.Random) -> ForkServerProcess:
     seconds = dice.uniform(0, _STARTING)
     if dice.random() < 1 / 3:
         seconds = dice.uniform(0, _TRAINING)
-        size = steps.stat().st_size if steps.exists() else 0
-        while process.is_alive() and (not steps.exists() or steps.stat().st_size == size):
+        while process.is_alive() and not (steps.exists() and steps.stat().st_size):
             time.sleep(0.02)
     process.join(seconds)
     if process.is_alive():
@@ -105,19 +105,20 @@ def kill(run: TinyRun, kills: int) -> Outcome:
     """Trains without a disturbance, then again with some number of kills and to the end."""
     run.set(epochs=str(max(3, kills * _STEPS_A_KILL // STEPS)))
     steps, dice, lives = run.folder.parent / "steps", random.Random(0), list[Life]()
+    steps.mkdir()
     whole = run.complete()
     expected = model_of(run)
     run.forget()
     while len(lives) < kills:
-        process = live(run, steps, dice)
+        process = live(run, steps / f"{len(lives):06d}", dice)
         if process.exitcode != -signal.SIGKILL:
             print(f"the run ended with {process.exitcode} after {len(lives)} kills:\n{run.log[-2000:]}", file=sys.stderr)
             break
         epoch, step = run.position()
-        lives.append(Life(time.time(), process.pid or 0, max(0, epoch - 1) * STEPS + step))
+        lives.append(Life(time.time(), len(lives), max(0, epoch - 1) * STEPS + step))
         if len(lives) % 50 == 0:
             print(f"{len(lives)} kills, {lives[-1].kept} steps", flush=True)
-    assert run.join(run.start(60, steps=str(steps)), 3600) == 0, run.log
+    assert run.join(run.start(60, steps=str(steps / f"{kills:06d}")), 3600) == 0, run.log
     return Outcome(lives, read_steps(steps), expected, model_of(run), run.outcome() == whole)
 
 
@@ -130,12 +131,12 @@ def draw(outcome: Outcome, path: Path) -> None:
 
     training, begin = outcome.training, min(outcome.steps[0][1], outcome.lives[0].end)
     figure, axes = plt.subplots(figsize=(8, 4.6), layout="constrained")
-    for process in training:
-        mine = [(when, done) for one, when, done in outcome.steps if one == process]
+    for number in training:
+        mine = [(when, done) for one, when, done in outcome.steps if one == number]
         axes.plot([(when - begin) / 60 for when, _ in mine], [done for _, done in mine], color="#1f77b4", linewidth=1.2)
     for name, colour, at in (
-        ("killed while it started", "#999999", [life for life in outcome.lives if life.process not in training]),
-        ("killed while it trained", "#d62728", [life for life in outcome.lives if life.process in training]),
+        ("killed while it started", "#999999", [life for life in outcome.lives if life.number not in training]),
+        ("killed while it trained", "#d62728", [life for life in outcome.lives if life.number in training]),
     ):
         label = f"{name}: {len(at):,} times"
         axes.scatter([(life.end - begin) / 60 for life in at], [life.kept for life in at], 4, colour, zorder=3, label=label)
@@ -152,9 +153,9 @@ def draw(outcome: Outcome, path: Path) -> None:
 def describe(outcome: Outcome) -> str:
     """The section of the page: exactly what was done."""
     lives, facts = outcome.lives, machine()
-    last = dict(sorted((process, done) for process, _, done in outcome.steps))
-    trained = [life for life in lives if life.process in last]
-    again = sum(last[life.process] - life.kept for life in trained)
+    last = dict(sorted((number, done) for number, _, done in outcome.steps))
+    trained = [life for life in lives if life.number in last]
+    again = sum(last[life.number] - life.kept for life in trained)
     minutes = (lives[-1].end - lives[0].end) / 60
     text = (
         f"`python -m tests.soak.thousand_kills` trained a network of one block for {max(last.values()):,} steps and killed it "
@@ -162,8 +163,8 @@ def describe(outcome: Outcome) -> str:
         f"of a life, {len(trained):,} times while it trained. Each life was a fork of a process that had imported TensorFlow "
         f"but not used it, and ran the command of the stage `train`. Two of three lives were to end up to {_STARTING} s after "
         f"their start, the others up to {_TRAINING} s after their first step. The run wrote a checkpoint every {_INTERVAL} s "
-        f"and waited {_PAUSE} s after each step, so that the run lasted for all kills. {again:,} steps were lost and done again. The last "
-        f"life was not killed. The SHA-256 of its model is `{outcome.found[:16]}...`, that of a run without a kill "
+        f"and waited {_PAUSE} s after each step, so that it lasted for all kills. {again:,} steps were lost and done again. "
+        f"The last life was not killed. The SHA-256 of its model is `{outcome.found[:16]}...`, that of a run without a kill "
         f"`{outcome.expected[:16]}...`. Run on {time.strftime('%Y-%m-%d')} on {facts['cores']} cores of {facts['processor']}."
     )
     picture = f"![Steps over time of one run that was killed {len(lives):,} times](killed.png)"
