@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.training import checkpoint_files
 from resnet.training.checkpoint_files import (
     KEPT,
     CheckpointWriter,
@@ -151,7 +150,7 @@ def test_the_first_intervals_are_short_so_that_a_run_that_is_killed_often_gets_o
 ) -> None:
     state: Any = State()
     now = 0.0
-    monkeypatch.setattr(checkpoint_files.time, "monotonic", lambda: now)
+    monkeypatch.setattr("resnet.training.checkpoint_files.time.monotonic", lambda: now)
 
     def moments(seconds: float) -> list[int]:
         """When checkpoints are written in the first ten minutes, with a step every second."""
