@@ -1,5 +1,7 @@
 """The arithmetic of `benchmarks/goodput.py`; the figures of the expectations are worked out by hand."""
 
+from typing import Any
+
 import pytest
 
 from benchmarks.goodput import Parts, computed, table, young
@@ -28,7 +30,7 @@ def test_what_is_in_a_checkpoint_is_kept(between: float, longest: float, kept: f
 
 
 def test_a_row_says_whether_it_was_measured() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"every": 15, "interval": None, "goodput": 0.0, "how": "measured, 4 kills"},
         {"every": 300, "interval": 24.5, "goodput": 0.876, "how": "computed"},
     ]
