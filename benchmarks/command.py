@@ -28,7 +28,7 @@ def parser(module: str, description: str, peers: Sequence[str], size: int, batch
     made.add_argument("--size", type=int, default=size, help="height and width of images in pixels")
     made.add_argument("--batch", type=int, default=batch, help="images in a step")
     made.add_argument("--peers", nargs="*", default=list(peers), metavar="PEER", help=f"from {', '.join(peers)}")
-    made.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    made.add_argument("--rounds", type=int, default=5, help="turns of each contender; a single one is never repeated")
     made.add_argument("--seconds", type=float, default=4.0, help="least duration of a turn")
     made.add_argument("--json", type=Path, help="write all figures to this file")
     made.add_argument("--contender", help=argparse.SUPPRESS)

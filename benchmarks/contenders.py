@@ -4,7 +4,8 @@ The speed of a shared machine changes from minute to minute. So all contenders s
 some seconds while the others sleep. A ratio compares two contenders within a round; the median of the ratios is reported.
 
 Before and after each round, the rate of matrix products is measured. A round in which it fell below 70 % of the best rate is
-repeated, because other programs used the processor.
+repeated, because other programs used the processor. A comparison of a single round repeats nothing: it shows that a benchmark
+runs.
 """
 
 import json
@@ -64,7 +65,10 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
                 continue
         running[name] = process
     try:
-        kept = quiet_rounds(lambda number: _round(running, number), matrix_rate, rounds)
+        if rounds == 1:
+            kept = [_round(running, 1)]
+        else:
+            kept = quiet_rounds(lambda number: _round(running, number), matrix_rate, rounds)
     finally:
         for process in running.values():
             _end(process)

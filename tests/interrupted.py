@@ -67,6 +67,7 @@ class TinyRun:
         pause: float = 0,
         devices: int = 1,
         events: str = "",
+        steps: str = "",
         as_by_script: bool = False,
         stop_after: int | None = None,
     ) -> ForkServerProcess:
@@ -79,12 +80,14 @@ class TinyRun:
             pause: seconds after each step, so that a signal arrives before the end of the run even on a busy machine.
             devices: number of devices into which TensorFlow divides the processor.
             events: the file to record events in.
+            steps: a file that gets a line for each step: the process, the time, the epoch, and the steps done in it.
             as_by_script: starts it as a script starts `nohup command &`, with SIGINT and SIGHUP ignored.
             stop_after: the epoch after which it pauses.
         """
         self._before = self.position()
         environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
+        environment["STEPS"] = steps
         environment["AS_BY_SCRIPT"] = "yes" if as_by_script else ""
         if stop_after is not None:
             environment["TRAIN_RESNET_STOP_AFTER"] = str(stop_after)
@@ -175,8 +178,11 @@ def _disturb(environment: dict[str, str]) -> None:
 
     real = Keeper.__call__
     epoch, step = map(int, environment["STOP_AT"].split("-"))
+    steps = os.open(environment["STEPS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if environment["STEPS"] else None
 
     def keep(self: Keeper) -> None:
+        if steps is not None:
+            os.write(steps, f"{os.getpid()} {time.time()} {self._state.epoch} {self._state.step}\n".encode())
         if (self._state.epoch, self._state.step) == (epoch, step):
             self._received()  # after its first call a signal is noted
             os.kill(os.getpid(), signal.SIGTERM)

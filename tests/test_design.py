@@ -32,13 +32,23 @@ def max_pixels() -> int:
     return pixels
 
 
+def intervals() -> str:
+    """The intervals between checkpoints before the longest one, which double."""
+    seconds = [checkpoint_files.FIRST_SECONDS]
+    while 2 * seconds[-1] < checkpoint_seconds():
+        seconds.append(2 * seconds[-1])
+    return ", ".join(f"{one:.0f}" for one in seconds)
+
+
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
         ("docs/design.md", f"The six stages list {sum(len(entry['deps']) for entry in GRAPH.values())} dependencies."),
         ("CHANGELOG.md", f"`dvc.yaml` lists {sum(len(entry['deps']) for entry in GRAPH.values())} dependencies."),
-        ("docs/design.md", f"writes a checkpoint every {checkpoint_seconds():.0f} s"),
-        ("docs/operations.md", f"at most the interval between checkpoints, {checkpoint_seconds():.0f} s"),
+        ("docs/design.md", f"The intervals are {intervals()} and then {checkpoint_seconds():.0f} s."),
+        ("docs/operations.md", f"{checkpoint_files.FIRST_SECONDS:.0f} s at first, later {checkpoint_seconds():.0f} s"),
+        ("docs/operations.md", f"default: {intervals()}, {checkpoint_seconds():.0f} s"),
+        ("CHANGELOG.md", f"The first checkpoint is written after {checkpoint_files.FIRST_SECONDS:.0f} s"),
         ("docs/design.md", f"The last {checkpoint_files.KEPT} are kept."),
         ("docs/operations.md", f"each run keeps its last {checkpoint_files.KEPT}."),
         ("docs/design.md", f"The last {FINISHED_KEPT} finished runs are kept, and unfinished ones for {DAYS_KEPT} days."),

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
+@cache
 def report(classes: int) -> str:
     sides = {3: 32, 12: 96, 120: 64}
     names = [f"{KINDS[number % len(KINDS)]} {number}" for number in range(classes)]

@@ -1,11 +1,13 @@
-"""A short version of `make soak`: SIGKILL, a full disk, flipped bits, and DVC's files cut short."""
+"""A short version of `make soak`: SIGKILL, a full disk, flipped bits, DVC's files cut short, and a power cut."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 
+from resnet.core.files import replacing
 from tests.project import Project
+from tests.soak.cut_disk import SETTINGS, CutDisk, can_cut
 from tests.soak.small_project import SmallProject
 from tests.soak.stages import flip_places, is_found
 
@@ -133,3 +135,24 @@ def test_another_clone_restores_every_stage_and_runs_none(small: SmallProject, t
     assert clone.run(*VERIFY).stderr == ""
     assert clone.repro() == []
     small.run("dvc", "remote", "remove", "storage")
+
+
+def test_what_was_replaced_survives_a_power_cut_and_what_was_only_renamed_does_not(tmp_path: Path) -> None:
+    if not can_cut():
+        pytest.skip("mounting a disk needs root, a loop device and mkfs.ext4")
+    disk = CutDisk(tmp_path / "image", tmp_path / "disk", 8)
+    disk.mount(SETTINGS[1])
+    try:
+        for content in (b"first" * 1000, b"second" * 1000):
+            with replacing(disk.folder / "new" / "kept") as partial:
+                partial.write_bytes(content)
+        (disk.folder / "new" / "partial").write_bytes(b"third" * 1000)
+        (disk.folder / "new" / "partial").rename(disk.folder / "new" / "lost")
+        disk.cut()
+        disk.unmount()
+        disk.mount()
+        assert (disk.folder / "new" / "kept").read_bytes() == b"second" * 1000
+        assert not (disk.folder / "new" / "lost").exists() or (disk.folder / "new" / "lost").read_bytes() != b"third" * 1000
+        disk.unmount()
+    finally:
+        disk.close()

@@ -26,6 +26,8 @@ from resnet.core.files import replacing
 from resnet.training.state import Snapshot, TrainingState
 
 KEPT = 2
+# A machine whose runs are killed every few minutes would otherwise not get beyond the first interval; see docs/operations.md.
+FIRST_SECONDS = 30.0
 
 _NAME = re.compile(r"E(\d{5})-S(\d{7})-([0-9a-f]{64})\.safetensors")
 _TYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U32": np.uint32, "BOOL": np.bool_}
@@ -130,14 +132,14 @@ def _decode(file: Any) -> Snapshot:
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of a run at regular intervals, in a background thread. On exit it waits for the last one.
+    """Writes the checkpoints of a run at intervals, in a background thread. On exit it waits for the last one.
 
-    Training waits only while the state is copied.
+    Training waits only while the state is copied. The first interval is at most `FIRST_SECONDS`; then they double.
 
     Args:
         folder: of the run.
         state: of the run.
-        seconds: from the end of one checkpoint to the start of the next.
+        seconds: the longest from the end of one checkpoint to the start of the next.
 
     Attributes:
         written: number of checkpoints written.
@@ -149,7 +151,8 @@ class CheckpointWriter:
         self._folder = folder
         self._state = state
         self._seconds = seconds
-        self._due = time.monotonic() + seconds
+        self._interval = min(seconds, FIRST_SECONDS)
+        self._due = time.monotonic() + self._interval
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[bool] | None = None
         self.written = 0
@@ -198,5 +201,7 @@ class CheckpointWriter:
 
     def _settle(self) -> bool:
         pending, self._pending = self._pending, None
-        self._due = time.monotonic() + self._seconds
+        if pending is not None:
+            self._interval = min(self._seconds, 2 * self._interval)
+        self._due = time.monotonic() + self._interval
         return pending is None or pending.result()

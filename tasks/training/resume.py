@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from resnet.training.state import TrainingState
 
 SECONDS_VARIABLE = "TRAIN_RESNET_CHECKPOINT_SECONDS"
-# Work of at most this time is lost, and only to SIGKILL or a power cut. A checkpoint of ResNet-50 with Adam (377 MB) delays
-# training by 1.5 s (224 pixels, batch 32, two cores), 0.8 % of the time.
+# Work of at most this time is lost, and only to SIGKILL or a power cut; the first intervals are shorter. A checkpoint of
+# ResNet-50 with Adam (377 MB) delays training by 1.5 s (224 pixels, batch 32, two cores), 0.8 % of the time.
 _SECONDS = 180.0
 
 

@@ -18,7 +18,7 @@ TINY = ["--size", "32", "--batch", "2", "--rounds", "1"]
 @pytest.mark.parametrize(
     ("module", "options", "contenders"),
     [
-        ("training", [*TINY, "--seconds", "0", "--peers", "ours-bare"], {"ours", "ours-bare"}),
+        ("training", [*TINY, "--seconds", "0", "--network", "resnet18", "--peers", "ours-bare"], {"ours", "ours-bare"}),
         ("inference", [*TINY, "--seconds", "0", "--peers"], {"ours"}),
         ("input", TINY, {"ours"}),
         ("checkpoint_cost", [*TINY, "--seconds", "0"], {"ours"}),

@@ -1,6 +1,7 @@
-"""Runs all fault-injection trials and writes `docs/survival.md`; `make soak` calls it.
+"""Runs fault-injection trials and writes their rows into `docs/survival.md`; `make soak` calls it.
 
-python -m tests.soak                    # at most 90 minutes on two cores; writes docs/survival.md
+python -m tests.soak                    # about two hours on two cores
+python -m tests.soak --only "power cut" # only rows whose fault contains this; the other rows of the page stay as they are
 python -m tests.soak --share 0.1        # a tenth of the trials of each row; prints the table and writes nothing
 """
 
@@ -9,31 +10,39 @@ import importlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.stage.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("interrupted_training", "entry_points", "killed_search", "killed_saves", "stages", "texts", "sanitized_kernels")
+MODULES = (
+    "interrupted_training",
+    "entry_points",
+    "killed_search",
+    "killed_saves",
+    "stages",
+    "power_cut",
+    "killed_server",
+    "texts",
+    "sanitized_kernels",
+)
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
 The faults that `make soak` injects, the number of trials, and the number of trials that the program survived. The code of each
-row is in `tests/soak/`; `make test` runs a few trials of each.
+row is in `tests/soak/`; `make test` runs a few trials of most of them. A row can be run alone, with `python -m tests.soak
+--only WORDS`; the last column says when and where it was run.
 
-| fault | trials | survived | expected | seconds |
-|---|---|---|---|---|
+| fault | trials | survived | expected | seconds | run |
+|---|---|---|---|---|---|
 """
 
 
-def collect(folder: Path = ROOT / "tests" / "soak") -> list[Trial]:
-    """Imports the modules that exist and returns their rows; a module that fails to import is an error."""
-    rows: list[Trial] = []
-    for name in MODULES:
-        if (folder / f"{name}.py").exists():
-            rows += importlib.import_module(f"tests.soak.{name}").ROWS
-    return rows
+def collect() -> list[Trial]:
+    """The rows of all modules, in the order of the page."""
+    return [row for name in MODULES for row in importlib.import_module(f"tests.soak.{name}").ROWS]
 
 
 def run(row: Trial, share: float) -> tuple[str, bool]:
@@ -42,11 +51,13 @@ def run(row: Trial, share: float) -> tuple[str, bool]:
     began = time.monotonic()
     survived = row.run(trials)
     seconds = time.monotonic() - began
-    return f"| {row.fault} | {trials} | {survived} | {row.expected} | {seconds:.0f} |", survived == trials
+    facts = machine()
+    where = f"{datetime.now(UTC):%Y-%m-%d}, {facts['cores']} cores of {facts['processor']}"
+    return f"| {row.fault} | {trials} | {survived} | {row.expected} | {seconds:.0f} | {where} |", survived == trials
 
 
 def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> None:
-    """Writes the page: the given lines, and the present lines of other faults.
+    """Writes the page: the given lines, and the present lines of other faults. Sections after the table stay.
 
     Args:
         path: the page; it may exist.
@@ -57,10 +68,23 @@ def write_page(path: Path, lines: Mapping[str, str], order: Sequence[str]) -> No
     known = {line.split(" | ")[0].removeprefix("| "): line for line in text.splitlines() if line.startswith("| ")}
     known.update(lines)
     table = [known[fault] for fault in order if fault in known]
-    minutes = sum(int(line.rstrip(" |").rpartition(" ")[2]) for line in table) / 60
-    facts = machine()
-    foot = f"\nTotal: {minutes:.0f} minutes on {facts['cores']} cores of {facts['processor']}, {facts['system']}.\n"
-    path.write_text(_HEAD + "".join(f"{line}\n" for line in table) + foot, encoding="utf-8")
+    _, mark, sections = text.partition("\n## ")
+    page = _HEAD + "".join(f"{line}\n" for line in table) + f"\n{_foot(table, order)}\n"
+    path.write_text(page + mark + sections, encoding="utf-8")
+
+
+def write_section(path: Path, heading: str, text: str) -> None:
+    """Writes the section after the table of the page."""
+    page = path.read_text("utf-8").partition("\n## ")[0]
+    path.write_text(f"{page}\n## {heading}\n\n{text}", encoding="utf-8")
+
+
+def _foot(table: Sequence[str], order: Sequence[str]) -> str:
+    """What the rows of the table add up to, from the rows themselves."""
+    cells = [line.strip("| ").split(" | ") for line in table]
+    trials, survived, seconds = (sum(int(row[column]) for row in cells) for column in (1, 2, 4))
+    missing = f" Not yet run whole: {len(order) - len(table)} of {len(order)} rows." if len(table) < len(order) else ""
+    return f"Total: {len(table)} rows, {trials:,} trials, {survived:,} survived, {seconds:,} seconds.{missing}"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,6 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
     well = True
     for row in rows:
         if given.only not in row.fault:
+            continue
+        if not row.trials:
+            print(f"{row.fault}: not run, because this machine lacks what it needs", file=sys.stderr, flush=True)
             continue
         line, survived = run(row, given.share)
         print(line, flush=True)

@@ -103,17 +103,16 @@ def has_strace() -> bool:
     )
 
 
-def rows() -> tuple[Trial, ...]:
-    """The rows that this machine can run: system calls need strace."""
-    expected = "the newest complete checkpoint loads"
-    by_bytes = Trial("SIGKILL after a part of a checkpoint's bytes", 30, expected, lambda n: count(n, at_byte))
-    if not has_strace():
-        return (by_bytes,)
-    fault = "SIGKILL at the n-th system call of saving a checkpoint"
-    return Trial(fault, len(calls()), expected, lambda n: count(n, at_call)), by_bytes
-
-
-ROWS = rows()
+_EXPECTED = "the newest complete checkpoint loads"
+ROWS = (
+    Trial(
+        "SIGKILL at the n-th system call of saving a checkpoint",
+        len(calls()) if has_strace() else 0,
+        _EXPECTED,
+        lambda n: count(n, at_call),
+    ),
+    Trial("SIGKILL after a part of a checkpoint's bytes", 30, _EXPECTED, lambda n: count(n, at_byte)),
+)
 
 if __name__ == "__main__":
     sys.exit(main(ROWS))

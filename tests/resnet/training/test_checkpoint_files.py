@@ -143,3 +143,28 @@ def test_the_writer_waits_for_the_interval_and_reports_failures(tmp_path: Path) 
     with no_file_over(5), pytest.raises(UserError, match="could not be written"), writer:
         state.step = 10
         writer.tick()
+
+
+def test_the_first_intervals_are_short_so_that_a_run_that_is_killed_often_gets_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state: Any = State()
+    now = 0.0
+    monkeypatch.setattr("resnet.training.checkpoint_files.time.monotonic", lambda: now)
+
+    def moments(seconds: float) -> list[int]:
+        """When checkpoints are written in the first ten minutes, with a step every second."""
+        nonlocal now
+        now, found = 0.0, []
+        with CheckpointWriter(tmp_path, state, seconds) as writer:
+            for state.step in range(1, 600):
+                now, before = float(state.step), writer._pending
+                writer.tick()
+                if writer._pending is not None and writer._pending is not before:
+                    writer._pending.result()
+                    found.append(state.step)
+        return found
+
+    # A step later each time: the next interval begins when a step finds that the checkpoint is written.
+    assert moments(180) == [30, 91, 212, 393, 574]
+    assert moments(20)[:3] == [20, 41, 62]
