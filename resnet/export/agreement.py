@@ -9,7 +9,7 @@ from resnet.core.errors import UserError
 
 SAME_LABEL = 0.999  # share of images
 LARGEST = 1e-4  # difference of a probability, in float32
-SCORE_LARGEST = 1e-2  # difference of a known score, in float32: differences of squares of features
+NEAR_ZERO = 1e-2  # a known score that float32 may round to either side: it is a difference of squares
 # After resizing. A sum halfway between two levels may be rounded either way: at most 6e-4 on 182 images of the digits.
 RESIZED_LARGEST = 5e-3
 RESIZED_SAME_LABEL = 0.9  # of a few images: one that is halfway between two classes may change

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from resnet.network.saving import save_model
 from tasks.preprocess import Preprocess, preprocess
 from tests.imports import ROOT
 from tests.pictures import picture
+from tests.resnet.export.test_formats import give_known_score
 from tests.resnet.export.test_int8 import NAMES, separable, trained
 
 
@@ -99,6 +101,25 @@ def test_an_int8_export_has_a_report(folder: Path, train_resnet: Callable[..., R
     assert (report["images"], report["int8_accuracy"], report["calibration_images"]) == (60, 1.0, 40)
     assert report["bytes"] == (folder / "out" / names[3]).stat().st_size
     assert report["low"] < 0 < report["high"]
+
+
+def test_an_int8_export_that_would_refuse_many_images_has_no_known_score(
+    folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    write_data(folder, separable(40, seed=3)[0])
+    model = trained(*separable(64, seed=1))
+    give_known_score(model, separable(64, seed=1)[0])
+    save_model(model, folder / "models" / "resnet.keras")
+    result = train_resnet("export", "--to", "onnx", "--int8", "--out", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    shares = r"; refused as none of the classes \d+\.\d % instead of \d+\.\d %"
+    assert re.search(f"{shares}, so it has no known score; ", result.stdout)
+    report = json.loads((folder / "out" / "resnet-int8.onnx.json").read_text("utf-8"))
+    assert report["int8_refused"] > report["refused"] + 0.05
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(folder / "out" / "resnet-int8.onnx")
+    assert [one.name for one in session.get_outputs()] == ["probabilities"]
 
 
 def test_an_int8_export_that_recognises_less_is_refused_with_the_figures(

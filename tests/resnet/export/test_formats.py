@@ -35,16 +35,21 @@ def model() -> ResNet:
     for weight in made.weights:
         if len(weight.shape) == 1:
             weight.assign(generator.uniform(0.5, 1.5, weight.shape))
-    give_known_score(made)
+    give_known_score(made, varied(40))
     return made
 
 
-def give_known_score(model: ResNet) -> None:
-    """A score by which some of any images are refused."""
+def varied(count: int) -> np.ndarray:
+    """Images of one colour with noise, (count, 32, 32, 3) uint8."""
     generator = np.random.default_rng(3)
-    images = generator.integers(0, 256, (40, 1, 1, 3)) // 2 + generator.integers(0, 128, (40, 32, 32, 3))
-    _, features = folded_network_with_features(model)(images.astype(np.uint8))
-    score = fit_known_score(features, np.arange(40) % model.classes, features, model.classes)
+    noise = generator.integers(0, 128, (count, 32, 32, 3))
+    return (generator.integers(0, 256, (count, 1, 1, 3)) // 2 + noise).astype(np.uint8)
+
+
+def give_known_score(model: ResNet, images: np.ndarray) -> None:
+    """A score to which these images are known; they are of the classes in turn."""
+    _, features = folded_network_with_features(model)(images)
+    score = fit_known_score(features, np.arange(len(images)) % model.classes, features, model.classes)
     assert score is not None
     model.refuse(score, 0.05)
 

@@ -19,7 +19,6 @@ from resnet.export.int8 import CALIBRATION, INT8, calibration_images, calibratio
 from resnet.images.decoding import resize_and_crop
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
-from tests.resnet.export.test_formats import give_known_score, known_scores
 from tests.resnet.export.test_resampling import photograph
 
 NAMES = ["grey", "bright"]
@@ -49,9 +48,7 @@ CHECK, CHECK_LABELS = separable(60, seed=2)
 
 @pytest.fixture(scope="module")
 def model() -> ResNet:
-    made = trained(IMAGES, LABELS)
-    give_known_score(made)
-    return made
+    return trained(IMAGES, LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +75,6 @@ def test_it_finds_what_the_network_finds_in_a_quarter_of_the_bytes(
     drift = measure_drift(CHECK_LABELS, expected, run(CHECK))
     assert drift.accuracy == drift.int8_accuracy == 1
     assert 0 < drift.largest_change < 0.1
-    # A matrix of 8 bits in the score would move it by several units.
-    known = FORMATS[name].load(path, "known_score")(CHECK)
-    np.testing.assert_allclose(known, known_scores(model, CHECK), atol=0.5)
     # Of any size: the resizing is not quantised.
     large = photograph(45, 70)
     np.testing.assert_allclose(run(np.asarray(large)[None]), run(resize_and_crop(large, 32)[None]), atol=0.1)

@@ -68,7 +68,7 @@ def test_a_known_score_that_does_not_fit_is_refused(saved: Path, tmp_path: Path)
     for content, sentence in (
         (stated, "it has known_score.f32 without `refuses` in its config.json, or the other way round"),
         (members | {KNOWN_SCORE: score}, "it has known_score.f32 without `refuses`"),
-        (stated | {KNOWN_SCORE: score[:-4]}, "its known score has 528 bytes, for 32 features and 3 classes"),
+        (stated | {KNOWN_SCORE: score[:-4]}, "its known score has 528 bytes, which do not fit 32 features, 3 classes"),
         (stated | {KNOWN_SCORE: score[:-4] + b"\0\0\xc0\x7f"}, "its known score has numbers that are not finite"),
         (stated | {"other.f32": score}, "its members are"),
     ):
