@@ -278,7 +278,8 @@ def _check_known_score(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", n
     if not np.isfinite(found).all() or differ.mean() > 1 - SAME_LABEL:
         raise UserError(
             f"{name} refuses other images than the model: {differ.sum():,} of {len(differ):,} differ; expected at most "
-            f"{100 * (1 - SAME_LABEL):.1f} %: nothing was written; report this with the versions that `train-resnet doctor` prints."
+            f"{100 * (1 - SAME_LABEL):.1f} %: nothing was written; report this with the versions that `train-resnet doctor` "
+            "prints."
         )
     largest = float(np.abs(expected - found).max())
     return f"; refuses {100 * float((found < 0).mean()):.1f} % of them, largest difference of a known score {largest:.1e}"
