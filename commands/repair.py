@@ -18,10 +18,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from tasks.stage.git import git_bytes
@@ -123,7 +124,7 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
 @contextmanager
 def _dvc_lock(path: Path) -> Iterator[None]:
     """Holds the lock that DVC takes by flock(2) on the same file while it writes."""
-    lock = FileLock(path, timeout=_SECONDS, poll_interval=0.1, fallback_to_soft=False)
+    lock = disk.lock(path, timeout=_SECONDS, poll_interval=0.1)
     try:
         lock.acquire()
     except Timeout as error:

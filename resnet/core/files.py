@@ -2,11 +2,11 @@
 
 import errno
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 
 # EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
@@ -35,7 +35,7 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         _sync(partial)
         _swap(partial, path)
         for folder in (path.parent, *(new.parent for new in made)):
-            _sync_entry(folder)
+            disk.sync(folder)
     except BaseException as error:
         written = _size(partial)
         remove(partial)
@@ -63,7 +63,7 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
             _old(path).replace(path)  # a run was killed between the two steps of _swap
         partial.touch()  # fails here if nothing can be written, not after an hour of work
         partial.unlink()
-        if least > shutil.disk_usage(path.parent).free:
+        if least > disk.free(path.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         if error.errno in _FULL:
@@ -81,7 +81,7 @@ def _shortened(path: Path) -> str:
 
 
 def _full(path: Path, error: OSError, needed: int) -> UserError:
-    free = shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.is_dir())).free
+    free = disk.free(next(parent for parent in path.absolute().parents if parent.is_dir()))
     return UserError(
         f"{path} could not be written because the disk is full or a limit on file sizes was reached "
         f"({os.strerror(error.errno or 0)}): it needs at least {needed:,} bytes, and {free:,} are free; "
@@ -99,7 +99,7 @@ def _size(path: Path) -> int:
 def remove(path: Path) -> None:
     """Removes a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        disk.remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 
@@ -133,12 +133,4 @@ def _old(path: Path) -> Path:
 def _sync(path: Path) -> None:
     for child in path.iterdir() if path.is_dir() else ():
         _sync(child)
-    _sync_entry(path)
-
-
-def _sync_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    disk.sync(path)

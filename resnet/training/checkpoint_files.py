@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.training.state import Snapshot, TrainingState
@@ -124,8 +125,8 @@ def _decode(file: Any) -> Snapshot:
     facts = json.loads(header.pop("__metadata__")["facts"])
     arrays = {}
     for name, entry in header.items():  # in the order of their bytes in the file
-        count = (entry["data_offsets"][1] - entry["data_offsets"][0]) // np.dtype(_TYPES[entry["dtype"]]).itemsize
-        arrays[name] = np.fromfile(file, _TYPES[entry["dtype"]], count).reshape(entry["shape"])
+        arrays[name] = np.empty(entry["shape"], _TYPES[entry["dtype"]])
+        file.readinto(arrays[name].reshape(-1).view(np.uint8).data)
     return Snapshot(arrays, facts)
 
 
@@ -149,7 +150,7 @@ class CheckpointWriter:
         self._folder = folder
         self._state = state
         self._seconds = seconds
-        self._due = time.monotonic() + seconds
+        self._due = disk.elapsed() + seconds
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[bool] | None = None
         self.written = 0
@@ -174,7 +175,7 @@ class CheckpointWriter:
         """
         if self._pending is not None and self._pending.done():
             self._settle()
-        if self._pending is None and time.monotonic() >= self._due:
+        if self._pending is None and disk.elapsed() >= self._due:
             self.begin()
 
     def begin(self) -> None:
@@ -198,5 +199,5 @@ class CheckpointWriter:
 
     def _settle(self) -> bool:
         pending, self._pending = self._pending, None
-        self._due = time.monotonic() + self._seconds
+        self._due = disk.elapsed() + self._seconds
         return pending is None or pending.result()

@@ -4,22 +4,20 @@ The folders are in `.dvc/tmp/checkpoints/` of the project, also for runs in work
 resumed from any of them. The last three finished runs are kept, and unfinished runs for two weeks after their last use.
 """
 
-import fcntl
 import json
 import math
 import os
 import platform
 import shlex
-import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from resnet.training.checkpoint_files import Checkpoint, list_checkpoints
@@ -122,9 +120,10 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     path = folder / _LOCK
     # It waits a moment, because `who` may hold its shared lock just now.
-    lock = FileLock(path, timeout=0.2, poll_interval=0.02, mode=0o600, fallback_to_soft=False, on_acquired=_write_holder)
+    lock = disk.lock(path, timeout=0.2, poll_interval=0.02, mode=0o600)
     try:
         lock.acquire()
+        _write_holder(path)
     except Timeout as error:
         raise UserError(
             f"{_read_holder(path)} is training this very run; wait until it has finished, or end it with SIGTERM, "
@@ -145,17 +144,16 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write_holder(descriptor: int) -> None:
-    os.ftruncate(descriptor, 0)
+def _write_holder(path: Path) -> None:
     with suppress(OSError):  # on a full disk the file stays empty, and `who` names nobody
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
+        path.write_text(f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})", encoding="utf-8")
 
 
 def _read_holder(path: Path) -> str:
     for _ in range(20):  # the holder writes its name just after it has taken the lock
         if holder := path.read_bytes()[:500].decode(errors="replace"):
             return holder
-        time.sleep(0.05)
+        disk.sleep(0.05)
     return "another process"
 
 
@@ -171,13 +169,13 @@ def remove_run(run: Run) -> None:
 
 def _remove_checkpoints(run: Run) -> None:
     with claimed(run.folder):
-        shutil.rmtree(run.folder, ignore_errors=True)
+        disk.remove_tree(run.folder, ignore_errors=True)
 
 
 def prune(folder: Path) -> None:
     """Removes the runs that are no longer kept, see above, except those that a process is using; the curves stay longer."""
     finished = [run for run in list_runs(folder) if run.finished]
-    old = [run for run in list_runs(folder) if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
+    old = [run for run in list_runs(folder) if not run.finished and run.used < disk.now() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
         try:
             _remove_checkpoints(run)
@@ -190,14 +188,6 @@ def who(run: Run) -> str | None:
     """The process that holds the lock of a run, or None."""
     path = run.folder / _LOCK
     try:
-        file = path.open("rb")
+        return _read_holder(path) if disk.is_locked(path) else None
     except FileNotFoundError:
         return None
-    # By a shared lock, which filelock does not have: with exclusive ones two processes that ask at the same time would each
-    # take the other for the holder.
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_holder(path)
-    return None

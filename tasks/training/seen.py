@@ -7,12 +7,11 @@ TensorBoard.
 """
 
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 
 PAGE = "index.html"
@@ -85,12 +84,12 @@ def require_folder() -> None:
 def remove_folders(run: str) -> None:
     """Removes what is seen of a run."""
     for folder in folders(run):
-        shutil.rmtree(folder, ignore_errors=True)
+        disk.remove_tree(folder, ignore_errors=True)
 
 
 def remove_old_folders() -> None:
     """Removes the folders that did not change for two weeks."""
     for folder in folders():
         with suppress(OSError):  # another process may remove it too
-            if (folder / RECORD).stat().st_mtime < time.time() - DAYS_KEPT * 86400:
-                shutil.rmtree(folder)
+            if (folder / RECORD).stat().st_mtime < disk.now() - DAYS_KEPT * 86400:
+                disk.remove_tree(folder)
