@@ -232,7 +232,7 @@ def train(
             save_model(model, resnet_keras)  # while the last checkpoint is written
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
-    prune(home())
+    prune(home(), run.folder)
     return {
         "gpus": gpus,
         "precision": precision,

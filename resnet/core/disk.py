@@ -60,6 +60,16 @@ def is_locked(path: Path) -> bool:
     return False
 
 
+def process() -> int:
+    """The number of this process."""
+    return os.getpid()
+
+
+def is_running(number: int) -> bool:
+    """Whether there is a process with this number, on this machine."""
+    return Path("/proc", str(number)).exists()
+
+
 def now() -> float:
     """Seconds since 1970, as in the times of files. This clock can jump."""
     return time.time()

@@ -1,6 +1,7 @@
 """Atomic writes of files and folders: after an error or a kill they are either complete or unchanged."""
 
 import errno
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         UserError: nothing can be written there, the disk is full, a file would replace a folder, or the path is a device or the
             like.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    # Its own name: two processes may write one path, and each must rename what it has written itself.
+    partial = path.with_name(f".partial-{disk.process()}-{path.name}")
     made = _prepare(path, partial, least)
     try:
         yield partial
@@ -58,7 +60,7 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
                 raise UserError(f"{folder} is no folder, but {path} is to be written there: name another path.")
         made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)  # a killed run may have left it
+        _remove_leftovers(path, partial)
         if _old(path).exists() and not path.exists():
             _old(path).replace(path)  # a run was killed between the two steps of _swap
         partial.touch()  # fails here if nothing can be written, not after an hour of work
@@ -73,6 +75,14 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
             "be made, and that you may write to: name another path."
         ) from error
     return made
+
+
+def _remove_leftovers(path: Path, partial: Path) -> None:
+    """Removes what killed processes left of a path, or this one."""
+    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        number = left.name.split("-", 2)[1]
+        if left == partial or not (number.isdecimal() and disk.is_running(int(number))):
+            remove(left)
 
 
 def _shortened(path: Path) -> str:
@@ -123,6 +133,7 @@ def _swap(new: Path, path: Path) -> None:
     except BaseException:
         old.replace(path)
         raise
+    disk.sync(path.parent)  # otherwise a power cut could undo the renames, but not all of the removal
     remove(old)
 
 

@@ -33,6 +33,10 @@ _TYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64
 _TYPE_NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
 
 
+class DamagedError(UserError):
+    """A checkpoint file does not have the content that its name says."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A file in the folder of a run.
@@ -78,14 +82,22 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     return True
 
 
-def read_newest(folder: Path, say: Callable[[str], None]) -> Snapshot | None:
-    """The newest undamaged state of a run, or None. Removes damaged files and reports each of them to `say`."""
+def read_newest(folder: Path, say: Callable[[str], None], *, remove: bool = True) -> Snapshot | None:
+    """The newest undamaged state of a run, or None.
+
+    Args:
+        folder: of the run.
+        say: is told of each damaged file.
+        remove: remove damaged files; only for the process that has locked the run, because another one may write them again.
+    """
     for checkpoint in list_checkpoints(folder):
         try:
             return read_checkpoint(checkpoint.path)
         except UserError as error:
             say(str(error))
-            checkpoint.path.unlink(missing_ok=True)
+            # What only cannot be read now, for example because too many files are open, may be whole.
+            if remove and isinstance(error, DamagedError):
+                checkpoint.path.unlink(missing_ok=True)
     return None
 
 
@@ -93,14 +105,15 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Reads a state.
 
     Raises:
-        UserError: the file is damaged or cannot be read.
+        DamagedError: the file is damaged.
+        UserError: it cannot be read.
     """
     match = _NAME.fullmatch(path.name)
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if match is None or found != match[3]:
-                raise UserError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
+                raise DamagedError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
             file.seek(0)
             return _decode(file)
     except OSError as error:

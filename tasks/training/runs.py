@@ -68,12 +68,17 @@ class Run:
         """Size of all its files in bytes."""
         return sum(status.st_size for status in self._files())
 
+    def state(self) -> dict[str, float]:
+        """The names and times of its files, apart from the lock: it changes with each checkpoint."""
+        return {name: status.st_mtime for name, status in self._statuses() if name != _LOCK}
+
     def _files(self) -> list[os.stat_result]:
-        found = []
+        return [status for _, status in self._statuses()]
+
+    def _statuses(self) -> Iterator[tuple[str, os.stat_result]]:
         for path in self.folder.glob("*"):
             with suppress(FileNotFoundError):  # another process may remove files here
-                found.append(path.stat())
-        return found
+                yield path.name, path.stat()
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -87,7 +92,8 @@ def _read_facts(path: Path) -> Facts:
         facts = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    # A flipped bit would make another run of it, for example one that has finished and may be removed.
+    return facts if isinstance(facts, dict) and fingerprint(facts) == path.parent.name else {}
 
 
 @contextmanager
@@ -106,6 +112,9 @@ def begun(folder: Path, facts: Facts) -> Iterator[Run]:
         for path in run.folder.glob(".*"):  # incomplete files of a killed process
             remove(path)
         if _read_facts(run.folder / _FACTS_JSON) != facts:
+            # The lock has made the folder, and perhaps those above it: a power cut must not lose one of them.
+            for above in (folder, *folder.parents[:3]):
+                disk.sync(above)
             with replacing(run.folder / _FACTS_JSON) as partial:
                 partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         yield run
@@ -151,7 +160,11 @@ def _write_holder(path: Path) -> None:
 
 def _read_holder(path: Path) -> str:
     for _ in range(20):  # the holder writes its name just after it has taken the lock
-        if holder := path.read_bytes()[:500].decode(errors="replace"):
+        try:
+            holder = path.read_bytes()[:500].decode(errors="replace")
+        except FileNotFoundError:  # it has just removed the run
+            break
+        if holder:
             return holder
         disk.sleep(0.05)
     return "another process"
@@ -169,18 +182,35 @@ def remove_run(run: Run) -> None:
 
 def _remove_checkpoints(run: Run) -> None:
     with claimed(run.folder):
-        disk.remove_tree(run.folder, ignore_errors=True)
+        _remove_content(run.folder)
 
 
-def prune(folder: Path) -> None:
-    """Removes the runs that are no longer kept, see above, except those that a process is using; the curves stay longer."""
-    finished = [run for run in list_runs(folder) if run.finished]
-    old = [run for run in list_runs(folder) if not run.finished and run.used < disk.now() - DAYS_KEPT * 86400]
+def _remove_content(folder: Path) -> None:
+    """Removes the folder of a run that this process has claimed."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != _LOCK:
+                remove(path)
+        # The lock goes last: without it another process could take the run, and its files would be removed too.
+        (folder / _LOCK).unlink()
+        folder.rmdir()
+
+
+def prune(folder: Path, ours: Path | None = None) -> None:
+    """Removes the runs that are no longer kept, see above, except those that a process is using; the curves stay longer.
+
+    Args:
+        folder: of all runs.
+        ours: the folder of the run that has just finished. It stays, even if the clock was set back and it seems to be old.
+    """
+    states = {run.folder: run.state() for run in list_runs(folder)}
+    runs = list_runs(folder)
+    finished = sorted((run for run in runs if run.finished), key=lambda run: run.folder != ours)
+    old = [run for run in runs if not run.finished and run.used < disk.now() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
-        try:
-            _remove_checkpoints(run)
-        except UserError:
-            continue
+        with suppress(UserError), claimed(run.folder):
+            if run.folder != ours and run.state() in ({}, states.get(run.folder)):  # no other process has used it meanwhile
+                _remove_content(run.folder)
     remove_old_folders()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnet.core import disk
 from resnet.core.errors import UserError
+from resnet.core.files import replacing
 
 PAGE = "index.html"
 RECORD = "record.jsonl"
@@ -57,18 +58,13 @@ def hide_from_git() -> None:
 
     Raises:
         OSError: it cannot be written.
+        UserError: likewise.
     """
     ignore = live() / ".gitignore"
-    if ignore.exists() and ignore.stat().st_size:  # a full disk may have left an empty one
+    if ignore.exists() and ignore.read_bytes().strip(b"\0"):  # a full disk or a power cut may have left no content, or zeros
         return
-    partial = ignore.with_name(f".partial-{ignore.name}")
-    try:
+    with replacing(ignore) as partial:
         partial.write_text("*\n", encoding="utf-8")
-        partial.replace(ignore)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def require_folder() -> None:
