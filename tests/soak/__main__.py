@@ -15,7 +15,7 @@ from tasks.stage.record import machine
 from tests.imports import ROOT
 from tests.soak.trials import Trial
 
-MODULES = ("interrupted_training", "entry_points", "killed_saves", "stages", "texts", "sanitized_kernels")
+MODULES = ("interrupted_training", "entry_points", "killed_saves", "stages", "simulated_machine", "texts", "sanitized_kernels")
 PAGE = Path("docs/survival.md")
 _HEAD = """# Survival
 
