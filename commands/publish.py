@@ -92,7 +92,7 @@ def publish(
 
 @contextmanager
 def _alone(parent: Path) -> Iterator[None]:
-    """Waits while another `publish` writes to the same parent folder: `replacing` has one temporary name for a target."""
+    """Waits while another `publish` writes to the same parent folder: `replacing` replaces a folder in two steps."""
     with suppress(OSError):
         parent.mkdir(parents=True, exist_ok=True)
     try:

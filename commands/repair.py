@@ -18,10 +18,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from tasks.stage.git import git_bytes
@@ -117,13 +118,22 @@ def _may_hold(entry: dict[str, Any], written: float) -> bool:
         return False
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     started = booted + int(fields[19]) / os.sysconf("SC_CLK_TCK")  # proc_pid_stat(5): field 22; the first 2 are cut off
-    return started <= written + 2
+    return started <= written + 2 or _runs(int(entry["pid"]), entry["cmd"])
+
+
+def _runs(pid: int, command: str) -> bool:
+    """Whether a process was started with this command of DVC. If the clock was set since, the times decide nothing."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").rstrip("\0").split("\0")
+    except OSError:
+        return False
+    return "dvc" in " ".join(words) and " ".join(words).endswith(command.partition(" ")[2] or command)
 
 
 @contextmanager
 def _dvc_lock(path: Path) -> Iterator[None]:
     """Holds the lock that DVC takes by flock(2) on the same file while it writes."""
-    lock = FileLock(path, timeout=_SECONDS, poll_interval=0.1, fallback_to_soft=False)
+    lock = disk.lock(path, timeout=_SECONDS, poll_interval=0.1)
     try:
         lock.acquire()
     except Timeout as error:
@@ -183,11 +193,20 @@ def _has_conflict(path: Path) -> bool:
 
 def _is_whole(path: Path) -> bool:
     try:
-        lock = YAML(typ="safe", pure=True).load(path)
+        text = path.read_bytes()
+        lock = YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError):
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None
-    return isinstance(stages, dict) and all(isinstance(stage, dict) and "cmd" in stage for stage in stages.values())
+    # What was cut short within a hash, or between the lines of an entry, is YAML too.
+    return text.endswith(b"\n") and isinstance(stages, dict) and all(map(_is_stage, stages.values()))
+
+
+def _is_stage(stage: object) -> bool:
+    if not (isinstance(stage, dict) and "cmd" in stage):
+        return False
+    entries = [entry for kind in ("deps", "outs") if kind in stage for entry in stage[kind] or [None]]
+    return all(isinstance(entry, dict) and len(entry) > 1 and entry.get("hash", "path") in entry for entry in entries)
 
 
 def _keep_private(dvc: Path) -> Iterator[str]:

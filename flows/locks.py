@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.ending import RunEndedError, ending
+from resnet.core import disk
 from resnet.core.errors import UserError
 
 SLOTS_VARIABLE = "TRAIN_RESNET_SLOTS"
@@ -136,5 +137,4 @@ def _folder() -> Path:
 
 def _lock(path: Path) -> FileLock:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Without its fallback, which is a file that outlives a killed process.
-    return FileLock(path, mode=0o600, fallback_to_soft=False)
+    return disk.lock(path, mode=0o600)

@@ -272,7 +272,7 @@ def train(
             fitted = _finish(model, (training_split, validation_split), params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
-    prune(home())
+    prune(home(), run.folder)
     return {
         "gpus": gpus,
         "precision": precision,

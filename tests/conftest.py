@@ -53,6 +53,7 @@ SLOW = (
     "resnet/core/test_files.py",
     "tasks/stage/",
     "tasks/training/",
+    "simulated/",
     "tasks/test_degenerate_figures.py",
     "test_hostile_texts.py",
     "test_silent_faults.py",

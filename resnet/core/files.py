@@ -1,12 +1,13 @@
 """Atomic writes of files and folders: after an error or a kill they are either complete or unchanged."""
 
 import errno
+import glob
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 
 # EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
@@ -28,14 +29,15 @@ def replacing(path: Path, least: int = 0) -> Iterator[Path]:
         UserError: nothing can be written there, the disk is full, a file would replace a folder, or the path is a device or the
             like.
     """
-    partial = path.with_name(f".partial-{path.name}")
+    # Its own name: two processes may write one path, and each must rename what it has written itself.
+    partial = path.with_name(f".partial-{disk.process()}-{path.name}")
     made = _prepare(path, partial, least)
     try:
         yield partial
         _sync(partial)
         _swap(partial, path)
         for folder in (path.parent, *(new.parent for new in made)):
-            _sync_entry(folder)
+            disk.sync(folder)
     except BaseException as error:
         written = _size(partial)
         remove(partial)
@@ -58,12 +60,12 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
                 raise UserError(f"{folder} is no folder, but {path} is to be written there: name another path.")
         made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove(partial)  # a killed run may have left it
+        _remove_leftovers(path, partial)
         if _old(path).exists() and not path.exists():
             _old(path).replace(path)  # a run was killed between the two steps of _swap
         partial.touch()  # fails here if nothing can be written, not after an hour of work
         partial.unlink()
-        if least > shutil.disk_usage(path.parent).free:
+        if least > disk.free(path.parent):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         if error.errno in _FULL:
@@ -75,13 +77,21 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
     return made
 
 
+def _remove_leftovers(path: Path, partial: Path) -> None:
+    """Removes what killed processes left of a path, or this one."""
+    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
+        number = left.name.split("-", 2)[1]
+        if left == partial or not (number.isdecimal() and disk.is_running(int(number))):
+            remove(left)
+
+
 def _shortened(path: Path) -> str:
     name = str(path)
     return name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
 
 
 def _full(path: Path, error: OSError, needed: int) -> UserError:
-    free = shutil.disk_usage(next(parent for parent in path.absolute().parents if parent.is_dir())).free
+    free = disk.free(next(parent for parent in path.absolute().parents if parent.is_dir()))
     return UserError(
         f"{path} could not be written because the disk is full or a limit on file sizes was reached "
         f"({os.strerror(error.errno or 0)}): it needs at least {needed:,} bytes, and {free:,} are free; "
@@ -99,7 +109,7 @@ def _size(path: Path) -> int:
 def remove(path: Path) -> None:
     """Removes a file, or a folder with its content, if it exists."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        disk.remove_tree(path)
     else:
         path.unlink(missing_ok=True)
 
@@ -123,6 +133,7 @@ def _swap(new: Path, path: Path) -> None:
     except BaseException:
         old.replace(path)
         raise
+    disk.sync(path.parent)  # otherwise a power cut could undo the renames, but not all of the removal
     remove(old)
 
 
@@ -133,12 +144,4 @@ def _old(path: Path) -> Path:
 def _sync(path: Path) -> None:
     for child in path.iterdir() if path.is_dir() else ():
         _sync(child)
-    _sync_entry(path)
-
-
-def _sync_entry(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    disk.sync(path)

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.training.state import Snapshot, TrainingState
@@ -32,6 +33,10 @@ FIRST_SECONDS = 30.0
 _NAME = re.compile(r"E(\d{5})-S(\d{7})-([0-9a-f]{64})\.safetensors")
 _TYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U32": np.uint32, "BOOL": np.bool_}
 _TYPE_NAMES = {np.dtype(kind): name for name, kind in _TYPES.items()}
+
+
+class DamagedError(UserError):
+    """A checkpoint file does not have the content that its name says."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,22 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     return True
 
 
-def read_newest(folder: Path, say: Callable[[str], None]) -> Snapshot | None:
-    """The newest undamaged state of a run, or None. Removes damaged files and reports each of them to `say`."""
+def read_newest(folder: Path, say: Callable[[str], None], *, remove: bool = True) -> Snapshot | None:
+    """The newest undamaged state of a run, or None.
+
+    Args:
+        folder: of the run.
+        say: is told of each damaged file.
+        remove: remove damaged files; only for the process that has locked the run, because another one may write them again.
+    """
     for checkpoint in list_checkpoints(folder):
         try:
             return read_checkpoint(checkpoint.path)
         except UserError as error:
             say(str(error))
-            checkpoint.path.unlink(missing_ok=True)
+            # What only cannot be read now, for example because too many files are open, may be whole.
+            if remove and isinstance(error, DamagedError):
+                checkpoint.path.unlink(missing_ok=True)
     return None
 
 
@@ -94,14 +107,15 @@ def read_checkpoint(path: Path) -> Snapshot:
     """Reads a state.
 
     Raises:
-        UserError: the file is damaged or cannot be read.
+        DamagedError: the file is damaged.
+        UserError: it cannot be read.
     """
     match = _NAME.fullmatch(path.name)
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if match is None or found != match[3]:
-                raise UserError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
+                raise DamagedError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
             file.seek(0)
             return _decode(file)
     except OSError as error:
@@ -126,8 +140,8 @@ def _decode(file: Any) -> Snapshot:
     facts = json.loads(header.pop("__metadata__")["facts"])
     arrays = {}
     for name, entry in header.items():  # in the order of their bytes in the file
-        count = (entry["data_offsets"][1] - entry["data_offsets"][0]) // np.dtype(_TYPES[entry["dtype"]]).itemsize
-        arrays[name] = np.fromfile(file, _TYPES[entry["dtype"]], count).reshape(entry["shape"])
+        arrays[name] = np.empty(entry["shape"], _TYPES[entry["dtype"]])
+        file.readinto(arrays[name].reshape(-1).view(np.uint8).data)
     return Snapshot(arrays, facts)
 
 
@@ -152,7 +166,7 @@ class CheckpointWriter:
         self._state = state
         self._seconds = seconds
         self._interval = min(seconds, FIRST_SECONDS)
-        self._due = time.monotonic() + self._interval
+        self._due = disk.elapsed() + self._interval
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._pending: Future[bool] | None = None
         self.written = 0
@@ -177,7 +191,7 @@ class CheckpointWriter:
         """
         if self._pending is not None and self._pending.done():
             self._settle()
-        if self._pending is None and time.monotonic() >= self._due:
+        if self._pending is None and disk.elapsed() >= self._due:
             self.begin()
 
     def begin(self) -> None:
@@ -203,5 +217,5 @@ class CheckpointWriter:
         pending, self._pending = self._pending, None
         if pending is not None:
             self._interval = min(self._seconds, 2 * self._interval)
-        self._due = time.monotonic() + self._interval
+        self._due = disk.elapsed() + self._interval
         return pending is None or pending.result()

@@ -73,7 +73,7 @@ def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
     from resnet.training.checkpoint_files import read_newest
 
     for source in sources(run, params):
-        snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"))
+        snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"), remove=source.folder == run.folder)
         if snapshot is not None:
             state.restore(snapshot)
             place = _place(state)

@@ -11,17 +11,16 @@ import math
 import os
 import platform
 import shlex
-import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from resnet.training.checkpoint_files import Checkpoint, list_checkpoints
@@ -77,12 +76,17 @@ class Run:
         """Size of all its files in bytes."""
         return sum(status.st_size for status in self._files())
 
+    def state(self) -> dict[str, float]:
+        """The names and times of its files, apart from locks: it changes with each checkpoint."""
+        return {name: status.st_mtime for name, status in self._statuses() if name != _LOCK and not name.startswith(_HOLD)}
+
     def _files(self) -> list[os.stat_result]:
-        found = []
+        return [status for _, status in self._statuses()]
+
+    def _statuses(self) -> Iterator[tuple[str, os.stat_result]]:
         for path in self.folder.glob("*"):
             with suppress(FileNotFoundError):  # another process may remove files here
-                found.append(path.stat())
-        return found
+                yield path.name, path.stat()
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -96,7 +100,8 @@ def _read_facts(path: Path) -> Facts:
         facts = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    # A flipped bit would make another run of it, for example one that has finished and may be removed.
+    return facts if isinstance(facts, dict) and fingerprint(facts) == path.parent.name else {}
 
 
 @contextmanager
@@ -115,6 +120,9 @@ def begun(folder: Path, facts: Facts) -> Iterator[Run]:
         for path in run.folder.glob(".*"):  # incomplete files of a killed process
             remove(path)
         if _read_facts(run.folder / _FACTS_JSON) != facts:
+            # The lock has made the folder, and perhaps those above it: a power cut must not lose one of them.
+            for above in (folder, *folder.parents[:3]):
+                disk.sync(above)
             with replacing(run.folder / _FACTS_JSON) as partial:
                 partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         yield run
@@ -129,9 +137,10 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     path = folder / _LOCK
     # It waits a moment, because `who` may hold its shared lock just now.
-    lock = FileLock(path, timeout=0.2, poll_interval=0.02, mode=0o600, fallback_to_soft=False, on_acquired=_write_holder)
+    lock = disk.lock(path, timeout=0.2, poll_interval=0.02, mode=0o600)
     try:
         lock.acquire()
+        _write_holder(path)
     except Timeout as error:
         raise UserError(
             f"{_read_holder(path)} is training this very run; wait until it has finished, or end it with SIGTERM, "
@@ -152,18 +161,21 @@ def claimed(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _write_holder(descriptor: int) -> None:
-    os.ftruncate(descriptor, 0)
+def _write_holder(path: Path) -> None:
     with suppress(OSError):  # on a full disk the file stays empty, and `who` names nobody
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})".encode(), 0)
+        path.write_text(f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})", encoding="utf-8")
 
 
 def _read_holder(path: Path) -> str:
     """The process that holds a lock, by the content of its file."""
     for _ in range(20):  # the holder writes its name just after it has taken the lock
-        if holder := path.read_bytes()[:500].decode(errors="replace"):
+        try:
+            holder = path.read_bytes()[:500].decode(errors="replace")
+        except FileNotFoundError:  # it has just removed the run
+            break
+        if holder:
             return holder
-        time.sleep(0.05)
+        disk.sleep(0.05)
     return "another process"
 
 
@@ -189,7 +201,18 @@ def remove_checkpoints(run: Run) -> None:
                 f"{holder} holds the run {run.folder.name}, because it will go on with it; wait until that process has ended, "
                 "or end it."
             )
-        shutil.rmtree(run.folder, ignore_errors=True)
+        _remove_content(run.folder)
+
+
+def _remove_content(folder: Path) -> None:
+    """Removes the folder of a run that this process has claimed."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != _LOCK:
+                remove(path)
+        # The lock goes last: without it another process could take the run, and its files would be removed too.
+        (folder / _LOCK).unlink()
+        folder.rmdir()
 
 
 @contextmanager
@@ -204,7 +227,7 @@ def hold(run: Run) -> Iterator[None]:
     """
     with tempfile.NamedTemporaryFile(dir=run.folder, prefix=_HOLD) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        _write_holder(file.fileno())
+        _write_holder(Path(file.name))
         yield
 
 
@@ -213,17 +236,23 @@ def held_by(run: Run) -> str | None:
     return next((holder for path in sorted(run.folder.glob(f"{_HOLD}*")) if (holder := _holder(path))), None)
 
 
-def prune(folder: Path) -> None:
-    """Removes the runs that are no longer kept, see above, except those in use or held; the curves stay longer."""
+def prune(folder: Path, ours: Path | None = None) -> None:
+    """Removes the runs that are no longer kept, see above, except those in use or held; the curves stay longer.
+
+    Args:
+        folder: of all runs.
+        ours: the folder of the run that has just finished. It stays, even if the clock was set back and it seems to be old.
+    """
+    states = {run.folder: run.state() for run in list_runs(folder)}
     # Those that are held are left out first, because the attempt to remove one would count as its last use.
     runs = [run for run in list_runs(folder) if not held_by(run)]
-    finished = [run for run in runs if run.finished]
-    old = [run for run in runs if not run.finished and run.used < time.time() - DAYS_KEPT * 86400]
+    finished = sorted((run for run in runs if run.finished), key=lambda run: run.folder != ours)
+    old = [run for run in runs if not run.finished and run.used < disk.now() - DAYS_KEPT * 86400]
     for run in (*finished[FINISHED_KEPT:], *old):
-        try:
-            remove_checkpoints(run)
-        except UserError:
-            continue
+        with suppress(UserError), claimed(run.folder):
+            unchanged = run.state() in ({}, states.get(run.folder))  # no other process has used it meanwhile
+            if run.folder != ours and unchanged and not held_by(run):
+                _remove_content(run.folder)
     remove_old_folders()
 
 
@@ -234,14 +263,6 @@ def who(run: Run) -> str | None:
 
 def _holder(path: Path) -> str | None:
     try:
-        file = path.open("rb")
+        return _read_holder(path) if disk.is_locked(path) else None
     except FileNotFoundError:
         return None
-    # By a shared lock, which filelock does not have: with exclusive ones two processes that ask at the same time would each
-    # take the other for the holder.
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_holder(path)
-    return None

@@ -7,13 +7,13 @@ TensorBoard.
 """
 
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from resnet.core import disk
 from resnet.core.errors import UserError
+from resnet.core.files import replacing
 
 PAGE = "index.html"
 RECORD = "record.jsonl"
@@ -58,18 +58,13 @@ def hide_from_git() -> None:
 
     Raises:
         OSError: it cannot be written.
+        UserError: likewise.
     """
     ignore = live() / ".gitignore"
-    if ignore.exists() and ignore.stat().st_size:  # a full disk may have left an empty one
+    if ignore.exists() and ignore.read_bytes().strip(b"\0"):  # a full disk or a power cut may have left no content, or zeros
         return
-    partial = ignore.with_name(f".partial-{ignore.name}")
-    try:
+    with replacing(ignore) as partial:
         partial.write_text("*\n", encoding="utf-8")
-        partial.replace(ignore)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def require_folder() -> None:
@@ -85,12 +80,12 @@ def require_folder() -> None:
 def remove_folders(run: str) -> None:
     """Removes what is seen of a run."""
     for folder in folders(run):
-        shutil.rmtree(folder, ignore_errors=True)
+        disk.remove_tree(folder, ignore_errors=True)
 
 
 def remove_old_folders() -> None:
     """Removes the folders that did not change for two weeks."""
     for folder in folders():
         with suppress(OSError):  # another process may remove it too
-            if (folder / RECORD).stat().st_mtime < time.time() - DAYS_KEPT * 86400:
-                shutil.rmtree(folder)
+            if (folder / RECORD).stat().st_mtime < disk.now() - DAYS_KEPT * 86400:
+                disk.remove_tree(folder)

@@ -77,6 +77,21 @@ def test_a_process_that_started_after_the_lock_was_written_cannot_hold_it(root: 
     assert json.loads(path.read_text())["write"] == {}
 
 
+def test_a_process_of_dvc_holds_its_lock_also_if_the_clock_was_set_forward(root: Path) -> None:
+    program = "import sys, time; print(flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", program, "dvc", "repro", "train"], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        path = root / ".dvc/tmp/rwlock"
+        path.write_text(json.dumps({"write": {"a": {"pid": holder.pid, "cmd": "/bin/dvc repro train"}}, "read": {}}))
+        os.utime(path, (0, 0))  # so it seems to be written before the process started
+        assert repair_dvc_files(root) == []
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
 @pytest.mark.parametrize(("torn", "lock"), [(".dvc/tmp/rwlock", "rwlock.lock"), ("dvc.lock", "lock")])
 def test_it_waits_for_a_process_that_is_writing(root: Path, monkeypatch: pytest.MonkeyPatch, torn: str, lock: str) -> None:
     monkeypatch.setattr(repair, "_SECONDS", 0.3)
@@ -88,7 +103,10 @@ def test_it_waits_for_a_process_that_is_writing(root: Path, monkeypatch: pytest.
     assert len(repair_dvc_files(root)) == 1
 
 
-@pytest.mark.parametrize("text", ["", LOCK[:20], LOCK[:40] + "\n  - [", "stages: 1", LOCK + "  b:\n", "\0" * 40])
+@pytest.mark.parametrize(
+    "text",
+    ["", LOCK[:20], LOCK[:40] + "\n  - [", "stages: 1", LOCK + "  b:\n", "\0" * 40, LOCK[:-3], LOCK[:-28], LOCK[:-40]],
+)
 @pytest.mark.parametrize("committed", [True, False])
 def test_a_torn_dvc_lock_is_replaced_by_the_committed_one(root: Path, text: str, committed: bool) -> None:
     path = root / "dvc.lock"

@@ -25,6 +25,7 @@ MODULES = (
     "stages",
     "power_cut",
     "killed_server",
+    "simulated_machine",
     "texts",
     "sanitized_kernels",
 )

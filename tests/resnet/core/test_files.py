@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from tests.imports import ROOT
@@ -45,11 +46,13 @@ def test_after_an_error_the_old_file_is_as_it_was(tmp_path: Path, error: type[Ba
 
 def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
-    (tmp_path / ".partial-folder").mkdir()
-    (tmp_path / ".partial-folder" / "half").touch()
+    for process in (4_194_305, os.getpid()):  # the first one is more than proc(5) allows; the second one had our number
+        (tmp_path / f".partial-{process}-folder").mkdir()
+        (tmp_path / f".partial-{process}-folder" / "half").touch()
     with replacing(folder) as partial:
         partial.mkdir()
     assert list(folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_whose_replacement_was_cut_off_comes_back(tmp_path: Path) -> None:
@@ -114,7 +117,44 @@ def test_what_is_renamed_is_on_the_disk_and_so_are_the_folders_it_is_in(
     with replacing(tmp_path / "new" / "folder") as partial:
         partial.mkdir()
         (partial / "file").touch()
-    assert done == ["sync file", "sync .partial-folder", "rename .partial-folder", "sync new", f"sync {tmp_path.name}"]
+    new = f".partial-{os.getpid()}-folder"
+    assert done == ["sync file", f"sync {new}", f"rename {new}", "sync new", f"sync {tmp_path.name}"]
+
+
+def test_two_processes_that_write_one_file_each_give_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    with replacing(path) as ours:
+        ours.write_text("ours, half")
+        with monkeypatch.context() as other:
+            other.setattr(disk, "process", os.getppid)  # another process that is alive
+            with replacing(path) as theirs:
+                theirs.write_text("theirs")
+            assert path.read_text() == "theirs"
+        ours.write_text("ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_old_folder_is_removed_when_its_successor_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    done: list[str] = []
+    sync, remove_tree = disk.sync, disk.remove_tree
+
+    def note_sync(path: Path) -> None:
+        done.append(f"sync {path.name}")
+        sync(path)
+
+    def note_remove(path: Path) -> None:
+        done.append(f"remove {path.name}")
+        remove_tree(path)
+
+    monkeypatch.setattr(disk, "sync", note_sync)
+    monkeypatch.setattr(disk, "remove_tree", note_remove)
+    with replacing(folder) as partial:
+        partial.mkdir()
+    assert done == [f"sync {partial.name}", f"sync {tmp_path.name}", "remove .old-folder", f"sync {tmp_path.name}"]
 
 
 def test_without_the_room_that_is_known_to_be_needed_nothing_is_begun(tmp_path: Path) -> None:

@@ -83,6 +83,30 @@ def test_every_flipped_bit_is_found_and_the_previous_file_is_used(tmp_path: Path
     assert not newest.exists()
 
 
+def test_who_has_not_locked_a_run_removes_no_damaged_file(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, snapshot())
+    path = list_checkpoints(tmp_path)[0].path
+    path.write_bytes(b"damaged")
+    assert read_newest(tmp_path, lambda line: None, remove=False) is None
+    assert path.exists()
+    assert read_newest(tmp_path, lambda line: None) is None
+    assert not path.exists()
+
+
+def test_a_file_that_cannot_be_read_now_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path, snapshot())
+
+    def fail(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    said: list[str] = []
+    with monkeypatch.context() as full:
+        full.setattr(Path, "open", fail)
+        assert read_newest(tmp_path, said.append) is None
+    assert [line.endswith("cannot be read (Too many open files); it is not used.") for line in said] == [True]
+    assert read_newest(tmp_path, print) is not None
+
+
 @pytest.mark.parametrize("size", [0, 7, 8, 100])
 def test_a_truncated_file_is_not_used(tmp_path: Path, size: int) -> None:
     write_checkpoint(tmp_path, snapshot())

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import Timeout
 
+from resnet.core import disk
 from resnet.core.errors import UserError
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
+from tasks.training import runs
 from tasks.training.runs import Run, begun, claimed, held_by, hold, list_runs, prune, remove_run, who
 from tests.imports import ROOT
 
@@ -104,6 +108,91 @@ def test_three_finished_runs_are_kept_and_the_unfinished_for_two_weeks(tmp_path:
     assert [run.finished for run in (*finished, recent, forgotten)] == [True] * 5 + [False] * 2
     prune(tmp_path)
     assert {run.folder for run in list_runs(tmp_path)} == {run.folder for run in (*finished[:3], recent)}
+
+
+def test_the_folder_of_a_new_run_is_on_the_disk_before_its_facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / ".dvc" / "tmp" / "checkpoints"
+    synced: list[str] = []
+    sync = disk.sync
+
+    def note(path: Path) -> None:
+        synced.append(path.name)
+        sync(path)
+
+    monkeypatch.setattr(disk, "sync", note)
+    with begun(home, {"train.epochs": 3}) as run:
+        assert synced[:4] == ["checkpoints", "tmp", ".dvc", tmp_path.name]
+        assert synced[4:] == [f".partial-{os.getpid()}-facts.json", run.folder.name]
+    with begun(home, {"train.epochs": 3}):
+        assert len(synced) == 6  # nothing is new
+
+
+def test_the_lock_of_a_run_is_removed_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path, epochs=3, at=2)
+    left: list[list[str]] = []
+    unlink = Path.unlink
+
+    def note(path: Path, missing_ok: bool = False) -> None:
+        left.append(sorted(other.name[:4] for other in run.folder.iterdir() if other != path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", note)
+    remove_run(run)
+    assert [names for names in left if "lock" not in names] == [[]]
+    assert not run.folder.exists()
+
+
+def test_facts_that_do_not_belong_to_the_folder_are_not_believed(tmp_path: Path) -> None:
+    run = make(tmp_path, epochs=3, at=3)
+    facts = run.folder / "facts.json"
+    facts.write_text(facts.read_text().replace(": 3", ": 2"))  # a flipped bit: '3' is 0x33 and '2' is 0x32
+    assert [(one.facts, one.finished) for one in list_runs(tmp_path)] == [({}, False)]
+
+
+def test_the_run_that_has_just_finished_stays_if_the_clock_was_set_back(tmp_path: Path) -> None:
+    for number in range(4):
+        make(tmp_path, epochs=3, at=4, number=number)
+    ours = make(tmp_path, epochs=3, at=4, number=4, days=400)
+    prune(tmp_path, ours.folder)
+    assert ours.newest is not None
+    assert len(list_runs(tmp_path)) == 3
+    prune(tmp_path)
+    assert len(list_runs(tmp_path)) == 3
+
+
+def test_a_run_that_was_used_since_it_was_listed_is_not_pruned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path, epochs=3, at=2, days=15)
+    claim = runs.claimed
+
+    def use_first(folder: Path) -> AbstractContextManager[None]:
+        with claim(folder):
+            write_checkpoint(folder, Snapshot({"a": np.zeros(1, np.float32)}, {"epoch": 2, "step": 1}))
+        return claim(folder)
+
+    monkeypatch.setattr(runs, "claimed", use_first)
+    prune(tmp_path)
+    assert run.newest is not None
+    assert run.newest.step == 1
+
+
+def test_a_run_that_is_removed_while_its_holder_is_read_is_a_user_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, epochs=3, at=2)
+    monkeypatch.setattr(disk, "lock", lambda path, **_: _Held(run.folder))
+    with pytest.raises(UserError, match="^another process is training this very run"), claimed(run.folder):
+        raise AssertionError("not reached")
+
+
+class _Held:
+    """A lock that another process holds, which then removes the run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def acquire(self) -> None:
+        shutil.rmtree(self._folder)
+        raise Timeout(str(self._folder))
 
 
 def test_a_run_in_use_is_not_pruned(tmp_path: Path) -> None:

@@ -47,8 +47,10 @@ def test_a_run_has_one_folder_in_the_project_whatever_its_name(project: Path) ->
 def test_git_does_not_see_them(project: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
     make(RUN, "hot")
-    (project / "live" / ".gitignore").touch()  # as a full disk left it
-    hide_from_git()
+    for left in (b"", b"\0\0"):  # as a full disk left it, or a power cut
+        (project / "live" / ".gitignore").write_bytes(left)
+        hide_from_git()
+        assert (project / "live" / ".gitignore").read_text() == "*\n"
     status = subprocess.run(["git", "status", "--porcelain"], cwd=project, check=True, capture_output=True, text=True)
     assert status.stdout == ""
 
@@ -75,7 +77,7 @@ def test_a_gitignore_of_a_person_is_left_alone_and_a_full_disk_leaves_none(
     make(RUN, "hot")
     with monkeypatch.context() as full:
         full.setattr(Path, "replace", _no_space)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(UserError, match="No space"):
             hide_from_git()
     assert [path.name for path in (project / "live").iterdir()] == ["hot-01234567"]
     (project / "live" / ".gitignore").write_text("*.html\n")

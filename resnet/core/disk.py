@@ -1,0 +1,85 @@
+"""What files need beyond `pathlib`: syncs, locks, the free space, and the clock that dates files.
+
+Code that must survive a crash uses the disk only by the methods of a `Path` and by these functions. So the tests can replace
+the disk with one in memory, which loses at a crash what was not synced; see `tests/simulated/`. Call them as `disk.sync(...)`:
+a function that was imported by its name would not be replaced.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+
+def sync(path: Path) -> None:
+    """Writes a file to the disk, or the list of the entries of a folder, and waits until it is there: fsync(2).
+
+    Raises:
+        OSError: it could not be written. It may be lost then, and another sync need not say so again.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def free(path: Path) -> int:
+    """Free bytes on the disk of an existing path."""
+    return shutil.disk_usage(path).free
+
+
+def remove_tree(path: Path, *, ignore_errors: bool = False) -> None:
+    """Removes a folder with its content."""
+    shutil.rmtree(path, ignore_errors=ignore_errors)
+
+
+def lock(path: Path, **options: Any) -> FileLock:
+    """A lock that the kernel releases when its process ends, even by SIGKILL; options as of `filelock.FileLock`."""
+    # Without its fallback, which is a file that outlives a killed process.
+    return FileLock(path, fallback_to_soft=False, **options)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file, which exists.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    # By a shared lock, which filelock does not have: with exclusive ones two processes that ask at the same time would each
+    # take the other for the holder.
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def process() -> int:
+    """The number of this process."""
+    return os.getpid()
+
+
+def is_running(number: int) -> bool:
+    """Whether there is a process with this number, on this machine."""
+    return Path("/proc", str(number)).exists()
+
+
+def now() -> float:
+    """Seconds since 1970, as in the times of files. This clock can jump."""
+    return time.time()
+
+
+def elapsed() -> float:
+    """Seconds since some moment. This clock never jumps."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Waits."""
+    time.sleep(seconds)

@@ -1,0 +1,142 @@
+"""Puts the simulated machine in the place of the real one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from commands import repair
+from resnet.core import disk
+from resnet.training import checkpoint_files
+from resnet.training.state import Snapshot
+from tasks.training import resume, runs, seen
+from tests.simulated import toy
+from tests.simulated.machine import Folder, Lock, Thread
+from tests.simulated.paths import on
+from tests.simulated.world import KEPT_FINISHED, World
+
+
+@contextmanager
+def replaced() -> Iterator[None]:
+    """In the block the program uses the machine of the latest `World`, by `resnet.core.disk` and by the paths it is given."""
+    write = checkpoint_files.write_checkpoint
+
+    def write_and_tell(folder: Path, snapshot: Snapshot) -> bool:
+        written = write(folder, snapshot)
+        if written:
+            World.current.saved(folder.name, (snapshot.facts["epoch"], snapshot.facts["step"]))
+        return written
+
+    functions = (_sync, _free, _remove_tree, _lock, _is_locked, _process, _is_running, _now, _elapsed, _sleep)
+    places: list[tuple[Any, dict[str, Any]]] = [
+        (disk, {function.__name__.removeprefix("_"): function for function in functions}),
+        (checkpoint_files, {"write_checkpoint": write_and_tell, "ThreadPoolExecutor": _Worker}),
+        (resume, {"say": lambda line: None}),
+        (runs, {"FINISHED_KEPT": KEPT_FINISHED}),
+        (seen, {"live": lambda: on(World.current.machine, "/project/live")}),
+        (repair, {"git_bytes": lambda *_: toy.dvc_lock(0)}),
+    ]
+    with ExitStack() as stack:
+        for place, names in places:
+            stack.enter_context(mock.patch.multiple(place, **names))
+        yield
+
+
+def _sync(path: Path) -> None:
+    machine = World.current.machine
+    machine.call()
+    node = machine.find(str(path)) if str(path) else machine.root
+    if node is None:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    machine.sync(node)
+
+
+def _free(path: Path) -> int:
+    room = World.current.machine.room
+    return 10**9 if room is None or room % 2 else room  # a quota does not show in the free space
+
+
+def _remove_tree(path: Path, *, ignore_errors: bool = False) -> None:
+    try:
+        children = list(path.iterdir())
+        if World.current.machine.choose(2):  # in whatever order the file system lists them
+            children.reverse()
+        for child in children:
+            if child.is_dir():
+                _remove_tree(child)
+            else:
+                child.unlink()
+        path.rmdir()
+    except OSError:
+        if not ignore_errors:
+            raise
+
+
+def _lock(path: Path, *, timeout: float, poll_interval: float, mode: int = 0) -> Lock:
+    return Lock(World.current.machine, str(path), round(timeout / poll_interval))
+
+
+def _is_locked(path: Path) -> bool:
+    machine = World.current.machine
+    machine.call()
+    node = machine.find(str(path))
+    if node is None or type(node) is Folder:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    return node.holder is not None  # type: ignore[union-attr]
+
+
+def _process() -> int:
+    running = World.current.machine.running
+    return running.process.number if running else 0
+
+
+def _is_running(number: int) -> bool:
+    return any(process.number == number for process in World.current.machine.processes)
+
+
+def _now() -> float:
+    return World.current.machine.clock
+
+
+def _elapsed() -> float:
+    return World.current.machine.steps / 1000
+
+
+def _sleep(seconds: float) -> None:
+    World.current.machine.call()
+
+
+class _Worker:
+    """Stands in for `ThreadPoolExecutor`, with one thread for each task."""
+
+    def __init__(self, max_workers: int) -> None:
+        self._tasks: list[_Task] = []
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "_Task":
+        running = World.current.machine.running
+        assert running is not None
+        self._tasks.append(_Task(running, running.process.spawn(lambda: function(*arguments))))
+        return self._tasks[-1]
+
+    def shutdown(self) -> None:
+        for task in self._tasks:
+            task.wait()
+
+
+class _Task:
+    def __init__(self, owner: Thread, thread: Thread) -> None:
+        self._owner = owner
+        self._thread = thread
+
+    def done(self) -> bool:
+        return self._thread.ended
+
+    def wait(self) -> None:
+        self._owner.wait(self.done)
+
+    def result(self) -> Any:
+        self.wait()
+        if self._thread.error is not None:
+            raise self._thread.error
+        return self._thread.result

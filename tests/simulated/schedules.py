@@ -1,0 +1,121 @@
+"""Plays random schedules, each decided by its seed.
+
+python -m tests.simulated.schedules --seed 17          # plays one again and prints what happens
+python -m tests.simulated.schedules --count 100000     # plays many; the exit code is 1 if one fails
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections.abc import Iterator
+
+from tests.simulated.replaced import replaced
+from tests.simulated.toy import TOYS
+from tests.simulated.world import BrokenError, World
+
+COMMAND = "python -m tests.simulated.schedules --seed"
+
+_WEIGHTS = {
+    "train": 10,
+    "advance": 30,
+    "kill": 6,
+    "terminate": 4,
+    "cut_power": 6,
+    "flip": 3,
+    "fill": 2,
+    "fail_syncs": 2,
+    "remove": 2,
+    "tidy": 3,
+    "move_clock": 2,
+    "commit": 1,
+    "repair": 1,
+}
+_ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
+_PROCESSES = 3  # at once, at most
+
+
+def play(seed: int) -> list[str]:
+    """Plays the schedule of a seed; returns what was done.
+
+    Raises:
+        BrokenError: something does not hold.
+    """
+    rng = random.Random(seed)
+    world = World(lambda number: int(rng.random() * number))
+    try:
+        for _ in range(rng.randint(4, 16)):
+            act(world, rng)
+        world.end(rng.choice(TOYS))
+    except BrokenError as error:
+        error.add_note("\n".join(world.log))
+        raise
+    return world.log
+
+
+def act(world: World, rng: random.Random) -> None:
+    """Does one thing."""
+    name = rng.choice(_ACTIONS) if world.live else "train"
+    if name in ("train", "remove", "tidy", "commit", "repair"):
+        if len(world.live) == _PROCESSES:
+            return
+        toy = rng.choice(TOYS)
+        process = getattr(world, name)(*([toy] if name in ("train", "remove") else []))
+        calls = _calls(rng)
+        world.log.append(f"{name} {TOYS.index(toy)}, {calls} calls")
+        world.advance(process, calls)
+    elif name in ("advance", "kill", "terminate"):
+        process = rng.choice(world.live)
+        arguments = [_calls(rng)] if name == "advance" else []
+        world.log.append(f"{name} process {world.live.index(process)} {arguments}")
+        getattr(world, name)(process, *arguments)
+    elif name in ("cut_power", "flip"):
+        world.log.append(name)
+        getattr(world, name)()
+    else:
+        values: dict[str, list[float | None]] = {
+            "fill": [None, rng.randrange(2000)],
+            "fail_syncs": [1, 2],
+            "move_clock": [-1e6, -100.0, 100.0, 1e6, 2e6],
+        }
+        value = rng.choice(values[name])
+        world.log.append(f"{name} {value}")
+        getattr(world, name)(value)
+
+
+def _calls(rng: random.Random) -> int:
+    """How far a process gets: often a few system calls, sometimes to its end."""
+    return int(2 ** (rng.random() * 10.5))
+
+
+def failures(first: int, count: int) -> Iterator[tuple[int, BrokenError]]:
+    """The seeds that fail, with the reasons."""
+    for seed in range(first, first + count):
+        try:
+            play(seed)
+        except BrokenError as error:
+            yield seed, error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Plays what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulated.schedules", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seed", type=int, help="of the schedule to play again")
+    parser.add_argument("--count", type=int, default=1000, help="number of schedules (default: 1000)")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
+    given = parser.parse_args(arguments)
+    with replaced():
+        if given.seed is not None:
+            print("\n".join(play(given.seed)))
+            return 0
+        began = time.perf_counter()
+        failed = 0
+        for seed, error in failures(given.first, given.count):
+            failed += 1
+            print(f"{COMMAND} {seed}: {error}", flush=True)
+        print(f"{given.count} schedules, {failed} failed, {given.count / (time.perf_counter() - began):.0f} per second")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Random schedules on the simulated machine, all crashes of short histories, a state machine, and bugs that must be found."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from tests.simulated.histories import every_crash, histories
+from tests.simulated.planted import PLANTED, find
+from tests.simulated.replaced import replaced
+from tests.simulated.schedules import COMMAND, failures
+from tests.simulated.toy import TOYS
+from tests.simulated.world import BrokenError, World
+
+# Bugs that need an unusual schedule: `python -m tests.simulated.planted` finds them too, in a minute or less.
+_RARE = {
+    "facts that a bit has changed are believed",
+    "the holder of a lock is read after it is gone",
+    "housekeeping trusts what it listed",
+}
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_whatever_happens_the_invariants_hold(block: int) -> None:
+    with replaced():
+        found = [f"{COMMAND} {seed}: {error}" for seed, error in failures(1000 * block, 1000)]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED.keys() - _RARE))
+def test_a_planted_bug_is_found(name: str) -> None:
+    assert find(name, 400) is not None
+
+
+def test_at_least_ten_bugs_are_planted() -> None:
+    assert len(PLANTED.keys() - _RARE) >= 10
+    assert PLANTED.keys() >= _RARE
+
+
+def test_all_crashes_of_every_short_history() -> None:
+    seen = set[int]()
+    with replaced():
+        # The states after the second of two outputs are three quarters of all: `python -m tests.simulated.histories` has them.
+        crashes = [every_crash(history, seen) for history in histories(2) if history != ("publish", "publish")]
+    assert len(crashes) == 4 + 4**2 - 1
+    assert min(crashes) > 1
+
+
+class Machine(RuleBasedStateMachine):
+    """Hypothesis chooses what happens, and shortens a history that fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choices: list[int] = []
+        self.world = World(self._choose)
+
+    def _choose(self, number: int) -> int:
+        return (self.choices.pop() if self.choices else 0) % number
+
+    toys = st.sampled_from(TOYS)
+    calls = st.one_of(st.integers(1, 60), st.integers(60, 1500))
+    choices_of_the_world = st.lists(st.integers(0, 255), max_size=20)
+
+    @precondition(lambda self: len(self.world.live) < 3)
+    @rule(toy=toys, calls=calls, choices=choices_of_the_world)
+    def start(self, toy: int, calls: int, choices: list[int]) -> None:
+        """A second starter, or one with an edited parameter, is one more start."""
+        self.choices = choices
+        self.world.advance(self.world.train(toy), calls)  # type: ignore[arg-type]
+
+    @precondition(lambda self: self.world.live)
+    @rule(which=st.integers(0, 2), calls=calls, choices=choices_of_the_world)
+    def go_on(self, which: int, calls: int, choices: list[int]) -> None:
+        self.choices = choices
+        self.world.advance(self.world.live[which % len(self.world.live)], calls)
+
+    @precondition(lambda self: self.world.live)
+    @rule(which=st.integers(0, 2), hard=st.booleans())
+    def stop(self, which: int, hard: bool) -> None:
+        process = self.world.live[which % len(self.world.live)]
+        if hard:
+            self.world.kill(process)
+        else:
+            self.world.terminate(process)
+
+    @rule(choices=choices_of_the_world)
+    def cut_power(self, choices: list[int]) -> None:
+        self.choices = choices
+        self.world.cut_power()
+
+    @rule(choices=choices_of_the_world)
+    def flip_a_bit(self, choices: list[int]) -> None:
+        self.choices = choices
+        self.world.flip()
+
+    @rule(room=st.one_of(st.none(), st.integers(0, 2000)))
+    def fill_the_disk(self, room: int | None) -> None:
+        self.world.fill(room)
+
+    @rule(number=st.integers(1, 2))
+    def fail_syncs(self, number: int) -> None:
+        self.world.fail_syncs(number)
+
+    @rule(seconds=st.sampled_from([-1e6, -100.0, 100.0, 2e6]))
+    def move_the_clock(self, seconds: float) -> None:
+        self.world.move_clock(seconds)
+
+    @precondition(lambda self: len(self.world.live) < 3)
+    @rule(what=st.sampled_from(["remove", "tidy", "commit", "repair"]), toy=toys, calls=calls)
+    def run_a_command(self, what: str, toy: int, calls: int) -> None:
+        process = getattr(self.world, what)(*([toy] if what == "remove" else []))
+        self.world.advance(process, calls)
+
+    def teardown(self) -> None:
+        self.world.end(TOYS[0])
+
+
+def test_hypothesis_finds_no_history_that_breaks_an_invariant() -> None:
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    with replaced():
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=50,
+                stateful_step_count=12,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                suppress_health_check=checks,
+            ),
+        )
+
+
+def test_a_seed_plays_the_same_schedule_again(capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.simulated.schedules import main
+
+    texts = []
+    for _ in range(2):
+        assert main(["--seed", "17"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert "train" in texts[0]
+
+
+def test_a_failure_names_its_seed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.simulated import schedules
+
+    def fail(_: World) -> None:
+        raise BrokenError("it broke")
+
+    monkeypatch.setattr(World, "cut_power", fail)
+    assert schedules.main(["--count", "9"]) == 1
+    assert "python -m tests.simulated.schedules --seed 0: it broke" in capsys.readouterr().out
