@@ -248,7 +248,8 @@ def _gradient_by_comparison(
 
 def _spread(share: tf.Tensor, sides: tuple[int, int], tap: tuple[int, int], strides: tuple[int, int]) -> tf.Tensor:
     """Puts the numbers of all windows at the pixels of one tap, with zeros elsewhere: padding inside and around."""
-    batch, rows, columns, channels = tf.shape(share)[0], *share.shape[1:]
+    batch = tf.shape(share)[0]
+    rows, columns, channels = share.shape[1:]
     apart = tf.pad(
         tf.reshape(share, (batch, rows, 1, columns, 1, channels)),
         [[0, 0], [0, 0], [0, strides[0] - 1], [0, 0], [0, strides[1] - 1], [0, 0]],
