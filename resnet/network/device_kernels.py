@@ -19,6 +19,7 @@ class DeviceKernels:
         fused: the training step uses the operations of `resnet.native`, if they were compiled.
         xla: the training step is compiled by XLA. The gradient of max-pooling is then made of comparisons, since XLA's own
             has no deterministic form.
+        steps_ahead: steps that are started before the figures of a step are read. A GPU would wait for the processor otherwise.
     """
 
     rows_as_images: bool
@@ -26,11 +27,12 @@ class DeviceKernels:
     relu_on_bits: bool
     fused: bool
     xla: bool = False
+    steps_ahead: int = 0
 
 
 PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
 # TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
-GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False)
+GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4)
 
 _chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
 

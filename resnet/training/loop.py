@@ -2,7 +2,9 @@
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -340,31 +342,33 @@ class Trainer:
             self.train_accuracy.reset_state()
         order, draws = self._order(training, seed)
         done, steps, size = state.step, len(training) // batch_size, self.size
+        ahead: deque[_Step] = deque()
         began = time.perf_counter()
+
+        def report(waiting: int) -> None:
+            """Reads the figures of the oldest steps and reports them, until so many are left."""
+            read = [ahead.popleft().read() for _ in range(len(ahead) - waiting)]
+            for figures in read:  # all of them before the first report, so that a callback saves the rate of the last step
+                state.learning_rate = figures.learning_rate
+                if not math.isfinite(figures.batch_loss):
+                    raise UserError(
+                        f"the loss became {figures.batch_loss} at step {figures.step} of {steps} in epoch {state.epoch}, where "
+                        f"the learning rate was {figures.learning_rate:.3g}; running again would give the same: lower "
+                        "train.learning_rate or increase train.warmup_epochs."
+                    )
+            for figures in read:
+                state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
+                on_step(figures.progress(state.epoch, steps, state.images_per_second))
+
         for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
             start = state.step * batch_size
             loss, learning_rate = step(images, labels, draws[start : start + batch_size], size, _aspects(training, rows))
             state.step += 1
-            state.learning_rate = float(learning_rate)
-            if not math.isfinite(float(loss)):
-                raise UserError(
-                    f"the loss became {float(loss)} at step {state.step} of {steps} in epoch {state.epoch}, where the learning "
-                    f"rate was {state.learning_rate:.3g}; running again would give the same: lower train.learning_rate or "
-                    "increase train.warmup_epochs."
-                )
-            state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
-            on_step(
-                Progress(
-                    epoch=state.epoch,
-                    step=state.step,
-                    steps=steps,
-                    loss=float(self.train_loss.result()),
-                    accuracy=float(self.train_accuracy.result()),
-                    learning_rate=state.learning_rate,
-                    images_per_second=state.images_per_second,
-                )
-            )
+            ahead.append(_Step(state.step, loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()))
+            if len(ahead) > kernels().steps_ahead:
+                report(kernels().steps_ahead)
+        report(0)
 
     def _order(self, training: Split, seed: int) -> tuple[npt.NDArray[np.int64], tf.Tensor]:
         """The rows of the current epoch in their order, and the random numbers of the augmentation in the same order."""
@@ -388,6 +392,34 @@ class Trainer:
                 f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
                 "train.learning_rate or increase train.warmup_epochs."
             )
+
+
+class _Step(NamedTuple):
+    """A step that was started: its number, and figures, () float32, that may not have been computed yet."""
+
+    step: int
+    batch_loss: tf.Tensor
+    learning_rate: tf.Tensor
+    loss: tf.Tensor
+    accuracy: tf.Tensor
+
+    def read(self) -> "_Figures":
+        """Waits for the figures."""
+        return _Figures(self.step, *(float(figure) for figure in self[1:]))
+
+
+class _Figures(NamedTuple):
+    """The figures of `_Step` as numbers."""
+
+    step: int
+    batch_loss: float
+    learning_rate: float
+    loss: float
+    accuracy: float
+
+    def progress(self, epoch: int, steps: int, images_per_second: float) -> Progress:
+        """What is reported about the step."""
+        return Progress(epoch, self.step, steps, self.loss, self.accuracy, self.learning_rate, images_per_second)
 
 
 def _aspects(split: Split, rows: npt.NDArray[np.int64]) -> tf.Tensor | None:

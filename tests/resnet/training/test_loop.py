@@ -13,6 +13,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.dataset.batches import epoch_order
+from resnet.network.device_kernels import PROCESSOR, using
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
@@ -156,10 +157,12 @@ def fit(model: ResNet, training: Split, validation: Split, *, seed: int = 0, epo
     one.fit(training, validation, epochs=epochs, batch_size=8, seed=seed, **hooks)  # type: ignore[arg-type]
 
 
-def test_it_learns_and_reports_its_progress(separable: Callable[[str, int], Split]) -> None:
+@pytest.mark.parametrize("ahead", [0, 3, 20])
+def test_it_learns_and_reports_its_progress(ahead: int, separable: Callable[[str, int], Split]) -> None:
     steps: list[Progress] = []
     epochs: list[Epoch] = []
-    fit(network(2), separable("t", 68), separable("v", 16), epochs=4, on_step=steps.append, on_epoch=epochs.append)
+    with using(replace(PROCESSOR, steps_ahead=ahead)):
+        fit(network(2), separable("t", 68), separable("v", 16), epochs=4, on_step=steps.append, on_epoch=epochs.append)
     assert [(one.epoch, one.step, one.steps) for one in steps] == [(e, s, 8) for e in range(1, 5) for s in range(1, 9)]
     assert [one.epoch for one in epochs] == [1, 2, 3, 4]
     assert epochs[-1].loss < epochs[0].loss
@@ -197,16 +200,18 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(separable: Callable[.
     assert all(np.array_equal(kept, one) for kept, one in zip(model.get_weights(), best, strict=True))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(separable: Callable[[str, int], Split]) -> None:
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(ahead: int, separable: Callable[[str, int], Split]) -> None:
     model = network(2)
     one = trainer(model, rate=1e30)
-    with pytest.raises(UserError) as caught:
+    with using(replace(PROCESSOR, steps_ahead=ahead)), pytest.raises(UserError) as caught:
         one.fit(separable("t", 40), separable("v", 8), epochs=2, batch_size=8, seed=0)
     found = re.match(
         r"the loss became (nan|inf) at step (\d) of 5 in epoch 1, where the learning rate was 1e\+30", str(caught.value)
     )
     assert found, caught.value
-    assert int(found[2]) > 1
+    assert int(found[2]) == 2  # the first step ruins the weights
+    assert one.state.step == 2 + ahead
 
 
 def test_validation_detects_weights_that_are_not_finite(separable: Callable[[str, int], Split]) -> None:

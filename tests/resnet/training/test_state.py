@@ -1,7 +1,7 @@
 """A resumed run gives the same result as one that was never interrupted."""
 
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import keras
@@ -10,6 +10,7 @@ import pytest
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.network.device_kernels import PROCESSOR, using
 from resnet.network.model import ResNet
 from resnet.training.augmentation import Augmentation
 from resnet.training.checkpoint_files import CheckpointWriter, read_newest, write_checkpoint
@@ -53,9 +54,12 @@ def splits(separable: Callable[[str, int], Split]) -> tuple[Split, Split]:
     return separable("t", STEPS * BATCH + 5), separable("v", 12)
 
 
-def test_a_run_is_the_same_after_a_resume_from_anywhere(splits: tuple[Split, Split]) -> None:
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_a_run_is_the_same_after_a_resume_from_anywhere(ahead: int, splits: tuple[Split, Split]) -> None:
     undisturbed = trainer()
-    taken = fit(undisturbed, splits)
+    fit(undisturbed, splits)
+    with using(replace(PROCESSOR, steps_ahead=ahead)):
+        taken = fit(trainer(), splits)
     assert len(taken) == EPOCHS * (STEPS + 2 + 1)
     resumed = trainer()  # used for all positions, so that anything not restored is left from another position
     for snapshot in taken:
