@@ -348,7 +348,7 @@ class Trainer:
         def report(waiting: int) -> None:
             """Reads the figures of the oldest steps and reports them, until so many are left."""
             read = [ahead.popleft().read() for _ in range(len(ahead) - waiting)]
-            for figures in read:  # all of them before the first report, so that a callback saves the rate of the last step
+            for figures in read:  # all before the first report: if no step is left, a callback saves the rate of the last one
                 state.learning_rate = figures.learning_rate
                 if not math.isfinite(figures.batch_loss):
                     raise UserError(
@@ -366,7 +366,7 @@ class Trainer:
             loss, learning_rate = step(images, labels, draws[start : start + batch_size], size, _aspects(training, rows))
             state.step += 1
             ahead.append(_Step(state.step, loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()))
-            if len(ahead) > kernels().steps_ahead:
+            if len(ahead) > kernels().steps_ahead and state.step < steps:
                 report(kernels().steps_ahead)
         report(0)
 
