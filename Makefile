@@ -1,7 +1,9 @@
 # Each target is a command that you can also type after `. .venv/bin/activate`.
 PYTHON ?= python3
 # The number of GPUs that NVIDIA's driver lists. By hand: GPU=0 or GPU=1.
-GPU ?= $(shell command -v nvidia-smi >/dev/null && nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU ')
+ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
+GPU ?= $(shell command -v nvidia-smi >/dev/null && timeout 30 nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU .*UUID')
+endif
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # DVC runs stages with SHELL, which runs no commands for service users, and asks for USER, who has no name in some containers.
 export SHELL := /bin/sh
@@ -14,7 +16,7 @@ unexport PYTHONHOME PYTHONPATH # .venv has its own, as with `. .venv/bin/activat
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready $(if $(filter-out 0,$(GPU)),.venv/cuda) ## Make .venv, with CUDA where there is a GPU (GPU=0: without); compile resnet/native
+setup: .venv/ready $(if $(filter-out 0 no false off,$(GPU)),.venv/cuda) ## Make .venv, with CUDA where there is a GPU (GPU=0: without); compile resnet/native
 	@.venv/bin/python -m resnet.native.library
 
 # requirements.lock is complete, so pip need not look for what the packages depend on; it might choose other versions.

@@ -17,7 +17,7 @@ from resnet.core.files import replacing
 from resnet.core.learning_rates import suitable_rate
 from resnet.core.tables import HISTORY_COLUMNS
 from resnet.dataset.arrays import Split
-from resnet.network.cuda import gpus_of_driver, obstacle
+from resnet.network.cuda import gpus_of_driver, obstacle, silence
 from resnet.network.devices import share_among
 from resnet.network.huge_pages import use_huge_pages
 from resnet.network.precision import choose_precision
@@ -295,6 +295,8 @@ def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:
     if unused:
         why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"
         say(f"train: on the processor and not on {', '.join(unused)}, because {why}")
+    elif not gpus and (why := silence()):
+        say(f"train: on the processor, because {why}: run `train-resnet doctor`")
     if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
         say(
             f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "

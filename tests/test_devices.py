@@ -24,10 +24,15 @@ def forgotten(run: TinyRun) -> None:
 
 
 def results(run: TinyRun) -> tuple[list[np.ndarray], float]:
-    """The trained weights, and the training loss of the first epoch."""
+    """The weights as they were trained, and the training loss of the first epoch.
+
+    The temperature is taken out of the head again: it depends on the moving statistics, which are those of one device.
+    """
     model = keras.models.load_model(run.folder / "models/resnet.keras", custom_objects={"ResNet": ResNet})
+    head = {id(variable) for variable in model.layers[-1].trainable_variables}
+    weights = [one.numpy() * (model.temperature if id(one) in head else 1.0) for one in model.trainable_variables]
     rows = list(csv.DictReader((run.folder / "reports/history.csv").read_text("utf-8").splitlines()))
-    return [weight.numpy() for weight in model.trainable_variables], float(rows[0]["loss"])
+    return weights, float(rows[0]["loss"])
 
 
 def test_two_devices_give_the_same_as_two_parts_one_after_another(run: TinyRun) -> None:

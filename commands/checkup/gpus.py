@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from commands.checkup.findings import Finding
-from resnet.network.cuda import gpus_of_driver, obstacle
+from resnet.network.cuda import gpus_of_driver, obstacle, silence
 
 _SECONDS = 300.0  # the first step on a new kind of GPU compiles kernels
 # In processes of their own: a driver that does not fit may end the process.
@@ -26,6 +26,8 @@ from resnet.network.trial_step import failures
 print(json.dumps(failures("GPU:0")))
 """
 _PRECISIONS = ("bfloat16", "float16", "float32")  # the fastest first
+_NONE = "none; training is on the processor"
+_DRIVER = "repair NVIDIA's driver, or train on the processor with make setup GPU=0"
 _LONGER = {"TF_CPP_VMODULE": "gpu_device=1,cuda_platform=1", "TF_CPP_MIN_LOG_LEVEL": "0"}
 
 
@@ -37,7 +39,8 @@ def examine(seen: list[str]) -> Iterator[Finding]:
     """
     present = gpus_of_driver()
     if not present and not seen:
-        yield Finding("gpu", "none; training is on the processor")
+        why = silence()
+        yield Finding("gpu", f"none, because {why}" if why else _NONE, wrong=why is not None, remedy=_DRIVER if why else "")
     elif not seen:
         yield _unseen(present)
     else:
@@ -86,15 +89,16 @@ def _output(program: str) -> str:
 
 
 def main() -> int:
-    """Prints what is wrong with the GPUs. Returns 1 if something is."""
+    """Prints what is found about the GPUs. Returns 1 if training would not be on a GPU, or if something is wrong."""
     from resnet.network.startup import start_tensorflow
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    wrong = False
-    for finding in examine(start_tensorflow()):
-        print(f"{finding.found}.{f' Next: {finding.remedy}.' if finding.remedy else ''}")
-        wrong |= finding.wrong
-    return int(wrong)
+    seen = start_tensorflow()
+    found = list(examine(seen))
+    for finding in found:
+        remedy = finding.remedy or ("" if seen else "make setup GPU=0 does without")
+        print(f"{finding.found}.{f' Next: {remedy}.' if remedy else ''}")
+    return int(not seen or any(finding.wrong for finding in found))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import ctypes
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ LIBRARIES = {
 }
 OLDEST_DRIVER = (525, 60, 13)  # for CUDA 12: NVIDIA, CUDA Compatibility, minor version compatibility
 _PACKAGES = "nvidia"  # the folder in site-packages that has the wheels' libraries
+_SECONDS = 30.0
 _OK = 1  # the first word of an absl::Status without an error
 
 
@@ -62,15 +64,37 @@ def installed() -> bool:
 
 
 def gpus_of_driver() -> list[str]:
-    """The names of the GPUs that NVIDIA's driver lists; none without `nvidia-smi`."""
-    lines = _nvidia_smi("--list-gpus")
-    return [line.partition(": ")[2].partition(" (")[0] for line in lines if line.startswith("GPU ")]
+    """The names of the GPUs that NVIDIA's driver lists; none without `nvidia-smi`, or if it fails: see `silence`."""
+    lines, _ = _nvidia_smi("--list-gpus")
+    return [found[1] for line in lines if (found := re.match(r"GPU \d+: (.+) \(UUID", line)) and found[1].isprintable()]
+
+
+def silence() -> str | None:
+    """Why `nvidia-smi` is there but does not list GPUs, as a clause; None if it lists them, or if there is none."""
+    return _nvidia_smi("--list-gpus")[1]
 
 
 def driver() -> str | None:
     """The version of NVIDIA's driver, such as "550.54.15"; None if `nvidia-smi` does not say."""
-    lines = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
-    return next((line.strip() for line in lines if line[:1].isdigit()), None)
+    lines, _ = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
+    return next((line.strip() for line in lines if re.fullmatch(r"\d+(\.\d+)+", line.strip(), re.ASCII)), None)
+
+
+def hidden(gpus: int | None = None) -> str | None:
+    """The value of CUDA_VISIBLE_DEVICES if it hides all GPUs, otherwise None.
+
+    CUDA reads the list up to the first entry that is no GPU, so the first one decides.
+
+    Args:
+        gpus: their number on this machine; None if it is not known.
+    """
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is None:
+        return None
+    first = value.partition(",")[0].strip()
+    if first.isdecimal() and first.isascii():
+        return value if gpus is not None and int(first) >= gpus else None
+    return None if first.startswith(("GPU-", "MIG-")) else value
 
 
 def obstacle() -> str | None:
@@ -78,13 +102,15 @@ def obstacle() -> str | None:
 
     Does not look whether the libraries can be opened, which takes seconds: see `unopened`.
     """
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if hidden is not None and hidden.strip() in ("", "-1"):
-        return f"CUDA_VISIBLE_DEVICES is {hidden!r}, which hides all GPUs: unset it"
+    value = hidden(len(gpus_of_driver()))
+    if value is not None:
+        return f"CUDA_VISIBLE_DEVICES is {value!r}, which hides all GPUs: unset it"
     found = driver()
-    if found and tuple(int(part) for part in found.split(".") if part.isdigit()) < OLDEST_DRIVER:
-        needed = ".".join(map(str, OLDEST_DRIVER))
-        return f"the driver is {found}, and CUDA 12 needs {needed} or later: update NVIDIA's driver"
+    if found:
+        parts = tuple(int(part) for part in found.split("."))
+        if parts < OLDEST_DRIVER[: len(parts)]:
+            needed = ".".join(map(str, OLDEST_DRIVER))
+            return f"the driver is {found}, and CUDA 12 needs {needed} or later: update NVIDIA's driver"
     if not installed():
         return "the CUDA libraries are not installed: run `make setup GPU=1`"
     return None
@@ -96,12 +122,17 @@ def _wheels() -> Path | None:
     return Path(places[0]) if places else None
 
 
-def _nvidia_smi(*arguments: str) -> list[str]:
+def _nvidia_smi(*arguments: str) -> tuple[list[str], str | None]:
+    """Its lines, and what is wrong with it if it is there but does not answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return []
+        return [], None
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines()
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
+        )
+    except OSError as error:
+        return [], f"nvidia-smi does not start ({error.strerror})"
+    except subprocess.TimeoutExpired:
+        return [], f"nvidia-smi does not answer within {_SECONDS:.0f} s"
+    return done.stdout.splitlines(), f"nvidia-smi fails with exit code {done.returncode}" if done.returncode else None

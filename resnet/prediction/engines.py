@@ -1,10 +1,10 @@
 """Which engine computes predictions: TensorFlow, or OpenVINO where it is installed and at least as fast."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet.core.errors import UserError
+from resnet.network.cuda import hidden
 from resnet.network.precision import cpu_flags, fastest_precision
 from resnet.openvino.runtime import BrokenPackageError, import_openvino, is_installed, require_installed
 
@@ -76,5 +76,4 @@ def _obstacle(precision: str, fastest: str) -> str:
 
 def _has_gpu() -> bool:
     """Whether TensorFlow may find a GPU: it takes seconds to ask it, and CUDA needs one of these devices."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not hidden and any(Path("/dev").glob("nvidia[0-9]*"))
+    return hidden() is None and any(Path("/dev").glob("nvidia[0-9]*"))

@@ -7,7 +7,7 @@ import pytest
 from commands.checkup import gpus
 from commands.checkup.gpus import examine
 from resnet.network import cuda
-from tests.resnet.network.test_cuda import put_nvidia_smi
+from tests.resnet.network.test_cuda import L4, put_nvidia_smi
 
 
 @pytest.fixture
@@ -21,6 +21,25 @@ def test_a_machine_without_a_gpu_trains_on_the_processor(tmp_path: Path, monkeyp
     monkeypatch.setenv("PATH", str(tmp_path))
     (found,) = examine([])
     assert (found.wrong, found.found) == (False, "none; training is on the processor")
+
+
+def test_a_driver_that_does_not_answer_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, "", "")
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", "utf-8")
+    (found,) = examine([])
+    assert (found.wrong, found.found) == (True, "none, because nvidia-smi fails with exit code 9")
+
+
+@pytest.mark.parametrize(("seen", "code"), [([], 1), (["NVIDIA L4"], 0)])
+def test_setup_stops_without_a_gpu_that_works(
+    seen: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, L4 if seen else "", "550.54.15")
+    monkeypatch.setattr("resnet.network.startup.start_tensorflow", lambda: seen)
+    monkeypatch.setattr(gpus, "_output", lambda program: "")
+    assert gpus.main() == code
+    said = "TensorFlow sees NVIDIA L4." if seen else "none; training is on the processor. Next: make setup GPU=0 does without."
+    assert capsys.readouterr().out.strip() == said
 
 
 @pytest.mark.usefixtures("card")

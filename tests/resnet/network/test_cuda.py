@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from resnet.network import cuda
-from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, obstacle
+from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, hidden, obstacle, silence
 from tests.imports import ROOT
 
 L4 = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
@@ -35,8 +35,33 @@ def test_gpus_and_driver_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: py
     assert driver() == "550.54.15"
     put_nvidia_smi(tmp_path, monkeypatch, "No devices were found", "NVIDIA-SMI has failed")
     assert (gpus_of_driver(), driver()) == ([], None)
+    put_nvidia_smi(tmp_path, monkeypatch, "GPU 0: \033[31mred (UUID: GPU-1)\nGPU 0 is lost", "²³")
+    assert (gpus_of_driver(), driver(), silence()) == ([], None, None)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", "utf-8")
+    assert (gpus_of_driver(), driver(), silence()) == ([], None, "nvidia-smi fails with exit code 9")
+    monkeypatch.setattr(cuda, "_SECONDS", 0.2)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec /bin/sleep 60\n", "utf-8")
+    assert (gpus_of_driver(), driver(), silence()) == ([], None, "nvidia-smi does not answer within 0 s")
     (tmp_path / "nvidia-smi").unlink()
-    assert (gpus_of_driver(), driver()) == ([], None)
+    assert (gpus_of_driver(), driver(), silence()) == ([], None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "hides"),
+    [
+        ("0", False),
+        ("1,0", False),
+        ("GPU-1", False),
+        ("MIG-1/2", False),
+        ("2", True),
+        ("", True),
+        ("-1,0", True),
+        ("none", True),
+    ],
+)
+def test_the_first_entry_decides_whether_gpus_are_hidden(value: str, hides: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert hidden(2) == (value if hides else None)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +71,8 @@ def test_gpus_and_driver_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: py
         ("0", "525.60.13", True, None),
         ("", "550.54.15", True, "CUDA_VISIBLE_DEVICES is '', which hides all GPUs: unset it"),
         ("-1", "470.1", False, "CUDA_VISIBLE_DEVICES is '-1', which hides all GPUs: unset it"),
+        (None, "525.60", True, None),
+        (None, "525.59", True, "the driver is 525.59, and CUDA 12 needs 525.60.13 or later: update NVIDIA's driver"),
         (None, "525.60.11", True, "the driver is 525.60.11, and CUDA 12 needs 525.60.13 or later: update NVIDIA's driver"),
         (None, "550.54.15", False, "the CUDA libraries are not installed: run `make setup GPU=1`"),
     ],
@@ -103,7 +130,8 @@ def test_the_guide_names_the_oldest_driver_and_the_locked_tensorflow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpus", "by_hand", "installs"), [(L4, [], True), ("", [], False), (L4, ["GPU=0"], False), ("", ["GPU=1"], True)]
+    ("gpus", "by_hand", "installs"),
+    [(L4, [], True), ("", [], False), (L4, ["GPU=0"], False), (L4, ["GPU=no"], False), ("", ["GPU=1"], True)],
 )
 def test_make_setup_installs_cuda_where_there_is_a_gpu(
     gpus: str, by_hand: list[str], installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,3 +144,15 @@ def test_make_setup_installs_cuda_where_there_is_a_gpu(
     commands = [make, "--dry-run", "--always-make", "setup", *by_hand]
     done = subprocess.run(commands, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert ("-r requirements-gpu.lock" in done.stdout) == installs
+
+
+def test_make_asks_the_driver_only_where_it_sets_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, path = shutil.which("make") or "make", os.environ["PATH"]
+    put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15")
+    asked = tmp_path / "asked"
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\ntouch {asked}\n", "utf-8")
+    for goal, expected in (("help", False), ("clean", False), ("setup", True)):
+        environment = {**os.environ, "PATH": f"{tmp_path}:{path}"}
+        environment.pop("GPU", None)
+        subprocess.run([make, "--dry-run", goal], cwd=ROOT, env=environment, capture_output=True, check=True)
+        assert asked.exists() == expected
