@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from commands import repair
@@ -117,7 +116,7 @@ def _read_any_facts(path: Path) -> Facts:
 
 def _is_yaml(path: Path) -> bool:
     try:
-        lock = YAML(typ="safe", pure=True).load(path.read_bytes())
+        lock = repair.YAML(typ="safe", pure=True).load(path.read_bytes())
     except (YAMLError, ValueError):
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None

@@ -88,10 +88,10 @@ def _after_power_cuts(machine: Simulated) -> list[State]:
 
 
 def test_a_history_that_fails_names_the_command_that_plays_it_again(capsys: pytest.CaptureFixture[str]) -> None:
-    with planted("a folder is removed before its successor is durable"):
-        with pytest.raises(BrokenError, match=r"^python -m tests\.simulated\.histories publish publish: a folder of outputs"):
-            for history in histories(2):
-                every_crash(history, Found())
+    expected = r"^python -m tests\.simulated\.histories publish publish: a folder of outputs"
+    with planted("a folder is removed before its successor is durable"), pytest.raises(BrokenError, match=expected):
+        for history in histories(2):
+            every_crash(history, Found())
     assert main_of_histories(["publish", "publish"]) == 0  # without the bug
     assert capsys.readouterr().out.startswith("1 histories, ")
 

@@ -7,6 +7,7 @@ resume from, the signal, the outputs, housekeeping, and the repair of DVC's lock
 import errno
 import hashlib
 import signal
+from functools import lru_cache
 
 from commands import repair
 from resnet.core.errors import UserError
@@ -338,7 +339,7 @@ class World:
 
     def _watch(self, process: Process, path: str) -> None:
         """Checks that a process may change a path."""
-        run, _, name = path[len(HOME) + 1 :].partition("/") if path.startswith(f"{HOME}/") else ("", "", "")
+        run, name = _place(path)
         trained = self._trained.get(process)
         if not run:
             allowed = _DVC if process in self._dvc else _OUTPUTS if trained else ()
@@ -350,7 +351,8 @@ class World:
             self._used[run] = self.machine.clock
         if not name or name == "lock":
             return
-        lock = self.machine.find(f"{HOME}/{run}/lock")
+        folder = self.machine.folders.get(f"{HOME}/{run}")
+        lock = folder.entries.get("lock") if folder else self.machine.find(f"{HOME}/{run}/lock")
         if type(lock) is not File or lock.holder is not process:
             self.fail(f"{path} is changed by a process that has not locked the run")
         if process in self._may_remove:
@@ -433,5 +435,13 @@ def _go_on(toy: Toy, state: TrainingState, variable: Variable) -> bool:
     return True
 
 
+@lru_cache(10_000)
+def _place(path: str) -> tuple[str, str]:
+    """The run whose folder a path is in, or none, and the path below that folder."""
+    run, _, name = path[len(HOME) + 1 :].partition("/") if path.startswith(f"{HOME}/") else ("", "", "")
+    return run, name
+
+
+@lru_cache(10_000)
 def _position(name: str) -> Position:
     return int(name[1:6]), int(name[8:15])
