@@ -139,9 +139,14 @@ class World:
         ]
         if not files:
             return
+        if self._choose(3) == 0:  # where JSON stays JSON
+            files = [one for one in files if one[1][0] == "f"] or files
         run, name, node = files[self._choose(len(files))]
         self._flips += 1
         bit = self._choose(len(node.data) * 8)
+        digits = [at for at, byte in enumerate(node.data) if chr(byte).isdigit()]
+        if name[0] == "f" and digits and self._choose(2):
+            bit = 8 * digits[self._choose(len(digits))] + self._choose(4)
         changed = bytearray(node.data)
         changed[bit // 8] ^= 1 << bit % 8
         node.data = node.durable = bytes(changed)
