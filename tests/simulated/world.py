@@ -289,11 +289,11 @@ class World:
                 (partial / name).write_text(page)
 
     def _resume(self, toy: Toy, state: TrainingState, variable: Variable, run: runs.Run) -> None:
-        flips = self._flips
+        flips, started = self._flips, (len(self.live), self.machine.started)
         complete = [self._complete(source.run) for source in toy.sources]
         resume.resume(state, run, toy)  # type: ignore[arg-type] # it is frozen
         # What it may start from does not change meanwhile, unless a bit flips, or another process works on a shorter run.
-        alone = len(self.live) == 1 and flips == self._flips
+        alone = started == (1, self.machine.started) and flips == self._flips
         promised = [[at for at, whole in self.promised.get(one.run, {}).items() if whole] for one in toy.sources]
         at = (state.epoch, state.step)
         weights, best = expected(toy.number, at)
@@ -374,7 +374,8 @@ class World:
             clear = not self._went_back and process not in self._together
             used = self._used.get(run, 0.0)
             finished = [toy.run for toy in oracle.TOYS if self._is_finished(toy)]
-            later = [one for one in finished if one != run and self._used[one] > used]
+            own = self._trained[process].run if process in self._trained else ""  # stays, so it counts as the last used one
+            later = [one for one in finished if one != run and (one == own or self._used[one] > used)]
             may = len(later) >= KEPT_FINISHED if clear else run in finished
             may |= self.machine.clock - used > 14 * _DAY
             may &= process not in self._trained or self._trained[process].run != run
