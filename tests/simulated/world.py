@@ -351,11 +351,10 @@ class World:
             if not path.startswith(allowed):
                 self.fail(f"{path} is changed by a process that has no business there")
             return
-        ours = trained is not None and trained.run == run
-        if ours:
-            self._used[run] = self.machine.clock
-        if not name or name == "lock":
+        if not name or name == "lock":  # a start that ends before it has changed anything else is no use of the run
             return
+        if trained is not None and trained.run == run:
+            self._used[run] = self.machine.clock
         folder = self.machine.folders.get(f"{HOME}/{run}")
         lock = folder.entries.get("lock") if folder else self.machine.find(f"{HOME}/{run}/lock")
         if type(lock) is not File or lock.holder is not process:
