@@ -353,7 +353,7 @@ class World:
             return
         if not name or name == "lock":  # a start that ends before it has changed anything else is no use of the run
             return
-        if trained is not None and trained.run == run:
+        if trained is not None and trained.run == run and name[0] != ".":  # a start removes leftovers first
             self._used[run] = self.machine.clock
         folder = self.machine.folders.get(f"{HOME}/{run}")
         lock = folder.entries.get("lock") if folder else self.machine.find(f"{HOME}/{run}/lock")
