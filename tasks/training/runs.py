@@ -69,7 +69,9 @@ class Run:
     @property
     def used(self) -> float:
         """Time of its last use, in seconds since 1970."""
-        return max((status.st_mtime for status in self._files()), default=0.0)
+        times = {name: status.st_mtime for name, status in self._statuses()}
+        # A process that only wanted to remove the run has changed the lock too.
+        return max((times[name] for name in times if name != _LOCK), default=times.get(_LOCK, 0.0))
 
     @property
     def size(self) -> int:
@@ -125,6 +127,9 @@ def begun(folder: Path, facts: Facts) -> Iterator[Run]:
                 disk.sync(above)
             with replacing(run.folder / _FACTS_JSON) as partial:
                 partial.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        else:
+            with suppress(OSError):
+                (run.folder / _FACTS_JSON).touch()  # the last use, see `Run.used`
         yield run
 
 

@@ -69,7 +69,7 @@ class Folder:
         self.changed = now
 
 
-Change = list[tuple[Folder, str, File | Folder | None]]
+Change = tuple[tuple[Folder, str, File | Folder | None], ...]
 
 
 class Machine:
@@ -80,6 +80,8 @@ class Machine:
 
     Attributes:
         root: the top folder.
+        folders: those that were looked up, by their paths.
+        paths: objects that are kept for paths, see `tests.simulated.paths`.
         pending: changes of folders that are not synced, in their order.
         room: bytes that can be written before the disk is full; None if there is no limit.
         failing: the number of syncs that will fail.
@@ -93,7 +95,8 @@ class Machine:
         self.clock = 1e9
         self.steps = 0
         self.root = Folder(self.clock)
-        self._folders = {"": self.root}  # the inodes of paths that were looked up
+        self.folders = {"": self.root}
+        self.paths: dict[str, Any] = {}
         self.pending: list[Change] = []
         self.room: int | None = None
         self.failing = 0
@@ -122,19 +125,24 @@ class Machine:
 
     def find(self, path: str) -> File | Folder | None:
         """The inode of a path."""
+        if not path:
+            return self.root
         above, _, name = path.rpartition("/")
-        folder = self._folders.get(above)
+        folder = self.folders.get(above)
         if folder is None:
             found = self.find(above)
             if type(found) is not Folder:
                 return None
-            folder = self._folders[above] = found
+            folder = self.folders[above] = found
         return folder.entries.get(name)
 
     def folder_of(self, path: str) -> tuple[Folder, str]:
         """The inode of the folder of a path, and the name in it."""
         above, _, name = path.rpartition("/")
-        folder = self.find(above) if above else self.root
+        known = self.folders.get(above)
+        if known is not None:
+            return known, name
+        folder = self.find(above)
         if folder is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if type(folder) is not Folder:
@@ -146,20 +154,17 @@ class Machine:
         for folder, name, node in entries:
             before = folder.entries.get(name)
             if type(before) is Folder:
-                self._folders = {"": self.root}
+                self.folders = {"": self.root}
             elif type(before) is File and before is not node:
                 before.linked = False
             if node is None:
                 folder.entries.pop(name, None)
             else:
                 folder.entries[name] = node
+                if type(node) is File:
+                    node.linked = True
             folder.changed = self.clock
-        for _, _, node in entries:
-            if type(node) is File:
-                node.linked = True
-            elif node is not None:
-                self._folders = {"": self.root}
-        self.pending.append(list(entries))
+        self.pending.append(entries)
 
     def create(self, path: str) -> File:
         """Makes an empty file."""
@@ -200,8 +205,10 @@ class Machine:
             return
         waiting = []
         for change in self.pending:
-            if any(folder is node for folder, _, _ in change):
-                _apply(change)
+            for folder, _, _ in change:
+                if folder is node:
+                    _apply(change)
+                    break
             else:
                 waiting.append(change)
         self.pending = waiting
@@ -217,7 +224,7 @@ class Machine:
 
     def mount(self, root: Folder, pending: list[Change]) -> None:
         """Takes another disk."""
-        self.root, self.pending, self._folders = root, pending, {"": root}
+        self.root, self.pending, self.folders = root, pending, {"": root}
 
     def walk(self) -> Iterator[tuple[str, File | Folder]]:
         """All paths with their inodes."""
@@ -237,7 +244,7 @@ class Machine:
             if self.choose(2):
                 _apply(change)
         self.pending = []
-        self._folders = {"": self.root}
+        self.folders = {"": self.root}
         waiting = [self.root]
         while waiting:
             folder = waiting.pop()
@@ -260,11 +267,13 @@ class Machine:
     def advance(self, process: "Process", calls: int) -> None:
         """Lets a process run until it has made a number of system calls, has ended, or waits for another one."""
         while calls > 0 and not process.dead:
-            ready = [thread for thread in process.threads if thread.waits is None or thread.waits()]
+            ready = process.threads
+            if len(ready) > 1 or ready[0].waits:
+                ready = [thread for thread in ready if thread.waits is None or thread.waits()]
             if not ready:
                 return
             thread = ready[self.choose(len(ready)) if len(ready) > 1 else 0]
-            burst = calls if len(process.threads) == 1 else min(calls, 1 + self.choose(8))
+            burst = calls if len(ready) == 1 else min(calls, 1 + self.choose(8))
             calls -= max(1, thread.run(burst))
 
 

@@ -3,32 +3,56 @@
 import errno
 import io
 import os
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self, cast
+from types import TracebackType
+from typing import Any, NamedTuple, Self, cast
 
 from tests.simulated.machine import File, Folder, Machine, Process
 
 
 def on(machine: Machine, text: str) -> Path:
     """A path on the disk of a machine."""
-    return cast("Path", SimulatedPath(machine, text))
+    return cast("Path", _on(machine, text))
+
+
+def _on(machine: Machine, text: str) -> "SimulatedPath":
+    # Most paths are named again and again: to keep them is a third of the time of a schedule.
+    return machine.paths.get(text) or SimulatedPath(machine, text)
+
+
+@lru_cache(1000)
+def _matcher(pattern: str) -> Callable[[str], object]:
+    return re.compile(translate(pattern)).match
 
 
 def _fault(number: int, path: str) -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
+_NOWHERE = "."  # what is above the top folder
+
+
+class _Status(NamedTuple):
+    st_mtime: float
+    st_size: int
+
+
 class SimulatedPath:
     """An absolute path; the attributes and methods are those of `pathlib.Path`."""
 
-    __slots__ = ("_machine", "_text")
+    __slots__ = ("_above", "_machine", "_text", "name", "parent", "parents")
 
     def __init__(self, machine: Machine, text: str) -> None:
         self._machine = machine
         self._text = text
+        self._above, _, self.name = text.rpartition("/") if text else (_NOWHERE, "", "")
+        machine.paths[text] = self
+        self.parent: SimulatedPath = _on(machine, self._above) if text else self
+        self.parents: tuple[SimulatedPath, ...] = (self.parent, *self.parent.parents) if text else ()
 
     def __str__(self) -> str:
         return self._text
@@ -37,7 +61,7 @@ class SimulatedPath:
         return f"SimulatedPath({self._text!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SimulatedPath) and other._text == self._text
+        return self is other or (isinstance(other, SimulatedPath) and other._text == self._text)
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -46,26 +70,10 @@ class SimulatedPath:
         return self._text < other._text
 
     def __truediv__(self, name: object) -> "SimulatedPath":
-        return SimulatedPath(self._machine, f"{self._text}/{name}")
-
-    @property
-    def name(self) -> str:
-        return self._text.rpartition("/")[2]
-
-    @property
-    def parent(self) -> "SimulatedPath":
-        return SimulatedPath(self._machine, self._text.rpartition("/")[0])
-
-    @property
-    def parents(self) -> "list[SimulatedPath]":
-        found, text = [], self._text
-        while text:
-            text = text.rpartition("/")[0]
-            found.append(SimulatedPath(self._machine, text))
-        return found
+        return _on(self._machine, f"{self._text}/{name}")
 
     def with_name(self, name: str) -> "SimulatedPath":
-        return SimulatedPath(self._machine, f"{self._text.rpartition('/')[0]}/{name}")
+        return _on(self._machine, f"{self._above}/{name}")
 
     def absolute(self) -> "SimulatedPath":
         return self
@@ -74,33 +82,38 @@ class SimulatedPath:
 
     @property
     def _node(self) -> File | Folder | None:
-        return self._machine.find(self._text) if self._text else self._machine.root
+        folder = self._machine.folders.get(self._above)
+        return folder.entries.get(self.name) if folder is not None else self._machine.find(self._text)
 
     def _existing(self) -> File | Folder:
-        node = self._node
+        folder = self._machine.folders.get(self._above)  # as in `_node`, whose call would take as long as the rest
+        node = folder.entries.get(self.name) if folder is not None else self._machine.find(self._text)
         if node is None:
             raise _fault(errno.ENOENT, self._text)
+        if type(node) is Folder:
+            self._machine.folders[self._text] = node
         return node
 
     def exists(self) -> bool:
-        node = self._node
-        if type(node) is not Folder:  # most of these questions are about the folders above a path, which hardly ever change
+        # Most of these questions are about the folders above a path, which hardly ever change.
+        if self._text in self._machine.folders:
+            return True
+        if type(self._node) is not Folder:
             self._machine.call()
-            node = self._node
-        return node is not None
+        return self._node is not None
 
     def is_file(self) -> bool:
         return type(self._node) is File
 
     def is_dir(self) -> bool:
-        return type(self._node) is Folder
+        return self._text in self._machine.folders or type(self._node) is Folder
 
     def is_symlink(self) -> bool:
         return False
 
-    def stat(self) -> SimpleNamespace:
+    def stat(self) -> "_Status":
         node = self._existing()
-        return SimpleNamespace(st_mtime=node.changed, st_size=len(node.data) if type(node) is File else 4096)
+        return _Status(node.changed, len(node.data) if type(node) is File else 4096)
 
     def iterdir(self) -> "Iterator[SimulatedPath]":
         self._machine.call()
@@ -111,18 +124,22 @@ class SimulatedPath:
 
     def glob(self, pattern: str) -> "Iterator[SimulatedPath]":
         self._machine.call()
+        node = self._machine.folders.get(self._text) or self._node
+        if type(node) is not Folder:
+            return iter(())
+        self._machine.folders[self._text] = node
         first, slash, rest = pattern.partition("/")
-        node = self._node
-        names = list(node.entries) if type(node) is Folder else []
-        if first.startswith("*."):
-            matching = [self / name for name in names if name.endswith(first[1:])]
+        entries = node.entries.items()
+        if first == "*":
+            found = [self / name for name, inode in entries if not slash or type(inode) is Folder]
+        elif first.startswith("*."):
+            found = [self / name for name in node.entries if name.endswith(first[1:])]
         else:
-            matching = [self / name for name in names if fnmatchcase(name, first)]
-        if slash:
-            matching = [path for path in matching if path.is_dir()]
+            matches = _matcher(first)
+            found = [self / name for name, inode in entries if matches(name) and (not slash or type(inode) is Folder)]
         if rest:
-            matching = [path / rest for path in matching if (path / rest)._node is not None]
-        return iter(matching)
+            found = [path / rest for path in found if (path / rest)._node is not None]
+        return iter(found)
 
     # Changes.
 
@@ -189,7 +206,11 @@ class SimulatedPath:
         return _Writing(self._machine, self._text, mode)
 
     def read_bytes(self) -> bytes:
-        return bytes(self.open("rb").read())
+        self._machine.call()
+        node = self._existing()
+        if type(node) is not File:
+            raise _fault(errno.EISDIR, self._text)
+        return node.data
 
     def read_text(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self.read_bytes().decode(encoding, errors)

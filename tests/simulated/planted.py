@@ -2,19 +2,21 @@
 
 The last ones are bugs that the schedules found in the program.
 
-python -m tests.simulated.planted          # plays schedules with each bug until one fails, and prints its seed
+python -m tests.simulated.planted                          # plays schedules with each bug until one fails
+python -m tests.simulated.planted "the hash" --seed 17     # plays the schedule that found a bug again
 """
 
+import argparse
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from commands import repair
@@ -28,7 +30,12 @@ from tasks.training.fingerprint import Facts, fingerprint
 from tasks.training.runs import begun, claimed, list_runs, prune
 from tests.simulated import world
 from tests.simulated.replaced import replaced
-from tests.simulated.schedules import COMMAND, failures
+from tests.simulated.schedules import play
+from tests.simulated.world import BrokenError
+
+COMMAND = "python -m tests.simulated.planted"
+
+_LIMIT = 60.0  # seconds of processor time to find a bug in
 
 
 class _Disk:
@@ -117,7 +124,7 @@ def _read_any_facts(path: Path) -> Facts:
 
 def _is_yaml(path: Path) -> bool:
     try:
-        lock = YAML(typ="safe", pure=True).load(path.read_bytes())
+        lock = repair.YAML(typ="safe", pure=True).load(path.read_bytes())
     except (YAMLError, ValueError):
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None
@@ -179,22 +186,38 @@ def planted(name: str) -> Iterator[None]:
         yield
 
 
-def find(name: str, schedules: int, first: int = 0) -> int | None:
-    """The first seed whose schedule finds a bug."""
+def find(name: str, seconds: float) -> int | None:
+    """The first seed whose schedule finds a bug, within some seconds of processor time."""
+    began = time.process_time()
     with planted(name):
-        return next((seed for seed, _ in failures(first, schedules)), None)
+        for seed in count():
+            if time.process_time() - began > seconds:
+                return None
+            try:
+                play(seed)
+            except BrokenError:
+                return seed
+    raise AssertionError
 
 
-def main() -> int:
-    """Finds each bug."""
+def main(arguments: list[str] | None = None) -> int:
+    """Finds each bug, or shows how a seed finds one."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("name", nargs="?", default="", help="a part of the name of a bug (default: all)")
+    parser.add_argument("--seed", type=int, help="of the schedule to play again")
+    given = parser.parse_args(arguments)
+    names = [name for name in PLANTED if given.name in name]
+    if given.seed is not None:
+        with planted(names[0]):
+            print("\n".join(play(given.seed)))
+        return 0
     missed = 0
-    for name in PLANTED:
-        if any(word not in name for word in sys.argv[1:]):
-            continue
-        began = time.perf_counter()
-        seed = find(name, 20_000)
+    for name in names:
+        began = time.process_time()
+        seed = find(name, _LIMIT)
         missed += seed is None
-        print(f"{time.perf_counter() - began:6.1f} s  {COMMAND} {seed}  {name}", flush=True)
+        shown = "not found" if seed is None else f'{COMMAND} "{name}" --seed {seed}'
+        print(f"{time.process_time() - began:6.1f} s  {shown}", flush=True)
     return int(missed > 0)
 
 

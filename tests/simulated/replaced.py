@@ -1,16 +1,23 @@
 """Puts the simulated machine in the place of the real one."""
 
+import glob
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from commands import repair
-from resnet.core import disk
-from resnet.training import checkpoint_files
+from resnet.core import disk, files
+from resnet.training import checkpoint_files, state
 from resnet.training.state import Snapshot
 from tasks.training import resume, runs, seen
+from tasks.training.fingerprint import Facts
 from tests.simulated import toy
 from tests.simulated.machine import Folder, Lock, Thread
 from tests.simulated.paths import on
@@ -32,10 +39,15 @@ def replaced() -> Iterator[None]:
     places: list[tuple[Any, dict[str, Any]]] = [
         (disk, {function.__name__.removeprefix("_"): function for function in functions}),
         (checkpoint_files, {"write_checkpoint": write_and_tell, "ThreadPoolExecutor": _Worker}),
-        (resume, {"say": lambda line: None}),
-        (runs, {"FINISHED_KEPT": KEPT_FINISHED}),
+        (resume, {"say": lambda line: None, "fingerprint": _remembered(resume.fingerprint)}),
+        (
+            runs,
+            {"FINISHED_KEPT": KEPT_FINISHED, "fingerprint": _remembered(runs.fingerprint), **_QUICK},
+        ),
+        (files, {"glob": _Glob}),
+        (state, {"asdict": lambda epoch: dict(vars(epoch))}),  # `asdict` copies each number, which takes ten times as long
         (seen, {"live": lambda: on(World.current.machine, "/project/live")}),
-        (repair, {"git_bytes": lambda *_: toy.dvc_lock(0)}),
+        (repair, {"git_bytes": lambda *_: toy.dvc_lock(0), "YAML": _Yaml}),
     ]
     with ExitStack() as stack:
         for place, names in places:
@@ -43,10 +55,72 @@ def replaced() -> Iterator[None]:
         yield
 
 
+def _remembered(write: Callable[..., str]) -> Callable[..., str]:
+    """The same function of facts and options, which computes each result once: the facts are few."""
+    known: dict[str, str] = {}
+
+    def remembered(facts: Facts, **options: Any) -> str:
+        key = f"{facts!r} {options!r}"
+        if key not in known:
+            known[key] = write(facts, **options)
+        return known[key]
+
+    return remembered
+
+
+class _Json:
+    """Stands in for the module, and reads and writes each text once: the facts are few, and nobody changes them."""
+
+    dumps = staticmethod(_remembered(json.dumps))
+    loads = staticmethod(lru_cache(1000)(json.loads))
+
+
+class _Here:
+    """Stands in for `platform`."""
+
+    node = staticmethod(lambda: "here")
+
+
+class _Shell:
+    """Stands in for `shlex`."""
+
+    join = staticmethod(lambda words: "train")
+
+
+class _Glob:
+    """Stands in for the module."""
+
+    escape = staticmethod(lru_cache(1000)(glob.escape))
+
+
+class _Yaml:
+    """Stands in for `YAML`, and reads each text once: the lock files are few."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
+    def load(self, text: bytes) -> Any:
+        found = _read_yaml(text, tuple(self._options.items()))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+@lru_cache(1000)
+def _read_yaml(text: bytes, options: tuple[tuple[str, Any], ...]) -> Any:
+    try:
+        return YAML(**dict(options)).load(text)
+    except (YAMLError, ValueError) as error:
+        return error
+
+
+_QUICK = {"json": _Json, "platform": _Here, "shlex": _Shell}
+
+
 def _sync(path: Path) -> None:
     machine = World.current.machine
     machine.call()
-    node = machine.find(str(path)) if str(path) else machine.root
+    node = machine.find(str(path))
     if node is None:
         raise FileNotFoundError(2, "No such file or directory", str(path))
     machine.sync(node)

@@ -22,17 +22,20 @@ _WEIGHTS = {
     "kill": 6,
     "terminate": 4,
     "cut_power": 6,
-    "flip": 3,
+    "race": 2,
+    "flip": 4,
     "fill": 2,
     "fail_syncs": 2,
     "remove": 2,
     "tidy": 3,
     "move_clock": 2,
-    "commit": 1,
-    "repair": 1,
+    "commit": 2,
+    "repair": 2,
 }
 _ACTIONS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
 _PROCESSES = 3  # at once, at most
+_RIVALS = (("remove", "train"), ("tidy", "train"), ("remove", "tidy"), ("train", "train"))
+_OLD = 12  # of so many projects one has finished runs already: only then housekeeping has something to remove
 
 
 def play(seed: int) -> list[str]:
@@ -44,6 +47,8 @@ def play(seed: int) -> list[str]:
     rng = random.Random(seed)
     world = World(lambda number: int(rng.random() * number))
     try:
+        if seed % _OLD == 0:
+            _finish(world, rng)
         for _ in range(rng.randint(4, 16)):
             act(world, rng)
         world.end(rng.choice(TOYS))
@@ -64,6 +69,8 @@ def act(world: World, rng: random.Random) -> None:
         calls = _calls(rng)
         world.log.append(f"{name} {TOYS.index(toy)}, {calls} calls")
         world.advance(process, calls)
+    elif name == "race":
+        _race(world, rng)
     elif name in ("advance", "kill", "terminate"):
         process = rng.choice(world.live)
         arguments = [_calls(rng)] if name == "advance" else []
@@ -81,6 +88,32 @@ def act(world: World, rng: random.Random) -> None:
         value = rng.choice(values[name])
         world.log.append(f"{name} {value}")
         getattr(world, name)(value)
+
+
+def _finish(world: World, rng: random.Random) -> None:
+    for toy in rng.sample(TOYS, 2):
+        world.log.append(f"train {TOYS.index(toy)} to its end")
+        world.finish(world.train(toy))
+
+
+def _race(world: World, rng: random.Random) -> None:
+    """Two processes that use the same run take turns every few system calls; one may be killed."""
+    toy = rng.choice(TOYS)
+    for name in rng.choice(_RIVALS):
+        if len(world.live) < _PROCESSES:
+            world.log.append(f"start {name} {TOYS.index(toy)}")
+            getattr(world, name)(*([] if name == "tidy" else [toy]))
+    for _ in range(30):
+        if not world.live:
+            break
+        process = rng.choice(world.live)
+        if rng.random() < 0.03:
+            world.log.append(f"kill process {world.live.index(process)}")
+            world.kill(process)
+        else:
+            calls = int(2 ** (rng.random() * 5))
+            world.log.append(f"advance process {world.live.index(process)} {calls}")
+            world.advance(process, calls)
 
 
 def _calls(rng: random.Random) -> int:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -41,21 +41,16 @@ class Toy:
         """What decides the weights."""
         return {"train.epochs": self.epochs, "train.restarts": self.restarts, "number": self.number}
 
-    @property
+    @cached_property
     def run(self) -> str:
         """The name of the folder of the run."""
-        return _name(self)
+        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:16]
 
-    @property
+    @cached_property
     def sources(self) -> "list[Toy]":
         """The run and the shorter ones that it continues."""
         shorter = [Toy(end, self.phases[:number], self.number) for number, end in enumerate(self.phases)]
         return [self, *reversed(shorter)]
-
-
-@cache
-def _name(toy: Toy) -> str:
-    return hashlib.sha256(json.dumps(toy.facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 TOYS = (Toy(), Toy(number=1), Toy(3, (2,)))
@@ -82,7 +77,14 @@ class Variable:
 
 def next_weights(weights: Weights, epoch: int, number: int) -> Weights:
     """A step of training."""
-    return weights * np.uint32(1664525) + np.uint32(1013904223 + 7 * epoch + number)
+    return _next(weights.tobytes(), 1013904223 + 7 * epoch + number)
+
+
+@cache
+def _next(weights: bytes, added: int) -> Weights:
+    following = np.frombuffer(weights, np.uint32) * np.uint32(1664525) + np.uint32(added)
+    following.flags.writeable = False
+    return following
 
 
 @cache
@@ -113,7 +115,11 @@ def history(number: int, epochs: int) -> bytes:
 
 def encoded(epochs: list[Epoch]) -> bytes:
     """The file of results."""
-    rows = [(epoch.epoch, epoch.loss, epoch.val_loss) for epoch in epochs]
+    return _encoded(tuple((epoch.epoch, epoch.loss, epoch.val_loss) for epoch in epochs))
+
+
+@lru_cache(10_000)
+def _encoded(rows: tuple[tuple[int, float, float], ...]) -> bytes:
     return json.dumps(rows).encode()
 
 

@@ -7,6 +7,7 @@ resume from, the signal, the outputs, housekeeping, and the repair of DVC's lock
 import errno
 import hashlib
 import signal
+from functools import lru_cache
 
 from commands import repair
 from resnet.core.errors import UserError
@@ -138,9 +139,14 @@ class World:
         ]
         if not files:
             return
+        if self._choose(3) == 0:  # where JSON stays JSON
+            files = [one for one in files if one[1][0] == "f"] or files
         run, name, node = files[self._choose(len(files))]
         self._flips += 1
         bit = self._choose(len(node.data) * 8)
+        digits = [at for at, byte in enumerate(node.data) if chr(byte).isdigit()]
+        if name[0] == "f" and digits and self._choose(2):
+            bit = 8 * digits[self._choose(len(digits))] + self._choose(4)
         changed = bytearray(node.data)
         changed[bit // 8] ^= 1 << bit % 8
         node.data = node.durable = bytes(changed)
@@ -283,11 +289,11 @@ class World:
                 (partial / name).write_text(page)
 
     def _resume(self, toy: Toy, state: TrainingState, variable: Variable, run: runs.Run) -> None:
-        flips = self._flips
+        flips, started = self._flips, (len(self.live), self.machine.started)
         complete = [self._complete(source.run) for source in toy.sources]
         resume.resume(state, run, toy)  # type: ignore[arg-type] # it is frozen
         # What it may start from does not change meanwhile, unless a bit flips, or another process works on a shorter run.
-        alone = len(self.live) == 1 and flips == self._flips
+        alone = started == (1, self.machine.started) and flips == self._flips
         promised = [[at for at, whole in self.promised.get(one.run, {}).items() if whole] for one in toy.sources]
         at = (state.epoch, state.step)
         weights, best = expected(toy.number, at)
@@ -338,19 +344,19 @@ class World:
 
     def _watch(self, process: Process, path: str) -> None:
         """Checks that a process may change a path."""
-        run, _, name = path[len(HOME) + 1 :].partition("/") if path.startswith(f"{HOME}/") else ("", "", "")
+        run, name = _place(path)
         trained = self._trained.get(process)
         if not run:
             allowed = _DVC if process in self._dvc else _OUTPUTS if trained else ()
             if not path.startswith(allowed):
                 self.fail(f"{path} is changed by a process that has no business there")
             return
-        ours = trained is not None and trained.run == run
-        if ours:
-            self._used[run] = self.machine.clock
-        if not name or name == "lock":
+        if not name or name == "lock":  # a start that ends before it has changed anything else is no use of the run
             return
-        lock = self.machine.find(f"{HOME}/{run}/lock")
+        if trained is not None and trained.run == run and name[0] != ".":  # a start removes leftovers first
+            self._used[run] = self.machine.clock
+        folder = self.machine.folders.get(f"{HOME}/{run}")
+        lock = folder.entries.get("lock") if folder else self.machine.find(f"{HOME}/{run}/lock")
         if type(lock) is not File or lock.holder is not process:
             self.fail(f"{path} is changed by a process that has not locked the run")
         if process in self._may_remove:
@@ -367,7 +373,8 @@ class World:
             clear = not self._went_back and process not in self._together
             used = self._used.get(run, 0.0)
             finished = [toy.run for toy in oracle.TOYS if self._is_finished(toy)]
-            later = [one for one in finished if one != run and self._used[one] > used]
+            own = self._trained[process].run if process in self._trained else ""  # stays, so it counts as the last used one
+            later = [one for one in finished if one != run and (one == own or self._used[one] > used)]
             may = len(later) >= KEPT_FINISHED if clear else run in finished
             may |= self.machine.clock - used > 14 * _DAY
             may &= process not in self._trained or self._trained[process].run != run
@@ -433,5 +440,13 @@ def _go_on(toy: Toy, state: TrainingState, variable: Variable) -> bool:
     return True
 
 
+@lru_cache(10_000)
+def _place(path: str) -> tuple[str, str]:
+    """The run whose folder a path is in, or none, and the path below that folder."""
+    run, _, name = path[len(HOME) + 1 :].partition("/") if path.startswith(f"{HOME}/") else ("", "", "")
+    return run, name
+
+
+@lru_cache(10_000)
 def _position(name: str) -> Position:
     return int(name[1:6]), int(name[8:15])

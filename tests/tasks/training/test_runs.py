@@ -264,3 +264,15 @@ def test_a_run_whose_facts_cannot_be_read_is_not_finished_and_is_pruned_in_the_e
     assert [(run.facts, run.finished) for run in list_runs(tmp_path)] == [({}, False)] * 2
     prune(tmp_path)
     assert len(list_runs(tmp_path)) == 1
+
+
+def test_a_housekeeping_that_was_killed_is_no_use_of_a_run(tmp_path: Path) -> None:
+    with begun(tmp_path, {"number": 1}) as run:
+        pass
+    for path in run.folder.iterdir():
+        os.utime(path, (1000, 1000))
+    with claimed(run.folder):  # as `prune` does before it removes the run
+        pass
+    assert run.used == 1000
+    with begun(tmp_path, {"number": 1}):
+        assert run.used > 1e9
