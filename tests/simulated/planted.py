@@ -7,7 +7,6 @@ python -m tests.simulated.planted "the hash" --seed 17     # plays the schedule 
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from resnet.training.checkpoint_files import Checkpoint, list_checkpoints, read_
 from resnet.training.state import Snapshot
 from tasks.training import resume, runs
 from tasks.training.fingerprint import Facts, fingerprint
-from tasks.training.runs import begun, claimed, list_runs, prune
+from tasks.training.runs import begun, claimed, prune
 from tests.simulated import world
 from tests.simulated.replaced import replaced
 from tests.simulated.schedules import play
@@ -115,13 +114,6 @@ def _swap_without_sync(new: Path, path: Path) -> None:
     files.remove(old)
 
 
-def _read_any_facts(path: Path) -> Facts:
-    try:
-        return dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}
-
-
 def _is_yaml(path: Path) -> bool:
     try:
         lock = repair.YAML(typ="safe", pure=True).load(path.read_bytes())
@@ -129,14 +121,6 @@ def _is_yaml(path: Path) -> bool:
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None
     return isinstance(stages, dict) and all(isinstance(stage, dict) and "cmd" in stage for stage in stages.values())
-
-
-def _trust_list(folder: Path, ours: Path | None = None) -> None:
-    for run in sorted((run for run in list_runs(folder) if run.finished), key=lambda run: run.folder != ours)[
-        runs.FINISHED_KEPT :
-    ]:
-        with suppress(UserError), claimed(run.folder):
-            runs._remove_content(run.folder)
 
 
 def _remove_everywhere(folder: Path, say: Callable[[str], None], *, remove: bool = True) -> Snapshot | None:
@@ -167,11 +151,9 @@ PLANTED: dict[str, list[Patch]] = {
     "the folder of a run is not synced": [(runs, "disk", _Disk(sync=lambda path: None))],
     "one name for the partial files of all": [(files, "disk", _Disk(process=lambda: 0, is_running=lambda number: False))],
     "a folder is removed before its successor is durable": [(files, "_swap", _swap_without_sync)],
-    "facts that a bit has changed are believed": [(runs, "_read_facts", _read_any_facts)],
     "a lock file of DVC that was cut short is believed": [(repair, "_is_whole", _is_yaml)],
     "damaged checkpoints of other runs are removed": [(checkpoint_files, "read_newest", _remove_everywhere)],
     "the holder of a lock is read after it is gone": [(runs, "_read_holder", _read_holder)],
-    "housekeeping trusts what it listed": [(runs, "prune", _trust_list)],
     "a run that has just finished may go": [(runs, "prune", lambda folder, ours=None: prune(folder))],
 }
 
