@@ -295,8 +295,8 @@ def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:
     if unused:
         why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"
         say(f"train: on the processor and not on {', '.join(unused)}, because {why}")
-    elif not gpus and (why := silence()):
-        say(f"train: on the processor, because {why}: run `train-resnet doctor`")
+    elif not gpus and (silent := silence()):
+        say(f"train: on the processor, because {silent}: run `train-resnet doctor`")
     if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
         say(
             f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "

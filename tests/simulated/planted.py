@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from commands import repair
@@ -116,7 +117,7 @@ def _swap_without_sync(new: Path, path: Path) -> None:
 
 def _is_yaml(path: Path) -> bool:
     try:
-        lock = repair.YAML(typ="safe", pure=True).load(path.read_bytes())
+        lock = YAML(typ="safe", pure=True).load(path.read_bytes())
     except (YAMLError, ValueError):
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None
