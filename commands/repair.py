@@ -1,9 +1,10 @@
-"""Repair DVC's own files after a kill, and secure its settings.
+"""Repair the files of DVC and Git after a kill or a power cut, and secure DVC's settings.
 
 DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place. After a kill or on a full disk a part of the file is left, and DVC then
-refuses to work. DVC also keeps pickles in `/var/tmp/dvc`, where every user may write; this command moves them to a private
-folder. That setting contains a path of this machine, so it is in `.dvc/config.local`, which experiments and checkouts copy.
-And DVC does not verify what a remote sends; this command sets `verify` for each remote. `check` and `make setup` do all this.
+refuses to work. A power cut can empty Git's index, which Git does not sync. DVC also keeps pickles in `/var/tmp/dvc`, where
+every user may write; this command moves them to a private folder. That setting contains a path of this machine, so it is in
+`.dvc/config.local`, which experiments and checkouts copy. And DVC does not verify what a remote sends; this command sets
+`verify` for each remote. `check` and `make setup` do all this.
 """
 
 import configparser
@@ -34,6 +35,7 @@ _SITE_CACHE = Path("tmp", "site-cache")
 _REMOTE = re.compile(r"'?remote \"(.+)\"'?")
 _REPOSITORY_LOCK = Path(".dvc", "tmp", "lock")
 _SECONDS = 10.0
+_INDEX = b"DIRC"  # how Git's index begins: gitformat-index(5)
 
 
 def repair() -> None:
@@ -79,7 +81,30 @@ def repair_dvc_files(root: Path = Path()) -> list[str]:
     dvc = root / ".dvc"
     if not dvc.is_dir():
         return []
-    return [*_repair_rwlock(dvc / "tmp" / "rwlock"), *_repair_lock_file(root), *_keep_private(dvc), *verify_remotes(dvc)]
+    return [
+        *_repair_index(root),
+        *_repair_rwlock(dvc / "tmp" / "rwlock"),
+        *_repair_lock_file(root),
+        *_keep_private(dvc),
+        *verify_remotes(dvc),
+    ]
+
+
+def _repair_index(root: Path) -> Iterator[str]:
+    """Makes Git's index again from the last commit if it has lost its beginning.
+
+    Git does not sync the index, so a power cut can leave an empty one, or one of zeros. DVC then fails to read the repository.
+    """
+    index = root / ".git" / "index"
+    try:
+        with index.open("rb") as file:
+            if file.read(len(_INDEX)) == _INDEX:
+                return
+    except OSError:  # no repository, one without an index, or a work tree of another one
+        return
+    remove(index)
+    git_bytes(root, "read-tree", "HEAD")
+    yield f"{index} was cut short; it is made again from the last commit: stage again what you had staged and not committed."
 
 
 def _repair_rwlock(path: Path) -> Iterator[str]:

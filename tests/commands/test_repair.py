@@ -50,6 +50,21 @@ def test_nothing_is_changed_if_nothing_is_wrong(root: Path) -> None:
     assert repair_dvc_files(root / ".dvc") == []  # no project
 
 
+@pytest.mark.parametrize("content", [b"", bytes(200)])
+def test_an_index_of_git_that_a_power_cut_emptied_is_made_again(root: Path, content: bytes) -> None:
+    git(root, "init", "--quiet")
+    (root / "a").write_text("1")
+    git(root, "add", "a")
+    git(root, "commit", "--quiet", "-m", "first")
+    (root / "a").write_text("2")
+    (root / ".git" / "index").write_bytes(content)
+    (said,) = (sentence for sentence in repair_dvc_files(root) if "index" in sentence)
+    assert said.startswith(f"{root / '.git' / 'index'} was cut short; it is made again from the last commit")
+    assert git(root, "diff", "--name-only").split() == ["a"]
+    assert (root / "a").read_text() == "2"
+    assert [sentence for sentence in repair_dvc_files(root) if "index" in sentence] == []
+
+
 @pytest.mark.parametrize("text", ["", '{"write": {"x": {"pid": 1', "[]", '{"write": [1]}', "\0\0\0\0"])
 def test_a_torn_rwlock_is_removed(root: Path, text: str) -> None:
     path = root / ".dvc/tmp/rwlock"
