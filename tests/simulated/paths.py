@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -100,7 +101,8 @@ class SimulatedPath:
 
     def stat(self) -> SimpleNamespace:
         node = self._existing()
-        return SimpleNamespace(st_mtime=node.changed, st_size=len(node.data) if type(node) is File else 4096)
+        kind, size = (stat.S_IFREG, len(node.data)) if type(node) is File else (stat.S_IFDIR, 4096)
+        return SimpleNamespace(st_mode=kind, st_mtime=node.changed, st_size=size)
 
     def iterdir(self) -> "Iterator[SimulatedPath]":
         self._machine.call()
