@@ -225,7 +225,7 @@ def train(
         live = Live()
         with (
             Events.from_environment() as events,
-            noted(live.stop) as received,
+            noted(live.stop, _TRAINED) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
             keeping(run, state, seconds, received, pause) as keep,

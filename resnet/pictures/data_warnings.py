@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from resnet.pictures.pages import count, percent
+from resnet.pictures.pages import count, percent, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,8 @@ def constant_answer(accuracy_low: float, per_class: "pd.DataFrame") -> list[Data
     if accuracy_low > share:
         return []
     answer = plain(str(per_class["label"].iloc[int(support.argmax())]))
-    return [DataWarning("classes", f"No better than always answering {answer} ({percent(share)}), within chance.", of_accuracy=True)]
+    text = f"No better than always answering {answer} ({percent(share)}), within chance."
+    return [DataWarning("classes", text, of_accuracy=True)]
 
 
 def data_warnings(

@@ -21,12 +21,12 @@ _NOTES = {
     "calibration_error": ", the mean gap between probability and rate of correct predictions",
     "calibration_error_by_chance": ", what a perfectly calibrated network stays below on 95 % of such test sets",
     "calibration_error_before": ", without the temperature",
-    "loss": ", cross-entropy in nats",
     "loss_before": ", without the temperature",
     "refused": ", the share that `predict --unknown` refuses as none of the classes",
     "refused_low": ", lower end of its 95 % interval",
     "refused_high": ", upper end of its 95 % interval",
 }
+_MIRROR = ", by the mean logits of each image and its mirror image (`predict` and exports look at each image once)"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
@@ -136,7 +136,7 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     yield "## Results"
     yield ""
-    mirror = ", by the mean logits of each image and its mirror image" if metrics.get("mirror") else ""
+    mirror = _MIRROR if metrics.get("mirror") else ""
     yield f"On {metrics['images']:,} test images, which were used for nothing else{mirror}:"
     yield ""
     yield "| figure | value |"

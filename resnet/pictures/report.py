@@ -26,7 +26,7 @@ _MAX_CLASSES = 3000  # a row of the table is 0.3 kB
 _MAX_ERRORS = 50
 _MAX_CONFUSIONS = 20
 _ENOUGH_TO_TELL = 200  # test images; of fewer, a calibrated network has errors of 0.1 and more by chance
-_MIRROR = "mean logits of each image and its mirror image; predict and exports look at each image once, without its mirror image"
+_MIRROR = "mean logits of each image and its mirror image; predict and exports look at each image once"
 _SMALL_FIGURE = (4.2, 3.2)  # inches; 302 pixels, so that three are side by side and one fits a phone
 
 
