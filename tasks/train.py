@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from resnet.training.state import Epoch, Progress
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
+_TRAINED = " after the last epoch; run the same command to end from its last checkpoint"
 _SHOWN = 8  # augmented images for TensorBoard
 
 

@@ -68,9 +68,7 @@ def _nothing(_: EndedError) -> None:
 
 
 @contextmanager
-def noted(
-    last: Callable[[EndedError], None] = _nothing, more: str = ""
-) -> Iterator[Callable[[], signal.Signals | None]]:
+def noted(last: Callable[[EndedError], None] = _nothing, more: str = "") -> Iterator[Callable[[], signal.Signals | None]]:
     """Notes a signal instead of raising in the block; yields a function that returns the received signal, or None.
 
     Before the first call of that function there is no work to save, and a signal ends the process immediately: compiling the
