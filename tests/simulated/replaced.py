@@ -83,7 +83,7 @@ def _is_locked(path: Path) -> bool:
     node = machine.find(str(path))
     if node is None or type(node) is Folder:
         raise FileNotFoundError(2, "No such file or directory", str(path))
-    return node.holder is not None  # type: ignore[union-attr]
+    return node.holder is not None
 
 
 @contextmanager
