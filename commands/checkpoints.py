@@ -117,6 +117,8 @@ def _remove(wanted: Sequence[str], *, everything: bool) -> None:
     from tasks.training.runs import held_by, home, list_runs, remove_run, who
 
     runs = list_runs(home())
+    if "" in wanted:  # all IDs begin with it; an unset variable of a script is empty
+        raise UserError("--remove got an empty ID; expected the beginning of one: `train-resnet checkpoints` lists them.")
     for name in wanted:
         found = [run for run in runs if run.folder.name.startswith(name)]
         if len(found) != 1:

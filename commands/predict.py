@@ -57,7 +57,7 @@ def predict(
     engine: Annotated[Engine, typer.Option(help="What computes; auto takes OpenVINO if it is installed and fits.")] = "auto",
     batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images at a time.")] = 32,
     unknown: Annotated[
-        bool, typer.Option("--unknown", help="Answer `none of these` for an image that shows none of the classes.")
+        bool, typer.Option("--unknown", help="Answer `none of these` for an image far from the training images.")
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")] = False,

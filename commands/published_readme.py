@@ -60,7 +60,8 @@ With `exports/resnet.onnx`, ONNX Runtime is enough. It takes pixels of any size:
 
 _NONE_OF_THESE = """\
 If `model_card.md` or the card above names a known score, `train-resnet predict --unknown` answers `none of these` for an image
-that shows none of the classes. The exports have this score as their output `known_score`: it is negative for such an image."""
+that is far from the training images. The exports have this score as their output `known_score`, which is negative for such an
+image."""
 
 
 @dataclass(frozen=True)

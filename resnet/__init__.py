@@ -23,5 +23,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     # Imported on first use: TensorFlow takes seconds to import, and code that only reads data or draws does not need it.
     if name in _MODULES:
-        return getattr(importlib.import_module(_MODULES[name]), name)
+        with importlib.import_module("resnet.network.startup").quiet_import():
+            return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'resnet' has no attribute {name!r}")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from resnet.training.state import Epoch, Progress
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
+_TRAINED = " after the last epoch; run the same command to end from its last checkpoint"
 _SHOWN = 8  # augmented images for TensorBoard
 
 
@@ -225,7 +226,7 @@ def train(
         live = Live()
         with (
             Events.from_environment() as events,
-            noted(live.stop) as received,
+            noted(live.stop, _TRAINED) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
             keeping(run, state, seconds, received, pause) as keep,

@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from resnet.core.errors import UserError
 # EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _LONGEST_SHOWN = 200  # characters of a path
+_SECONDS_OF_A_LEFTOVER = 86_400  # earlier versions named it without a process; nothing is written so long without a change
 
 
 @contextmanager
@@ -53,16 +55,14 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
         UserError: nothing can be written there, the disk is full, or the path is a device or the like.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if not _replaceable(path):
             raise UserError(f"{path} is no regular file, and writing there would replace it: name another path.")
         for folder in path.parents:
             if folder.exists() and not folder.is_dir():
                 raise UserError(f"{folder} is no folder, but {path} is to be written there: name another path.")
         made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path, partial)
-        if _old(path).exists() and not path.exists():
-            _old(path).replace(path)  # a run was killed between the two steps of _swap
+        _tidy(path, partial)
         partial.touch()  # fails here if nothing can be written, not after an hour of work
         partial.unlink()
         if least > disk.free(path.parent):
@@ -77,12 +77,46 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
     return made
 
 
-def _remove_leftovers(path: Path, partial: Path) -> None:
-    """Removes what killed processes left of a path, or this one."""
-    for left in path.parent.glob(f".partial-*-{glob.escape(path.name)}"):
-        number = left.name.split("-", 2)[1]
-        if left == partial or not (number.isdecimal() and disk.is_running(int(number))):
+def _replaceable(path: Path) -> bool:
+    """Whether a path is a regular file, a folder or nothing."""
+    try:
+        mode = path.stat().st_mode  # one question: between two, another process may replace it
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _tidy(path: Path, partial: Path) -> None:
+    """Removes what killed processes left of a path, or this one, and undoes half a `_swap`."""
+    if not (_leftovers(path, partial) or _half_swapped(path)):
+        return
+    with disk.alone(path.parent):  # otherwise the process that swaps may be alive, or two may remove one folder
+        for left in _leftovers(path, partial):
             remove(left)
+        if _half_swapped(path):
+            _old(path).replace(path)
+
+
+def _leftovers(path: Path, partial: Path) -> list[Path]:
+    found = [*path.parent.glob(f".partial-*-{glob.escape(path.name)}"), path.with_name(f".partial-{path.name}")]
+    return [left for left in found if left == partial or _is_left(left)]
+
+
+def _is_left(partial: Path) -> bool:
+    """Whether nobody writes a temporary path any more."""
+    number = partial.name.split("-", 2)[1]
+    try:
+        changed = partial.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    if partial.name.count("-") > 1 and number.isdecimal():
+        return not disk.is_running(int(number))
+    return disk.now() - changed > _SECONDS_OF_A_LEFTOVER
+
+
+def _half_swapped(path: Path) -> bool:
+    """Whether a process is, or was killed, between the two steps of `_swap`."""
+    return _old(path).exists() and not path.exists()
 
 
 def _shortened(path: Path) -> str:
@@ -120,12 +154,20 @@ def _swap(new: Path, path: Path) -> None:
     Raises:
         UserError: a file would replace a folder, which would delete everything in it.
     """
-    if path.is_dir() and not new.is_dir():
+    if new.is_dir():
+        with disk.alone(path.parent):  # between the two steps there is no folder, and another process would miss it
+            _swap_folder(new, path)
+    elif path.is_dir():
         raise UserError(f"{path} is a folder, but a file is to be written there: name another path.")
+    else:
+        new.replace(path)
+
+
+def _swap_folder(new: Path, path: Path) -> None:
+    old = _old(path)
     if not path.is_dir():
         new.replace(path)
         return
-    old = _old(path)
     remove(old)
     path.replace(old)
     try:

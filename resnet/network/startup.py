@@ -16,9 +16,8 @@ def start_tensorflow() -> list[str]:
         The names of the GPUs.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     open_cusolver()
-    with _held_back_stderr(), _hidden("sklearn", "pandas", "matplotlib"), _uncollected():
+    with quiet_import(), _hidden("sklearn", "pandas", "matplotlib"), _uncollected():
         import keras  # noqa: F401
         import tensorflow as tf
 
@@ -63,11 +62,13 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _held_back_stderr() -> Iterator[None]:
-    """Discards what native code writes to standard error, unless the block fails.
+def quiet_import() -> Iterator[None]:
+    """For a block that imports TensorFlow: discards what native code writes to standard error, unless the block fails.
 
-    TensorFlow's libraries print several lines about oneDNN and CUDA before their log level takes effect.
+    TensorFlow's libraries print several lines about oneDNN and CUDA before their log level takes effect. The log level is that
+    of errors afterwards, unless `TF_CPP_MIN_LOG_LEVEL` is set.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
     saved = os.dup(2)
     # In memory, so that TensorFlow starts when the disk is full.

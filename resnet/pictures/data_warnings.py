@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from resnet.pictures.pages import count, percent
+from resnet.pictures.pages import count, percent, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,11 +54,9 @@ def constant_answer(accuracy_low: float, per_class: "pd.DataFrame") -> list[Data
     share = float(support.max() / support.sum())
     if accuracy_low > share:
         return []
-    text = (
-        "The accuracy is not above that of always answering the most frequent class of the test images "
-        f"({percent(share)}), or not by more than chance explains:"
-    )
-    return [DataWarning("classes", text, [str(per_class["label"].iloc[int(support.argmax())])], of_accuracy=True)]
+    answer = plain(str(per_class["label"].iloc[int(support.argmax())]))
+    text = f"No better than always answering {answer} ({percent(share)}), within chance."
+    return [DataWarning("classes", text, of_accuracy=True)]
 
 
 def data_warnings(

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 _MAX_CLASSES = 100  # listed by name
 _WEAKEST = 5  # classes
 _ALONE = "No image is in two splits; duplicates were found by their pixels"
+_NOTES = {
+    "calibration_error": ", the mean gap between probability and rate of correct predictions",
+    "calibration_error_by_chance": ", what a perfectly calibrated network stays below on 95 % of such test sets",
+    "calibration_error_before": ", without the temperature",
+    "loss_before": ", without the temperature",
+    "refused": ", the share that `predict --unknown` refuses as none of the classes",
+    "refused_low": ", lower end of its 95 % interval",
+    "refused_high": ", upper end of its 95 % interval",
+}
+_MIRROR = ", by the mean logits of each image and its mirror image (`predict` and exports look at each image once)"
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~&$])")
 
 
@@ -79,7 +89,7 @@ def render_model_card(
         _results(metrics, predictions, len(classes), warnings),
         _training(history, data.images.get("validation", 0), imagenet),
         _use(network["input_shape"]),
-        _limits(data, license, network),
+        _limits(data, license, network, metrics),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
 
@@ -126,7 +136,7 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     yield "## Results"
     yield ""
-    mirror = ", by the mean logits of each image and its mirror image" if metrics.get("mirror") else ""
+    mirror = _MIRROR if metrics.get("mirror") else ""
     yield f"On {metrics['images']:,} test images, which were used for nothing else{mirror}:"
     yield ""
     yield "| figure | value |"
@@ -135,7 +145,7 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
     shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes", "mirror"}
     counted = int(metrics["macro_f1_classes"])
-    notes = {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
+    notes = _NOTES | {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
     for name, value in metrics.items():
         if name not in shown and isinstance(value, int | float):
             yield f"| {escape(name)} | {value:.4f}{notes.get(name, '')} |"
@@ -187,7 +197,12 @@ PNG, GIF and BMP files. TensorFlow decodes these: it ignores EXIF orientation, a
 differently. In a `.keras` and a `.tflite` export, `class_names.json` is a member of the zip archive."""
 
 
-def _limits(data: DataFacts, license: str, network: Mapping[str, Any]) -> Iterator[str]:  # noqa: A002
+def _limits(
+    data: DataFacts,
+    license: str,  # noqa: A002
+    network: Mapping[str, Any],
+    metrics: Mapping[str, float],
+) -> Iterator[str]:
     temperature, refuses = network.get("temperature"), network.get("refuses")
     yield "## Limits"
     yield ""
@@ -201,7 +216,9 @@ def _limits(data: DataFacts, license: str, network: Mapping[str, Any]) -> Iterat
     else:
         validated = data.images.get("validation", 0)
         yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated:,} validation images."
-        yield "  So a probability is about the rate of correct predictions over all classes, but not for each class by itself."
+        yield "  On the test images, probabilities and the rate of correct predictions differ by"
+        yield f"  {metrics['calibration_error']:.4f} on average; if they agreed, chance alone would give up to"
+        yield f"  {metrics['calibration_error_by_chance']:.4f}. For each class by itself the difference can be larger."
     flags = {name: count for name, count in data.flags.items() if name}
     if flags:
         yield f"- Decoding changed some images of the data: {_counts(flags)}."

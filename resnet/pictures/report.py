@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _MAX_CLASSES = 3000  # a row of the table is 0.3 kB
 _MAX_ERRORS = 50
 _MAX_CONFUSIONS = 20
+_ENOUGH_TO_TELL = 200  # test images; of fewer, a calibrated network has errors of 0.1 and more by chance
+_MIRROR = "mean logits of each image and its mirror image; predict and exports look at each image once"
 _SMALL_FIGURE = (4.2, 3.2)  # inches; 302 pixels, so that three are side by side and one fits a phone
 
 
@@ -108,6 +110,8 @@ def render_report(results: Results) -> str:
             pairs=most_confused(counts, results.classes, _MAX_CONFUSIONS),
             clustered=len(results.classes) > MAX_IN_ORDER,
             temperature=results.details["network"].get("temperature"),
+            spoilt=_spoilt(results.metrics),
+            too_few_to_tell=len(results.predictions) < _ENOUGH_TO_TELL,
             underconfident=results.predictions["probability"].mean() < results.metrics["accuracy"],
             errors=[card for card in cards if card["label"] != card["predicted"]],
             hits=[card for card in cards if card["label"] == card["predicted"]],
@@ -132,6 +136,12 @@ def _kept(results: Results) -> dict[str, float]:
     return {**kept, "val_accuracy": share_of(kept["val_accuracy"], results.data["splits"]["validation"])}
 
 
+def _spoilt(metrics: Mapping[str, float]) -> list[str]:
+    """What the temperature made larger on the test images."""
+    names = {"calibration_error": "calibration error", "loss": "loss"}
+    return [text for name, text in names.items() if metrics[name] > metrics.get(f"{name}_before", metrics[name])]
+
+
 def _facts(results: Results) -> dict[str, str]:
     """What was trained on what, for the head of the page; a name without a value is left out."""
     network, build = results.details["network"], results.parameters.get("build", {})
@@ -148,7 +158,7 @@ def _facts(results: Results) -> dict[str, str]:
         "data": f"{source}, {images}" if source else images,
         "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
         "training": f"{count(len(results.history), 'epoch')}, weights of epoch {kept}",
-        "testing": "mean logits of each image and its mirror image" if results.metrics.get("mirror") else "",
+        "testing": _MIRROR if results.metrics.get("mirror") else "",
         "gate": "" if results.gate["checks"] else "none set",
     }
 

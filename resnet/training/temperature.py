@@ -10,21 +10,31 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 BOUND = 20.0  # the temperature is between one over this and this
-# Test loss of the digits' default run by the weight of the imagined image. With the 181 validation images (2 mistakes): 0.028
-# at 0, 0.030 at 0.5, 0.034 at 1. With 30 of them, the mean of 12 draws: 0.098 at 0, 0.049 at 0.5, 0.076 at 1.
-_IMAGINED = 0.5
+_SPREAD = 0.35  # the standard deviation of the prior on the logarithm of the temperature
 
 
 def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floating]) -> float:
-    """The temperature with the lowest cross-entropy on validation images and on half an imagined image.
+    """The most probable temperature, given validation images and that most networks need one near 1.
 
-    The imagined image has the logits of all images in equal shares, and every class has an equal share in its label. It counts
-    half as much as a real one. Without it, images that are all predicted correctly would call for a temperature of zero, and
-    for probabilities of one. With it, probabilities claim no more than so many images can show: of 10 images without a mistake
-    about 10.5/11, as with Jeffreys' prior. Platt, "Probabilistic Outputs for Support Vector Machines" (1999), section 2.2,
-    smooths labels for the same reason. On thousands of images it has no influence.
+    It has the lowest sum of the cross-entropy of all images and `(log(temperature) / 0.35)**2 / 2`. The second term is a normal
+    prior: two of three networks are expected to need a temperature between 0.7 and 1.4. Without it, a few images give any
+    temperature, and images that are all predicted correctly call for zero, and for probabilities of one. It weighs as much as
+    some tens of images. The method is MAP estimation (Bishop, "Pattern Recognition and Machine Learning", 2006, section
+    1.2.3); Guo et al. fit thousands of images and have no prior.
 
-    The cross-entropy is convex in the inverse of the temperature, so there is one minimum.
+    Measured change of the test loss (nats) from a temperature of 1; means of 200 draws of so many validation images:
+
+    | network, its best temperature | 10 | 20 | 50 | 100 | 200 |
+    |---|---|---|---|---|---|
+    | digits, default run, 0.41 | -0.047 | -0.062 | -0.074 | -0.081 | |
+    | clothes, 0.74 | -0.034 | -0.036 | -0.038 | -0.041 | -0.041 |
+    | CIFAR-10, 1.00 | +0.014 | +0.011 | +0.005 | +0.002 | |
+    | simulated, 1.5 | -0.035 | -0.043 | -0.063 | -0.069 | -0.072 |
+    | simulated, 1.0 | +0.017 | +0.012 | +0.010 | +0.006 | +0.003 |
+
+    Where 1 is best, nothing fitted can be better; the price is at most 0.017 nats, with 10 images. The spread of the prior was
+    chosen among 0.25 to 1 on these networks. An earlier version, which added half an image with an unknown label instead, lost 0.038 on
+    CIFAR-10 and 0.035 on the last one with 10 images. With 1,000 images there is no difference.
 
     Args:
         labels: (images,) true classes. Classes may be missing.
@@ -33,18 +43,16 @@ def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floa
     Returns:
         The temperature, with six digits, within `BOUND`; 1 if there are no images, or if the logits do not differ.
     """
-    images = len(labels)
     centred = np.asarray(logits, np.float64)
     centred = centred - centred.mean(axis=1, keepdims=True)
-    if not images or not np.ptp(centred):
+    if not len(labels) or not np.ptp(centred):
         return 1.0
-    share = _IMAGINED / (images + _IMAGINED)
-    rows = np.arange(images)
+    rows = np.arange(len(labels))
 
-    def cross_entropy(log_inverse: float) -> float:
+    def cost(log_inverse: float) -> float:
         found = log_softmax(centred * np.exp(log_inverse), axis=1)
-        return float(-(1 - share) * found[rows, labels].mean() - share * found.mean())
+        return float(-found[rows, labels].sum() + (log_inverse / _SPREAD) ** 2 / 2)
 
     reach = np.log(BOUND)
-    result = minimize_scalar(cross_entropy, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
+    result = minimize_scalar(cost, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
     return float(f"{np.exp(-result.x):.6g}")

@@ -68,7 +68,7 @@ def _nothing(_: EndedError) -> None:
 
 
 @contextmanager
-def noted(last: Callable[[EndedError], None] = _nothing) -> Iterator[Callable[[], signal.Signals | None]]:
+def noted(last: Callable[[EndedError], None] = _nothing, more: str = "") -> Iterator[Callable[[], signal.Signals | None]]:
     """Notes a signal instead of raising in the block; yields a function that returns the received signal, or None.
 
     Before the first call of that function there is no work to save, and a signal ends the process immediately: compiling the
@@ -76,6 +76,7 @@ def noted(last: Callable[[EndedError], None] = _nothing) -> Iterator[Callable[[]
 
     Args:
         last: is called before such an immediate end.
+        more: the rest of the sentence of an error at the end of the block.
 
     Raises:
         EndedError: at the end of the block, if a signal was noted and the block did not act on it.
@@ -89,7 +90,7 @@ def noted(last: Callable[[EndedError], None] = _nothing) -> Iterator[Callable[[]
     with at_once(last):
         yield received
     if _received is not None:
-        raise EndedError(_received)
+        raise EndedError(_received, more)
 
 
 @contextmanager

@@ -36,6 +36,9 @@ def test_runs_are_listed_and_removed(runs: Path, train_resnet: Callable[..., Res
     assert refused.stderr.startswith("checkpoints: no runs have an ID that begins with 'xyz', but it must be one;")
     train_resnet("checkpoints", "--remove", two.folder.name[:8], "--remove", three.folder.name)
     assert [run.folder for run in list_runs(runs)] == [one.folder]
+    empty = train_resnet("checkpoints", "--remove", "")
+    assert empty.stderr.startswith("checkpoints: --remove got an empty ID; expected the beginning of one:")
+    assert [run.folder for run in list_runs(runs)] == [one.folder]
     assert train_resnet("checkpoints", "--all").stdout == f"removed {one.folder.name}\n"
     assert list_runs(runs) == []
 

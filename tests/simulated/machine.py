@@ -59,14 +59,16 @@ class Folder:
         entries: what processes see.
         durable: what is on the disk.
         changed: the time of the last change.
+        holder: the process that has locked it.
     """
 
-    __slots__ = ("changed", "durable", "entries")
+    __slots__ = ("changed", "durable", "entries", "holder")
 
     def __init__(self, now: float) -> None:
         self.entries: dict[str, File | Folder] = {}
         self.durable: dict[str, File | Folder] = {}
         self.changed = now
+        self.holder: Process | None = None
 
 
 Change = tuple[tuple[Folder, str, File | Folder | None], ...]
@@ -379,7 +381,7 @@ class Process:
         self.threads: list[Thread] = []
         self.dead = self.signalled = False
         self.error: BaseException | None = None
-        self.locked: list[File] = []
+        self.locked: list[File | Folder] = []
         machine.started += 1
         self.number = machine.started
         self.threads.append(Thread(machine, self, lambda: self._run(main)))

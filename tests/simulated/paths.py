@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import translate
 from functools import lru_cache
@@ -39,6 +40,7 @@ _NOWHERE = "."  # what is above the top folder
 class _Status(NamedTuple):
     st_mtime: float
     st_size: int
+    st_mode: int
 
 
 class SimulatedPath:
@@ -113,7 +115,8 @@ class SimulatedPath:
 
     def stat(self) -> "_Status":
         node = self._existing()
-        return _Status(node.changed, len(node.data) if type(node) is File else 4096)
+        kind, size = (stat.S_IFREG, len(node.data)) if type(node) is File else (stat.S_IFDIR, 4096)
+        return _Status(node.changed, size, kind)
 
     def iterdir(self) -> "Iterator[SimulatedPath]":
         self._machine.call()

@@ -35,7 +35,7 @@ def replaced() -> Iterator[None]:
             World.current.saved(folder.name, (snapshot.facts["epoch"], snapshot.facts["step"]))
         return written
 
-    functions = (_sync, _free, _remove_tree, _lock, _is_locked, _process, _is_running, _now, _elapsed, _sleep)
+    functions = (_sync, _free, _remove_tree, _lock, _is_locked, _alone, _process, _is_running, _now, _elapsed, _sleep)
     places: list[tuple[Any, dict[str, Any]]] = [
         (disk, {function.__name__.removeprefix("_"): function for function in functions}),
         (checkpoint_files, {"write_checkpoint": write_and_tell, "ThreadPoolExecutor": _Worker}),
@@ -158,7 +158,27 @@ def _is_locked(path: Path) -> bool:
     node = machine.find(str(path))
     if node is None or type(node) is Folder:
         raise FileNotFoundError(2, "No such file or directory", str(path))
-    return node.holder is not None  # type: ignore[union-attr]
+    return node.holder is not None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    machine = World.current.machine
+    machine.call()
+    folder, thread = machine.find(str(path)) if str(path) else machine.root, machine.running
+    assert type(folder) is Folder
+    if thread is None:
+        yield
+        return
+    thread.wait(lambda: folder.holder is None)
+    folder.holder = thread.process
+    thread.process.locked.append(folder)
+    try:
+        yield
+    finally:
+        if not thread.process.dead:  # its end has released it
+            folder.holder = None
+            thread.process.locked.remove(folder)
 
 
 def _process() -> int:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +135,57 @@ def test_two_processes_that_write_one_file_each_give_a_whole_one(tmp_path: Path,
         ours.write_text("ours")
     assert path.read_text() == "ours"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", ["folder", "old-folder"])
+def test_two_processes_that_write_one_folder_each_give_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    folder = tmp_path / "folder"
+    ours = threading.current_thread()
+    theirs = threading.Thread(target=lambda: written(folder, "theirs"))
+    replace, remove_tree = Path.replace, disk.remove_tree
+    written(folder, "old")
+
+    def let_them_write() -> None:
+        if threading.current_thread() is ours and not theirs.is_alive():
+            theirs.start()
+            theirs.join(0.3)  # they wait for us, so this changes nothing
+
+    def replace_in_between(self: Path, target: Path) -> Path:
+        replaced = replace(self, target)
+        if step == "folder" and self == folder:
+            let_them_write()
+        return replaced
+
+    def remove_in_between(path: Path) -> None:
+        if step == "old-folder" and path.name == ".old-folder":
+            let_them_write()
+        remove_tree(path)
+
+    monkeypatch.setattr(disk, "process", lambda: os.getpid() if threading.current_thread() is ours else os.getppid())
+    monkeypatch.setattr(Path, "replace", replace_in_between)
+    monkeypatch.setattr(disk, "remove_tree", remove_in_between)
+    written(folder, "ours")
+    theirs.join()
+    assert [path.name for path in folder.iterdir()] == ["theirs"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def written(folder: Path, name: str) -> None:
+    with replacing(folder) as partial:
+        partial.mkdir()
+        (partial / name).touch()
+
+
+@pytest.mark.parametrize(("days", "left"), [(2, []), (0, [".partial-folder"])])
+def test_what_an_earlier_version_left_goes_when_nobody_can_be_writing_it(tmp_path: Path, days: int, left: list[str]) -> None:
+    partial = tmp_path / ".partial-folder"
+    partial.mkdir()
+    (partial / "half").touch()
+    os.utime(partial, (time.time() - days * 86_400 - 60,) * 2)
+    written(tmp_path / "folder", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*left, "folder"]
 
 
 def test_an_old_folder_is_removed_when_its_successor_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,17 +1,21 @@
 """The ONNX graph, run by ONNX Runtime, against the TensorFlow functions of the same model."""
 
 import json
+import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 
 from resnet.export.classifier import Classifier
 from resnet.export.onnx_graph import onnx_model
 from resnet.images.decoding import resize_and_crop as with_pillow
 from resnet.network.model import ResNet
+from tests.imports import ROOT
 from tests.resnet.export.test_resampling import photograph
 
 NAMES = ["cat", "Hündin", "owl"]
@@ -46,6 +50,22 @@ def test_each_architecture_computes_the_same_as_in_tensorflow(depth: int, varian
     expected = Classifier(model).images(images)["probabilities"].numpy()
     assert np.ptp(expected) > 0.2  # or all would agree, whatever they saw
     np.testing.assert_allclose(run(onnx_model(model), images), expected, atol=1e-5)
+
+
+def test_the_program_of_the_guide_prints_a_class(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("exports").mkdir()
+    model = network(23, depth=18, stem="small")
+    onnx.save(onnx_model(model), "exports/resnet.onnx")
+    Image.new("RGB", (40, 31), (200, 30, 30)).save("photo.jpg")
+    expected = Classifier(model).images(np.asarray(Image.open("photo.jpg"))[None])["probabilities"].numpy()[0]
+    block = (ROOT / "docs/guide.md").read_text("utf-8").split("With ONNX Runtime alone")[1].split("\n\n")[1]
+    exec(textwrap.dedent(block), {})
+    name, probability = capsys.readouterr().out.split()
+    assert name == NAMES[expected.argmax()]
+    assert float(probability) == pytest.approx(expected.max(), abs=1e-4)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The start of TensorFlow: what it leaves out, and what works as before afterwards."""
 
+import os
 import subprocess
 import sys
 
@@ -27,10 +28,19 @@ def test_the_garbage_collector_is_at_work_again_after_the_start() -> None:
 
 def test_what_native_code_prints_is_shown_only_after_a_failure() -> None:
     program = (
-        "import os; from resnet.network.startup import _held_back_stderr\n"
-        "with _held_back_stderr():\n    os.write(2, b'noise')\n"
-        "try:\n    with _held_back_stderr():\n        os.write(2, b'reason'); raise ImportError\n"
+        "import os; from resnet.network.startup import quiet_import\n"
+        "with quiet_import():\n    os.write(2, b'noise')\n"
+        "try:\n    with quiet_import():\n        os.write(2, b'reason'); raise ImportError\n"
         "except ImportError:\n    os.write(2, b' end')"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr == "reason end"
+
+
+def test_the_library_is_imported_without_the_log_of_tensorflow() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    program = "from resnet import ResNet; print(ResNet.__name__)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
+    )
+    assert (result.stdout, result.stderr) == ("ResNet\n", "")

@@ -13,7 +13,7 @@ HISTORY = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "
 def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **options: Any) -> str:
     labels = [names[0]] * 4 + [names[1]] * 5
     return render_model_card(
-        network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
+        network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]} | options.pop("network", {}),
         classes=names,
         sha256="0" * 64,
         metrics=options.pop("more", {})
@@ -82,9 +82,31 @@ def test_macro_f1_says_of_how_many_classes_it_is_the_mean() -> None:
 
 def test_it_says_that_mirror_images_were_tested_too() -> None:
     lines = card(["cat", "dog"], more={"mirror": True}).splitlines()
-    assert "On 9 test images, which were used for nothing else, by the mean logits of each image and its mirror image:" in lines
+    line = "On 9 test images, which were used for nothing else, by the mean logits of each image and its mirror image"
+    assert f"{line} (`predict` and exports look at each image once):" in lines
     assert not [line for line in lines if line.startswith("| mirror")]
     assert "mirror" not in card(["cat", "dog"])
+
+
+def test_probabilities_are_as_good_as_measured_and_no_figure_is_unexplained() -> None:
+    errors = {"calibration_error": 0.2, "calibration_error_by_chance": 0.22, "calibration_error_before": 0.12}
+    others = {"loss_before": 0.4, "refused": 0.06, "refused_low": 0.03, "refused_high": 0.12}
+    text = card(["cat", "dog"], network={"temperature": 0.61}, more=errors | others)
+    assert (
+        "- The logits were divided by a temperature of 0.61, fitted on 30 validation images. On the test images, probabilities "
+        "and the rate of correct predictions differ by 0.2000 on average; if they agreed, chance alone would give up to 0.2200."
+    ) in " ".join(text.split())
+    for name, words in (
+        ("calibration\\_error", "gap between probability and rate of correct predictions"),
+        ("calibration\\_error\\_by\\_chance", "perfectly calibrated"),
+        ("calibration\\_error\\_before", "without the temperature"),
+        ("loss\\_before", "without the temperature"),
+        ("refused", "`predict --unknown`"),
+        ("refused\\_low", "lower end of its 95 % interval"),
+        ("refused\\_high", "upper end of its 95 % interval"),
+    ):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        assert words in line
 
 
 def test_names_of_classes_are_text() -> None:

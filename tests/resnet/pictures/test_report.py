@@ -159,6 +159,43 @@ def test_shares_are_those_of_the_counts() -> None:
     assert "a validation accuracy of 98.90 %." in text
 
 
+@pytest.mark.parametrize(
+    ("images", "error", "chance", "sentence"),
+    [
+        (53, 0.20, 0.22, "53 images are too few to tell whether the probabilities are wrong."),
+        (53, 0.23, 0.22, "This network is overconfident."),
+        (200, 0.05, 0.06, "So there is no sign that the probabilities are wrong."),
+    ],
+)
+def test_few_images_tell_nothing_about_probabilities(images: int, error: float, chance: float, sentence: str) -> None:
+    found = results(["cat", "dog"], images)
+    metrics = {**found.metrics, "calibration_error": error, "calibration_error_by_chance": chance}
+    text = words(render_report(replace(found, metrics=metrics)))
+    last = f"it is below {chance:.4f} on 95 % of test sets like this one. "
+    assert text[text.index(last) + len(last) :].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("error", "loss", "sentence"),
+    [
+        (0.1, 1.0, ""),
+        (0.4, 1.0, "The temperature made the calibration error larger on these test images."),
+        (0.1, 1.7, "The temperature made the loss larger on these test images."),
+        (0.4, 1.7, "The temperature made the calibration error and the loss larger on these test images."),
+    ],
+)
+def test_a_temperature_that_does_harm_is_named(small: Results, error: float, loss: float, sentence: str) -> None:
+    text = words(render_report(replace(small, metrics={**small.metrics, "calibration_error": error, "loss": loss})))
+    assert "the temperature that was fitted on 4 validation images" in text
+    assert sentence in text
+    assert ("The temperature made" in text) == bool(sentence)
+
+
+def test_with_mirror_images_it_says_that_only_testing_has_them(small: Results) -> None:
+    text = words(render_report(replace(small, metrics={**small.metrics, "mirror": True})))
+    assert "testing mean logits of each image and its mirror image; predict and exports look at each image once" in text
+
+
 def test_every_picture_says_what_it_shows(small: Results) -> None:
     page = render_report(small)
     pictures = re.findall(r"<img [^>]*>", page)

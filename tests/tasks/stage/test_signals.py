@@ -160,8 +160,8 @@ def is_alive(process: int) -> bool:
 
 
 def test_a_signal_that_was_noted_too_late_is_not_lost() -> None:
-    with pytest.raises(EndedError, match="^ended by SIGTERM$") as caught, endable():
-        with noted() as received:
+    with pytest.raises(EndedError, match="^ended by SIGTERM after the last epoch$") as caught, endable():
+        with noted(more=" after the last epoch") as received:
             assert received() is None
             os.kill(os.getpid(), signal.SIGTERM)
             while received() is None:
