@@ -140,8 +140,8 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     print(plan.sentence())
     if plan.rungs[0] < _EPOCHS_FOR_RATES and "train.learning_rate" in plan.space:
         print(
-            f"warning: train.learning_rate is searched, but the first trials are stopped after epoch {plan.rungs[0]}, where high "
-            "rates look worse than at the end: use more epochs, leave out prune, or search for other parameters."
+            f"warning: train.learning_rate is searched, but the first trials are stopped after epoch {plan.rungs[0]}, where "
+            "high rates look worse than at the end: use more epochs, leave out prune, or search for other parameters."
         )
     search = PrunedSearch(plan, record)
     search.run()

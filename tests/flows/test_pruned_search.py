@@ -136,6 +136,8 @@ def test_checkpoints_that_the_search_did_not_begin_stay(trials: Trials, tmp_path
 def test_an_outcome_is_recorded_before_it_is_reported(trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(**given: Any) -> Any:
         on_reached.get()(trials(**given).data)
+        number = int(given["experiment"].rpartition("-")[2]) - 1
+        assert SearchRecord(tmp_path / "search.json").trials[number].epochs == given["until"]
         raise ConnectionError("the server is gone")
 
     monkeypatch.setattr(pruned_search, "trial", lost)

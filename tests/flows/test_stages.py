@@ -14,11 +14,11 @@ from flows import stages
 from flows.dvc_process import DvcError
 from flows.stages import POLICIES, Policy, StageError, StagePausedError, bring_up_to_date, run_logger
 from resnet.core.errors import UserError
+from tasks.training.pause import PausedError
 from tests.project import STAGES
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.objects import Statefrom tasks.training.pause import PausedError
-
+    from prefect.client.schemas.objects import State
 
 
 class FakeWorkspace:
