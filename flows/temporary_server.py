@@ -21,7 +21,7 @@ from flows.run_records import is_alive, process_mark
 OWNER = "TRAIN_RESNET_SERVER_OWNER"
 _POLL_SECONDS = 2.0
 _APPLICATION = b"prefect.server.api.server:create_app"
-_LOST = "the Prefect server has ended: type the same command again, which goes on. This run is being ended."
+_LOST = "the Prefect server has ended: type the same command again, and the run goes on."
 
 
 def end_orphans() -> None:
@@ -49,6 +49,8 @@ def watched() -> Iterator[None]:
         yield
     finally:
         left.set()
+        if server_lost.is_set():  # again, because Prefect has shown tracebacks since
+            print(_LOST, file=sys.stderr, flush=True)
 
 
 class Watch:
