@@ -27,6 +27,7 @@ from flows.names import describe_audit, naming
 from flows.overrides import parse
 from flows.server import accept_server
 from flows.sweep import check, exit_code
+from flows.temporary_server import watched
 from resnet.audit.ranking import require_cleanlab
 from resnet.core.errors import UserError
 from resnet.preparation.folds import MOST_FOLDS
@@ -125,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    with in_time():
+    with in_time(), watched():
         options = {"parallel": given.parallel, "rev": given.rev, "include_changes": given.include_changes}
         state = audit(folds=given.folds, **options, overrides=overrides, return_state=True)
     return exit_code(state)

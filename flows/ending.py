@@ -23,6 +23,8 @@ _EXIT_SECONDS = 3.0  # for Prefect's exit handlers, which try to send the last e
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ending = threading.Event()
+signalled = threading.Event()  # this process received a signal to end
+server_lost = threading.Event()  # the signal was its own: see `flows/temporary_server.py`
 _limited = threading.Event()
 _settings = contextlib.ExitStack()  # never closed: the settings hold until the process ends
 
@@ -83,7 +85,7 @@ def end_children(seconds: float) -> None:
     """Ends all child processes of this process: by SIGTERM, and by SIGKILL those that are left after some seconds."""
     deadline = time.monotonic() + seconds
     signalled: set[int] = set()
-    while running := {number for number in children() if not _has_ended(number)}:
+    while running := {number for number in children() if not has_ended(number)}:
         late = time.monotonic() > deadline
         for number in running if late else running - signalled:
             with contextlib.suppress(ProcessLookupError):
@@ -94,7 +96,8 @@ def end_children(seconds: float) -> None:
         time.sleep(0.1)
 
 
-def _has_ended(number: int) -> bool:
+def has_ended(number: int) -> bool:
+    """Whether a child process has ended."""
     try:
         return bool(os.waitid(os.P_PID, number, os.WEXITED | os.WNOHANG | os.WNOWAIT))  # whoever started it reaps it
     except ChildProcessError:
@@ -102,7 +105,11 @@ def _has_ended(number: int) -> bool:
 
 
 def _exit(number: int, _frame: object) -> None:
-    sys.exit(128 + number)
+    sys.exit(_code(number))
+
+
+def _code(number: int) -> int:
+    return 1 if server_lost.is_set() else 128 + number
 
 
 def _limit(reading: int, seconds: float, left: threading.Event) -> None:
@@ -110,12 +117,13 @@ def _limit(reading: int, seconds: float, left: threading.Event) -> None:
         while byte := pipe.read(1):
             if byte[0] in _SIGNALS:
                 number = signal.Signals(byte[0])
+                signalled.set()
                 break
         else:
             return
     if left.wait(seconds):
         time.sleep(_EXIT_SECONDS)
-    else:
+    elif not server_lost.is_set():
         print(f"the run did not end within {seconds:g} s after {number.name}; it is killed.", file=sys.stderr, flush=True)
     end_children(_EXIT_SECONDS)
-    os._exit(128 + number)
+    os._exit(_code(number))

@@ -9,7 +9,7 @@ trials at a later rung, would take as many epochs again each.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from resnet.core.errors import UserError
@@ -111,6 +111,7 @@ class Plan:
         commit: of all runs.
         name: prefix of the names of the experiments.
         parallel: the number of runs at a time.
+        overrides: parameters to change in all runs.
     """
 
     space: dict[str, Any]
@@ -120,6 +121,7 @@ class Plan:
     commit: str
     name: str
     parallel: int
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """The trials and epochs, for people."""

@@ -6,6 +6,7 @@ another run's temporary server, and it does not say which GPU is free.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -125,8 +126,10 @@ def _count(gpus: list[str]) -> int:
     given = os.environ.get(SLOTS_VARIABLE)
     if given is None:
         return max(1, len(gpus))
-    if not (given.isdecimal() and int(given) >= 1):
-        raise UserError(f"{SLOTS_VARIABLE} must be a whole number of at least 1, but it is {given!r}: correct or unset it.")
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", given):  # int() refuses thousands of digits
+        raise UserError(
+            f"{SLOTS_VARIABLE} must be a whole number of at least 1, but it is {given[:40]!r}: correct or unset it."
+        )
     return int(given)
 
 

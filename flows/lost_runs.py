@@ -31,7 +31,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Cancelled, Crashed
 
-from flows.ending import be_brief
+from flows.ending import be_brief, ending
 from flows.run_records import Record, create, ended, is_alive, process_mark
 from flows.sentences import hide_tracebacks
 from flows.server import require_server
@@ -85,6 +85,8 @@ def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = P
         be_brief()
         raise
     record.note(final=[state.type.value, state.message])
+    if ending.is_set():  # the other threads of a search: the signal is an exception in the main thread only
+        be_brief()
     return state
 
 

@@ -104,7 +104,8 @@ def describe_search(given: Mapping[str, Any]) -> str:
     """The name of a run of `search`: its parameters and the number of trials."""
     names = [name for kind in ("between", "between_log", "among") for name in filled(given.get(kind))]
     pruned = ", pruned" if given.get("prune") else ""
-    return f"{_cut('search ' + ' '.join(short_names(names).values())).strip()}: {given.get('trials', 20)} trials{pruned}"
+    words = " ".join(["search", *short_names(names).values(), changes(filled_overrides(given.get("overrides")))])
+    return f"{_cut(words.strip())}: {given.get('trials', 20)} trials{pruned}"
 
 
 def describe_audit(given: Mapping[str, Any]) -> str:

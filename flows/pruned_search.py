@@ -7,6 +7,7 @@ plain `dvc repro` with their parameters. Optuna proposes values by the losses on
 
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -20,7 +21,7 @@ from flows.halving import Plan, best, rungs_of, sizes
 from flows.proposals import Known, propose
 from flows.search_page import Standing, write_page
 from flows.search_record import SearchRecord, Trial
-from flows.trial import Reached, trial
+from flows.trial import Reached, on_reached, trial
 from flows.workspace import PROJECT
 from resnet.core.errors import UserError
 from tasks.stage.git import git
@@ -66,6 +67,7 @@ class PrunedSearch:
         self._on = set(range(plan.sizes[0]))  # the trials that were not pruned
         self._largest = 0  # bytes of a paused run
         self._page_fails = False
+        self._lock = threading.Lock()  # the threads of parallel trials record their outcomes
 
     def run(self) -> None:
         """Runs what is left of the search.
@@ -95,30 +97,44 @@ class PrunedSearch:
     def _starts(self, until: int, last: bool) -> Iterator[Callable[[], tuple[int, Reached | str]]]:
         """The parts that are left on a rung. A new trial gets its values when it can start, by what is known then."""
         for number in sorted(self._on):
-            if number not in self._record.trials:
-                self._require_space(number)
-                values = propose(self._plan.space, self._plan.seed, number, self._known())
-                self._record.trials[number] = Trial(values)
-                self._record.save()
-            one = self._record.trials[number]
-            if one.failure or (one.result if last else one.epochs >= until):
-                continue
-            self._running[number] = until
-            self._show()
+            with self._lock:
+                if number not in self._record.trials:
+                    self._require_space(number)
+                    values = propose(self._plan.space, self._plan.seed, number, self._known())
+                    self._record.trials[number] = Trial(values)
+                    self._record.save()
+                one = self._record.trials[number]
+                if one.failure or (one.result if last else one.epochs >= until):
+                    continue
+                self._running[number] = until
+                self._show()
             yield partial(self._train, number, until, last)
 
     def _train(self, number: int, until: int, last: bool) -> tuple[int, Reached | str]:
         """Trains a trial up to an epoch; returns its number, and what it reached or why it failed."""
         name = experiment_name(f"{self._plan.name}-{number + 1:02d}", "")
-        values = self._record.trials[number].values
+        values = {**self._plan.overrides, **self._record.trials[number].values}
+        found: list[Reached] = []
+
+        def note(reached: Reached) -> None:
+            found.append(reached)
+            with self._lock:
+                self._record.trials[number].reach(reached)
+                self._record.save()
+
+        on_reached.set(note)  # this thread's context is a copy
         try:
             state = trial(rev=self._plan.commit, experiment=name, until=until, last=last, overrides=values, return_state=True)
             outcome: Any = state.result() if state.is_completed() else state.message or "failed"
         except Exception as error:  # the other trials can still succeed
             outcome = str(error)
-        return number, outcome
+        return number, found[0] if found else outcome
 
     def _note(self, number: int, outcome: Reached | str) -> None:
+        with self._lock:
+            self._note_alone(number, outcome)
+
+    def _note_alone(self, number: int, outcome: Reached | str) -> None:
         self._running.pop(number, None)
         one = self._record.trials[number]
         if isinstance(outcome, str):
@@ -126,9 +142,7 @@ class PrunedSearch:
                 return
             one.failure = outcome
         else:
-            one.fresh = one.fresh or (outcome.fresh and not one.history)
-            one.run = outcome.run or one.run
-            one.history, one.result = outcome.history, outcome.result
+            one.reach(outcome)
         self._record.save()
         self._hold()
         self._show()

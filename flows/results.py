@@ -2,7 +2,8 @@
 
 import csv
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,12 @@ def read_result(root: Path, experiment: str) -> Result:
     metrics: dict[str, float] = {}
     for path in _files(root, "metrics", ".json"):
         metrics |= json.loads(path.read_text("utf-8"))
-    return Result(experiment, metrics, min(row["val_loss"] for row in read_history(root)))
+    return Result(experiment, metrics, lowest_loss(read_history(root)))
+
+
+def lowest_loss(history: Iterable[Mapping[str, float]]) -> float:
+    """The lowest validation loss, as of the weights that are kept. Infinite if none is a number: Optuna takes no NaN."""
+    return min((row["val_loss"] for row in history if not math.isnan(row["val_loss"])), default=math.inf)
 
 
 def read_history(root: Path) -> list[dict[str, float]]:

@@ -6,7 +6,8 @@ stopped early, see `flows/pruned_search.py`.
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow
@@ -17,20 +18,22 @@ from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 from ruamel.yaml import YAML
 
+from commands.results import flat
 from flows.child_runs import Child, run_all
 from flows.descriptions import SEARCH
 from flows.ending import in_time
-from flows.form import NOTHING, Choices, Count, Ranges, Seed, filled
+from flows.form import NOTHING, Choices, Count, Overrides, Ranges, Seed, filled, filled_overrides
 from flows.halving import Plan, deciding, sizes
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
-from flows.overrides import parse_lists
+from flows.overrides import parse, parse_lists
 from flows.proposals import Known, propose
 from flows.pruned_search import PrunedSearch, check_pruning
 from flows.search_page import PAGE, table
 from flows.search_record import SearchRecord, opened_record
 from flows.server import accept_server
 from flows.sweep import check, conclude, exit_code, next_step
+from flows.temporary_server import watched
 from flows.workspace import PROJECT
 from resnet.core.errors import UserError
 from tasks.stage.git import git
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     import optuna
 
     from flows.proposals import Space
+
+_EPOCHS_FOR_RATES = 5  # with fewer on the first rung, trials rank by their learning rate
 
 
 @flow(name="search", flow_run_name=naming(describe_search), description=SEARCH, persist_result=False)
@@ -54,6 +59,7 @@ def search(
     between: Ranges = NOTHING,
     between_log: Ranges = NOTHING,
     among: Choices = NOTHING,
+    overrides: Overrides = NOTHING,
 ) -> State[None]:
     """Trains once for each proposal of Optuna's TPE sampler (Bergstra et al. 2011); each run is an experiment.
 
@@ -67,21 +73,22 @@ def search(
         between: lowest and highest value by parameter; integers are proposed if both are integers.
         between_log: the same, on a logarithmic scale.
         among: the values to choose from by parameter.
+        overrides: parameters to change in all runs.
     """
+    fixed = filled_overrides(overrides)
     ranges = (filled(between), filled(between_log), filled(among))
 
     def work(pin: Callable[[str], None]) -> State[None]:
         name = flow_run.name or "search"
         try:
             space = make_space(*ranges)
-            commit = check_search(space, trials, parallel, rev, include_changes)
+            commit = check_search(space, trials, parallel, rev, include_changes, seed=seed, overrides=fixed)
             if prune:
-                rungs = check_pruning(space, trials, train_params(commit), include_changes)
+                rungs = check_pruning(space, trials, train_params(commit, fixed), include_changes)
                 pin(commit)
-                plan = Plan(space, *deciding(rungs, sizes(trials)), seed, commit, name, parallel)
-                with opened_record(
-                    PROJECT, {"commit": commit, "seed": seed, "trials": trials, "space": ranges}, rungs
-                ) as record:
+                plan = Plan(space, *deciding(rungs, sizes(trials)), seed, commit, name, parallel, fixed)
+                facts = {"commit": commit, "seed": seed, "trials": trials, "space": ranges}
+                with opened_record(PROJECT, facts | ({"overrides": fixed} if fixed else {}), rungs) as record:
                     return search_pruned(plan, record)
         except UserError as error:
             return Failed(message=str(error))
@@ -90,13 +97,17 @@ def search(
         def run(proposals: Iterator[dict[str, Any]]) -> Iterator[Child]:
             return run_all(proposals, name, parallel, commit, include_changes)
 
-        return conclude(list(_search_all(space, trials, seed, run)))
+        return conclude(list(_search_all(space, trials, seed, run, fixed)))
 
     return recorded(work)
 
 
 def _search_all(
-    space: "Space", trials: int, seed: int, run: Callable[[Iterator[dict[str, Any]]], Iterator[Child]]
+    space: "Space",
+    trials: int,
+    seed: int,
+    run: Callable[[Iterator[dict[str, Any]]], Iterator[Child]],
+    fixed: Mapping[str, Any],
 ) -> Iterator[Child]:
     """Trains every trial to its end.
 
@@ -105,6 +116,7 @@ def _search_all(
         trials: their number.
         seed: of the proposals.
         run: trains once for each proposal.
+        fixed: parameters to change in all runs.
     """
     known: dict[int, Known] = {}
 
@@ -112,20 +124,25 @@ def _search_all(
         for number in range(trials):
             values = propose(space, seed, number, list(known.values()))
             known[number] = Known(values, None)
-            yield values
+            yield {**fixed, **values}
 
     for child in run(proposals()):
         number = child.number - 1
         if child.result is None:
             del known[number]
         else:
-            known[number] = Known(child.overrides, child.result.val_loss)
+            known[number] = Known(known[number].values, child.result.val_loss)
         yield child
 
 
 def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     """Runs a search that prunes; prints and publishes its table."""
     print(plan.sentence())
+    if plan.rungs[0] < _EPOCHS_FOR_RATES and "train.learning_rate" in plan.space:
+        print(
+            f"warning: train.learning_rate is searched, but the first trials are stopped after epoch {plan.rungs[0]}, where "
+            "high rates look worse than at the end: use more epochs, leave out prune, or search for other parameters."
+        )
     search = PrunedSearch(plan, record)
     search.run()
     standing = search.standing()
@@ -142,10 +159,11 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     return Completed(message=f"{len(standing.trials)} trials. {words}")
 
 
-def train_params(commit: str) -> dict[str, Any]:
-    """The parameters of `train` at a commit."""
+def train_params(commit: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of `train` at a commit, with overrides."""
     text = git(PROJECT, "show", f"{commit}:{PARAMS_YAML}")
-    return dict(YAML(typ="safe", pure=True).load(text)["train"])
+    changed = {name.removeprefix("train."): value for name, value in flat(overrides).items() if name.startswith("train.")}
+    return {**YAML(typ="safe", pure=True).load(text)["train"], **changed}
 
 
 def make_space(
@@ -170,7 +188,8 @@ def make_space(
                 else:
                     space[name] = FloatDistribution(low, high, log=log)
             except (TypeError, ValueError) as error:
-                raise UserError(f"the range of {name} must be two numbers, LOW,HIGH, but it is {ends}: {error}.") from error
+                order = "the lower one first and above 0" if log else "the lower one first"
+                raise UserError(f"the range of {name} must be two numbers, LOW,HIGH, {order}, but it is {ends}.") from error
     for name, values in among.items():
         if not values:
             raise UserError(f"the list of values for {name} is empty; give at least one, as in {name}=A,B,C.")
@@ -180,15 +199,28 @@ def make_space(
     return space
 
 
-def check_search(space: "dict[str, Any]", trials: int, parallel: int, rev: str, include_changes: bool) -> str:
+def check_search(
+    space: "dict[str, Any]",
+    trials: int,
+    parallel: int,
+    rev: str,
+    include_changes: bool,
+    *,
+    seed: int = 0,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+) -> str:
     """Checks the two ends of all ranges before any run starts; returns the commit of all runs.
 
     Raises:
         UserError: a run at one of the ends would be invalid.
     """
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}, but it is {seed}.")
+    for name in space.keys() & overrides.keys():
+        raise UserError(f"{name} is searched, so it cannot be set too: leave out one of them.")
     if trials < 1:
         raise UserError(f"trials, the number of runs, must be at least 1, but it is {trials}.")
-    ends = [{name: _end(values, last) for name, values in space.items()} for last in (False, True)]
+    ends = [{**overrides, **{name: _end(values, last) for name, values in space.items()}} for last in (False, True)]
     return check(ends, parallel, rev, include_changes)
 
 
@@ -213,20 +245,24 @@ def main(arguments: list[str] | None = None) -> int:
         "--prune", action="store_true", help="stop most trials early; the best ones go on from their checkpoints"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default: 0)")
+    parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a parameter in all runs")
+    parser.add_argument("--include-changes", action="store_true", help="include uncommitted changes; not with --prune")
     given = parser.parse_args(arguments)
     try:
         space = [parse_lists(assignments) for assignments in (given.between, given.between_log, given.among)]
         made = make_space(*space)
-        commit = check_search(made, given.trials, given.parallel, "HEAD", False)
+        overrides, changes = parse(given.set), given.include_changes
+        commit = check_search(made, given.trials, given.parallel, "HEAD", changes, seed=given.seed, overrides=overrides)
         if given.prune:
-            check_pruning(made, given.trials, train_params(commit), False)
+            check_pruning(made, given.trials, train_params(commit, overrides), changes)
         accept_server(get_current_settings().api.url)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    with in_time():
-        options = {"trials": given.trials, "parallel": given.parallel, "seed": given.seed, "prune": given.prune}
-        state = search(**dict(zip(("between", "between_log", "among"), space, strict=True)), **options, return_state=True)
+    with in_time(), watched():
+        options = {name: getattr(given, name) for name in ("trials", "parallel", "seed", "prune", "include_changes")}
+        ranges = dict(zip(("between", "between_log", "among"), space, strict=True))
+        state = search(**ranges, **options, overrides=overrides, return_state=True)
     return exit_code(state)
 
 

@@ -11,12 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.locks import held
-from flows.results import Result
+from flows.results import Result, lowest_loss
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+
+if TYPE_CHECKING:
+    from flows.trial import Reached
 
 FOLDER = Path(".dvc", "tmp", "searches")
 
@@ -48,8 +51,13 @@ class Trial:
 
     def loss(self, until: int) -> float:
         """The lowest validation loss up to an epoch: that of the weights that would be kept. Infinite without an epoch."""
-        found = [row["val_loss"] for row in self.history if row["epoch"] <= until]
-        return math.inf if self.failure else min(found, default=math.inf)
+        return math.inf if self.failure else lowest_loss(row for row in self.history if row["epoch"] <= until)
+
+    def reach(self, reached: "Reached") -> None:
+        """Takes over what a part of the trial reached. The same may come twice."""
+        self.fresh = self.fresh or (reached.fresh and not self.history)
+        self.run = reached.run or self.run
+        self.history, self.result = reached.history, reached.result
 
 
 class SearchRecord:
@@ -63,14 +71,12 @@ class SearchRecord:
         self._path = path
         self.trials: dict[int, Trial] = {}
         try:
-            kept = json.loads(path.read_text("utf-8"))
+            self.trials = dict(enumerate(_read(json.loads(path.read_text("utf-8")))))
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as error:
-            raise UserError(f"{path} cannot be read ({error}): remove it to begin the search again.") from error
-        for number, one in enumerate(kept["trials"]):
-            result = one["result"] and Result(**one["result"])
-            self.trials[number] = Trial(**(one | {"result": result}))
+        except (OSError, ValueError, RecursionError) as error:
+            words = " ".join(str(error).split())
+            raise UserError(f"{path} cannot be read ({words}): remove it to begin the search again.") from error
 
     def save(self) -> None:
         """Writes the file.
@@ -81,6 +87,24 @@ class SearchRecord:
         trials = [asdict(self.trials[number]) for number in sorted(self.trials)]
         with replacing(self._path) as partial:
             partial.write_text(json.dumps({"trials": trials}, indent=1), encoding="utf-8")
+
+
+def _read(kept: Any) -> list[Trial]:
+    """The trials in a file. Raises `ValueError` if it has another form: another version or a person wrote it."""
+    try:
+        trials = [Trial(**(one | {"result": one["result"] and Result(**one["result"])})) for one in kept["trials"]]
+        for one in trials:
+            lowest_loss(one.history)
+            sound = isinstance(one.values, dict) and isinstance(one.run, str) and isinstance(one.failure, str)
+            if not sound or not all(isinstance(value, int | float) for row in one.history for value in row.values()):
+                raise TypeError("a value has another type")
+            if [row["epoch"] for row in one.history] != list(range(1, one.epochs + 1)):
+                raise TypeError("the epochs are not 1, 2, 3 and so on")
+            if one.result and not isinstance(one.result.metrics, dict):
+                raise TypeError("metrics must be a mapping")
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"it has another form: {type(error).__name__} {error}") from error
+    return trials
 
 
 @contextmanager

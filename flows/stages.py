@@ -149,6 +149,10 @@ def _run(workspace: Workspace, stage: str, environment: dict[str, str], logger: 
     last: deque[str] = deque(maxlen=1)
 
     def on_line(line: str) -> None:
+        words, _, advice = line.partition(f", because {pause.VARIABLE} is set")
+        if advice and pause.VARIABLE in workspace.environment:
+            last.append(words)  # nobody is to unset what the run itself has set, and the state of the stage says the rest
+            return
         logger.info(line)
         last.append(line)
 

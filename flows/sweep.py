@@ -22,6 +22,7 @@ from flows.names import describe_sweep, naming, short_names
 from flows.overrides import parse_lists
 from flows.results import Result
 from flows.server import accept_server
+from flows.temporary_server import watched
 from flows.workspace import Request
 from resnet.core.errors import UserError
 
@@ -157,7 +158,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    with in_time():
+    with in_time(), watched():
         options = {"parallel": given.parallel, "rev": given.rev, "include_changes": given.include_changes}
         state = sweep(grid=grid, **options, return_state=True)
     return exit_code(state)

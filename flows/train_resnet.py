@@ -21,6 +21,7 @@ from flows.overrides import parse
 from flows.results import Result, read_result
 from flows.server import accept_server
 from flows.stages import run_logger, stage_task
+from flows.temporary_server import watched
 from flows.workspace import Request, Workspace, opened
 from resnet.core.errors import UserError
 
@@ -118,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    with in_time():
+    with in_time(), watched():
         state = train_resnet(**vars(request), return_state=True)
     if not state.is_completed():
         print(state.message, file=sys.stderr)

@@ -5,6 +5,7 @@ paused. Only the last part evaluates, and is an experiment.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from prefect.states import Completed, Failed
 
 from flows.lost_runs import recorded
 from flows.names import describe_trial, naming
-from flows.results import Result, read_history, read_result
+from flows.results import Result, lowest_loss, read_history, read_result
 from flows.stages import run_logger
 from flows.train_resnet import run_stages, show_result
 from flows.workspace import Request, opened
@@ -38,6 +39,10 @@ class Reached:
     run: str
     fresh: bool
     result: Result | None
+
+
+# Called with what a trial reached before Prefect is told: its server may be lost then.
+on_reached: ContextVar[Callable[[Reached], None]] = ContextVar("on_reached", default=lambda reached: None)
 
 
 @flow(name="trial", flow_run_name=naming(describe_trial), persist_result=False)
@@ -70,5 +75,6 @@ def _run(request: Request, name: str, until: int, last: bool, pin: Callable[[str
         return Failed(message=str(error))
     fresh = (start.get("epoch"), start.get("step")) == (1, 0)
     reached = Reached(history, str(start.get("run", "")), fresh, result)
-    least = min(row["val_loss"] for row in history)
-    return Completed(message=f"{len(history)} epochs, lowest validation loss {least:.4f}", data=reached)
+    on_reached.get()(reached)
+    words = f"{len(history)} epochs, lowest validation loss {lowest_loss(history):.4f}"
+    return Completed(message=words, data=reached)

@@ -17,6 +17,7 @@ from resnet.core.errors import UserError, printable
 from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.training import pause
 
 PROJECT = Path(__file__).resolve().parent.parent
 _SHOWN = 5  # changed files to name
@@ -196,7 +197,9 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
     written = tuple(_kept_by_git(workspace.root))  # the run replaces these
     changed = [name for name in changed if name not in written and not name.startswith(tuple(f"{path}/" for path in written))]
     if changed:
-        verb = "are included" if request.include_changes else "are left out; include_changes includes them"
+        # The parts of a trial that pauses cannot include changes: see `check_pruning`.
+        remedy = "commit them to include them" if pause.VARIABLE in workspace.environment else "include_changes includes them"
+        verb = "are included" if request.include_changes else f"are left out; {remedy}"
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         say(f"Files that differ from {request.rev} {verb}: {', '.join(map(printable, changed[:_SHOWN]))}{more}")
     if request.overrides:

@@ -32,8 +32,8 @@ class SearchedTrial:
 
     @property
     def least(self) -> float:
-        """The lowest validation loss; infinite before the first epoch."""
-        return min((row["val_loss"] for row in self.history), default=math.inf)
+        """The lowest validation loss; infinite if there is no epoch in which it is a number."""
+        return min((row["val_loss"] for row in self.history if not math.isnan(row["val_loss"])), default=math.inf)
 
 
 @dataclass(frozen=True)

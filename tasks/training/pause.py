@@ -6,6 +6,7 @@ the end of each epoch before it reports the epoch, so no kill loses a finished o
 """
 
 import os
+import re
 from dataclasses import dataclass
 
 from resnet.core.errors import UserError
@@ -15,6 +16,7 @@ VARIABLE = "TRAIN_RESNET_STOP_AFTER"
 # EX_TEMPFAIL of sysexits.h: the work is not done, and the same command goes on. To DVC every code but 0 is a failure, so it
 # neither keeps the outputs nor takes the stage for finished.
 CODE = 75
+_SHOWN = 40  # characters of a wrong value
 
 
 class PausedError(EndedError):
@@ -54,9 +56,10 @@ class Pause:
         given = os.environ.get(VARIABLE)
         if given is None:
             return cls(None, epochs)
-        if not (given.isascii() and given.isdecimal() and int(given) >= 1):
+        if not re.fullmatch("0*[1-9][0-9]{0,8}", given):
+            shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
             raise UserError(
-                f"{VARIABLE} must be an epoch, a whole number of at least 1, but it is {given!r}: correct it or unset it."
+                f"{VARIABLE} must be an epoch, a whole number of at least 1, but it is {shown!r}: correct it or unset it."
             )
         return cls(int(given), epochs)
 

@@ -20,7 +20,7 @@ from flows.results import Result
 from flows.search import make_space
 from flows.search_page import PAGE, table
 from flows.search_record import SearchRecord
-from flows.trial import Reached
+from flows.trial import Reached, on_reached
 from resnet.core.errors import UserError
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
@@ -131,6 +131,20 @@ def test_checkpoints_that_the_search_did_not_begin_stay(trials: Trials, tmp_path
         write_checkpoint(run.folder, Snapshot({"a": np.zeros(1, np.float32)}, {"epoch": 2, "step": 0}))
     make(tmp_path).run()
     assert {one.folder.name for one in list_runs(home(tmp_path))} == {trials.ids[1], run.folder.name}
+
+
+def test_an_outcome_is_recorded_before_it_is_reported(trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(**given: Any) -> Any:
+        on_reached.get()(trials(**given).data)
+        number = int(given["experiment"].rpartition("-")[2]) - 1
+        assert SearchRecord(tmp_path / "search.json").trials[number].epochs == given["until"]
+        raise ConnectionError("the server is gone")
+
+    monkeypatch.setattr(pruned_search, "trial", lost)
+    search = make(tmp_path)
+    search.run()
+    assert sorted(trials.trained) == sorted(EXPECTED)
+    assert search.standing().state(0) == "finished"
 
 
 @pytest.mark.parametrize("moment", [0, 1, 5, 9, 11, 12])

@@ -8,6 +8,7 @@ import pytest
 
 from flows import search
 from flows.child_runs import Child
+from flows.halving import Plan
 from flows.search import check_search, make_space
 from resnet.core.errors import UserError
 from tests.flows.quick import make_child
@@ -53,8 +54,17 @@ def test_integers_are_proposed_only_between_two_integers() -> None:
 @pytest.mark.parametrize("ends", [[1], [2, 1], ["a", "b"], [1, 2, 3]])
 def test_an_invalid_range_is_refused(ends: list[Any]) -> None:
     pytest.importorskip("optuna")
-    with pytest.raises(UserError, match=r"^the range of lr must be two numbers, LOW,HIGH, but it is \["):
+    with pytest.raises(
+        UserError, match=r"^the range of lr must be two numbers, LOW,HIGH, the lower one first, but it is \[[^.]*\]\.$"
+    ):
         make_space({"lr": ends}, {}, {})
+
+
+def test_a_logarithmic_range_is_above_0() -> None:
+    pytest.importorskip("optuna")
+    words = r"^the range of lr must be two numbers, LOW,HIGH, the lower one first and above 0, but it is \[0, 1\]\.$"
+    with pytest.raises(UserError, match=words):
+        make_space({}, {"lr": [0, 1]}, {})
 
 
 def test_a_search_without_values_or_parameters_is_refused() -> None:
@@ -87,6 +97,55 @@ def test_both_ends_of_every_range_are_checked_before_the_first_run(monkeypatch: 
     assert checked == [{"epochs": 1, "optimizer": "sgd"}, {"epochs": 9, "optimizer": "adamw"}]
     with pytest.raises(UserError, match="^trials, the number of runs, must be at least 1, but it is 0.$"):
         check_search(space, 0, 1, "HEAD", False)
+    for seed in (-1, 2**32):
+        with pytest.raises(UserError, match=f"^seed must be a whole number from 0 to 4294967295, but it is {seed}.$"):
+            check_search(space, 1, 1, "HEAD", False, seed=seed)
+    checked.clear()
+    check_search(space, 1, 1, "HEAD", False, overrides={"batch": 8})
+    assert checked[1] == {"batch": 8, "epochs": 9, "optimizer": "adamw"}
+    with pytest.raises(UserError, match="^epochs is searched, so it cannot be set too: leave out one of them.$"):
+        check_search(space, 1, 1, "HEAD", False, overrides={"epochs": 8})
+
+
+def test_what_is_set_reaches_every_run_and_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    tried: list[dict[str, Any]] = []
+
+    def fake(proposals: Iterable[Mapping[str, Any]], *_: Any) -> Iterator[Child]:
+        for number, proposal in enumerate(proposals, 1):
+            tried.append(dict(proposal))
+            yield make_child(number, 1.0, **proposal)
+
+    monkeypatch.setattr(search, "run_all", fake)
+    monkeypatch.setattr(search, "check", lambda *_: None)
+    monkeypatch.setattr(search, "conclude", lambda _: None)
+    search.search.fn(between={"x": [0, 9]}, overrides={"train": {"epochs": 3}}, trials=12)
+    assert [one["train.epochs"] for one in tried] == [3] * 12
+
+
+def test_the_parameters_of_train_have_the_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "git", lambda *_: "train: {epochs: 10, warmup_epochs: 1}")
+    found = search.train_params("HEAD", {"train.epochs": 27, "build.depth": 18, "train": {"warmup_epochs": 0}})
+    assert found == {"epochs": 27, "warmup_epochs": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "warned"),
+    [("train.learning_rate", 2, True), ("train.learning_rate", 5, False), ("train.shift", 2, False)],
+)
+def test_a_short_first_part_warns_of_learning_rates(
+    name: str, first: int, warned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def refuse(*_: Any) -> None:
+        raise Stop
+
+    monkeypatch.setattr(search, "PrunedSearch", refuse)
+    with pytest.raises(Stop):
+        search.search_pruned(Plan({name: None}, (first, 45), [3, 1], 0, "c", "s", 1), None)  # type: ignore[arg-type]
+    assert capsys.readouterr().out.count("warning: train.learning_rate is searched") == warned
 
 
 def test_the_command_reports_a_mistake_in_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from flows import stages
 from flows.dvc_process import DvcError
 from flows.stages import POLICIES, Policy, StageError, StagePausedError, bring_up_to_date, run_logger
 from resnet.core.errors import UserError
+from tasks.training.pause import PausedError
 from tests.project import STAGES
 
 if TYPE_CHECKING:
@@ -168,6 +169,18 @@ def test_a_pause_is_told_from_a_failure_by_the_exit_code_and_the_record(
         bring(workspace)
     assert type(found.value) is kind
     assert workspace.asked[1].get("TRAIN_RESNET_STOP_AFTER") == ("3" if asked else None)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_pause_that_the_flow_asked_for_gives_no_advice(asked: bool, tmp_path: Path) -> None:
+    line = f"train: {PausedError(3, 9)}"
+    workspace = FakeWorkspace((False, False), lines=(line,), error="failed to run: x, exited with 75")
+    workspace.home = workspace.root = tmp_path
+    workspace.environment = {"TRAIN_RESNET_STOP_AFTER": "3"} if asked else {}
+    workspace.ends = [{"event": "end", "time": 1.0, "outcome": "paused"}]
+    with pytest.raises(StagePausedError if asked else UserError) as found:
+        bring(workspace)
+    assert str(found.value) == ("train: paused after epoch 3 of 9" if asked else line)
 
 
 def test_only_failures_that_are_no_mistake_of_the_users_are_retried() -> None:

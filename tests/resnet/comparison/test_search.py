@@ -79,6 +79,12 @@ def test_a_loss_that_is_not_finite_is_shown(loss: float) -> None:
     assert str(loss) in words(render_search(replace(search(4), trials=[*search(4).trials, odd])))
 
 
+def test_the_lowest_loss_leaves_out_what_is_not_a_number() -> None:
+    rows = [{"epoch": float(one), "val_loss": loss, "val_accuracy": 0.1} for one, loss in ((1, math.nan), (2, 0.25), (3, 0.5))]
+    assert SearchedTrial({}, rows, "finished", "x").least == 0.25
+    assert SearchedTrial({}, rows[:1], "finished", "x").least == math.inf
+
+
 def test_texts_with_a_meaning_elsewhere_stay_text() -> None:
     for start in range(0, len(TEXTS), 19):
         some = [

@@ -20,11 +20,13 @@ from tasks.training.runs import Run
 VARIABLE = "TRAIN_RESNET_STOP_AFTER"
 
 
-@pytest.mark.parametrize("value", ["", "0", "-1", "2.5", "soon", "²"])
+@pytest.mark.parametrize("value", ["", "0", "-1", "2.5", "soon", "²", pytest.param("9" * 5000, id="long")])
 def test_the_epoch_is_a_whole_number(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, value)
     with pytest.raises(UserError, match="^TRAIN_RESNET_STOP_AFTER must be an epoch, a whole number of at least 1, but it is '"):
         Pause.from_environment(10)
+    monkeypatch.setenv(VARIABLE, "007")
+    assert Pause.from_environment(10).after == 7
 
 
 def test_a_run_pauses_at_the_epoch_or_later_but_never_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
