@@ -34,8 +34,8 @@ class Preprocess(Section):
     training_size: Annotated[int, Field(ge=8, le=1024)] | None = Field(
         description="height and width of stored training images, then whole photographs; null: squares of image_size"
     )
-    validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
-    test_share: Share = Field(description="share of each class that is used for the final evaluation only")
+    validation_share: Share = Field(description="about this share of each class chooses the best epoch")
+    test_share: Share = Field(description="about this share of each class is for the final evaluation only")
     split_seed: int = Field(
         ge=0, lt=SEEDS, description="random seed of the split; another seed puts other images into each split"
     )
@@ -43,7 +43,7 @@ class Preprocess(Section):
         description="report lists images that look alike, together keeps them in one split, ignore skips the search"
     )
     fold: str | None = Field(
-        description="1/5: the test split is the first of five equal parts, for cross-validation; null: by test_share"
+        description="1/5: the test split is the first of five about equal parts, for cross-validation; null: by test_share"
     )
 
     def check(self, whole: Params) -> None:
