@@ -113,14 +113,18 @@ def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Col
         UserError: as `decisions_in`, for the earlier table.
     """
     earlier = {key: one for key, one in _written(path).items() if key not in decided} if path.exists() else {}
-    kept = []
-    for suspect in suspects:
-        one = earlier.pop(suspect.pixel_hash, None)
-        is_theirs = one and (one.decision == RELABEL or one.audit_suggested)
-        if one and is_theirs and one.suggested not in ("", suspect.suggested):
-            suspect = replace(suspect, suggested=one.suggested, audit_suggested=suspect.suggested)
-        kept.append(replace(suspect, decision=one.decision) if one else suspect)
+    kept = [_merged(suspect, earlier.pop(suspect.pixel_hash, None)) for suspect in suspects]
     return kept + [replace(one, number=number) for number, one in enumerate(earlier.values(), len(kept) + 1)]
+
+
+def _merged(suspect: Suspect, earlier: Suspect | None) -> Suspect:
+    """A suspect with what a person wrote into its earlier row; a class that only an audit suggested gives way to a new one."""
+    if earlier is None:
+        return suspect
+    is_written = earlier.decision == RELABEL or earlier.audit_suggested
+    if is_written and earlier.suggested != suspect.suggested:
+        suspect = replace(suspect, suggested=earlier.suggested, audit_suggested=suspect.suggested)
+    return replace(suspect, decision=earlier.decision)
 
 
 def _written(path: Path) -> dict[str, Suspect]:

@@ -80,8 +80,8 @@ class Decisions:
             what = (
                 f"the only decision in {self.name} is about no image of the source, so it is for another image"
                 if len(self) == 1
-                else f"none of the {len(self):,} decisions in {self.name} is about an image of the source, so they are for other "
-                "images"
+                else f"none of the {len(self):,} decisions in {self.name} is about an image of the source, so they are for "
+                "other images"
             )
             raise UserError(f"{what}: correct ingest.source, or leave only the first row in that file.")
 
@@ -173,9 +173,7 @@ def decision_of(path: Path, line: int, row: Mapping[str, str], column: str = "la
         raise UserError(f"{place}: the decision is {row.get('decision', '')!r}, but expected is one of {', '.join(KINDS)}.")
     label = row.get(column) or ""
     if kind == RELABEL and not label:
-        raise UserError(
-            f"{place}: the decision is to relabel, but the column {column} is empty: write the right class there."
-        )
+        raise UserError(f"{place}: the decision is to relabel, but the column {column} is empty: write the right class there.")
     return Decision(pixel_hash, row.get("path", ""), kind, label, line)
 
 

@@ -110,5 +110,5 @@ def test_decisions_for_other_images_are_refused(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_to_be_saved_as_csv(tmp_path: Path) -> None:
     path = tmp_path / "decisions.xlsx"
     path.write_bytes(b"PK")
-    with pytest.raises(UserError, match="decisions.xlsx is not named as a CSV file: save it as CSV in UTF-8, and use that file."):
+    with pytest.raises(UserError, match="decisions.xlsx is not named as a CSV file: save it as CSV in UTF-8"):
         read_decisions(path)
