@@ -4,17 +4,19 @@
 an image that has one already replaces it.
 """
 
+import csv
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commands.out_of_fold import audit_folder
-from resnet.audit.suspects import COLUMNS
+from resnet.audit.suspects import decisions_in
 from resnet.core.classes import read_classes
-from resnet.core.errors import UserError, printable
-from resnet.ingestion.decisions import KINDS, Decisions, decisions_in, read_decisions, write_decisions
+from resnet.core.errors import UserError, listed, printable
+from resnet.ingestion.decisions import KINDS, Decision, Decisions, read_decisions, write_decisions
 from tasks.stage.graph import project_paths
 
 
@@ -35,11 +37,7 @@ def decide(
         raise UserError(f"{table} is missing: `python -m flows.audit` writes it, or name another table.")
     target = paths["decisions_csv"]
     known = read_decisions(target)
-    rows = list(decisions_in(table, COLUMNS, undecided=True))
-    new = {one.pixel_hash: one for one in rows}
-    if len(new) < len(rows):
-        twice = next(one for one in rows if new[one.pixel_hash] is not one)
-        raise UserError(f"{table} has two decisions about the image {twice.path!r}, one in line {twice.line}: keep one.")
+    new = decisions_in(table)
     if not new:
         raise UserError(f"no row of {table} has a decision: write {', '.join(KINDS)} in the column decision, and save it.")
     classes = paths["raw"] / "classes.json"
@@ -51,5 +49,21 @@ def decide(
     counts = Counter(one.kind for one in new.values())
     found = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
     replaced = f", of which {changed:,} replaced earlier ones" if changed else ""
-    print(f"decide: {found}{replaced}; {printable(str(target))} has {len(merged):,} decisions")
+    noun = "decision" if len(merged) == 1 else "decisions"
+    print(f"decide: {found}{replaced}; {printable(str(target))} has {len(merged):,} {noun}")
+    for note in _unknown([one for key, one in new.items() if key not in known.by_hash], paths["raw"] / "manifest.csv"):
+        print(f"decide: {note}")
     print(f"decide: next: `dvc repro`, which applies them, and `git commit {target}`")
+
+
+def _unknown(decisions: Sequence[Decision], manifest: Path) -> Iterator[str]:
+    """A warning about decisions whose images `ingest` does not list; images whose labels conflict are not listed either."""
+    if manifest.exists():
+        with manifest.open(encoding="utf-8", newline="") as file:
+            hashes = {row.get("pixel_hash") for row in csv.DictReader(file)}
+        if unknown := [one.path for one in decisions if one.pixel_hash not in hashes]:
+            verb = "decision is" if len(unknown) == 1 else "decisions are"
+            yield (
+                f"warning: {len(unknown):,} {verb} about no image in {manifest}: {listed(unknown)}; check pixel_hash, unless "
+                "the image was rejected because its labels conflict"
+            )

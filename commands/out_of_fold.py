@@ -124,12 +124,12 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
 
 def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
     yield audit.accuracy.sentence()
-    images, suspects = sum(audit.accuracy.images), len(audit.suspects)
+    images, suspects = sum(audit.accuracy.images), audit.count
     noun = "label of {} is" if suspects == 1 else "labels of {} are"
     yield f"{suspects:,} {noun.format(f'{images:,}')} suspect: {folder / 'index.html'} shows them"
     if audit.is_doubtful:
         yield "the networks are too often wrong to judge labels, so most suspects are probably right: improve the recipe first"
-    if suspects:
+    if audit.suspects:
         yield f"write your decisions into {folder / 'suspects.csv'}, then run `train-resnet decide`"
 
 

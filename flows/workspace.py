@@ -1,5 +1,6 @@
 """The request for a run, and the folder in which the run works: the project's work tree, or a checkout of one revision."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -128,18 +129,36 @@ class Workspace:
         return held(self.home / ".dvc" / "tmp" / "flows" / "locks" / f"{name}.lock", on_wait)
 
     def save(self, wanted: str) -> str:
-        """Saves the results as an experiment of the project and returns its name."""
+        """Saves the results as an experiment of the project and returns its name.
+
+        A run that is repeated, such as a fold of an audit that was interrupted, has its experiment already: same name, same
+        baseline and same files.
+        """
         in_place = self.root == self.home
         with self.lock("experiments"):
-            name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
             # The index of a checkout has the uncommitted changes that it was given. The user's own index is not used.
             base = self.commit if in_place else git(self.root, "write-tree")
-            made, ref = commit_experiment(self.root, self.commit, snapshot(self.root, base, _kept_by_git(self.root)), name)
+            tree = snapshot(self.root, base, _kept_by_git(self.root))
+            if earlier := self._saved(wanted, tree):
+                return earlier
+            name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
+            made, ref = commit_experiment(self.root, self.commit, tree, name)
             if in_place:
                 git(self.home, "update-ref", ref, made)
             else:
                 git(self.root, "push", "--quiet", "origin", f"{made}:{ref}")
         return name
+
+    def _saved(self, wanted: str, tree: str) -> str | None:
+        """The name of the experiment of this baseline that has these files and the wanted name, perhaps with a number."""
+        refs = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/"
+        plain = re.escape(experiment_name(wanted, ""))
+        for line in git(self.home, "for-each-ref", "--format=%(tree) %(refname)", refs).splitlines():
+            found, _, ref = line.partition(" ")
+            name = ref.rpartition("/")[2]
+            if found == tree and re.fullmatch(rf"{plain}(-\d+)?", name):
+                return name
+        return None
 
 
 def _kept_by_git(root: Path) -> list[str]:

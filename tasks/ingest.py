@@ -101,8 +101,7 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     parts = []
     if ledger.rejected:
         parts.append(f"{ledger.rejected.total():,} rejected ({ledger.reasons()}), see {raw / 'rejected.csv'}")
-    for reason, count in sorted(ledger.set_aside.items()):
-        parts.append(f"{count:,} {reason}, see {raw / 'rejected.csv'}")
+    parts += [f"{one}, see {raw / 'rejected.csv'}" for one in ledger.set_aside_in_words()]
     if ledger.duplicates:
         noun = "duplicate" if ledger.duplicates == 1 else "duplicates"
         parts.append(f"{ledger.duplicates:,} {noun}, see {raw / 'duplicates.csv'}")

@@ -16,7 +16,14 @@ from resnet.core.tables import SPLITS
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.preparation.folds import Fold, assign_fold
 from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
-from resnet.preparation.splits import Shares, absent_classes, assign_splits, groups_across_splits
+from resnet.preparation.splits import (
+    VALIDATION,
+    Shares,
+    absent_classes,
+    assign_splits,
+    few_for_validation,
+    groups_across_splits,
+)
 from tasks.stage.command import main
 from tasks.stage.params import SEEDS, Params, Section
 
@@ -34,8 +41,8 @@ class Preprocess(Section):
     training_size: Annotated[int, Field(ge=8, le=1024)] | None = Field(
         description="height and width of stored training images, then whole photographs; null: squares of image_size"
     )
-    validation_share: Share = Field(description="share of each class that is used to choose the best epoch")
-    test_share: Share = Field(description="share of each class that is used for the final evaluation only")
+    validation_share: Share = Field(description="about this share of each class is used to choose the best epoch")
+    test_share: Share = Field(description="about this share of each class is for the final evaluation only")
     split_seed: int = Field(
         ge=0, lt=SEEDS, description="random seed of the split; another seed puts other images into each split"
     )
@@ -43,7 +50,7 @@ class Preprocess(Section):
         description="report lists images that look alike, together keeps them in one split, ignore skips the search"
     )
     fold: str | None = Field(
-        description="1/5: the test split is the first of five equal parts, for cross-validation; null: by test_share"
+        description="1/5: the first of five about equal parts is for testing, for cross-validation; null: by test_share"
     )
 
     def check(self, whole: Params) -> None:
@@ -96,7 +103,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     whole = f", those for training whole at {stored} pixels" if params.training_size else ""
     print(f"preprocess: {numbers} images of {params.image_size} pixels{whole}")
     of_splits = _of_fold(params.fold, manifest) if params.fold else _given(manifest, splits, classes)
-    for note in [*_similar(similar, listed, splits, prepared), *of_splits]:
+    for note in [*_similar(similar, listed, splits, prepared), *of_splits, *_few(manifest, splits, classes)]:
         print(f"preprocess: {note}")
 
 
@@ -139,6 +146,13 @@ def _similar(
         pairs = "1 pair of images looks" if len(similar) == 1 else f"{len(similar):,} pairs of images look"
         part = f"{len(listed):,} of them are in " if len(listed) < len(similar) else "see "
         yield f"{pairs} alike, {f'{across:,}' if across else 'none'} across splits; {part}{prepared / 'near_duplicates.csv'}"
+
+
+def _few(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
+    """A warning of a small validation split."""
+    counts = Counter(manifest.labels[splits == VALIDATION].tolist())
+    if warning := few_for_validation([counts[label] for label in range(len(classes))]):
+        yield f"warning: {warning}"
 
 
 def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:

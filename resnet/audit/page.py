@@ -20,7 +20,7 @@ class Audit:
 
     Attributes:
         accuracy: of the networks of the folds.
-        suspects: the most suspect first.
+        suspects: the most suspect first, then images that are listed for an earlier decision only.
         pictures: JPEG files of the first suspects, by path.
         images: the number of images of each class, by name.
         decided: the number of images that are not listed because a person decided about them.
@@ -31,6 +31,16 @@ class Audit:
     pictures: Mapping[str, bytes]
     images: Mapping[str, int]
     decided: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number of suspects."""
+        return sum(bool(one.given) for one in self.suspects)
+
+    @property
+    def carried(self) -> int:
+        """The number of images that are listed for an earlier decision only."""
+        return len(self.suspects) - self.count
 
     @property
     def is_doubtful(self) -> bool:

@@ -6,13 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet.core.errors import UserError
 from resnet.core.files import replacing
-from resnet.ingestion.decisions import Decision, decisions_in
+from resnet.ingestion.decisions import COLUMNS as OF_DECISIONS
+from resnet.ingestion.decisions import RELABEL, Decision, by_hash, csv_table, decision_of, hash_of, kind_of, require_columns
+from resnet.ingestion.sources.rows import TableFile
 
 if TYPE_CHECKING:
     from resnet.audit.ranking import Ranking
 
-COLUMNS = ("number", "decision", "label", "given", "score", "path", "pixel_hash")
+# People edit `decision` and `suggested`; `audit_suggested` shows to a later audit whether somebody changed `suggested`.
+COLUMNS = ("number", "decision", "suggested", "given", "score", "path", "pixel_hash", "audit_suggested")
+_NEEDED = COLUMNS[:-1]
 
 
 @dataclass(frozen=True)
@@ -23,19 +28,21 @@ class Suspect:
         number: from 1, the most suspect first.
         path: its name in the source.
         pixel_hash: of its pixels, 64 hexadecimal digits.
-        given: its label.
-        label: the most probable other class, or what a person decided.
+        given: its label; empty if it is listed for an earlier decision only, and is no longer a suspect.
+        suggested: the most probable other class, or the class that a person wrote.
         score: from 0 to 1, lower is more suspect.
         decision: of a person, or empty.
+        audit_suggested: the most probable other class if a person wrote `suggested`, otherwise empty.
     """
 
     number: int
     path: str
     pixel_hash: str
     given: str
-    label: str
+    suggested: str
     score: float
     decision: str = ""
+    audit_suggested: str = ""
 
 
 def list_suspects(
@@ -66,10 +73,36 @@ def list_suspects(
     return found
 
 
-def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Collection[str]) -> list[Suspect]:
-    """The suspects with the decisions that a person wrote into an earlier table and did not add to `decisions.csv` yet.
+def decisions_in(path: Path) -> dict[str, Decision]:
+    """The decisions in a table of suspects by the hash of the image; rows without a decision are skipped.
 
-    Those about images that are no longer suspects follow at the end, so that no decision is lost.
+    Args:
+        path: of the table, which exists.
+
+    Raises:
+        UserError: the table cannot be read, has a row that is no decision, or two decisions about one image.
+    """
+    rows = _suspects_table(path).rows()
+    return by_hash(path, (decision_of(path, line, row, "suggested") for line, row in rows if kind_of(row)))
+
+
+def _suspects_table(path: Path) -> TableFile:
+    table = csv_table(path)
+    header = table.header()
+    if set(OF_DECISIONS) <= set(header) and "suggested" not in header:
+        raise UserError(
+            f"{path} is a table of decisions, as data/decisions.csv is, which `ingest` reads, but expected is a table of "
+            "suspects: name the suspects.csv of an audit, or edit data/decisions.csv itself."
+        )
+    require_columns(path, header, _NEEDED, empty="remove it, and `python -m flows.audit` writes a new one")
+    return table
+
+
+def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Collection[str]) -> list[Suspect]:
+    """The suspects with what a person wrote into an earlier table and did not add to `decisions.csv` yet.
+
+    That is the decisions, and classes in the column `suggested`. Those about images that are no longer suspects follow at the
+    end, so that nothing is lost.
 
     Args:
         suspects: of a new audit.
@@ -77,19 +110,33 @@ def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Col
         decided: hashes of the images with a decision in `decisions.csv`.
 
     Raises:
-        UserError: the earlier table cannot be read.
+        UserError: as `decisions_in`, for the earlier table.
     """
-    earlier: dict[str, Decision] = {}
-    if path.exists():
-        rows = decisions_in(path, COLUMNS, undecided=True)
-        earlier = {one.pixel_hash: one for one in rows if one.pixel_hash not in decided}
-    kept = []
-    for suspect in suspects:
-        decision = earlier.pop(suspect.pixel_hash, None)
-        kept.append(replace(suspect, decision=decision.kind, label=decision.label or suspect.label) if decision else suspect)
-    for number, one in enumerate(earlier.values(), len(kept) + 1):
-        kept.append(Suspect(number, one.path, one.pixel_hash, "", one.label, 1.0, one.kind))
-    return kept
+    earlier = {key: one for key, one in _written(path).items() if key not in decided} if path.exists() else {}
+    kept = [_merged(suspect, earlier.pop(suspect.pixel_hash, None)) for suspect in suspects]
+    return kept + [replace(one, number=number) for number, one in enumerate(earlier.values(), len(kept) + 1)]
+
+
+def _merged(suspect: Suspect, earlier: Suspect | None) -> Suspect:
+    """A suspect with what a person wrote into its earlier row; a class that only an audit suggested gives way to a new one."""
+    if earlier is None:
+        return suspect
+    is_written = earlier.decision == RELABEL or earlier.audit_suggested
+    if is_written and earlier.suggested != suspect.suggested:
+        suspect = replace(suspect, suggested=earlier.suggested, audit_suggested=suspect.suggested)
+    return replace(suspect, decision=earlier.decision)
+
+
+def _written(path: Path) -> dict[str, Suspect]:
+    """The rows in which a person wrote something, by the hash of the image, without number, label and score."""
+    decisions = decisions_in(path)
+    found = {key: Suspect(0, one.path, key, "", one.label, 1.0, one.kind) for key, one in decisions.items()}
+    for _, row in _suspects_table(path).rows():
+        key, suggested, by_audit = hash_of(row), row.get("suggested", ""), row.get("audit_suggested", "")
+        if suggested and by_audit and suggested != by_audit:
+            found.setdefault(key, Suspect(0, row.get("path", ""), key, "", suggested, 1.0))
+            found[key] = replace(found[key], audit_suggested=by_audit)
+    return found
 
 
 def write_suspects(path: Path, suspects: Iterable[Suspect]) -> None:
@@ -98,4 +145,5 @@ def write_suspects(path: Path, suspects: Iterable[Suspect]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         for one in suspects:
-            writer.writerow([one.number, one.decision, one.label, one.given, f"{one.score:.6f}", one.path, one.pixel_hash])
+            names = (one.number, one.decision, one.suggested, one.given, f"{one.score:.6f}", one.path, one.pixel_hash)
+            writer.writerow([*names, one.audit_suggested or one.suggested])

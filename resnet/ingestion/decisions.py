@@ -77,10 +77,13 @@ class Decisions:
             found: the number of decisions about images of the source.
         """
         if len(self) and not found:
-            raise UserError(
-                f"none of the {len(self):,} decisions in {self.name} is about an image of the source, so they are for other "
-                "images: correct ingest.source, or leave only the first row in that file."
+            what = (
+                f"the only decision in {self.name} is about no image of the source, so it is for another image"
+                if len(self) == 1
+                else f"none of the {len(self):,} decisions in {self.name} is about an image of the source, so they are for "
+                "other images"
             )
+            raise UserError(f"{what}: correct ingest.source, or leave only the first row in that file.")
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -89,51 +92,88 @@ def read_decisions(path: Path) -> Decisions:
     Raises:
         UserError: the file is missing or cannot be read, lacks a column, has a row that is no decision, or two about one image.
     """
-    by_hash: dict[str, Decision] = {}
-    for decision in decisions_in(path, COLUMNS):
-        first = by_hash.setdefault(decision.pixel_hash, decision)
+    if not path.exists():
+        raise UserError(f"{path} is missing, a table with the columns {', '.join(COLUMNS)}: `git checkout {path}` restores it.")
+    table = csv_table(path)
+    require_columns(path, table.header(), COLUMNS, empty=f"`git checkout {path}` restores it")
+    return Decisions(str(path), by_hash(path, (decision_of(path, line, row) for line, row in table.rows())))
+
+
+def csv_table(path: Path) -> TableFile:
+    """A table in which people decide, which exists.
+
+    Raises:
+        UserError: it is no CSV by its name.
+    """
+    if path.suffix.casefold() not in (".csv", ".tsv"):  # such as .xlsx
+        raise UserError(f"{path} is not named as a CSV file: save it as CSV in UTF-8, and use that file.")
+    return TableFile(path.name, str(path), lambda: path.open("rb"))
+
+
+def require_columns(path: Path, header: Sequence[str], columns: Sequence[str], *, empty: str) -> None:
+    """Raises `UserError` if a table lacks a column.
+
+    Args:
+        path: of the table.
+        header: the names of its columns.
+        columns: that it must have.
+        empty: what to do if it has no columns at all.
+    """
+    if not any(header):
+        raise UserError(f"{path} is empty, but its first row must name {', '.join(columns)}: {empty}.")
+    if missing := [name for name in columns if name not in header]:
+        noun = "column" if len(missing) == 1 else "columns"
+        raise UserError(f"{path} lacks the {noun} {', '.join(missing)}: its first row must name {', '.join(columns)}.")
+
+
+def by_hash(path: Path, decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """Each decision by the hash of its image.
+
+    Raises:
+        UserError: two are about one image.
+    """
+    found: dict[str, Decision] = {}
+    for decision in decisions:
+        first = found.setdefault(decision.pixel_hash, decision)
         if first is not decision:
             raise UserError(
                 f"{path}, lines {first.line} and {decision.line}: two decisions about the image {decision.path!r}: keep one."
             )
-    return Decisions(str(path), by_hash)
+    return found
 
 
-def decisions_in(path: Path, columns: Sequence[str], *, undecided: bool = False) -> Iterator[Decision]:
-    """The decisions of a file, in its order.
+def hash_of(row: Mapping[str, str]) -> str:
+    """The hash in a row of a table, in the letters that `ingest` writes; people may write capital ones."""
+    return row.get("pixel_hash", "").strip().casefold()
+
+
+def kind_of(row: Mapping[str, str]) -> str:
+    """The decision in a row of a table, however it is capitalised; empty if there is none."""
+    return row.get("decision", "").strip().casefold()
+
+
+def decision_of(path: Path, line: int, row: Mapping[str, str], column: str = "label") -> Decision:
+    """The decision in a row of a table.
 
     Args:
-        path: of the file.
-        columns: that it must have, at least `COLUMNS`.
-        undecided: whether rows without a decision are skipped, instead of an error.
+        path: of the table.
+        line: of the row, for messages.
+        row: its cells by column.
+        column: that has the class of a relabelled image.
 
     Raises:
-        UserError: as `read_decisions`.
+        UserError: the row is no decision.
     """
-    if not path.exists():
-        raise UserError(f"{path} is missing, a table with the columns {', '.join(columns)}: `git checkout {path}` restores it.")
-    table = TableFile(path.name, str(path), lambda: path.open("rb"))
-    header = table.header()
-    if missing := [name for name in columns if name not in header]:
-        noun = "column" if len(missing) == 1 else "columns"
-        raise UserError(f"{path} lacks the {noun} {', '.join(missing)}: its first row must name {', '.join(columns)}.")
-    for line, row in table.rows():
-        kind = row.get("decision", "").strip().casefold()
-        if kind or not undecided:
-            yield _decision(f"{path}, line {line}", line, row, kind)
-
-
-def _decision(place: str, line: int, row: dict[str, str], kind: str) -> Decision:
-    pixel_hash = row.get("pixel_hash", "").strip()
+    place, pixel_hash, kind = f"{path}, line {line}", hash_of(row), kind_of(row)
     if not _HASH.fullmatch(pixel_hash):
         raise UserError(
             f"{place}: pixel_hash is {pixel_hash[:70]!r}, but expected are 64 hexadecimal digits: copy it from suspects.csv."
         )
     if kind not in KINDS:
         raise UserError(f"{place}: the decision is {row.get('decision', '')!r}, but expected is one of {', '.join(KINDS)}.")
-    label = row.get("label") or ""
+    label = row.get(column) or ""
     if kind == RELABEL and not label:
-        raise UserError(f"{place}: the decision is to relabel, but there is no label: write the right class in that column.")
+        raise UserError(f"{place}: the decision is to relabel, but the column {column} is empty: write the right class there.")
     return Decision(pixel_hash, row.get("path", ""), kind, label, line)
 
 

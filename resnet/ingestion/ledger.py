@@ -10,6 +10,7 @@ from resnet.core.errors import UserError
 from resnet.images.outcomes import Reason, Rejected
 
 _EXAMPLES = 3
+_IN_WORDS = {Reason.LEFT_OUT: "left out by your decisions", Reason.SMALL_CLASS: "of small classes"}
 
 
 class Ledger:
@@ -121,14 +122,27 @@ class Ledger:
             )
         if not self.accepted:
             first = f"; the first are {self._first()}" if rejected else ""
-            raise UserError(f"the source has no usable image ({self._found() or 'no files'}){first}: choose another source.")
+            raise UserError(f"the source has no usable image ({self._found() or 'no files'}){first}: {self._advice()}.")
+
+    def _advice(self) -> str:
+        """What to do without an image: what the user set comes before the source."""
+        decided, small = self.set_aside[Reason.LEFT_OUT], self.set_aside[Reason.SMALL_CLASS]
+        steps = [
+            *(["change the decisions that leave images out"] if decided else []),
+            *(["lower ingest.min_images_per_class"] if small else []),
+        ]
+        return " and ".join(steps) or "choose another source"
 
     def reasons(self) -> str:
         """The number of rejected files by reason, the most frequent reason first."""
         return _numbers(self.rejected)
 
     def _found(self) -> str:
-        return _numbers(self.rejected + self.set_aside)
+        return ", ".join(filter(None, [self.reasons(), *self.set_aside_in_words()]))
+
+    def set_aside_in_words(self) -> list[str]:
+        """For each reason to leave out files without a fault, their number and the reason."""
+        return [f"{count:,} {_IN_WORDS.get(reason, reason)}" for reason, count in sorted(self.set_aside.items()) if count]
 
     def _first(self) -> str:
         return ", ".join(f"{file.path!r} ({file.reason}: {file.detail})" for file in self._examples)

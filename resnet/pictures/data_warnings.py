@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MIN_TEST_IMAGES = 10  # with fewer, one error changes the accuracy of a class by more than ten points
+# As in resnet/preparation/splits.py, which the stage that draws the pages does not depend on.
+_MIN_VALIDATION_IMAGES = 50
+_MIN_VALIDATION_IMAGES_OF_A_CLASS = 5
 _HEAVY_IMBALANCE = 10  # the smallest imbalance factor above 1 in Cui et al. 2019 (arXiv:1901.05555)
 _MANY_REJECTS = 0.05
 _MAX_NAMES = 8  # in a sentence
@@ -126,6 +129,7 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
         noun = count(len(few), "class", "classes")
         text = f"{noun} with fewer than {_MIN_TEST_IMAGES} test images, so that one error counts for more than ten points:"
         found.append(DataWarning("classes", text, few))
+    found += _validation_warnings(table[table["images"] > 0]["validation"].tolist())
     if balance and balance["ratio"] >= _HEAVY_IMBALANCE:
         text = f"The largest class has {balance['ratio']:,.1f} times the images of the smallest: prefer macro F1 to accuracy."
         found.append(DataWarning("classes", text, of_accuracy=True))
@@ -133,6 +137,17 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
     if alike:
         found.append(DataWarning("classes", "Classes whose names look alike:", alike))
     return found
+
+
+def _validation_warnings(images: list[int]) -> list[DataWarning]:
+    total, least = sum(images), min(images, default=0)
+    if not images or (total >= _MIN_VALIDATION_IMAGES and least >= _MIN_VALIDATION_IMAGES_OF_A_CLASS):
+        return []
+    text = (
+        f"The validation split has {count(total, 'image')}, at least one class has {least or 'none'}: the choice of the epoch "
+        "and the temperature rest on few images; raise preprocess.validation_share, or add images."
+    )
+    return [DataWarning("splits", text)]
 
 
 def _alike(names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Folds for cross-validation: one of several equal parts of the images is the test split.
+"""Folds for cross-validation: one of several about equal parts of the images is the test split.
 
 The parts are equal intervals of the positions of `resnet.preparation.components`, so they depend on content and seed alone, and
 adding images moves no others. The number of the fold does not affect them: the folds of a data set partition its images.

@@ -19,6 +19,8 @@ from resnet.preparation.components import components_of, positions_of
 TRAINING, VALIDATION, TEST = range(3)
 _UNASSIGNED = -1
 _NAMED = 10  # classes in a message
+_FEW_IMAGES = 50  # one of them is two points of accuracy
+_FEW_OF_A_CLASS = 5
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,25 @@ def absent_classes(
         if not images.all():
             absent[split_name] = [classes[label] for label in np.flatnonzero(images == 0).tolist()]
     return absent
+
+
+def few_for_validation(images: Sequence[int]) -> str | None:
+    """What to tell if the validation split is so small that the choice of the epoch and the temperature are uncertain.
+
+    Args:
+        images: its number of images of each class.
+
+    Returns:
+        A sentence without its end; None if the split has enough images.
+    """
+    total, least = sum(images), min(images, default=0)
+    if total >= _FEW_IMAGES and least >= _FEW_OF_A_CLASS:
+        return None
+    noun = "image" if total == 1 else "images"
+    return (
+        f"the validation split has {total:,} {noun}, at least one class has {least or 'none'}: the choice of the epoch and the "
+        "temperature rest on few images; raise preprocess.validation_share, or add images"
+    )
 
 
 def groups_across_splits(groups: Sequence[str | None], splits: npt.NDArray[np.int8]) -> list[str]:

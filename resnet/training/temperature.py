@@ -33,8 +33,8 @@ def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floa
     | simulated, 1.0 | +0.017 | +0.012 | +0.010 | +0.006 | +0.003 |
 
     Where 1 is best, nothing fitted can be better; the price is at most 0.017 nats, with 10 images. The spread of the prior was
-    chosen among 0.25 to 1 on these networks. An earlier version, which added half an image with an unknown label instead, lost 0.038 on
-    CIFAR-10 and 0.035 on the last one with 10 images. With 1,000 images there is no difference.
+    chosen among 0.25 to 1 on these networks. An earlier version, which added half an image with an unknown label instead, lost
+    0.038 on CIFAR-10 and 0.035 on the last one with 10 images. With 1,000 images there is no difference.
 
     Args:
         labels: (images,) true classes. Classes may be missing.

@@ -76,7 +76,7 @@ def test_what_cannot_be_decided_is_one_sentence_and_changes_nothing(folder: Path
     (folder / "data/raw/classes.json").write_text(json.dumps(["cat", "dog", "owl"]))
     sentences.append(train_resnet("decide").stderr)
     write("a.png", "keep")
-    TABLE.write_text(TABLE.read_text("utf-8") + f"4,keep,cat,owl,0.1,again.png,{ONE}\n", encoding="utf-8")
+    TABLE.write_text(TABLE.read_text("utf-8") + f"4,keep,cat,owl,0.1,again.png,{ONE},cat\n", encoding="utf-8")
     sentences.append(train_resnet("decide").stderr)
     TABLE.write_text("path,decision\nx,keep\n")
     sentences.append(train_resnet("decide").stderr)
@@ -87,9 +87,26 @@ def test_what_cannot_be_decided_is_one_sentence_and_changes_nothing(folder: Path
         f"decide: {TABLE}, line 2: the decision is 'remove', but expected is one of relabel, leave out, keep.\n",
         f"decide: {TABLE}, line 2: 'a.png' is to get the label 'zebra', which is no class of the source: the classes are "
         "'cat', 'dog', 'owl'.\n",
-        f"decide: {TABLE} has two decisions about the image 'a.png', one in line 2: keep one.\n",
-        f"decide: {TABLE} lacks the columns number, label, given, score, pixel_hash: its first row must name number, decision, "
-        "label, given, score, path, pixel_hash.\n",
+        f"decide: {TABLE}, lines 2 and 5: two decisions about the image 'again.png': keep one.\n",
+        f"decide: {TABLE} lacks the columns number, suggested, given, score, pixel_hash: its first row must name number, "
+        "decision, suggested, given, score, path, pixel_hash.\n",
         f"decide: {TABLE} is missing: `python -m flows.audit` writes it, or name another table.\n",
     ]
     assert DECISIONS.read_bytes() == before
+
+
+def test_decisions_about_images_that_ingest_does_not_list_are_named(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    write("a.png", "keep")
+    write("b.png", "keep")
+    (folder / "data/raw").mkdir()
+    (folder / "data/raw/manifest.csv").write_text(f"path,pixel_hash\na.png,{ONE}\n", encoding="utf-8")
+    found = train_resnet("decide").stdout
+    assert "warning: 1 decision is about no image in data/raw/manifest.csv: 'b.png'; check pixel_hash" in found
+    write("b.png", "")
+    assert "warning" not in train_resnet("decide").stdout
+
+
+@pytest.mark.usefixtures("folder")
+def test_one_decision_is_counted_in_the_singular(train_resnet: Callable[..., Result]) -> None:
+    write("a.png", "keep")
+    assert "data/decisions.csv has 1 decision\n" in train_resnet("decide").stdout

@@ -87,7 +87,7 @@ def test_a_whole_audit_finds_the_wrong_label_and_takes_the_decision(
     table = project.folder / "reports/audit/suspects.csv"
     with table.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert (row["path"], row["given"], row["label"], row["decision"]) == ("3.png", "dog", "cat", "")
+    assert (row["path"], row["given"], row["suggested"], row["decision"]) == ("3.png", "dog", "cat", "")
     assert "data:image/jpeg;base64," in project.read("reports/audit/index.html")
     table.write_text(table.read_text("utf-8").replace("1,,cat", "1,relabel,cat"), encoding="utf-8")
     assert "1 relabel" in project.run("python", "-m", "commands", "decide").stdout

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.workspace import Request, opened
+from flows.workspace import Request, Workspace, opened
 from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject
 
@@ -93,3 +93,17 @@ def test_a_changed_file_whose_name_is_not_utf8_is_named_in_utf8(make_quick: Call
     assert rb"Files that differ from HEAD are left out; include_changes includes them: caf\udce9.txt" in (
         line.encode() for line in said
     )
+
+
+def test_a_repeated_run_with_the_same_files_is_one_experiment(make_quick: Callable[..., QuickProject]) -> None:
+    project = make_quick()
+    commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    unused: Any = None
+    workspace = Workspace(project.folder, project.folder, commit, unused)
+    assert [workspace.save("fold-01") for _ in range(2)] == ["fold-01", "fold-01"]
+    assert workspace.save("fold-02") == "fold-02"
+    project.set(dpi="77")
+    assert [workspace.save("fold-01") for _ in range(2)] == ["fold-01-2", "fold-01-2"]
+    project.commit("another baseline")
+    commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert Workspace(project.folder, project.folder, commit, unused).save("fold-01") == "fold-01-3"

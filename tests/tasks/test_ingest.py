@@ -90,7 +90,7 @@ def test_classes_with_few_images_are_left_out_and_named(tmp_path: Path, capsys: 
     ingest(params(source, min_images_per_class=3), raw=tmp_path / "raw")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("ingest: 6 images of 2 classes")
-    assert "1 small_class, see" in lines[1]
+    assert "1 of small classes, see" in lines[1]
     assert lines[2] == "ingest: left out 1 class with fewer than 3 images: 'owl'"
 
 

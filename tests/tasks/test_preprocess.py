@@ -17,6 +17,7 @@ from tasks.stage.params import Params
 from tests.pictures import picture
 
 CLASSES = ["cat", "dog", "owl"]
+SMALL = "preprocess: warning: the validation split has "
 Image = tuple[bytes, str, str | None, str | None]
 PARAMETERS = Preprocess(
     image_size=32,
@@ -30,6 +31,13 @@ PARAMETERS = Preprocess(
 
 
 def notes(
+    folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str], parameters: Preprocess = PARAMETERS
+) -> list[str]:
+    """The lines of `said` without the warning that the validation split is small, as it is in most tests."""
+    return [line for line in said(folder, images, capsys, parameters) if not line.startswith(SMALL)]
+
+
+def said(
     folder: Path, images: Sequence[Image], capsys: pytest.CaptureFixture[str], parameters: Preprocess = PARAMETERS
 ) -> list[str]:
     """The lines that `preprocess` prints for images: each with its class, split and group."""
@@ -54,6 +62,14 @@ def test_classes_that_a_given_split_lacks_are_told(tmp_path: Path, capsys: pytes
         "preprocess: 1 class ('owl') is not in the validation split that the source gives",
         "preprocess: 2 classes ('cat' and others) are not in the test split that the source gives",
     ]
+
+
+def test_a_small_validation_split_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = [*given("training", CLASSES, 0), *given("validation", ["dog", "cat"], 10), *given("test", CLASSES, 20)]
+    assert said(tmp_path, images, capsys)[-1] == (
+        f"{SMALL}2 images, at least one class has none: the choice of the epoch and the temperature rest on few images; "
+        "raise preprocess.validation_share, or add images"
+    )
 
 
 def test_splits_that_the_source_lacks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ class TableFile:
             return list(next(_json_rows(self, file), (0, {}))[1])
 
     def rows(self) -> Iterator[Row]:
-        """All rows. Empty lines and columns without a name are skipped, spaces around cells are kept.
+        """All rows. Rows whose cells are all empty and columns without a name are skipped, spaces around cells are kept.
 
         Raises:
             UserError: the file cannot be read, is not in UTF-8, or is neither CSV nor JSON lines, as its suffix says.
@@ -112,9 +112,13 @@ def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
                     f"{table.shown}, line {line}: there are {len(cells)} cells, but {len(header)} columns; put a cell that "
                     f"contains {delimiter!r} in double quotes, with no space before them, or add a name to the header."
                 )
-            if cells:
+            if any(cell.strip() for cell in cells):  # a spreadsheet writes an empty row as `,,,`
                 yield line, {name: cell for name, cell in zip(header, cells, strict=False) if name}
     except csv.Error as error:
+        if before + reader.line_num == line + 1 and "field limit" in str(error):  # an open quote would go on in the next line
+            raise UserError(
+                f"{table.shown}, line {line + 1}: a cell has more than {csv.field_size_limit():,} characters; shorten it."
+            ) from error
         raise UserError(
             f"{table.shown}, line {line + 1}: this cannot be read as CSV ({error}); close the double quote that is open here, "
             "and write a double quote within a cell twice."

@@ -3,6 +3,8 @@
 import html.parser
 from dataclasses import replace
 
+import pytest
+
 from resnet.audit.cross_validation import CrossValidation
 from resnet.audit.page import MOST_SHOWN, Audit, render_audit
 from resnet.audit.suspects import Suspect
@@ -39,7 +41,7 @@ def test_the_page_has_all_parts() -> None:
         "1 500 450 90.0 %",
         "2 500 460 92.0 %",
         "cat 100 1 1.0 %",
-        "labelled cat suggested: dog score 0.000 · cat/0.png",
+        "given: cat suggested: dog score 0.000 · cat/0.png",
         "train-resnet decide",
     ):
         assert part in text.replace("89.1 % to", "89.1 to"), part
@@ -57,12 +59,21 @@ def test_an_earlier_decision_is_shown() -> None:
     gone = Suspect(2, "x.png", "f" * 64, "", "dog", 1.0, "relabel")
     text = words(render_audit(Audit(found.accuracy, [*found.suspects, gone], found.pictures, found.images)))
     assert "no picture no longer a suspect decided: relabel dog" in text
+    assert "Audit of labels 1 suspect in 1,000 images" in text
+    assert "1 image that is no longer suspect follows at the end" in text
+
+
+@pytest.mark.parametrize("kind", ["keep", "leave out"])
+def test_only_a_new_label_is_shown_with_its_class(kind: str) -> None:
+    found = audit(1)
+    text = words(render_audit(replace(found, suspects=[replace(found.suspects[0], decision=kind)])))
+    assert f"given: cat decided: {kind} score" in text
 
 
 def test_networks_that_are_often_wrong_are_warned_of() -> None:
     warning = "The networks agree with only 79.9 % of the labels, so most suspects are probably right."
     weak = replace(audit(2), accuracy=CrossValidation((500, 500), (400, 399)))
-    assert warning in words(render_audit(weak))
+    assert f"Audit of labels {warning}" in words(render_audit(weak))  # before the number of suspects
     assert "agree with only" not in words(render_audit(audit(2)))
 
 

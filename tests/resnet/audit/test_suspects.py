@@ -4,10 +4,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from resnet.audit.ranking import Ranking
-from resnet.audit.suspects import COLUMNS, Suspect, list_suspects, with_earlier_decisions, write_suspects
-from resnet.ingestion.decisions import decisions_in
+from resnet.audit.suspects import COLUMNS, Suspect, decisions_in, list_suspects, with_earlier_decisions, write_suspects
+from resnet.core.errors import UserError
 from tests.hostile.texts import TEXTS
 
 CLASSES = ["cat", "dog", "owl"]
@@ -33,7 +34,7 @@ def decide(path: Path, **decisions: str) -> None:
     table = rows(path)
     for row in table:
         row["decision"], _, label = decisions.get(row["path"], row["decision"]).partition(":")
-        row["label"] = label or row["label"]
+        row["suggested"] = label or row["suggested"]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -60,17 +61,58 @@ def test_a_person_fills_in_the_table_and_a_later_audit_keeps_it(tmp_path: Path) 
     assert [row["decision"] for row in rows(path)] == [""] * 3
     decide(path, z="relabel", x="keep", w="relabel:owl")
     again = with_earlier_decisions(found(decided={digits("d")}), path, {digits("d")})
-    assert [(one.path, one.decision, one.label) for one in again] == [("x", "keep", "owl"), ("w", "relabel", "owl")]
+    assert [(one.path, one.decision, one.suggested) for one in again] == [("x", "keep", "owl"), ("w", "relabel", "owl")]
     later = with_earlier_decisions([], path, {digits("b")})  # the networks now agree with these labels
-    assert [(one.number, one.path, one.decision, one.label) for one in later] == [
+    assert [(one.number, one.path, one.decision, one.suggested) for one in later] == [
         (1, "z", "relabel", "cat"),
         (2, "w", "relabel", "owl"),
     ]
+
+
+def test_a_class_that_a_person_wrote_without_a_decision_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "suspects.csv"
+    write_suspects(path, found())
+    decide(path, z=":dog")
+    better = Ranking(RANKING.order, 3, RANKING.score, np.array([2, 0, 0, 1]))  # it suggests owl for w, cat for x, dog for z
+    again = with_earlier_decisions(
+        list_suspects(better, [0, 1, 1, 2], list("wxyz"), [digits(one) for one in "abcd"], CLASSES), path, ()
+    )
+    assert [(one.path, one.decision, one.suggested) for one in again] == [("z", "", "dog"), ("x", "", "cat"), ("w", "", "owl")]
+    again = with_earlier_decisions(found(), path, ())
+    write_suspects(path, again)
+    third = with_earlier_decisions(found(), path, ())
+    assert [(one.path, one.suggested) for one in third] == [("z", "dog"), ("x", "owl"), ("w", "dog")]
+    gone = with_earlier_decisions([], path, ())
+    assert [(one.path, one.given, one.suggested) for one in gone] == [("z", "", "dog")]
+
+
+def test_two_decisions_about_one_image_are_refused_also_by_an_audit(tmp_path: Path) -> None:
+    path = tmp_path / "suspects.csv"
+    write_suspects(path, found())
+    decide(path, z="keep")
+    path.write_text(f"{path.read_text('utf-8')}4,leave out,cat,owl,0.1,z,{digits('D')},cat\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"suspects.csv, lines 2 and 5: two decisions about the image 'z': keep one\.$"):
+        with_earlier_decisions([], path, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is empty, but its first row must name number, .*: remove it, and `python -m flows.audit` writes a new one"),
+        ("pixel_hash,path,decision,label\n", "is a table of decisions, as data/decisions.csv is, which `ingest` reads, but"),
+        ("path,decision\n", "lacks the columns number, suggested, given, score, pixel_hash: its first row must name number"),
+    ],
+)
+def test_another_table_is_refused_with_what_to_do(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "suspects.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=sentence):
+        with_earlier_decisions([], path, ())
 
 
 def test_names_of_all_kinds_come_through_the_table_unchanged(tmp_path: Path) -> None:
     texts = [text for text in TEXTS if "\r" not in text]  # which no image of a source has
     suspects = [Suspect(number, text, f"{number:064x}", text, text, 0.5, "relabel") for number, text in enumerate(texts, 1)]
     write_suspects(tmp_path / "suspects.csv", suspects)
-    read = list(decisions_in(tmp_path / "suspects.csv", COLUMNS, undecided=True))
+    read = decisions_in(tmp_path / "suspects.csv").values()
     assert [(one.path, one.label) for one in read] == [(text, text) for text in texts]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resnet.core.errors import UserError
-from resnet.ingestion.decisions import KEEP, RELABEL, Decision, decisions_in, read_decisions, write_decisions
+from resnet.ingestion.decisions import KEEP, RELABEL, Decision, read_decisions, write_decisions
 
 ONE, TWO = "1" * 64, "a" * 64
 HEADER = "pixel_hash,path,decision,label\n"
@@ -46,9 +46,13 @@ def test_a_table_as_a_spreadsheet_saves_it_is_read(tmp_path: Path) -> None:
     assert (decision.pixel_hash, decision.kind, decision.label) == (ONE, RELABEL, "cat")
 
 
-def test_rows_without_a_decision_are_skipped_only_on_request(tmp_path: Path) -> None:
+def test_empty_rows_and_capital_digits_of_a_spreadsheet_are_accepted(tmp_path: Path) -> None:
+    decisions = read_decisions(written(tmp_path, f"{HEADER}{TWO.upper()},y.png,keep,\n,,,\n ,, ,\n"))
+    assert [(one.pixel_hash, one.path) for one in decisions] == [(TWO, "y.png")]
+
+
+def test_a_row_without_a_decision_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, f"{HEADER}{ONE},x.png,,cat\n{TWO},y.png,keep,\n")
-    assert [one.path for one in decisions_in(path, ["decision"], undecided=True)] == ["y.png"]
     with pytest.raises(UserError, match="line 2: the decision is '', but expected is one of relabel, leave out, keep"):
         read_decisions(path)
 
@@ -57,14 +61,14 @@ def test_rows_without_a_decision_are_skipped_only_on_request(tmp_path: Path) -> 
     ("text", "sentence"),
     [
         ("path,decision,label\n", "lacks the column pixel_hash: its first row must name pixel_hash, path, decision, label."),
-        ("", "lacks the columns pixel_hash, path, decision, label: its first row must name"),
+        ("", "is empty, but its first row must name pixel_hash, path, decision, label: `git checkout FOLDER/decisions.csv`"),
         (
             f"{HEADER}{ONE},x.png,remove,\n",
             "line 2: the decision is 'remove', but expected is one of relabel",
         ),
         (f"{HEADER}12ab,x.png,keep,\n", "line 2: pixel_hash is '12ab', but expected are 64 hexadecimal digits"),
-        (f"{HEADER}{ONE},x.png,relabel,\n", "line 2: the decision is to relabel, but there is no label"),
-        (f"{HEADER}{ONE},x.png,relabel\n", "line 2: the decision is to relabel, but there is no label"),
+        (f"{HEADER}{ONE},x.png,relabel,\n", "line 2: the decision is to relabel, but the column label is empty: write"),
+        (f"{HEADER}{ONE},x.png,relabel\n", "line 2: the decision is to relabel, but the column label is empty: write"),
         (
             f"{HEADER}{ONE},x,keep,\n{TWO},y,keep,\n{ONE},z,keep,\n",
             "lines 2 and 4: two decisions about the image 'z'",
@@ -98,3 +102,13 @@ def test_decisions_for_other_images_are_refused(tmp_path: Path) -> None:
     decisions.require_match(1)
     with pytest.raises(UserError, match=r"^none of the 2 decisions in .*decisions.csv is about an image of the source"):
         decisions.require_match(0)
+    alone = read_decisions(written(tmp_path, f"{HEADER}{ONE},x,keep,\n"))
+    with pytest.raises(UserError, match=r"^the only decision in .*decisions.csv is about no image of the source, so it is for"):
+        alone.require_match(0)
+
+
+def test_a_file_of_another_kind_is_to_be_saved_as_csv(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.xlsx"
+    path.write_bytes(b"PK")
+    with pytest.raises(UserError, match="decisions.xlsx is not named as a CSV file: save it as CSV in UTF-8"):
+        read_decisions(path)

@@ -100,3 +100,20 @@ def test_the_message_has_the_reasons_and_the_first_three_files(tmp_path: Path) -
 def test_a_source_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"the source has no usable image \(no files\): choose another source"):
         ledger(tmp_path, ignored=1).check(1.0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("left_out", r"\(2 left out by your decisions\): change the decisions that leave images out\.$"),
+        ("small_class", r"\(2 of small classes\): lower ingest\.min_images_per_class\.$"),
+        ("unlabelled", r"\(2 unlabelled\): choose another source\.$"),
+    ],
+)
+def test_without_an_image_the_advice_is_about_what_left_them_out(tmp_path: Path, reason: str, expected: str) -> None:
+    with Ledger(tmp_path / "raw", "quarantine") as made:
+        for name in ("a", "b"):
+            made.reject(Rejected(name, Reason(reason), "detail"))
+        with pytest.raises(UserError, match=expected):
+            made.check(1.0)
+        assert "left_out" not in " ".join(made.set_aside_in_words())

@@ -114,7 +114,7 @@ def test_decisions_about_no_image_are_counted_and_listed(tmp_path: Path) -> None
     ledger = read(tmp_path, as_folder(tmp_path), [here, gone])
     assert ledger.unmatched == 1
     assert rows(tmp_path / "raw" / "decided.csv")[-1] == {"path": "gone.png", "given": "", "decision": "relabel", "label": ""}
-    with pytest.raises(UserError, match="^none of the 1 decisions in"):
+    with pytest.raises(UserError, match="^the only decision in"):
         read(tmp_path, tmp_path / "photos", [gone])
 
 

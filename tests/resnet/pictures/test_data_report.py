@@ -327,7 +327,7 @@ def test_a_class_without_images_is_warned_of() -> None:
 
 
 def test_sound_data_are_called_so() -> None:
-    top = page(data_set(many("a", 20, 10, 10) + many("b", 20, 10, 10))).section("top")
+    top = page(data_set(many("a", 20, 25, 10) + many("b", 20, 25, 10))).section("top")
     assert "No warnings: there are no leaks" in top
     assert "No file of the source was left out." in top
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from resnet.pictures.data_warnings import DataWarning, constant_answer, data_warnings
+from resnet.preparation.splits import few_for_validation
 
 NO_PAIRS = {"leaks": 0, "leaked_test_images": 0, "other_labels": 0}
 
@@ -16,7 +17,7 @@ def table(**classes: tuple[int, int, int]) -> pd.DataFrame:
     return frame.assign(images=frame.sum(axis=1))
 
 
-SOUND = table(a=(20, 10, 10), b=(20, 10, 10))
+SOUND = table(a=(5, 25, 10), b=(5, 25, 10))
 
 
 def warnings(
@@ -49,7 +50,7 @@ def test_leaks_into_the_test_split_come_before_those_into_validation() -> None:
 
 def test_warnings_of_the_accuracy_are_those_of_leaks_into_the_test_split_of_groups_and_of_imbalance() -> None:
     found = warnings(
-        table(a=(20, 10, 9), b=(20, 10, 10)), leaks=5, leaked_test_images=3, other_labels=1, astride=("p",), ratio=20
+        table(a=(20, 30, 9), b=(20, 30, 10)), leaks=5, leaked_test_images=3, other_labels=1, astride=("p",), ratio=20
     )
     assert [one.section for one in found if one.of_accuracy] == ["leaks", "splits", "classes"]
     assert "prefer macro F1" in [one.text for one in found if one.of_accuracy][2]
@@ -76,17 +77,17 @@ def test_groups_in_two_splits_are_named() -> None:
 @pytest.mark.parametrize(("training", "found"), [(54, []), (53, ["5.1\u00a0% of the files were rejected."])])
 def test_more_than_a_twentieth_of_rejected_files_is_too_many(training: int, found: list[str]) -> None:
     # 4 of 80 and 4 of 79 files: the images, 4 rejected, 1 duplicate and 1 ignored.
-    assert [one.text for one in warnings(table(a=(training, 10, 10)), rejected=4)] == found
+    assert [one.text for one in warnings(table(a=(training - 40, 50, 10)), rejected=4)] == found
 
 
 @pytest.mark.parametrize(("images", "found"), [(10, []), (9, ["few"])])
 def test_a_class_needs_ten_test_images(images: int, found: list[str]) -> None:
-    names = [one.names for one in warnings(table(a=(20, 10, 10), few=(21, 10, images)))]
+    names = [one.names for one in warnings(table(a=(20, 30, 10), few=(21, 30, images)))]
     assert names == ([found] if found else [])
 
 
 def test_classes_without_images_are_named_and_not_counted_as_small() -> None:
-    (found,) = warnings(table(a=(20, 10, 10), none=(0, 0, 0)))
+    (found,) = warnings(table(a=(20, 50, 10), none=(0, 0, 0)))
     assert found == DataWarning("classes", "1 class without images:", ["none"])
 
 
@@ -105,7 +106,7 @@ def test_without_images_there_is_no_imbalance() -> None:
 def test_names_that_differ_only_in_case_or_unicode_form_are_named() -> None:
     # The last pair is one letter with the same two marks, which fold differently unless they are reordered first.
     alike = ["Caf\u00e9", "cafe\u0301", "STRASSE", "stra\u00dfe", "\u03b1\u0345\u0301", "\u1fb4"]
-    classes = table(**dict.fromkeys([*alike, "cafe", "tea", "x2", "x\u00b2"], (20, 10, 10)))
+    classes = table(**dict.fromkeys([*alike, "cafe", "tea", "x2", "x\u00b2"], (20, 30, 10)))
     (found,) = warnings(classes)
     assert found == DataWarning("classes", "Classes whose names look alike:", alike)
 
@@ -116,3 +117,14 @@ def test_an_accuracy_that_a_constant_answer_reaches_is_a_warning(accuracy_low: f
     found = constant_answer(accuracy_low, table)
     text = "No better than always answering dog (60.0\u00a0%), within chance."
     assert found == ([DataWarning("classes", text, of_accuracy=True)] if warned else [])
+
+
+@pytest.mark.parametrize(
+    ("images", "has"),
+    [((25, 25), None), ((25, 24), "49 images, at least one class has 24"), ((60, 4), "64 images"), ((1, 0), "1 image, ")],
+)
+def test_a_small_validation_split_is_warned_of_as_preprocess_does(images: tuple[int, int], has: str | None) -> None:
+    found = warnings(table(a=(60, images[0], 10), b=(60, images[1], 10)))
+    told = few_for_validation(images)
+    assert [one.sentence for one in found] == ([] if told is None else [f"T{told[1:]}."])
+    assert (told is None) if has is None else (told is not None and f"has {has}" in told)

@@ -22,6 +22,7 @@ def read(text: str, name: str = "x.csv") -> list[dict[str, str]]:
     "text",
     [
         "path,label\na.png,007\n",
+        "path,label\n,\na.png,007\n , \n",
         "path;label\r\na.png;007\r\n",  # Excel, where a comma is the decimal point
         "sep=;\npath;label\na.png;007\n",
         "path\tlabel\na.png\t007\n",
@@ -77,8 +78,10 @@ def test_what_cannot_be_read_is_refused_in_one_sentence() -> None:
         table("path,label\na,ä\n".encode("latin-1")).header()
     with pytest.raises(UserError, match="not in UTF-8 .it has NUL bytes, as UTF-16 has"):
         table("path,label\n".encode("utf-16-le")).header()
-    with pytest.raises(UserError, match="cannot be read as CSV .field larger than field limit"):
+    with pytest.raises(UserError, match=r"^x.csv, line 2: a cell has more than 131,072 characters; shorten it\.$"):
         read("path,label\n" + "x" * 200_000)
+    with pytest.raises(UserError, match="line 2: .*field larger than field limit.*; close the double quote"):
+        read('path,label\n"' + "x\n" * 100_000)
 
     def gone() -> io.BytesIO:
         raise FileNotFoundError(2, "No such file or directory")
