@@ -5,14 +5,15 @@ trained. A value with "not measured" in its line has no figure of this project b
 """
 
 import json
-import math
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from commands.advice.forecast import Timing, over_sizes
+from commands.advice.named_source import named
 from commands.advice.parameters import changes, committed, dvc_line, prefect_line, with_values
 from commands.advice.plan import Plan, make_plan
 from commands.advice.rules import ENOUGH, Network, batch_size, size_schedule
@@ -20,11 +21,13 @@ from commands.advice.source import ingest_up_to_date, is_prepared, name_source
 from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, project_paths, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
+from tasks.stage.signals import EndedError, at_once, endable
 from tasks.training.changes import parameters
 
 if TYPE_CHECKING:
     from commands.advice.data_facts import DataFacts, Sample
 
+_LONGEST = 100_000  # minutes, ten weeks
 _NO_SIZES: dict[str, Any] = {
     "train.size_schedule": [],
     "preprocess.training_size": None,
@@ -40,24 +43,39 @@ def advise(
     ] = None,
     minutes: Annotated[float, typer.Option(metavar="MINUTES", help="Time for the whole run.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Prints the recommendation.
+) -> int:
+    """Prints the recommendation; unless it succeeds, `params.yaml` is as before.
+
+    Returns:
+        0, or 128 plus the number of the signal that ended it.
 
     Raises:
         UserError: there is no time for one epoch, or the images or parameters cannot be used.
     """
-    if not (math.isfinite(minutes) and minutes > 0):
-        raise UserError(f"--minutes is {minutes:g}, but it must be more than 0: name the minutes that a run may take.")
+    if not 0 < minutes <= _LONGEST:  # NaN too
+        raise UserError(
+            f"--minutes is {minutes:g}, but it must be above 0 and at most {_LONGEST:,}: name the minutes that a run may take."
+        )
     load_params(PARAMS_YAML, read_graph(DVC_YAML))
-    ingest_up_to_date(None if source is None else name_source(source))
+    try:
+        with endable(), named(None if source is None else name_source(source)) as restore:
+            _advise(minutes, restore, names_source=source is not None, as_json=as_json)
+    except EndedError as end:
+        print(f"advise: {end}", file=sys.stderr)
+        return end.code
+    return 0
+
+
+def _advise(minutes: float, restore: Callable[[], None], *, names_source: bool, as_json: bool) -> None:
+    ingest_up_to_date()
     text = PARAMS_YAML.read_text("utf-8")
     params = load_params(PARAMS_YAML, read_graph(DVC_YAML))
     from commands.advice.data_facts import read_facts
 
     data, sample = read_facts(project_paths()["raw"], params)
     print(f"advise: {printable(data.sentence())}", file=sys.stderr, flush=True)
-    plan = _measured_plan(text, data, sample, minutes)
-    advice = Advice(text, data, plan)
+    plan = _measured_plan(text, data, sample, minutes, restore)
+    advice = Advice(text, data, plan, names_source=names_source)
     if not plan.epochs:
         raise UserError(
             f"--minutes is {minutes:g}, which is too few for one epoch: the smallest run that makes sense takes about "
@@ -66,11 +84,12 @@ def advise(
     print(json.dumps(advice.tree(), indent=2) if as_json else advice.text())
 
 
-def _measured_plan(text: str, data: "DataFacts", sample: "Sample", minutes: float) -> Plan:
+def _measured_plan(text: str, data: "DataFacts", sample: "Sample", minutes: float, restore: Callable[[], None]) -> Plan:
     from commands.advice.stopwatch import Stopwatch, preprocess_seconds
 
     base = parameters(text)
-    stopwatch = Stopwatch(data.classes)
+    with at_once(lambda _: restore()):  # while TensorFlow is imported
+        stopwatch = Stopwatch(data.classes)
 
     def clock(network: Network) -> Timing:
         print(f"advise: measures ResNet-{network.depth} at {network.size} pixels", file=sys.stderr, flush=True)
@@ -83,7 +102,8 @@ def _measured_plan(text: str, data: "DataFacts", sample: "Sample", minutes: floa
         return over_sizes([found[size] for size in sizes])
 
     def preparation(size: int) -> float:
-        section = with_values(text, {"preprocess.image_size": size, **_NO_SIZES}).sections["preprocess"].model_dump()
+        values = {"preprocess.image_size": size, "preprocess.validation_share": data.validation_share, **_NO_SIZES}
+        section = with_values(text, values).sections["preprocess"].model_dump()
         return 0.0 if is_prepared(section) else preprocess_seconds(sample, sum(data.images), size)
 
     return make_plan(data, base, minutes, clock=clock, preparation=preparation)
@@ -96,12 +116,13 @@ class Advice:
         text: of `params.yaml`.
         data: the images.
         plan: the recommendation.
+        names_source: whether the command names the source.
 
     Raises:
         UserError: the parameters conflict with others in `params.yaml`.
     """
 
-    def __init__(self, text: str, data: "DataFacts", plan: Plan) -> None:
+    def __init__(self, text: str, data: "DataFacts", plan: Plan, *, names_source: bool = False) -> None:
         values = {choice.name: choice.value for choice in plan.choices}
         with_values(text, values)
         base = parameters(text)
@@ -109,8 +130,9 @@ class Advice:
         self._plan = plan
         self._changed = changes(values, base)
         since_commit = changes(base | values, committed(text))
-        # The source too, in case somebody takes the last commit's `params.yaml` back before the run.
-        source = {name: value for name, value in since_commit.items() if name == "ingest.source"}
+        # The source too, in case `params.yaml` is taken back before the run, as `advise` does if there is too little time.
+        name = "ingest.source"
+        source = {name: base[name]} if names_source or name in since_commit else {}
         self.command = dvc_line(source | self._changed)
         self.prefect = prefect_line(since_commit)
 

@@ -196,6 +196,7 @@ def _advice(value: str, builtin: tuple[str, ...]) -> str:
         return f"did you mean {_BUILTIN / value}?"
     longer = _longer(Path(value))  # after -S, a space or a sign ends a value without quotes
     hints = (
+        (value == "tfds:", "write the name of a data set after it, as in tfds:cats_vs_dogs."),
         (value.startswith("tfds:"), f"run `train-resnet fetch {value}`."),
         (value.startswith("~"), f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."),
         ("$" in value, "variables in a parameter are not expanded; write the path in full."),

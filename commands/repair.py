@@ -135,6 +135,24 @@ def _repair_rwlock(path: Path) -> Iterator[str]:
             yield f"{path} had locks of processes that no longer exist; they are removed."
 
 
+def refuse_during_a_run(root: Path = Path()) -> None:
+    """Checks that no living process of DVC runs a stage of this project.
+
+    Raises:
+        UserError: one does; the message has its process ID.
+    """
+    path = root / ".dvc" / "tmp" / "rwlock"
+    try:
+        written = path.stat().st_mtime
+        entries = json.loads(path.read_bytes())
+        held = [*entries.get("write", {}).values(), *(one for all_ in entries.get("read", {}).values() for one in all_)]
+        holder = next((int(one["pid"]) for one in held if _may_hold(one, written)), None)
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):  # no such file, or one that `repair` removes
+        return
+    if holder is not None:
+        raise UserError(f"a run is going on in this project (PID {holder}); ask again when it has ended.")
+
+
 def _may_hold(entry: dict[str, Any], written: float) -> bool:
     """Whether the process of an entry is alive, and did not get the same process ID later, for example after a reboot."""
     try:

@@ -78,7 +78,7 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     classes = read_classes(raw / "classes.json")
     manifest = read_manifest(raw, classes)
     similar = find_similar(manifest, near=params.near_duplicates != "ignore")
-    splits = _assign(params, manifest, classes, similar if params.near_duplicates == "together" else None)
+    splits = assign(params, manifest, classes, similar if params.near_duplicates == "together" else None)
     listed = limit_pairs(manifest, similar, splits)
     counts = Counter(splits.tolist())
     stored = params.training_size or params.image_size
@@ -107,10 +107,23 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
         print(f"preprocess: {note}")
 
 
-def _assign(
+def assign(
     params: Preprocess, manifest: Manifest, classes: list[str], together: "npt.NDArray[np.int64] | None"
 ) -> "npt.NDArray[np.int8]":
-    """The split of each image: a fold of all images if one is asked for, whatever splits the source has."""
+    """The split of each image: a fold of all images if one is asked for, whatever splits the source has.
+
+    Args:
+        params: of the stage.
+        manifest: of the images.
+        classes: the class names.
+        together: (pairs, 2) int64, row numbers of images that must stay together; None for no such images.
+
+    Returns:
+        (images,) int8, indices into `SPLITS`.
+
+    Raises:
+        UserError: the images cannot be split.
+    """
     content = (manifest.labels, manifest.pixel_hashes, classes)
     if params.fold:
         return assign_fold(

@@ -4,6 +4,7 @@ It reads `data/raw/`, which `ingest` writes. The splits are those that `preproce
 looked at.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from commands.advice.mirror import SIDE, MirrorTest, try_mirrors
+from commands.advice.rules import ENOUGH_VALIDATION, few_validation
 from resnet.core.classes import read_classes
 from resnet.core.errors import damaged_input
 from resnet.core.parallel import in_order
@@ -19,10 +21,13 @@ from resnet.core.tables import SPLITS, read_table
 from resnet.images.decoding import load
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.images.outcomes import BadFile
-from resnet.preparation.splits import TRAINING, Shares, assign_splits
+from resnet.preparation.similar_pairs import find_similar
+from resnet.preparation.splits import TRAINING
+from tasks.preprocess import Preprocess, assign
 from tasks.stage.params import Params
 
 _CLASSES = 50  # of which images are taken for the test, those with the most: its time grows with the square of their number
+_NEARLY = 0.8  # of the wanted validation images: with more, the share stays as it is
 _SAMPLE = 1000  # images for the test of mirror images: about 10 s with photographs on 2 cores
 _GROUPS = 64  # row groups of 16 MB that are read for them
 
@@ -39,6 +44,7 @@ class DataFacts:
         largest: training images of the class that has the most.
         short_side: the shorter side of an original image in pixels, as the median.
         mirror: the test of mirror images.
+        validation_share: `preprocess.validation_share` for these numbers; raised where it gave too few validation images.
     """
 
     source: str
@@ -48,6 +54,7 @@ class DataFacts:
     largest: int
     short_side: int
     mirror: MirrorTest
+    validation_share: float = 0.1
 
     @property
     def are_small(self) -> bool:
@@ -57,9 +64,10 @@ class DataFacts:
     def sentence(self) -> str:
         """The data in one line."""
         numbers = ", ".join(f"{count:,} {split}" for count, split in zip(self.images, SPLITS, strict=True))
+        few = f"; {few_validation(self.images[1])}" if self.images[1] < ENOUGH_VALIDATION else ""
         return (
             f"{self.source}: {numbers} images of {self.classes:,} classes; the shorter side has {self.short_side:,} pixels "
-            f"(median); {self.rarest:,} to {self.largest:,} training images in a class"
+            f"(median); {self.rarest:,} to {self.largest:,} training images in a class{few}"
         )
 
 
@@ -79,15 +87,7 @@ def read_facts(raw: Path, params: Params) -> tuple[DataFacts, Sample]:
     """
     classes = read_classes(raw / "classes.json")
     manifest = read_manifest(raw, classes)
-    splits = assign_splits(
-        manifest.labels,
-        manifest.pixel_hashes,
-        classes,
-        Shares(params.value("preprocess.validation_share", float), params.value("preprocess.test_share", float)),
-        seed=params.value("preprocess.split_seed", int),
-        given=manifest.splits,
-        groups=manifest.groups,
-    )
+    splits, validation_share = _splits(params.section(Preprocess), manifest, classes)
     counts = np.bincount(splits, minlength=len(SPLITS)).tolist()
     of_class = np.bincount(manifest.labels[splits == TRAINING], minlength=len(classes))
     sizes = read_table(raw / "manifest.csv", {"width": "int64", "height": "int64"})
@@ -101,8 +101,26 @@ def read_facts(raw: Path, params: Params) -> tuple[DataFacts, Sample]:
         int(of_class.max()),
         int(np.median(np.minimum(sizes["width"], sizes["height"]))),
         try_mirrors(small_copies(raw, sample), sample.labels, classes),
+        validation_share,
     )
     return facts, sample
+
+
+def _splits(params: Preprocess, manifest: Manifest, classes: list[str]) -> tuple[npt.NDArray[np.int8], float]:
+    """The splits that `preprocess` will make, (images,) int8, and the share of validation that gives enough of its images."""
+    together = find_similar(manifest, near=True) if params.near_duplicates == "together" else None
+    splits = assign(params, manifest, classes, together)
+    given = set() if params.fold else {*manifest.splits}
+    if "validation" in given:
+        return splits, params.validation_share
+    training, validation, test = np.bincount(splits, minlength=len(SPLITS)).tolist()
+    rest = training + validation
+    wanted = min(ENOUGH_VALIDATION, rest / 5)
+    # A share of all images, or of those that are not in a test split which is fixed otherwise.
+    share = math.ceil(100 * wanted / (rest if params.fold or "test" in given else rest + test)) / 100
+    if validation >= _NEARLY * wanted or share <= params.validation_share:
+        return splits, params.validation_share
+    return assign(params.model_copy(update={"validation_share": share}), manifest, classes, together), share
 
 
 def take_sample(raw: Path, manifest: Manifest, rows: npt.NDArray[np.int64]) -> Sample:

@@ -19,6 +19,7 @@ MOST = 100  # epochs; no figure of this project is about a longer run
 FEWEST = 5  # epochs of the smallest run that makes sense: those of the table of MNIST in docs/recipes.md
 SIZES = (224, 192, 160, 128, 96, 64)  # for photographs, in pixels
 RARE = 10  # how many times as many images the most frequent class has; the tables of rare classes are about 10 to 1
+ENOUGH_VALIDATION = 50  # images; each is 2 % of the accuracy by which the epoch is chosen
 _LEAST_STEPS = 4  # in an epoch
 
 
@@ -42,14 +43,16 @@ _ONE_SIZE = {
     "preprocess.training_size": Entry(None, "crops from larger images: not measured", measured=False),
 }
 PHOTOGRAPHS: Recipe = _ONE_SIZE | {
-    "train.flip": Entry(True, "the photographs of clothes in README.md had flips, their gain is not measured", measured=False),
-    "train.crop": Entry(0.35, "as the photographs of clothes in README.md had; against no crops: not measured", measured=False),
+    "train.flip": Entry(
+        True, "the photographs of clothes in README.md had flips; their gain: not measured yet", measured=False
+    ),
+    "train.crop": Entry(0.35, "as the photographs of clothes in README.md had; its gain: not measured yet", measured=False),
 }
 SMALL_IMAGES: Recipe = _ONE_SIZE | {
     "train.flip": Entry(True, "not measured in runs of so many epochs on small images", measured=False),
     "train.crop": Entry(1.0, "crops cost 0.8 to 1.4 points on small images in runs of 5 to 10 epochs"),
 }
-SHORT: Recipe = _ONE_SIZE | {  # fewer than ENOUGH epochs
+SHORT: Recipe = _ONE_SIZE | {  # fewer than ENOUGH epochs on small images
     "train.flip": Entry(False, "in runs of 10 epochs flips showed no gain on CIFAR-10 (-1.4 ± 1.4 points)"),
     "train.crop": Entry(1.0, "crops cost 0.8 to 1.4 points on small images in runs of 5 to 10 epochs"),
 }
@@ -163,9 +166,13 @@ def _depth(case: Case) -> Choice:
 
 
 def _stem(case: Case) -> Choice:
+    if case.base["build.weights"] != "builtin/random":
+        return Choice("build.stem", case.network.stem, "as in params.yaml, because build.weights fits this network only")
     if case.network.stem == "small":
         why = f"{case.epochs} epochs fit even with a stem that keeps small images at full size; with 2 epochs it lost 13 points"
         return Choice("build.stem", "small", f"{why}, longer runs: not measured", measured=False)
+    if not case.data.are_small:
+        return Choice("build.stem", case.network.stem, "the stem of the results in README.md")
     return Choice(
         "build.stem", case.network.stem, "the small stem takes many times as long; in equal time it lost 7 to 22 points"
     )
@@ -187,6 +194,8 @@ def _batch_size(case: Case) -> Choice:
 def _flip(case: Case) -> Choice:
     mirror = case.data.mirror
     if mirror.alike is False:
+        if not case.data.are_small:
+            return Choice("train.flip", False, f"{mirror.sentence()}; flips there: not measured yet", measured=False)
         return Choice("train.flip", False, f"{mirror.sentence()}; flips cost 2.6 points on digits and 3.9 on MNIST")
     if mirror.alike is None:
         why = f"{mirror.sentence()}; set it to true if a mirror image means the same"
@@ -197,6 +206,9 @@ def _flip(case: Case) -> Choice:
 
 def _crop(case: Case) -> Choice:
     if case.data.mirror.alike is False:  # as with writing, where a part may mean something else
+        if not case.data.are_small:
+            why = "a part may mean something else, as a mirror image does; not measured yet"
+            return Choice("train.crop", 1.0, why, measured=False)
         return Choice("train.crop", 1.0, "crops cost 0.8 points on digits and 1.4 on MNIST")
     return _from_recipe(case, "train.crop")
 
@@ -223,9 +235,9 @@ def recipe(case: Case) -> Recipe:
 
 def recipe_of(data: "DataFacts", epochs: int) -> Recipe:
     """The recipe for a kind of images and a length of run."""
-    if epochs < ENOUGH:
-        return SHORT
-    return SMALL_IMAGES if data.are_small else PHOTOGRAPHS
+    if data.are_small:
+        return SMALL_IMAGES if epochs >= ENOUGH else SHORT
+    return PHOTOGRAPHS if epochs >= ENOUGH else {**PHOTOGRAPHS, **_ONE_SIZE}  # each size costs a compilation
 
 
 def size_schedule(data: "DataFacts", network: Network, epochs: int) -> list[int]:
@@ -242,17 +254,39 @@ def _balance(case: Case) -> Choice | None:
     data = case.data
     if data.largest < RARE * max(data.rarest, 1):
         return None  # smaller differences: not measured
-    why = (
-        f"the most frequent class has {data.largest / max(data.rarest, 1):.0f} times as many images as the rarest; at 10 to 1 "
-        "weights gained 9.4 ± 3.1 points on digits and 1.9 ± 1.3 on MNIST, where all classes count the same"
+    why = f"the most frequent class has {data.largest / max(data.rarest, 1):.0f} times as many images as the rarest"
+    if not data.are_small:
+        return Choice("train.balance", "weights", f"{why}; on photographs: not measured yet", measured=False)
+    gained = "weights gained 9.4 ± 3.1 points on digits and 1.9 ± 1.3 on MNIST, where all classes count the same"
+    return Choice("train.balance", "weights", f"{why}; at 10 to 1 {gained}")
+
+
+def _validation_share(case: Case) -> Choice | None:
+    share = case.data.validation_share
+    if share == case.base["preprocess.validation_share"]:
+        return None
+    count = case.data.images[1]
+    why = f"{case.base['preprocess.validation_share']:g} leaves too few images to choose the epoch and the temperature by"
+    if count < ENOUGH_VALIDATION:
+        why += f"; with the larger share too, {few_validation(count)}"
+    return Choice("preprocess.validation_share", share, f"{why}; not measured", measured=False)
+
+
+def few_validation(images: int) -> str:
+    """What a small validation split means."""
+    return (
+        f"{images:,} validation images are few: they choose the epoch and the temperature, and a single one is "
+        f"{100 / max(images, 1):.0f} % of their accuracy"
     )
-    return Choice("train.balance", "weights", why)
 
 
 def _weights(case: Case) -> Choice:
     weights = case.base["build.weights"]
     if weights != "builtin/random":
         return Choice("build.weights", weights, "as in params.yaml")
+    if not case.data.are_small:
+        why = "starting from another network, or from ImageNet's weights, which are a download: not measured yet on photographs"
+        return Choice("build.weights", weights, why, measured=False)
     why = (
         "starting from another network gained 1.4 ± 0.5 points where that knew more of the same kind, and nothing elsewhere; "
         "ImageNet: not measured, and its weights are a download"
@@ -263,6 +297,7 @@ def _weights(case: Case) -> Choice:
 RULES: tuple[Callable[[Case], Choice | None], ...] = (
     _image_size,
     _training_size,
+    _validation_share,
     _depth,
     _stem,
     _weights,

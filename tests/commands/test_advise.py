@@ -1,7 +1,9 @@
 """`train-resnet advise`: from images to a command."""
 
 import json
+import os
 import shlex
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         text = text.replace(name, value, 1)
     Path("params.yaml").write_text(text, "utf-8")
     Path("data").mkdir()
-    monkeypatch.setattr("commands.advise.ingest_up_to_date", lambda source: False)
+    monkeypatch.setattr("commands.advise.ingest_up_to_date", lambda: False)
     return tmp_path
 
 
@@ -114,7 +116,7 @@ def test_too_little_time_names_the_smallest_run(
     )
 
 
-@pytest.mark.parametrize(("minutes", "code"), [("0", 1), ("-5", 1), ("nan", 1), ("inf", 1), ("soon", 2)])
+@pytest.mark.parametrize(("minutes", "code"), [("0", 1), ("-5", 1), ("nan", 1), ("inf", 1), ("1e308", 1), ("soon", 2)])
 def test_a_time_that_is_none_is_refused(folder: Path, train_resnet: Callable[..., Result], minutes: str, code: int) -> None:
     result = train_resnet("advise", f"--minutes={minutes}")
     assert result.exit_code == code
@@ -126,3 +128,43 @@ def test_without_images_it_says_what_makes_them(folder: Path, train_resnet: Call
     result = train_resnet("advise")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("advise: data/raw/classes.json is missing")
+
+
+def test_a_failure_after_ingest_takes_the_source_back(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    before = Path("params.yaml").read_bytes()
+    write(Path("others"), images=4)
+    result = train_resnet("advise", "others")  # there is no data/raw
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert Path("params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_takes_the_source_back(
+    folder: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: int
+) -> None:
+    before = Path("params.yaml").read_bytes()
+    named_then: list[bool] = []
+
+    def ended() -> None:
+        named_then.append(Path("params.yaml").read_bytes() != before)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr("commands.advise.ingest_up_to_date", ended)
+    write(Path("others"), images=4)
+    result = train_resnet("advise", "others")
+    assert (result.exit_code, result.stderr) == (code, f"advise: ended by {number.name}\n")
+    assert named_then == [True]
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_too_little_time_for_another_source_names_it_in_the_command(
+    folder: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(Path("data/raw"), size=(100, 90))
+    write(Path("others"), images=4)
+    before = Path("params.yaml").read_bytes()
+    plan = advice(folder, epochs=0)._plan
+    monkeypatch.setattr("commands.advise._measured_plan", lambda *_: plan)
+    result = train_resnet("advise", "others", "--minutes", "0.5")
+    assert result.stderr.endswith("dvc exp run -S ingest.source=others -S train.epochs=20 -S train.flip=true\n")
+    assert Path("params.yaml").read_bytes() == before

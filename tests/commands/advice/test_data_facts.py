@@ -111,3 +111,38 @@ def test_an_original_is_measured_by_its_shorter_side(tmp_path: Path, text: str) 
     facts, _ = read_facts(raw, with_values(text, {}))
     assert (facts.short_side, facts.are_small) == (90, False)
     assert Image.open(io.BytesIO(picture(0, size=(300, 90)))).size == (300, 90)
+
+
+def test_the_fold_is_the_test_split(tmp_path: Path, text: str) -> None:
+    raw = write(tmp_path / "raw", images=100, splits=True)  # the splits of the source have 6 test images
+    sizes = [
+        read_facts(raw, with_values(text, {"preprocess.fold": fold, "preprocess.test_share": 0.5}))[0].images[2]
+        for fold in ("1/4", "2/4", "3/4", "4/4")
+    ]
+    assert sum(sizes) == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "splits"),
+    [
+        ({"preprocess.validation_share": 0.05}, False),
+        ({"preprocess.validation_share": 0.05}, True),
+        ({"preprocess.fold": "1/5"}, False),
+    ],
+)
+def test_few_validation_images_become_a_fifth_of_what_is_not_for_testing(
+    tmp_path: Path, text: str, values: dict[str, object], splits: bool
+) -> None:
+    facts, _ = read_facts(write(tmp_path / "raw", images=200, splits=splits), with_values(text, values))
+    training, validation, _ = facts.images
+    assert validation == pytest.approx((training + validation) / 5, abs=8)  # positions are random, by content
+    assert facts.validation_share > 0.14
+    assert f"; {validation} validation images are few: they choose the epoch" in facts.sentence()
+
+
+def test_enough_validation_images_keep_their_share(tmp_path: Path, text: str) -> None:
+    raw = write(tmp_path / "raw", images=200)
+    facts, _ = read_facts(raw, with_values(text, {"preprocess.validation_share": 0.4}))
+    assert facts.validation_share == 0.4
+    assert facts.images[1] > 50
+    assert "few" not in facts.sentence()

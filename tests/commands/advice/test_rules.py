@@ -49,7 +49,7 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
         (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
         (PHOTOGRAPHS, 4, {"preprocess.image_size": 64, "build.depth": 18, "train.epochs": 30}),
-        (PHOTOGRAPHS, 2, {"build.depth": 18, "train.epochs": 11, "train.flip": False, "train.crop": 1.0}),
+        (PHOTOGRAPHS, 2, {"build.depth": 18, "train.epochs": 11, "train.flip": True, "train.crop": 0.35}),
         (SMALL, 60, {"preprocess.image_size": 32, "build.depth": 18, "build.stem": "small", "train.flip": True}),
         (SMALL, 5, {"preprocess.image_size": 32, "build.depth": 50, "build.stem": "large", "train.crop": 1.0}),
         (replace(SMALL, short_side=50), 5, {"preprocess.image_size": 56}),
@@ -58,6 +58,9 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         (UNKNOWN, 30, {"train.flip": False}),
         (replace(PHOTOGRAPHS, short_side=100), 600, {"preprocess.image_size": 96}),
         (replace(PHOTOGRAPHS, rarest=50, largest=800), 30, {"train.balance": "weights"}),
+        (PHOTOGRAPHS, 30, {"preprocess.validation_share": None}),
+        (replace(PHOTOGRAPHS, validation_share=0.16), 30, {"preprocess.validation_share": 0.16}),
+        (SMALL, 0.5, {"train.flip": False, "train.crop": 1.0}),
         (replace(PHOTOGRAPHS, images=(40, 10, 10)), 10, {"train.batch_size": 8}),
     ],
 )
@@ -76,6 +79,25 @@ def test_every_recommendation_passes_the_checks_and_fits_into_the_time(
     with_values(TEXT, {"ingest.source": "photos"} | {choice.name: choice.value for choice in made.choices})
     assert made.forecast.minutes <= minutes or not made.epochs
     assert all(choice.why for choice in made.choices)
+
+
+@pytest.mark.parametrize("minutes", [0.5, 2, 30])
+@pytest.mark.parametrize("mirror", [ALIKE, DIGITS.mirror, UNKNOWN.mirror])
+def test_no_figure_of_small_images_is_used_for_photographs(minutes: float, mirror: MirrorTest) -> None:
+    made = plan(replace(PHOTOGRAPHS, mirror=mirror, rarest=50, largest=800), minutes)
+    whys = {choice.name: choice.why for choice in made.choices}
+    assert not [why for why in whys.values() if "CIFAR" in why or "MNIST" in why or "points" in why]
+    assert {choice.measured for choice in made.choices if choice.name in ("train.flip", "train.crop")} == {False}
+    if mirror is ALIKE:
+        assert whys["train.flip"].endswith("not measured yet")
+        assert whys["train.crop"].endswith("not measured yet")
+
+
+def test_a_raised_share_of_validation_says_why_and_that_it_is_still_few() -> None:
+    data = replace(PHOTOGRAPHS, images=(180, 44, 56), validation_share=0.16)
+    (why,) = [choice.why for choice in plan(data, 30).choices if choice.name == "preprocess.validation_share"]
+    assert why.startswith("0.1 leaves too few images to choose the epoch")
+    assert "44 validation images are few" in why
 
 
 def test_no_time_for_an_epoch_gives_the_smallest_run_that_makes_sense() -> None:
@@ -105,7 +127,7 @@ def test_at_most_four_networks_are_measured() -> None:
 
 def test_a_parameter_that_the_project_does_not_have_is_left_out() -> None:
     base = {name: value for name, value in BASE.items() if name != "train.flip"}
-    assert len(values(PHOTOGRAPHS, 30, base)) == len(RULES) - 2  # one rule does not apply
+    assert len(values(PHOTOGRAPHS, 30, base)) == len(RULES) - 3  # two rules do not apply
 
 
 def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,8 @@
 """Whether `data/raw/` and `data/prepared/` are what a run would use."""
 
+import os
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,10 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from commands.advice.source import ingest_up_to_date, is_prepared, name_source
+from commands.advice.named_source import named
+from commands.advice.source import ingest_up_to_date, is_prepared, name_source, run_group
 from resnet.core.errors import UserError
+from tests.commands.advice.test_named_source import running
 from tests.pictures import two_classes
 from tests.project import Project
 
@@ -27,15 +32,24 @@ def test_a_source_outside_gets_its_full_path(in_project: Path, tmp_path: Path) -
     assert name_source(f"{outside}/") == str(outside)
     assert name_source(str(inside)) == "photos"
     assert name_source("builtin/digits") == "builtin/digits"
-    with pytest.raises(UserError, match=r"ingest.source is nothing, but there is no such file or folder"):
-        name_source("nothing")
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("nothing", "SOURCE is nothing, but there is no such file or folder"),
+        ("data/raw", "SOURCE is data/raw, but this pipeline writes data/raw itself"),
+        ("", "SOURCE is empty: name a folder"),
+        ("tfds:", "SOURCE is tfds:, .* write the name of a data set after it"),
+    ],
+)
+def test_a_wrong_source_is_blamed_on_the_argument(source: str, sentence: str, in_project: Path) -> None:
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        name_source(source)
 
 
 def test_what_is_up_to_date_does_not_run(in_project: Path) -> None:
-    before = Path("params.yaml").read_bytes()
-    assert ingest_up_to_date(None) is False
-    assert ingest_up_to_date("builtin/digits") is False
-    assert Path("params.yaml").read_bytes() == before
+    assert ingest_up_to_date() is False
 
 
 def test_data_are_prepared_if_both_stages_ran_with_these_values(in_project: Path) -> None:
@@ -51,32 +65,38 @@ def test_data_are_prepared_if_both_stages_ran_with_these_values(in_project: Path
     assert not is_prepared(section)
 
 
-def test_another_source_is_ingested_and_named_in_the_parameters(
-    in_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_source_is_ingested(in_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos = two_classes(tmp_path / "my photos (2)")
     ran: list[bool] = []
     monkeypatch.setattr("commands.advice.source._repro", lambda: ran.append(True))
-    assert ingest_up_to_date(name_source(str(photos))) is True
+    with named(name_source(str(photos))):
+        assert ingest_up_to_date() is True
     assert ran == [True]
-    params = Path("params.yaml").read_text("utf-8")
-    assert YAML(typ="safe").load(params)["ingest"]["source"] == str(photos)
-    assert "# builtin/digits, a folder, an archive" in params
 
 
-@pytest.mark.parametrize("error", [UserError("no"), KeyboardInterrupt()])
-def test_after_a_failure_the_parameters_are_as_before(
-    error: BaseException, in_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = Path("params.yaml").read_bytes()
+def test_nothing_is_ingested_under_a_run(in_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("commands.advice.source._is_stale", lambda: True)
+    monkeypatch.setattr("commands.advice.source._repro", lambda: pytest.fail("it ran"))
+    running(os.getpid())
+    with pytest.raises(UserError, match=rf"^a run is going on in this project \(PID {os.getpid()}\); ask again"):
+        ingest_up_to_date()
 
-    def fail() -> None:
-        raise error
 
-    monkeypatch.setattr("commands.advice.source._repro", fail)
-    with pytest.raises(type(error)):
-        ingest_up_to_date(str(two_classes(tmp_path / "photos")))
-    assert Path("params.yaml").read_bytes() == before
+def test_if_it_is_interrupted_no_process_of_the_group_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = tmp_path / "started"
+    wait = subprocess.Popen.wait
+
+    def interrupted(*_: object) -> None:
+        monkeypatch.setattr(subprocess.Popen, "wait", wait)
+        while not started.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_group(["sh", "-c", f"sleep 300 & echo $! >{started}.new; mv {started}.new {started}; wait"], {**os.environ})
+    process = Path("/proc", started.read_text().strip(), "stat")
+    assert not process.exists() or process.read_text().split()[2] == "Z"
 
 
 def test_while_a_run_holds_the_lock_it_says_so(in_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,4 +107,4 @@ def test_while_a_run_holds_the_lock_it_says_so(in_project: Path, monkeypatch: py
 
     monkeypatch.setattr(Repo, "status", locked)
     with pytest.raises(UserError, match=r"a run is going on in this project \(PID 17\)"):
-        ingest_up_to_date(None)
+        ingest_up_to_date()
