@@ -13,7 +13,7 @@ HISTORY = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "val_loss": [0.9, 0.4, 0.6], "
 def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **options: Any) -> str:
     labels = [names[0]] * 4 + [names[1]] * 5
     return render_model_card(
-        network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]},
+        network={"input_shape": [32, 32, 3], "variant": "v1.5", "blocks": [3, 4, 6, 3]} | options.pop("network", {}),
         classes=names,
         sha256="0" * 64,
         metrics=options.pop("more", {})
@@ -85,6 +85,12 @@ def test_it_says_that_mirror_images_were_tested_too() -> None:
     assert "On 9 test images, which were used for nothing else, by the mean logits of each image and its mirror image:" in lines
     assert not [line for line in lines if line.startswith("| mirror")]
     assert "mirror" not in card(["cat", "dog"])
+
+
+def test_it_promises_a_largest_share_of_refused_images() -> None:
+    text = " ".join(card(["cat", "dog"], network={"refuses": 0.05}).split())
+    assert "at most 5 % of new images like the validation images are refused as none of the classes." in text
+    assert "refused as none" not in card(["cat", "dog"])
 
 
 def test_names_of_classes_are_text() -> None:
