@@ -131,7 +131,7 @@ def _code_that_differs(first: RevisionResults, second: RevisionResults) -> list[
 
 def several_as_text(runs: "Sequence[Run]") -> str:
     """The comparison of several revisions as text for a terminal."""
-    from resnet.comparison.runs import differing
+    from resnet.comparison.runs import differing, mirror_remark
 
     width = max(len(run.name) for run in runs)
     lines = [f"{'':>2}  {'run':<{width}}  {'accuracy':>9}  difference, 95 % interval (paired, Newcombe 1998)"]
@@ -142,6 +142,8 @@ def several_as_text(runs: "Sequence[Run]") -> str:
             p_value = f"p = {paired.p_value:.4f}" if paired.p_value >= 0.0001 else "p < 0.0001"
             line += f"  {100 * paired.difference:+.2f}, {interval}, {p_value}: {run.verdict}"
         lines.append(line)
+    if remark := mirror_remark(runs):
+        lines += ["", remark]
     if parameters := differing(runs):
         lines += ["", "parameters that differ"]
         lines += [f"  {name}: {', '.join(map(as_yaml, values))}" for name, values in parameters.items()]
@@ -240,6 +242,7 @@ def as_text(found: "Comparison") -> str:
         "(paired, Newcombe 1998)",
         f"McNemar's exact test: {p_value}; images gained: {paired.gained}, lost: {paired.lost}",
         found.conclusion,
+        *([found.testing] if found.testing else []),
     ]
     lines += ["", f"{'metric':<28}{'first':>10}{'second':>10}{'difference':>12}"]
     lines += [f"{name:<28}{one:>10.4f}{other:>10.4f}{other - one:>+12.4f}" for name, (one, other) in found.metrics.items()]

@@ -205,12 +205,12 @@ def _int8_writer(
 
 def _refused(network: "ResNet", kind: "Format", path: Path, pixels: "npt.NDArray[np.uint8]") -> dict[str, float]:
     """The shares of images of the classes that the network and its int8 export refuse; nothing without a known score."""
-    from resnet.network.known_score import OUTPUT
+    from resnet.network.known_score import OUTPUT, is_known
 
     if network.known_score is None:
         return {}
     scores = _known_scores(network, pixels), _in_batches(kind.load(path, OUTPUT), pixels)
-    return dict(zip(("refused", "int8_refused"), (float((one < 0).mean()) for one in scores), strict=True))
+    return dict(zip(("refused", "int8_refused"), (float((~is_known(one)).mean()) for one in scores), strict=True))
 
 
 def _without_known_score(network: "ResNet") -> "ResNet":

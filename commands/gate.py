@@ -64,5 +64,6 @@ def judge(params: "Evaluate", results: RevisionResults) -> list[Check]:
         checks.append(check_minimum(results.metrics["accuracy"], params.minimum_accuracy))
     if params.baseline is not None:
         baseline = RevisionResults(params.baseline)
-        checks.append(check_baseline(compare_results(baseline, results).paired, str(baseline)))
+        found = compare_results(baseline, results)
+        checks.append(check_baseline(found.paired, str(baseline), found.testing))
     return checks

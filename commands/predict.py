@@ -10,6 +10,7 @@ is no model, and 2 for a mistake in the options.
 import contextlib
 import csv
 import json
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -89,8 +90,9 @@ def predict(
         facts = model_facts(path, file)
     if unknown and file.known_score is None:
         raise UserError(
-            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it or it had "
-            "fewer than 19 validation images: train again with `dvc repro`, or leave out --unknown."
+            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it, it had "
+            "fewer than 19 validation images, or its features gave none, as with one training image a class, which `train` "
+            "says: train again with `dvc repro`, or leave out --unknown."
         )
     # From here on files are decoded, while this thread loads the network.
     ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
@@ -202,20 +204,24 @@ def _writer(form: str, classes: list[str], top: int, *, unknown: bool) -> "Calla
     return lambda one: print(_one_line(one.path), *_answers(one, classes, top), sep="\t")
 
 
-def _known(one: "Prediction") -> dict[str, int | float]:
-    """Whether the image shows one of the classes, 1 or 0, and its score; nothing without --unknown."""
-    score = one.known_score
-    return {} if score is None else {"known": int(score >= 0), "known_score": round(score, 6)}
+def _known(one: "Prediction") -> dict[str, int | float | None]:
+    """Whether the image shows one of the classes, 1 or 0, and its score, None if not finite; nothing without --unknown."""
+    return {} if one.known_score is None else {"known": int(bool(one.known)), "known_score": _finite(one.known_score)}
+
+
+def _finite(number: float) -> float | None:
+    """A number with six decimals; None, which is JSON, for one that is not finite: JSON has no such number."""
+    return round(number, 6) if math.isfinite(number) else None
 
 
 def _answers(one: "Prediction", classes: list[str], top: int) -> list[str]:
-    if one.known_score is not None and one.known_score < 0:
+    if one.known is False:
         return [NONE]
     return [f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)]
 
 
-def _objects(one: "Prediction", classes: list[str], top: int) -> list[dict[str, str | float]]:
-    return [{"label": label, "probability": round(share, 6)} for label, share in _ranked(one, classes, top)]
+def _objects(one: "Prediction", classes: list[str], top: int) -> list[dict[str, str | float | None]]:
+    return [{"label": label, "probability": _finite(share)} for label, share in _ranked(one, classes, top)]
 
 
 def _ranked(one: "Prediction", classes: list[str], top: int) -> list[tuple[str, float]]:

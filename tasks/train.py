@@ -313,7 +313,9 @@ def _finish(
     from resnet.training.finishing import finish
 
     began = time.perf_counter()
-    finish(model, *splits, batch_size, precision)
+    why_not = finish(model, *splits, batch_size, precision)
+    if why_not:
+        say(f"train: the model has no known score, which `predict --unknown` needs, because {why_not}")
     seconds = time.perf_counter() - began
     save_model(model, resnet_keras)
     return {"temperature": model.temperature, "fitting_seconds": round(seconds, 2)}

@@ -46,6 +46,8 @@ def _summary(found: Comparison) -> Iterator[str]:
         f"Difference of the accuracies: **{100 * paired.difference:+.2f} points**, 95 % interval {100 * paired.low:+.2f} to "
         f"{100 * paired.high:+.2f} (paired, Newcombe 1998). McNemar's exact test: {p_value}."
     )
+    if found.testing:
+        yield found.testing
     yield _table(
         ["", "network", "accuracy", "correct images"],
         [

@@ -9,6 +9,8 @@ from resnet.comparison.lines import curves
 from resnet.comparison.paired_comparison import ClassChange, PairedComparison
 from resnet.pictures.pages import environment
 
+MIRROR = "evaluate.mirror"  # a parameter
+WITH_MIRROR = f"with each image's mirror image (`{MIRROR}`), which alone can change the accuracy"
 _MAX_IMAGES = 1000  # gained, and as many lost; a row is 0.2 kB
 
 
@@ -69,6 +71,12 @@ class Comparison:
         if self.paired.high < 0:
             return "The second network is significantly worse."
         return f"There is no significant difference on these {self.paired.images:,} images: the interval contains zero."
+
+    @property
+    def testing(self) -> str:
+        """Says that only one of the two was tested with mirror images, in a sentence; empty if they were tested alike."""
+        one, other = self.parameters.get(MIRROR, (None, None))
+        return f"Only the {'first' if one else 'second'} was tested {WITH_MIRROR}." if bool(one) != bool(other) else ""
 
 
 def render_comparison(found: Comparison) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet.comparison.lines import Parallel, curves, parallel
+from resnet.comparison.page import MIRROR, WITH_MIRROR
 from resnet.comparison.paired_comparison import PairedComparison
 from resnet.pictures.pages import environment
 
@@ -57,6 +58,15 @@ def differing(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {name: of_runs for name, of_runs in values.items() if any(value != of_runs[0] for value in of_runs)}
 
 
+def mirror_remark(runs: Sequence[Run]) -> str:
+    """Names the runs that were tested with mirror images, in a sentence; empty if all were tested alike."""
+    numbers = [str(number) for number, run in enumerate(runs, 1) if run.parameters.get(MIRROR)]
+    if not numbers or len(numbers) == len(runs):
+        return ""
+    which = f"run {numbers[0]} was" if len(numbers) == 1 else f"the runs {', '.join(numbers)} were"
+    return f"Only {which} tested {WITH_MIRROR}."
+
+
 def render_runs(runs: Sequence[Run]) -> str:
     """The page as HTML.
 
@@ -72,6 +82,7 @@ def render_runs(runs: Sequence[Run]) -> str:
         .get_template("runs.html")
         .render(
             runs=runs,
+            mirrored=mirror_remark(runs),
             names=[run.name for run in runs],
             best=max(runs, key=lambda run: run.hits),
             intervals=[wilson_interval(run.hits, run.images) for run in runs],

@@ -36,7 +36,7 @@ def check_minimum(accuracy: float, minimum: float) -> Check:
     return Check("minimum_accuracy", passed, f"accuracy {accuracy:.4f} is {'at least' if passed else 'below'} {minimum:g}.")
 
 
-def check_baseline(paired: "PairedComparison", baseline: str) -> Check:
+def check_baseline(paired: "PairedComparison", baseline: str, testing: str = "") -> Check:
     """Checks that a network is not significantly worse than a baseline.
 
     The check fails if the whole 95 % interval of the difference is below zero. If any negative difference failed, half of the
@@ -45,8 +45,9 @@ def check_baseline(paired: "PairedComparison", baseline: str) -> Check:
     Args:
         paired: the comparison of the network with the baseline.
         baseline: the name of the baseline.
+        testing: a sentence on a difference between the two tests.
     """
     passed = paired.high >= 0
     figures = f"{100 * paired.difference:+.2f} points, 95 % interval {100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
     result = "not significantly worse" if passed else "significantly worse"
-    return Check("baseline", passed, f"against {baseline}: {figures}: {result}.")
+    return Check("baseline", passed, f"against {baseline}: {figures}: {result}.{testing and ' '}{testing}")

@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
 
 from resnet.evaluation.calibration import error_by_chance, reliability
+from resnet.network.known_score import is_known
 
 CONFIDENCE = 0.95
 _RESAMPLES = 1000
@@ -69,12 +70,12 @@ def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
     """The share of images that `--unknown` refuses, though they show one of the classes.
 
     Args:
-        scores: (images,) of `resnet.network.known_score`; negative ones are refused.
+        scores: (images,) of `resnet.network.known_score`; those that are negative or not finite are refused.
 
     Returns:
         refused, with the bounds refused_low and refused_high of its 95 % Wilson interval, all in [0, 1].
     """
-    count = int((scores < 0).sum())
+    count = int((~is_known(scores)).sum())
     low, high = wilson_interval(count, len(scores))
     return _rounded({"refused": count / len(scores), "refused_low": low, "refused_high": high})
 

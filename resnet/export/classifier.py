@@ -10,7 +10,7 @@ import tensorflow as tf
 from resnet.export.decoding import decode_all
 from resnet.export.resampling import resize_and_crop
 from resnet.network.folding import fold_with_features
-from resnet.network.known_score import OUTPUT, KnownScore
+from resnet.network.known_score import LARGEST, OUTPUT, KnownScore
 from resnet.network.model import ResNet
 
 
@@ -39,16 +39,21 @@ def describe(size: int) -> str:
 
 def describe_known_score(share: float) -> str:
     """Says what the second output means."""
-    return f"Negative if the image shows none of class_names; it was so for {100 * share:g} % of the validation images."
+    return (
+        f"Negative if the image shows none of class_names; so it is for at most {100 * share:g} % of new images like the "
+        "validation images."
+    )
 
 
 def known_score(features: tf.Tensor, score: KnownScore) -> tf.Tensor:
     """`resnet.network.known_score.KnownScore` in TensorFlow: (batch, features) float32 to (batch,) float32."""
     with tf.name_scope(OUTPUT):
-        z = tf.matmul(features, tf.constant(score.kernel)) + tf.constant(score.bias)
+        x = features - tf.constant(score.middle)
+        z = tf.matmul(x, tf.constant(score.kernel)) + tf.constant(score.bias)
         directions, classes = z[:, : score.directions], z[:, score.directions :]
-        far = score.scale * tf.reduce_sum(features * features, axis=1) - tf.reduce_sum(directions * directions, axis=1)
-        return 1.0 - (far + tf.reduce_min(classes, axis=1))
+        far = score.scale * tf.reduce_sum(x * x, axis=1) - tf.reduce_sum(directions * directions, axis=1)
+        found = 1.0 - (far + tf.reduce_min(classes, axis=1))
+        return tf.where(tf.abs(found) <= LARGEST, found, -LARGEST)  # LiteRT has no test for finite numbers
 
 
 class Classifier(tf.Module):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from resnet.export.classifier import describe, describe_known_score, exportable
 from resnet.network.folding import folded_weights
-from resnet.network.known_score import OUTPUT, KnownScore
+from resnet.network.known_score import LARGEST, OUTPUT, KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
 from resnet.network.stored_weights import Weights
@@ -162,13 +162,16 @@ def _to_levels(graph: _Graph, values: str) -> str:
 def _known_score(graph: _Graph, features: str, score: KnownScore) -> None:
     """Adds the known score of features (batch, features): (batch,)."""
     axis, count = np.array([1], np.int64), score.directions
-    directions = graph.add("Gemm", features, score.kernel[:, :count], score.bias[:count], name=f"{OUTPUT}_directions")
-    classes = graph.add("Gemm", features, score.kernel[:, count:], score.bias[count:], name=f"{OUTPUT}_classes")
-    squares = graph.add("ReduceSum", graph.add("Mul", features, features), axis, keepdims=0)
+    x = graph.add("Sub", features, score.middle)
+    directions = graph.add("Gemm", x, score.kernel[:, :count], score.bias[:count], name=f"{OUTPUT}_directions")
+    classes = graph.add("Gemm", x, score.kernel[:, count:], score.bias[count:], name=f"{OUTPUT}_classes")
+    squares = graph.add("ReduceSum", graph.add("Mul", x, x), axis, keepdims=0)
     less = graph.add("ReduceSum", graph.add("Mul", directions, directions), axis, keepdims=0)
     nearest = graph.add("ReduceMin", classes, axis, keepdims=0)
     far = graph.add("Sub", graph.add("Mul", squares, np.float32(score.scale)), less)
-    graph.add("Sub", np.float32(1.0), graph.add("Add", far, nearest), name=OUTPUT)
+    found = graph.add("Sub", np.float32(1.0), graph.add("Add", far, nearest))
+    usable = graph.add("LessOrEqual", graph.add("Abs", found), np.float32(LARGEST))
+    graph.add("Where", usable, found, np.float32(-LARGEST), name=OUTPUT)
 
 
 def _logits(graph: _Graph, model: ResNet, images: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from resnet.network.known_score import OUTPUT, KnownScore
+from resnet.network.known_score import LARGEST, OUTPUT, KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import DEVIATION, MEAN
 
@@ -45,10 +45,12 @@ def stock_model(model: ResNet) -> keras.Model:
 
 def _known_score(features: keras.KerasTensor, score: KnownScore) -> keras.KerasTensor:
     """`resnet.network.known_score.KnownScore` of features (batch, features): (batch,)."""
-    z = keras.layers.Dense(score.bias.size, name=OUTPUT, dtype="float32")(features)
+    x = features - score.middle
+    z = keras.layers.Dense(score.bias.size, name=OUTPUT, dtype="float32")(x)
     directions, classes = z[:, : score.directions], z[:, score.directions :]
-    far = score.scale * ops.sum(features * features, axis=1) - ops.sum(directions * directions, axis=1)
-    return 1.0 - (far + ops.min(classes, axis=1))
+    far = score.scale * ops.sum(x * x, axis=1) - ops.sum(directions * directions, axis=1)
+    found = 1.0 - (far + ops.min(classes, axis=1))
+    return ops.where(ops.abs(found) <= LARGEST, found, -LARGEST)
 
 
 def _stock(layer: keras.Layer) -> keras.Layer:

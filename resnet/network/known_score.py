@@ -9,47 +9,80 @@ It needs neither Keras nor TensorFlow.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 OUTPUT = "known_score"  # its name in exports
 MOST_DIRECTIONS = 64
+# With these limits of its numbers every sum stays finite in float32 for 2,048 features of at most the second.
+LARGEST = 1e9
+LARGEST_FEATURE = 1e5
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class KnownScore:
-    """A squared distance as a dense layer, z = x @ kernel + bias, and sums: 1 - scale x.x + sum(z[:n]^2) - min(z[n:]).
+    """A squared distance as a dense layer and sums, of x = features - middle.
+
+    With z = x @ kernel + bias it is 1 - scale x.x + sum(z[:n]^2) - min(z[n:]).
 
     The first n columns are directions that count less. Then there is a column for each class, with what is left of the square
     of the difference to its mean.
 
+    The middle of the class means is subtracted first. Squares around the origin would be large where features are, and their
+    difference would lose its digits in float32.
+
     Attributes:
+        middle: (features,) float32.
         kernel: (features, n + classes) float32.
         bias: (n + classes,) float32.
         scale: of the sum of squared features, positive.
         directions: n.
     """
 
+    middle: Array
     kernel: Array
     bias: Array
     scale: float
     directions: int
 
     def __call__(self, features: npt.NDArray[np.floating]) -> Array:
-        """The scores, (images,) float32, of features (images, features); negative for none of the classes."""
-        x = np.asarray(features, np.float64)
-        z = x @ self.kernel.astype(np.float64) + self.bias
-        far = (
-            self.scale * (x * x).sum(axis=1) - (z[:, : self.directions] ** 2).sum(axis=1) + z[:, self.directions :].min(axis=1)
-        )
-        return np.asarray(1.0 - far, np.float32)
+        """The scores, (images,) float32, of features (images, features); not negative for images of the classes.
+
+        They are computed in float32, as exports do. A score that is not finite, or beyond `LARGEST`, becomes -`LARGEST`.
+        """
+        found = self._scores(np.asarray(features, np.float32), self.middle, self.kernel, self.bias, np.float32(self.scale))
+        return np.where(np.abs(found) <= LARGEST, found, np.float32(-LARGEST))
+
+    def exact(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The same in float64: how far rounding moves the scores."""
+        middle, kernel, bias = (np.asarray(part, np.float64) for part in (self.middle, self.kernel, self.bias))
+        return np.asarray(self._scores(np.asarray(features, np.float64), middle, kernel, bias, np.float64(self.scale)))
+
+    def _scores(self, features: Any, middle: Any, kernel: Any, bias: Any, scale: Any) -> Any:
+        with np.errstate(over="ignore", invalid="ignore"):  # of features that are not finite
+            x = features - middle
+            z = x @ kernel + bias
+            directions, classes = z[:, : self.directions], z[:, self.directions :]
+            return 1 - (scale * (x * x).sum(axis=1) - (directions * directions).sum(axis=1) + classes.min(axis=1))
 
     def to_bytes(self) -> bytes:
-        """Scale, bias and kernel as little-endian float32."""
-        return b"".join(np.asarray(part, "<f4").tobytes() for part in (self.scale, self.bias, self.kernel))
+        """Scale, middle, bias and kernel as little-endian float32."""
+        return b"".join(np.asarray(part, "<f4").tobytes() for part in (self.scale, self.middle, self.bias, self.kernel))
+
+
+def is_known(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """(images,) whether an image shows one of the classes. A score that is not finite says that it does not."""
+    return np.isfinite(scores) & (scores >= 0)
+
+
+def is_usable(score: KnownScore) -> bool:
+    """Whether its numbers are finite and within the limits, and its scale is positive."""
+    parts = ((score.middle, LARGEST_FEATURE), (score.bias, LARGEST), (score.kernel, LARGEST))
+    return 0 < score.scale <= LARGEST and all(bool((np.abs(part) <= most).all()) for part, most in parts)
 
 
 def read_known_score(content: bytes, features: int, classes: int) -> KnownScore:
@@ -58,13 +91,14 @@ def read_known_score(content: bytes, features: int, classes: int) -> KnownScore:
     Raises:
         ValueError: it has not the size for so many features and classes, or numbers that no training writes.
     """
-    columns, rest = divmod(len(content) // 4 - 1, features + 1)
+    columns, rest = divmod(len(content) // 4 - 1 - features, features + 1)
     if len(content) % 4 or rest or not 0 <= columns - classes <= MOST_DIRECTIONS:
         raise ValueError(
             f"its known score has {len(content):,} bytes, which do not fit {features:,} features, {classes:,} classes"
         )
     values = np.frombuffer(content, "<f4").astype(np.float32)
-    if not np.isfinite(values).all() or values[0] <= 0:
-        raise ValueError("its known score has numbers that are not finite, or a scale that is not positive")
-    bias, kernel = values[1 : columns + 1], values[columns + 1 :].reshape(features, columns)
-    return KnownScore(kernel, bias, float(values[0]), columns - classes)
+    middle, bias, kernel = np.split(values[1:], [features, features + columns])
+    found = KnownScore(middle, kernel.reshape(features, columns), bias, float(values[0]), columns - classes)
+    if not is_usable(found):
+        raise ValueError("its known score has numbers that are not finite or too large, or a scale that is not positive")
+    return found

@@ -42,7 +42,8 @@ class ResNet(keras.Model):
         zero_init_last_gamma: start every block as the identity.
         class_names: in the order of the logits; stored in a saved model.
         temperature: by which `calibrate` has divided the logits; None if it has not. It is a record and changes no weight.
-        refuses: the share of validation images that `known_score` refuses; None without such a score. It is a record, too.
+        refuses: the largest share of new images like the validation images that `known_score` refuses; None without such a
+            score. It is a record, too.
         name: of the Keras model.
         draw_kernels: give convolutions random kernels. Otherwise they are zero, for weights that will be loaded; drawing takes
             half of the time of building a ResNet-50.
@@ -109,7 +110,7 @@ class ResNet(keras.Model):
         return self._known_score
 
     def refuse(self, score: KnownScore, share: float) -> None:
-        """Adds a score that refuses this share of the validation images."""
+        """Adds a score that refuses at most this share of new images like the validation images."""
         self._known_score = score
         self._arguments["refuses"] = share
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from resnet.network.known_score import OUTPUT, KnownScore
+from resnet.network.known_score import LARGEST, OUTPUT, KnownScore
 from resnet.network.normalisation import DEVIATION, MEAN
 from resnet.network.plan import Block, Convolution, plan
 from resnet.network.stored_weights import HEAD, Weights
@@ -73,13 +73,16 @@ def _known(features: Any, score: KnownScore) -> Any:
         return make(*given, name=f"{OUTPUT}_{next(numbers)}")  # `resnet.export.int8` leaves these as they are
 
     numbers = count()
-    found = named(ops.add, named(partial(ops.matmul, transpose_a=False, transpose_b=False), features, score.kernel), score.bias)
+    x = named(ops.subtract, features, score.middle)
+    found = named(ops.add, named(partial(ops.matmul, transpose_a=False, transpose_b=False), x, score.kernel), score.bias)
     sizes = np.array([score.directions, score.bias.size - score.directions])
     directions, classes = ops.variadic_split(found, 1, sizes).outputs()
-    squares = named(ops.reduce_sum, named(ops.multiply, features, features), axis)
+    squares = named(ops.reduce_sum, named(ops.multiply, x, x), axis)
     less = named(ops.reduce_sum, named(ops.multiply, directions, directions), axis)
     far = named(ops.subtract, named(ops.multiply, squares, np.float32(score.scale)), less)
-    result = named(ops.subtract, np.float32(1), named(ops.add, far, ops.reduce_min(classes, axis)))
+    found_score = named(ops.subtract, np.float32(1), named(ops.add, far, ops.reduce_min(classes, axis)))
+    usable = named(ops.less_equal, named(ops.absolute, found_score), np.float32(LARGEST))
+    result = named(ops.select, usable, found_score, np.float32(-LARGEST))
     result.output(0).set_names({OUTPUT})
     return result
 

@@ -209,8 +209,9 @@ def _limits(
     yield "- The figures hold only for images like those of the data."
     yield "- Every image is assigned to one of the classes, whatever it shows."
     if refuses is not None:
-        yield f"  With `predict --unknown`, and by a negative output `known_score` of the exports, {100 * refuses:g} % of the"
-        yield "  validation images are refused as none of the classes. Images that resemble the data may pass."
+        yield "  With `predict --unknown`, and by a negative output `known_score` of the exports, at most"
+        yield f"  {100 * refuses:g} % of new images like the validation images are refused as none of the classes. Images that"
+        yield "  resemble the data may pass."
     if temperature is None:
         yield "- The probability of a prediction is not the measured rate of correct predictions."
     else:

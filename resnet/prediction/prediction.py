@@ -13,6 +13,7 @@ import numpy.typing as npt
 from resnet.core.parallel import in_order
 from resnet.images.decoding import MAX_PIXELS, load
 from resnet.images.outcomes import BadFile, Rejected, shown
+from resnet.network.known_score import is_known
 from resnet.prediction.image_files import ImageFile
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,12 +42,17 @@ class Prediction:
     Attributes:
         path: of the file, as in `ImageFile`.
         probabilities: (classes,) float64, with sum 1.
-        known_score: negative for an image that shows none of the classes; None if the network does not say it.
+        known_score: negative, or not finite, for an image that shows none of the classes; None if the network does not say it.
     """
 
     path: str
     probabilities: npt.NDArray[np.float64]
     known_score: float | None = None
+
+    @property
+    def known(self) -> bool | None:
+        """Whether the image shows one of the classes; None if the network does not say it."""
+        return None if self.known_score is None else bool(is_known(np.asarray(self.known_score)))
 
 
 def decode_files(files: Iterable[ImageFile | Rejected], size: int) -> Iterator[Decoded | Rejected]:

@@ -19,6 +19,7 @@ _MARKER = "---\n"
 _ASK = "# license: unknown to the run; state it here, or as render.license in params.yaml, such as apache-2.0\n"
 _TAGS = ("image-classification", "resnet", "keras", "tensorflow", "train-resnet")
 _METRICS = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1")}
+_MIRROR = ", mean logits of each image and its mirror image"
 
 
 def front_matter(*, license: str | None, origin: Origin, metrics: Mapping[str, float]) -> str:  # noqa: A002
@@ -42,10 +43,12 @@ def front_matter(*, license: str | None, origin: Origin, metrics: Mapping[str, f
 
 
 def _result(origin: Origin, metrics: Mapping[str, float]) -> dict[str, Any]:
+    mirror = _MIRROR if metrics.get("mirror") else ""
+    figures = [(kind, f"{name}{mirror}", float(metrics[figure])) for figure, (kind, name) in _METRICS.items()]
     return {
         "task": {"type": "image-classification", "name": "Image Classification"},
         "dataset": {"name": _text(origin.name), "type": _text(origin.hub or _slug(origin.name)), "split": "test"},
-        "metrics": [{"type": kind, "name": name, "value": float(metrics[figure])} for figure, (kind, name) in _METRICS.items()],
+        "metrics": [{"type": kind, "name": name, "value": value} for kind, name, value in figures],
     }
 
 

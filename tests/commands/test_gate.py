@@ -33,6 +33,14 @@ def test_each_condition_that_is_set_is_judged(conditions: Callable[[float | None
     assert baseline.why.startswith("against first (")
 
 
+def test_a_test_with_mirror_images_is_named_beside_a_plain_one(
+    conditions: Callable[[float | None, str | None], Evaluate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RevisionResults, "parameters", property(lambda self: {"evaluate.mirror": self.commit is None}))
+    (baseline,) = judge(conditions(None, "first"), RevisionResults("workspace"))
+    assert "worse. Only the second was tested with each image's mirror image (`evaluate.mirror`), " in baseline.why
+
+
 def test_a_baseline_with_other_test_images_is_refused(conditions: Callable[[float | None, str | None], Evaluate]) -> None:
     with pytest.raises(UserError, match="the test images of more and workspace differ"):
         judge(conditions(None, "more"), RevisionResults("workspace"))

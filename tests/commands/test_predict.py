@@ -14,13 +14,14 @@ import pytest
 import tensorflow as tf
 from typer.testing import Result
 
-from commands.predict import _set_temporary_folder
+from commands.predict import _set_temporary_folder, _writer
 from resnet.images.decoding import load
 from resnet.network import archive
 from resnet.network.known_score import KnownScore
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.network.saving import save_model
+from resnet.prediction.prediction import Prediction
 from tests.imports import ROOT
 from tests.pictures import picture, write_tree
 
@@ -127,7 +128,7 @@ def test_csv_and_json(folder: Path, model: ResNet, train_resnet: Callable[..., R
 
 
 def test_none_of_these_is_an_answer(folder: Path, model: ResNet, train_resnet: Callable[..., Result]) -> None:
-    # A score of 1 - (x.x - x.x + z), where z is the same feature for both columns: one image is refused, the other is not.
+    # A score of 1 - 1e-9 x.x - z, where z is the same feature for both columns: one image is refused, the other is not.
     features = keras.Model(model.inputs, model.get_layer("avg_pool").output)
     pixels = np.stack([load((folder / "photos" / name).read_bytes(), 32) for name in ("1.png", "3.png")])
     x = np.asarray(features(normalise(tf.constant(pixels)), training=False)).astype(np.float64)
@@ -136,7 +137,7 @@ def test_none_of_these_is_an_answer(folder: Path, model: ResNet, train_resnet: C
     kernel[place] = 1 / x[:, place].mean()
     own = ResNet.from_config(model.get_config())
     own.set_weights(model.get_weights())
-    own.refuse(KnownScore(kernel, np.zeros(3, np.float32), 1e-9, 0), 0.05)
+    own.refuse(KnownScore(np.zeros(len(kernel), np.float32), kernel, np.zeros(3, np.float32), 1e-9, 0), 0.05)
     save_model(own, folder / "own.keras")
     expected = 1 - x[:, place] / x[:, place].mean()
     assert expected.min() < -0.01 < 0.01 < expected.max()
@@ -159,6 +160,30 @@ def test_a_model_without_a_known_score_refuses_nothing(folder: Path, train_resne
     result = train_resnet("predict", "photos/1.png", "--unknown")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith("predict: --unknown needs a model with a known score, but models/resnet.keras has none, ")
+    assert "or its features gave none, as with one training image a class, which `train` says" in result.stderr
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
+def test_a_score_that_is_not_finite_is_of_no_class_in_every_output(score: float, capsys: pytest.CaptureFixture[str]) -> None:
+    one = Prediction("a.png", np.array([0.25, 0.75]), score)
+    for form in ("text", "csv", "json"):
+        _writer(form, ["cat", "dog"], 1, unknown=True)(one)
+    text, head, row, found = capsys.readouterr().out.splitlines()
+    assert text == "a.png\tnone of these"
+    assert (head, row) == ("path,known,known_score,label_1,probability_1", "a.png,0,,dog,0.750000")
+    assert json.loads(found, parse_constant=pytest.fail) == {
+        "path": "a.png",
+        "known": 0,
+        "known_score": None,
+        "predictions": [{"label": "dog", "probability": 0.75}],
+    }
+
+
+def test_probabilities_that_are_not_finite_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    _writer("json", ["cat"], 1, unknown=False)(Prediction("a.png", np.array([np.nan])))
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["predictions"] == [
+        {"label": "cat", "probability": None}
+    ]
 
 
 def test_a_model_file_is_enough_outside_of_a_project(folder: Path, train_resnet: Callable[..., Result]) -> None:

@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import asdict, fields
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +12,7 @@ from resnet.core.errors import UserError
 from resnet.network.precision import PRECISIONS
 from resnet.training.optimizers import OPTIMIZERS, SCHEDULES
 from resnet.training.recipe import Recipe
+from tasks import train
 from tasks.build import Build
 from tasks.ingest import Ingest
 from tasks.preprocess import Preprocess
@@ -153,3 +156,15 @@ def test_sizes_may_be_as_large_as_the_stored_images() -> None:
     check(params(size_schedule=[64, 128], training_size=128))
     with pytest.raises(UserError, match="train.size_schedule has 128 pixels, but the training images have 112"):
         check(params(size_schedule=[64, 128], training_size=112))
+
+
+@pytest.mark.parametrize("reason", ["", "there are no validation images"])
+def test_it_says_why_there_is_no_known_score(
+    reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("resnet.training.finishing.finish", lambda *_: reason)
+    monkeypatch.setattr("resnet.network.saving.save_model", lambda *_: None)
+    none: Any = None
+    train._finish(SimpleNamespace(temperature=2.0), (none, none), 1, "float32", tmp_path)  # type: ignore[arg-type]
+    sentence = "train: the model has no known score, which `predict --unknown` needs, because there are no validation images\n"
+    assert "".join(capsys.readouterr()) == (sentence if reason else "")

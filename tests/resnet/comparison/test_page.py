@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from commands.compare import as_text
+from resnet.comparison.markdown import as_markdown
 from resnet.comparison.page import Comparison, Image, render_comparison
 from resnet.comparison.paired_comparison import ClassChange, compare_hits
 
@@ -50,6 +52,15 @@ def test_the_page_has_all_parts() -> None:
         "b/2.png b b 0.900 a 0.625",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(("mirror", "which"), [((None, True), "second"), ((True, False), "first"), ((None, False), "")])
+def test_a_test_with_mirror_images_is_named_beside_a_plain_one(mirror: tuple[object, object], which: str) -> None:
+    found = replace(comparison(gained=2, lost=1), parameters={"evaluate.mirror": mirror})
+    expected = f"Only the {which} was tested with each image's mirror image"
+    for text in (words(render_comparison(found)).replace("&#39;", "'"), as_markdown(found), as_text(found)):
+        assert (expected in text) == bool(which)
+        assert ("mirror image" in text) == bool(which)
 
 
 def test_a_small_p_is_not_zero() -> None:

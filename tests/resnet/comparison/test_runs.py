@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from commands.compare import several_as_text
 from resnet.comparison.paired_comparison import compare_hits
-from resnet.comparison.runs import Run, differing, render_runs
+from resnet.comparison.runs import Run, differing, mirror_remark, render_runs
 from tests.hostile.texts import TEXTS
 from tests.resnet.comparison.test_page import words
 
@@ -51,6 +52,16 @@ def test_the_page_has_all_parts() -> None:
         "&lt;b&gt;exp 3&lt;/b&gt;: resnet/network",
     ):
         assert part in text
+
+
+def test_runs_that_were_tested_with_mirror_images_are_named() -> None:
+    runs = [run(1), run(2, **{"evaluate.mirror": True}), run(3, **{"evaluate.mirror": False})]
+    for text in (words(render_runs(runs)).replace("&#39;", "'"), several_as_text(runs)):
+        assert "Only run 2 was tested with each image's mirror image" in text
+    assert mirror_remark([run(1), *[run(number, **{"evaluate.mirror": True}) for number in (2, 3)]]).startswith(
+        "Only the runs 2, 3 were "
+    )
+    assert mirror_remark(runs[1:2]) == mirror_remark([runs[0], runs[2]]) == ""
 
 
 def test_only_parameters_that_differ_are_shown() -> None:

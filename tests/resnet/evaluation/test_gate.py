@@ -18,6 +18,10 @@ def test_a_network_fails_if_it_is_significantly_worse_than_the_baseline(low: flo
     assert check.why.endswith(": not significantly worse." if passed else ": significantly worse.")
 
 
+def test_a_difference_between_the_tests_is_named() -> None:
+    assert check_baseline(paired(-0.05, 0.01), "main", "Only the second was.").why.endswith("worse. Only the second was.")
+
+
 def test_a_network_fails_below_the_minimum_accuracy() -> None:
     assert check_minimum(0.95, 0.95) == Check("minimum_accuracy", True, "accuracy 0.9500 is at least 0.95.")
     assert check_minimum(0.9499, 0.95) == Check("minimum_accuracy", False, "accuracy 0.9499 is below 0.95.")

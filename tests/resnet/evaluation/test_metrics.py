@@ -81,6 +81,7 @@ def test_refused_are_those_below_zero() -> None:
     low, high = wilson(1, 4)
     expected = {"refused": 0.25, "refused_low": low, "refused_high": high}
     assert refusals(np.array([-0.1, 0.0, 0.3, 1.0])) == pytest.approx(expected, abs=1e-6)
+    assert refusals(np.array([np.nan, 0.0, 0.3, 1.0]))["refused"] == 0.25
 
 
 def test_figures_of_each_class() -> None:

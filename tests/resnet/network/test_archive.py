@@ -63,13 +63,14 @@ def test_a_known_score_that_does_not_fit_is_refused(saved: Path, tmp_path: Path)
     config = json.loads(members["config.json"])
     config["config"] |= {"refuses": 0.05}
     stated = members | {"config.json": json.dumps(config).encode()}
-    score = KnownScore(np.ones((32, 4), np.float32), np.ones(4, np.float32), 0.5, 1).to_bytes()
+    score = KnownScore(np.zeros(32, np.float32), np.ones((32, 4), np.float32), np.ones(4, np.float32), 0.5, 1).to_bytes()
     path = tmp_path / "model.keras"
     for content, sentence in (
         (stated, "it has known_score.f32 without `refuses` in its config.json, or the other way round"),
         (members | {KNOWN_SCORE: score}, "it has known_score.f32 without `refuses`"),
-        (stated | {KNOWN_SCORE: score[:-4]}, "its known score has 528 bytes, which do not fit 32 features, 3 classes"),
+        (stated | {KNOWN_SCORE: score[:-4]}, "its known score has 656 bytes, which do not fit 32 features, 3 classes"),
         (stated | {KNOWN_SCORE: score[:-4] + b"\0\0\xc0\x7f"}, "its known score has numbers that are not finite"),
+        (stated | {KNOWN_SCORE: np.full(165, 3e38, "<f4").tobytes()}, "not finite or too large"),
         (stated | {"other.f32": score}, "its members are"),
     ):
         path.write_bytes(sealed(content))

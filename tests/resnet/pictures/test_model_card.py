@@ -109,6 +109,12 @@ def test_probabilities_are_as_good_as_measured_and_no_figure_is_unexplained() ->
         assert words in line
 
 
+def test_it_promises_a_largest_share_of_refused_images() -> None:
+    text = " ".join(card(["cat", "dog"], network={"refuses": 0.05}).split())
+    assert "at most 5 % of new images like the validation images are refused as none of the classes." in text
+    assert "refused as none" not in card(["cat", "dog"])
+
+
 def test_names_of_classes_are_text() -> None:
     text = card(["<b>|x", "a\n# b_*"])
     assert "\\<b\\>\\|x" in text

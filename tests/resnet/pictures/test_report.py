@@ -120,6 +120,7 @@ def test_the_page_shows_all_of_it(small: Results) -> None:
     assert f"calibration error {metrics['calibration_error']:.4f}" in text
     assert "all logits were divided by 0.612, the temperature" in text
     assert "6.2 % of these test images would be refused as none of the classes (95 % interval 3.0 % to 12.0 %)" in text
+    assert "The threshold was set to refuse at most 5 % of new images like the validation images." in text
     assert "it raises the probabilities" in text
     assert "Before, the calibration error on these test images was 0.3217 and the loss 1.6543; now" in text
     assert "The weights of epoch 2 were kept." in text

@@ -33,7 +33,7 @@ def test_the_saved_model_is_calibrated_and_keeps_its_predictions(model: ResNet, 
     training, validation = split(tmp_path / "training", 50, 0), split(tmp_path / "validation", 40, 1)
     images = validation.gather(np.arange(40))
     before = folded_network(model)(images)
-    finish(model, training, validation, 16, "float32")
+    assert finish(model, training, validation, 16, "float32") == ""
     assert model.temperature == fit_temperature(validation.labels, before)
     save_model(model, tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras", ["a", "b", "c"], (32, 32, 3))
@@ -48,6 +48,7 @@ def test_the_saved_model_is_calibrated_and_keeps_its_predictions(model: ResNet, 
 
 
 def test_with_few_validation_images_nothing_is_refused(model: ResNet, tmp_path: Path) -> None:
-    finish(model, split(tmp_path / "training", 50, 0), split(tmp_path / "validation", 18, 1), 16, "float32")
+    reason = finish(model, split(tmp_path / "training", 50, 0), split(tmp_path / "validation", 18, 1), 16, "float32")
+    assert reason == "it needs at least 19 validation images, not 18"
     assert model.known_score is None
     assert "refuses" not in model.get_config()

@@ -43,6 +43,15 @@ def test_the_hub_finds_the_results(tmp_path: Path) -> None:
     assert [one.metric_name for one in results] == ["Accuracy", "Macro F1"]
 
 
+def test_figures_with_mirror_images_are_named_so(tmp_path: Path) -> None:
+    found = read(front_matter(license=None, origin=Origin("photos"), metrics=METRICS | {"mirror": True}), tmp_path)
+    _, results = model_index_to_eval_results(found["model-index"])
+    assert [(one.metric_type, one.metric_name) for one in results] == [
+        ("accuracy", "Accuracy, mean logits of each image and its mirror image"),
+        ("f1", "Macro F1, mean logits of each image and its mirror image"),
+    ]
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_names_stay_text(name: str, tmp_path: Path) -> None:
     block = front_matter(license=name, origin=Origin(name), metrics=METRICS)
