@@ -25,6 +25,11 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> set[int]:
     return ended
 
 
+def event(name: str) -> threading.Event:
+    found: threading.Event = getattr(temporary_server, name)
+    return found
+
+
 def follow(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> list[tuple[int, int]]:
     killed: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "kill", lambda *given: killed.append(given))
@@ -39,7 +44,7 @@ def test_a_run_that_lost_its_server_ends_with_a_sentence(
     assert not watch.lost()
     ends |= {7, 8}
     assert follow(monkeypatch, watch) == [(os.getpid(), 15)]
-    assert temporary_server.server_lost.is_set()
+    assert event("server_lost").is_set()
     assert capsys.readouterr().err.startswith("the Prefect server has ended: type the same command again")
 
 
@@ -47,7 +52,7 @@ def test_a_server_that_ends_with_its_run_is_not_lost(ends: set[int], monkeypatch
     watch = Watch(threading.Event())
     assert not watch.lost()
     ends |= {7, 8}
-    temporary_server.signalled.set()  # Ctrl-C reaches the whole group
+    event("signalled").set()  # Ctrl-C reaches the whole group
     assert follow(monkeypatch, watch) == []
     left = threading.Event()
     left.set()
