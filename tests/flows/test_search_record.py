@@ -57,7 +57,10 @@ DAMAGED = [
     {"trials": [{**TRIAL, "result": {"experiment": "x"}}]},
     {"trials": [{**TRIAL, "result": "x"}]},
     {"trials": [{**TRIAL, "result": {"experiment": "x", "metrics": 1, "val_loss": 1.0}}]},
-    *({"trials": [{**TRIAL, "history": history}]} for history in (1, [1], [{}], [{"epoch": 1, "val_loss": "x"}])),
+    {"trials": [{**TRIAL, "history": 1}]},
+    {"trials": [{**TRIAL, "history": [1]}]},
+    {"trials": [{**TRIAL, "history": [{}]}]},
+    {"trials": [{**TRIAL, "history": [{"epoch": 1, "val_loss": "x"}]}]},
     {"trials": [{**TRIAL, "history": [{"epoch": 2, "val_loss": 0.1}]}]},
 ]
 
