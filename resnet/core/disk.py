@@ -83,8 +83,12 @@ def process() -> int:
 
 
 def is_running(number: int) -> bool:
-    """Whether there is a process with this number, on this machine."""
-    return Path("/proc", str(number)).exists()
+    """Whether there is a process with this number, on this machine. Threads have numbers too; they and zombies do not count."""
+    try:
+        status = Path("/proc", str(number), "status").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return f"\nTgid:\t{number}\n" in status and "\nState:\tZ" not in status
 
 
 def now() -> float:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -48,6 +49,27 @@ def test_processes_have_numbers() -> None:
     assert disk.process() == os.getpid()
     assert disk.is_running(os.getpid())
     assert not disk.is_running(4_194_305)  # more than proc(5) allows
+
+
+def test_neither_a_thread_nor_a_zombie_is_a_running_process() -> None:
+    numbers: list[int] = []
+    ask, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        numbers.append(threading.get_native_id())
+        ask.set()
+        end.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    ask.wait()
+    assert not disk.is_running(numbers[0])
+    end.set()
+    thread.join()
+    child = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and is a zombie until it is waited for
+    assert not disk.is_running(child)
+    os.waitpid(child, 0)
 
 
 def test_the_clocks_are_those_of_the_system(tmp_path: Path) -> None:
