@@ -5,12 +5,10 @@ repository as it is. Results that are damaged, or that do not belong to the pres
 that are not committed are named in the README. The same commit gives the same bytes.
 """
 
-import fcntl
 import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +70,7 @@ def publish(
     known = recorded_exports(_EXPORTS)
     exports = list(_exports_of(paths["resnet_keras"], known))
     try:
-        with _alone(target.parent), replacing(target) as partial:
+        with replacing(target) as partial:
             _copy([*outputs, *_OTHERS], exports, partial)
             for path in outputs:  # once more: a file may have changed since
                 _refuse_damaged(path, recorded, partial / path.name)
@@ -88,24 +86,6 @@ def publish(
     except OSError as error:
         raise UserError(f"{folder} could not be written ({error}): name another folder, or run again.") from error
     _report(folder, count, size, exports, revision)
-
-
-@contextmanager
-def _alone(parent: Path) -> Iterator[None]:
-    """Waits while another `publish` writes to the same parent folder: `replacing` replaces a folder in two steps."""
-    with suppress(OSError):
-        parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # `replacing` says why nothing can be written there
-        yield
-        return
-    try:
-        with suppress(OSError):  # NFS locks no folder
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_place(folder: Path, target: Path, force: bool) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from resnet.core.errors import UserError, missing_input
-from resnet.network.known_score import KnownScore, read_known_score
 from resnet.network.plan import plan
+
+if TYPE_CHECKING:
+    from resnet.network.known_score import KnownScore
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
 KNOWN_SCORE = "known_score.f32"  # a fourth member, in files whose configuration has `refuses`
@@ -115,7 +117,7 @@ class ModelFile:
     weights: bytes
     weight_bytes: int
     keras_version: str
-    known_score: KnownScore | None = None
+    known_score: "KnownScore | None" = None
 
 
 def read_model_facts(path: Path) -> ModelFacts:
@@ -169,7 +171,7 @@ def read_model(path: Path) -> ModelFile:
         raise RefusedModelError(path, error, damaged=True) from error
 
 
-def seal(path: Path, known_score: KnownScore | None = None) -> None:
+def seal(path: Path, known_score: "KnownScore | None" = None) -> None:
     """Rewrites a `.keras` file that Keras has just written so that equal models have equal bytes.
 
     Keras puts the time of saving into the metadata and into the entry of each member; both become constant. So does the name of
@@ -288,12 +290,16 @@ def _is_between(value: object, least: float, most: float) -> bool:
     return type(value) is float and least <= value <= most
 
 
-def _known_score(path: Path, archive: zipfile.ZipFile, config: dict[str, Any]) -> KnownScore | None:
+def _known_score(path: Path, archive: zipfile.ZipFile, config: dict[str, Any]) -> "KnownScore | None":
     is_there = KNOWN_SCORE in archive.namelist()
     if is_there != ("refuses" in config):
         raise RefusedModelError(path, f"it has {KNOWN_SCORE} without `refuses` in its config.json, or the other way round")
+    if not is_there:
+        return None
+    from resnet.network.known_score import read_known_score  # imports NumPy, which `--help` does not need
+
     try:
-        return read_known_score(archive.read(KNOWN_SCORE), plan(config).features, config["classes"]) if is_there else None
+        return read_known_score(archive.read(KNOWN_SCORE), plan(config).features, config["classes"])
     except ValueError as error:
         raise RefusedModelError(path, error) from error
 

@@ -16,7 +16,7 @@ from resnet.core.errors import UserError
 from tests.imports import HEAVY, ROOT
 
 NAMES = [
-    *("check", "look", "fetch", "advise", "live", "board", "compare", "gate", "why", "predict", "export", "publish"),
+    *("check", "look", "fetch", "decide", "advise", "live", "board", "compare", "gate", "why", "predict", "export", "publish"),
     *("doctor", "checkpoints", "verify", "repair"),
 ]
 NEED_A_PROJECT = [

@@ -1,6 +1,5 @@
 """The folder to hand to somebody: it is complete, works without the project, and nothing wrong gets into it."""
 
-import fcntl
 import json
 import os
 import re
@@ -346,16 +345,6 @@ def test_a_folder_in_the_place_of_a_result_is_one_sentence(
         page.with_name("elsewhere").rename(page)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("publish: reports/index.html cannot be read (Is a directory)")
-
-
-def test_a_second_publish_waits_for_the_first(tmp_path: Path) -> None:
-    with publish_module._alone(tmp_path / "new"):
-        descriptor = os.open(tmp_path / "new", os.O_RDONLY)
-        try:
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(descriptor)
 
 
 def test_the_files_of_another_folder_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

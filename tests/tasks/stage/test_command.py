@@ -149,7 +149,7 @@ def test_a_record_that_cannot_be_written_does_not_fail_the_stage(
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["tasks.ingest"])
     monkeypatch.setattr(stage_module, "record", fail)
-    monkeypatch.setattr(stage_module, "bind", lambda *_: {"raw": tmp_path / "raw"})
+    monkeypatch.setattr(stage_module, "bind", lambda *_: {"raw": tmp_path / "raw", "decisions_csv": Path("data/decisions.csv")})
     assert main("ingest") == 0
     assert (tmp_path / "raw" / "manifest.csv").exists()
     assert capsys.readouterr().err.startswith(f"ingest: done, but not recorded in reports/run.json: {why}")
