@@ -21,8 +21,9 @@ from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
 from resnet.network.model import ResNet
 from resnet.network.saving import save_model
-from tasks.preprocess import Preprocess, preprocess
+from tasks.preprocess import preprocess
 from tests.imports import ROOT
+from tests.parameters import PREPROCESS
 from tests.pictures import picture
 from tests.resnet.export.test_formats import give_known_score
 from tests.resnet.export.test_int8 import NAMES, separable, trained
@@ -41,16 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ]
     (tmp_path / "data").mkdir()
     write_raw(tmp_path / "data" / "raw", Source(["a", "b"], lambda: iter(files)), max_pixels=10**6)
-    parameters = Preprocess(
-        image_size=32,
-        training_size=None,
-        validation_share=0.1,
-        test_share=0.2,
-        split_seed=0,
-        near_duplicates="ignore",
-        fold=None,
-    )
-    preprocess(parameters, raw=tmp_path / "data" / "raw", prepared=tmp_path / "data" / "prepared")
+    preprocess(PREPROCESS, raw=tmp_path / "data" / "raw", prepared=tmp_path / "data" / "prepared")
     keras.utils.set_random_seed(0)
     save_model(ResNet((32, 32, 3), 2, blocks=(1,), width=4, class_names=["a", "b"]), tmp_path / "models" / "resnet.keras")
     return tmp_path

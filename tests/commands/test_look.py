@@ -10,8 +10,9 @@ from typer.testing import Result
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.raw_data import write_raw
 from resnet.ingestion.sources.source import Source
-from tasks.preprocess import Preprocess, preprocess
+from tasks.preprocess import preprocess
 from tests.imports import ROOT
+from tests.parameters import PREPROCESS
 from tests.pictures import picture
 
 
@@ -26,16 +27,7 @@ def test_the_page_needs_no_model(folder: Path, train_resnet: Callable[..., Resul
     files = [Candidate(f"{n}.png", ["cat", "dog"][n % 2], partial(picture, n), None) for n in range(12)]
     Path("data").mkdir()
     write_raw(Path("data/raw"), Source(["cat", "dog"], lambda: iter(files)), max_pixels=10**6)
-    parameters = Preprocess(
-        image_size=32,
-        training_size=None,
-        validation_share=0.2,
-        test_share=0.2,
-        split_seed=0,
-        near_duplicates="ignore",
-        fold=None,
-    )
-    preprocess(parameters, raw=Path("data/raw"), prepared=Path("data/prepared"))
+    preprocess(PREPROCESS.model_copy(update={"validation_share": 0.2}), raw=Path("data/raw"), prepared=Path("data/prepared"))
     result = train_resnet("look")
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, "look: reports/data.html shows the data")
     page = Path("reports/data.html").read_text("utf-8")

@@ -14,20 +14,13 @@ from resnet.ingestion.sources.source import Source
 from resnet.preparation.similar_pairs import find_similar
 from tasks.preprocess import Preprocess, preprocess
 from tasks.stage.params import Params
+from tests.parameters import PREPROCESS
 from tests.pictures import picture
 
 CLASSES = ["cat", "dog", "owl"]
 SMALL = "preprocess: warning: the validation split has "
 Image = tuple[bytes, str, str | None, str | None]
-PARAMETERS = Preprocess(
-    image_size=32,
-    training_size=None,
-    validation_share=0.1,
-    test_share=0.2,
-    split_seed=0,
-    near_duplicates="report",
-    fold=None,
-)
+PARAMETERS = PREPROCESS.model_copy(update={"near_duplicates": "report"})
 
 
 def notes(

@@ -15,9 +15,9 @@ from resnet.training.recipe import Recipe
 from tasks import train
 from tasks.build import Build
 from tasks.ingest import Ingest
-from tasks.preprocess import Preprocess
 from tasks.stage.params import Params
 from tasks.train import Train
+from tests.parameters import PREPROCESS
 
 VALUES: dict[str, Any] = {
     "epochs": 4,
@@ -57,14 +57,7 @@ def params(*, source: str = "photos", weights: str = "old.keras", training_size:
     )
     network: dict[str, Any] = {"depth": 50, "variant": "v1", "stem": "auto", "blocks": None, "width": 64, "momentum": 0.9}
     build = Build(**network, zero_init_last_gamma=True, weights=weights)
-    split: dict[str, Any] = {
-        "validation_share": 0.1,
-        "test_share": 0.2,
-        "split_seed": 0,
-        "near_duplicates": "report",
-        "fold": None,
-    }
-    preprocess = Preprocess(image_size=96, training_size=training_size, **split)
+    preprocess = PREPROCESS.model_copy(update={"image_size": 96, "training_size": training_size})
     return Params(0, {"ingest": ingest, "preprocess": preprocess, "build": build, "train": Train(**(VALUES | changes))})
 
 

@@ -21,7 +21,8 @@ from resnet.network.model import ResNet
 from resnet.network.saving import save_model
 from resnet.prediction.image_files import ImageFile, find_images, open_archives
 from resnet.prediction.prediction import Decoded, Prediction, decode_files, in_batches, predict, reading_ahead
-from tasks.preprocess import Preprocess, preprocess
+from tasks.preprocess import preprocess
+from tests.parameters import PREPROCESS
 from tests.pictures import picture, write_tree
 
 
@@ -56,16 +57,7 @@ def test_the_pixels_are_those_that_preprocess_writes(tmp_path: Path) -> None:
         for n in range(2)
     ]
     write_raw(tmp_path / "raw", Source(["a", "b"], lambda: iter(candidates + others)), max_pixels=10**6)
-    parameters = Preprocess(
-        image_size=40,
-        training_size=None,
-        validation_share=0.1,
-        test_share=0.2,
-        split_seed=0,
-        near_duplicates="ignore",
-        fold=None,
-    )
-    preprocess(parameters, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
+    preprocess(PREPROCESS.model_copy(update={"image_size": 40}), raw=tmp_path / "raw", prepared=tmp_path / "prepared")
     expected = Split(tmp_path / "prepared" / "test", 2).gather(np.arange(len(encoded)))
     found = [one.pixels for one in decode_files(open_archives(find_images([str(files)])), 40) if isinstance(one, Decoded)]
     np.testing.assert_array_equal(found, expected)
