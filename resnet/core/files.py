@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from resnet.core import disk
@@ -57,10 +58,10 @@ def _prepare(path: Path, partial: Path, least: int) -> list[Path]:
     try:
         if not _replaceable(path):
             raise UserError(f"{path} is no regular file, and writing there would replace it: name another path.")
-        for folder in path.parents:
-            if folder.exists() and not folder.is_dir():
+        made = list(takewhile(lambda folder: not folder.is_dir(), path.parents))
+        for folder in made:
+            if folder.exists():
                 raise UserError(f"{folder} is no folder, but {path} is to be written there: name another path.")
-        made = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         _tidy(path, partial)
         partial.touch()  # fails here if nothing can be written, not after an hour of work

@@ -248,7 +248,7 @@ def prune(folder: Path, ours: Path | None = None) -> None:
         folder: of all runs.
         ours: the folder of the run that has just finished. It stays, even if the clock was set back and it seems to be old.
     """
-    states = {run.folder: run.state() for run in list_runs(folder)}
+    states = {path: Run(path, {}).state() for path in folder.glob("*/")}
     # Those that are held are left out first, because the attempt to remove one would count as its last use.
     runs = [run for run in list_runs(folder) if not held_by(run)]
     finished = sorted((run for run in runs if run.finished), key=lambda run: run.folder != ours)

@@ -277,6 +277,8 @@ class Machine:
             thread = ready[self.choose(len(ready)) if len(ready) > 1 else 0]
             burst = calls if len(ready) == 1 else min(calls, 1 + self.choose(8))
             calls -= max(1, thread.run(burst))
+        if process.dead:  # its main thread has ended, which ends the others
+            process.unwind()
 
 
 def _apply(change: Change) -> None:
@@ -345,7 +347,8 @@ class Thread:
     def pause(self) -> None:
         """Stops until it is run again."""
         assert self._hub is not None
-        self._hub.switch()
+        if not self.process.dead:  # else it unwinds, and waits no more
+            self._hub.switch()
         if self.process.dead:
             raise Killed
 
@@ -407,8 +410,12 @@ class Process:
         """SIGKILL."""
         if not self.dead:
             self._end()
-            for thread in list(self.threads):
-                thread.end()
+            self.unwind()
+
+    def unwind(self) -> None:
+        """Ends the threads of a process that has ended: greenlets that stay suspended are never freed."""
+        for thread in list(self.threads):
+            thread.end()
 
     def _end(self) -> None:
         self.dead = True

@@ -38,7 +38,7 @@ def replaced() -> Iterator[None]:
     functions = (_sync, _free, _remove_tree, _lock, _is_locked, _alone, _process, _is_running, _now, _elapsed, _sleep)
     places: list[tuple[Any, dict[str, Any]]] = [
         (disk, {function.__name__.removeprefix("_"): function for function in functions}),
-        (checkpoint_files, {"write_checkpoint": write_and_tell, "ThreadPoolExecutor": _Worker}),
+        (checkpoint_files, {"write_checkpoint": write_and_tell, "ThreadPoolExecutor": _Worker, "json": _Dumps}),
         # As the modules see it now: a planted bug may have replaced it.
         (resume, {"say": lambda line: None, "fingerprint": _remembered(vars(resume)["fingerprint"])}),
         (
@@ -76,6 +76,13 @@ class _Json:
     loads = staticmethod(lru_cache(1000)(json.loads))
 
 
+class _Dumps:
+    """Stands in for the module, and writes each text once. What it reads is changed afterwards."""
+
+    dumps = _Json.dumps
+    loads = staticmethod(json.loads)
+
+
 class _Here:
     """Stands in for `platform`."""
 
@@ -103,7 +110,7 @@ class _Yaml:
     def load(self, text: bytes) -> Any:
         found = _read_yaml(text, tuple(self._options.items()))
         if isinstance(found, Exception):
-            raise found
+            raise found.with_traceback(None)  # else it keeps each world that it was raised in
         return found
 
 

@@ -251,7 +251,6 @@ class World:
                     self._write_pages()
             self._keeping.discard(process)
         self._allow_removal(process, None)
-        self._used[toy.run] = self.machine.clock
         runs.prune(on(self.machine, HOME), run.folder)
 
     def operate(self, toy: Toy, operation: str) -> Process:
