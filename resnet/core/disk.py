@@ -8,6 +8,7 @@ a function that was imported by its name would not be replaced.
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+
+_alone = threading.local()
 
 
 def sync(path: Path) -> None:
@@ -67,12 +70,23 @@ def alone(folder: Path) -> Iterator[None]:
     """Keeps other processes and threads that ask for it out of the block: a lock on a folder, without a file.
 
     The kernel releases it when its process ends. Where folders cannot be locked, as on some network disks, there is no lock.
+
+    Raises:
+        RuntimeError: this thread is in such a block already, and would wait for itself.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        status, held = os.fstat(descriptor), vars(_alone).setdefault("held", set())
+        inode = (status.st_dev, status.st_ino)
+        if inode in held:
+            raise RuntimeError(f"{folder} is locked by this thread already")
         with suppress(OSError):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        held.add(inode)
+        try:
+            yield
+        finally:
+            held.remove(inode)
     finally:
         os.close(descriptor)
 

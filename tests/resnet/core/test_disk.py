@@ -86,3 +86,15 @@ def test_a_tree_is_removed(tmp_path: Path) -> None:
     disk.remove_tree(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
     disk.remove_tree(tmp_path / "folder", ignore_errors=True)
+
+
+def test_a_thread_does_not_wait_for_itself(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    with (
+        disk.alone(tmp_path),
+        disk.alone(tmp_path / "other"),
+        pytest.raises(RuntimeError, match="locked by this thread already"),
+    ):
+        disk.alone(tmp_path).__enter__()
+    with disk.alone(tmp_path):  # it was released
+        pass
