@@ -3,7 +3,8 @@
     python -m benchmarks.checkpoint_cost --size 224 --batch 32
     python -m benchmarks.checkpoint_cost --size 32 --batch 32
 
-`percent_of_time` is relative to the time between two checkpoints of the `train` stage.
+`percent_of_time` is relative to the time between two checkpoints of the `train` stage. With TRAIN_RESNET_CHECKPOINT_REMOTE in
+the environment, the checkpoint is copied there too, and the copy is part of the cost.
 """
 
 import argparse
@@ -30,7 +31,9 @@ def writing(size: int, batch: int, seconds: float) -> None:
     import numpy as np
 
     from resnet.training.checkpoint_files import CheckpointWriter
+    from tasks.training.moving import shared
     from tasks.training.resume import checkpoint_seconds
+    from tasks.training.runs import Run
 
     images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     labels = np.zeros(batch, np.uint16)
@@ -50,9 +53,11 @@ def writing(size: int, batch: int, seconds: float) -> None:
         def turn() -> dict[str, float]:
             without = timed(steps)
             began = time.perf_counter()
-            with CheckpointWriter(Path(folder), trainer.state, math.inf) as writer:
-                writer.begin()
-                timed(steps)
+            with shared(Run(Path(folder), {})) as elsewhere:
+                then = [elsewhere.copy] if elsewhere else []
+                with CheckpointWriter(Path(folder), trainer.state, math.inf, *then) as writer:
+                    writer.begin()
+                    timed(steps)
             cost = time.perf_counter() - began - without
             return {"seconds_a_checkpoint": cost, "percent_of_time": 100 * cost / checkpoint_seconds()}
 

@@ -15,11 +15,13 @@ import math
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,14 @@ class Parts:
         step: of a step, with its part of the validation.
         checkpoint: for which a checkpoint holds training up.
         steps: in an epoch.
+        gap: median time from one step to the next.
     """
 
     start: float
     step: float
     checkpoint: float
     steps: int
+    gap: float
 
 
 def young(checkpoint: float, between: float) -> float:
@@ -102,11 +106,17 @@ class Stage:
         events = Path(self._environment["TRAIN_RESNET_EVENTS"]).read_text("utf-8").splitlines()
         start = next(event for event in map(json.loads, events) if event["event"] == "start")
         facts = json.loads((self._folder / "reports" / "run.json").read_text("utf-8"))["stages"]["train"]
-        cost = facts["checkpoints"]
+        cost, gap = facts["checkpoints"], statistics.median(self._gaps())
         seconds = facts["epoch_seconds"][-1]  # the first one includes the tracing
         tracing = max(0.0, facts["epoch_seconds"][0] - seconds)
         checkpoint = cost["held_up_seconds"] / cost["written"]
-        return Parts(start["time"] - began + tracing, seconds / start["steps"], checkpoint, start["steps"])
+        return Parts(start["time"] - began + tracing, seconds / start["steps"], checkpoint, start["steps"], gap)
+
+    def _gaps(self) -> list[float]:
+        """Times from each step to the next in the life that wrote the events."""
+        lines = Path(self._environment["TRAIN_RESNET_EVENTS"]).read_text("utf-8").split("\n")[:-1]
+        times = [event["time"] for event in map(json.loads, lines) if event["event"] == "step"]
+        return [later - earlier for earlier, later in pairwise(times)]
 
     def killed(self, parts: Parts, between: float, longest: float | None, kills: int) -> float:
         """Starts training and kills it some times; returns the goodput.
@@ -121,7 +131,7 @@ class Stage:
         self._environment.pop(SECONDS_VARIABLE, None)
         if longest is not None:
             self._environment[SECONDS_VARIABLE] = str(longest)
-        began = time.monotonic()
+        began, gaps = time.monotonic(), list[float]()
         for _ in range(kills):
             process = subprocess.Popen(_TRAIN, cwd=self._folder, env=self._environment, stdout=subprocess.DEVNULL)
             try:
@@ -130,10 +140,12 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+            gaps += self._gaps()
         wall = time.monotonic() - began
         folders = (self._folder / ".dvc" / "tmp" / "checkpoints").glob("*/")
         kept = max(((one.epoch - 1) * parts.steps + one.step for each in folders for one in list_checkpoints(each)), default=0)
-        return kept * parts.step / wall
+        pace = statistics.median(gaps) / parts.gap if gaps else 1.0  # the machine may be faster now than it was at first
+        return kept * parts.step * pace / wall
 
 
 def table(parts: Parts, rows: list[dict[str, Any]], command: str) -> str:

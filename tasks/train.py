@@ -27,6 +27,7 @@ from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
 from tasks.training.events import Events
 from tasks.training.live import Live
+from tasks.training.moving import shared
 from tasks.training.pause import Pause
 from tasks.training.progress import Display, say
 from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume, sources
@@ -212,7 +213,7 @@ def train(
     precision = choose_precision(params.precision)
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()}
     compute = {"precision": precision, "devices": gpus or ["CPU"]}
-    with begun(home(), facts) as run:
+    with begun(home(), facts) as run, shared(run) as elsewhere:
         strategy = share_among(params.devices)
         with strategy.scope():
             model = load_model(initial_keras, classes, validation_split.image_shape, precision)
@@ -220,7 +221,7 @@ def train(
         recipe = params.recipe()
         trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
         state = trainer.state
-        resumed = resume(state, run, params)
+        resumed = resume(state, run, params, elsewhere)
         _write_results(history_csv, training_json, state.history)
         _say_surprises(params, recipe, gpus)
         live = Live()
@@ -229,7 +230,7 @@ def train(
             noted(live.stop, _TRAINED) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
-            keeping(run, state, seconds, received, pause) as keep,
+            keeping(run, state, seconds, received, pause=pause, elsewhere=elsewhere) as keep,
         ):
             position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}
             earlier = live.start(

@@ -36,6 +36,7 @@ SLOW = (
     "test_interrupted_training.py",
     "test_sources.py",
     "test_devices.py",
+    "test_moved_run.py",
     "resnet/training/test_loop.py",
     "flows/test_dvc_process.py",
     "resnet/network/test_model.py",

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -70,6 +70,7 @@ class TinyRun:
         steps: str = "",
         as_by_script: bool = False,
         stop_after: int | None = None,
+        store: Mapping[str, str] | None = None,
     ) -> ForkServerProcess:
         """Starts training.
 
@@ -83,6 +84,7 @@ class TinyRun:
             steps: a file that gets a line for each step: the process, the time, the epoch, and the steps done in it.
             as_by_script: starts it as a script starts `nohup command &`, with SIGINT and SIGHUP ignored.
             stop_after: the epoch after which it pauses.
+            store: variables of the environment for a store that hosts share. A dead host's lease then ends after a few seconds.
         """
         self._before = self.position()
         environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
@@ -92,6 +94,7 @@ class TinyRun:
         if stop_after is not None:
             environment["TRAIN_RESNET_STOP_AFTER"] = str(stop_after)
         environment["STOP_AT"] = "{}-{}".format(*stop_at or (0, 0))
+        environment |= {**store, "PATIENCE": "3"} if store else {}
         return self._start(_parent if with_parent else _train, environment)
 
     def _start(self, target: Callable[..., None], environment: dict[str, str] | None = None) -> ForkServerProcess:
@@ -115,8 +118,12 @@ class TinyRun:
 
     def position(self) -> tuple[int, int]:
         """Epoch and step of the latest checkpoint."""
+        return max(self.kept(), default=(0, 0))
+
+    def kept(self) -> list[tuple[int, int]]:
+        """Epoch and step of each checkpoint, the latest first."""
         found = [(one.epoch, one.step) for folder in self.checkpoints.glob("*/") for one in list_checkpoints(folder)]
-        return max(found, default=(0, 0))
+        return sorted(found, reverse=True)
 
     def wait_for(self, position: tuple[int, int]) -> None:
         """Waits for a checkpoint at a position or later that the last started process wrote, which is then training."""
@@ -174,8 +181,12 @@ def _divide_processor(devices: int) -> None:
 
 
 def _disturb(environment: dict[str, str]) -> None:
+    from tasks.training import lease
     from tasks.training.resume import Keeper
 
+    if "PATIENCE" in environment:
+        lease.PATIENCE = float(environment["PATIENCE"])
+        lease.BEAT = lease.PATIENCE / 6
     real = Keeper.__call__
     epoch, step = map(int, environment["STOP_AT"].split("-"))
     steps = os.open(environment["STEPS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND) if environment["STEPS"] else None

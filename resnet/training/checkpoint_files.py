@@ -12,7 +12,7 @@ import json
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,12 @@ class Checkpoint:
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
     """The checkpoints in the folder of a run, newest first."""
-    found = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("*.safetensors")]
+    return sort(folder.glob("*.safetensors"))
+
+
+def sort(paths: Iterable[Path]) -> list[Checkpoint]:
+    """The checkpoints among files, by their names, newest first."""
+    found = [(path, _NAME.fullmatch(path.name)) for path in paths]
     listed = [Checkpoint(path, int(match[1]), int(match[2])) for path, match in found if match]
     return sorted(listed, key=lambda one: (one.epoch, one.step), reverse=True)
 
@@ -154,6 +159,7 @@ class CheckpointWriter:
         folder: of the run.
         state: of the run.
         seconds: the longest from the end of one checkpoint to the start of the next.
+        then: is called in the background thread after each checkpoint.
 
     Attributes:
         written: number of checkpoints written.
@@ -161,10 +167,11 @@ class CheckpointWriter:
         processor_seconds: processor time of the background thread.
     """
 
-    def __init__(self, folder: Path, state: TrainingState, seconds: float) -> None:
+    def __init__(self, folder: Path, state: TrainingState, seconds: float, then: Callable[[], object] = lambda: None) -> None:
         self._folder = folder
         self._state = state
         self._seconds = seconds
+        self._then = then
         self._interval = min(seconds, FIRST_SECONDS)
         self._due = disk.elapsed() + self._interval
         self._thread = ThreadPoolExecutor(max_workers=1)
@@ -210,6 +217,8 @@ class CheckpointWriter:
         began = time.thread_time()
         written = write_checkpoint(self._folder, snapshot)
         self.written += written
+        if written:
+            self._then()
         self.processor_seconds += time.thread_time() - began
         return written
 

@@ -15,6 +15,7 @@ from resnet.core.errors import UserError
 from tasks.stage.params import Section
 from tasks.stage.signals import EndedError
 from tasks.training.fingerprint import Facts, contents, fingerprint, surroundings
+from tasks.training.moving import Shared
 from tasks.training.pause import Pause
 from tasks.training.progress import say
 from tasks.training.runs import Run, home
@@ -68,10 +69,12 @@ def sources(run: Run, params: Phased) -> Iterator[Run]:
         yield Run(run.folder.with_name(fingerprint(facts)), facts)
 
 
-def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
-    """Restores the newest checkpoint; returns its position, or None if there is no checkpoint."""
+def resume(state: "TrainingState", run: Run, params: Phased, elsewhere: Shared | None = None) -> str | None:
+    """Restores the newest checkpoint, on this host or elsewhere; returns its position, or None if there is none."""
     from resnet.training.checkpoint_files import read_newest
 
+    if elsewhere:
+        elsewhere.fetch(sources(run, params))
     for source in sources(run, params):
         snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"), remove=source.folder == run.folder)
         if snapshot is not None:
@@ -84,7 +87,13 @@ def resume(state: "TrainingState", run: Run, params: Phased) -> str | None:
 
 @contextmanager
 def keeping(
-    run: Run, state: "TrainingState", seconds: float, received: Callable[[], signal.Signals | None], pause: Pause | None = None
+    run: Run,
+    state: "TrainingState",
+    seconds: float,
+    received: Callable[[], signal.Signals | None],
+    *,
+    pause: Pause | None = None,
+    elsewhere: Shared | None = None,
 ) -> Iterator["Keeper"]:
     """Writes the checkpoints of a run in the block.
 
@@ -94,11 +103,14 @@ def keeping(
         seconds: between two checkpoints.
         received: returns the received signal, or None.
         pause: where the run pauses; None for nowhere.
+        elsewhere: the run in a store that hosts share, which gets copies of the checkpoints.
     """
     from resnet.training.checkpoint_files import CheckpointWriter
 
-    with CheckpointWriter(run.folder, state, seconds) as writer:
-        yield Keeper(run, state, writer, received, pause or Pause(None, run.facts["train.epochs"]))
+    with CheckpointWriter(run.folder, state, seconds, *([elsewhere.copy] if elsewhere else [])) as writer:
+        yield Keeper(run, state, writer, received, pause=pause or Pause(None, run.facts["train.epochs"]), elsewhere=elsewhere)
+    if elsewhere:
+        elsewhere.finish()
 
 
 class Keeper:
@@ -110,9 +122,12 @@ class Keeper:
         state: "TrainingState",
         writer: "CheckpointWriter",
         received: Callable[[], signal.Signals | None],
+        *,
         pause: Pause,
+        elsewhere: Shared | None = None,
     ) -> None:
         self._pause = pause
+        self._elsewhere = elsewhere
         self._run = run
         self._state = state
         self._writer = writer
@@ -124,8 +139,10 @@ class Keeper:
         Raises:
             EndedError: after a checkpoint, if a signal was received.
             PausedError: the run is at its pause.
-            UserError: a checkpoint could not be written.
+            UserError: a checkpoint could not be written, or another host has taken the run over.
         """
+        if self._elsewhere is not None:
+            self._elsewhere.check()
         number = self._received()
         if number is not None:
             kept = self._writer.write()
@@ -151,6 +168,7 @@ class Keeper:
             "written": self._writer.written,
             "held_up_seconds": round(self._writer.held_up, 2),
             "processor_seconds": round(self._writer.processor_seconds, 2),
+            **(self._elsewhere.cost() if self._elsewhere else {}),
         }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.goodput import Parts, computed, table, young
 
-PARTS = Parts(start=8.0, step=0.1, checkpoint=1.0, steps=20)
+PARTS = Parts(start=8.0, step=0.1, checkpoint=1.0, steps=20, gap=0.09)
 
 
 def test_the_interval_of_young() -> None:

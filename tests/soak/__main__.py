@@ -20,6 +20,7 @@ from tests.soak.trials import Trial
 MODULES = (
     "interrupted_training",
     "entry_points",
+    "moved_runs",
     "killed_search",
     "killed_saves",
     "stages",

@@ -1,0 +1,211 @@
+"""Checkpoints in a store that hosts share: a run that is killed on one host goes on on another one and gives the same bytes.
+
+`TRAIN_RESNET_CHECKPOINT_REMOTE=s3://bucket/folder` switches it on. It is a variable of the environment and no parameter,
+because it does not decide the bytes. The store has a folder for each run, named by the fingerprint, with the facts of the run,
+its newest checkpoints, and the lease (see `tasks/training/lease.py`). A checkpoint has its SHA-256 in its name, and what was
+downloaded is compared with it.
+"""
+
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnet.core.checksums import sha256
+from resnet.core.errors import UserError
+from tasks.training.fingerprint import differences
+from tasks.training.lease import Lease
+from tasks.training.progress import say
+from tasks.training.runs import Run, begun
+from tasks.training.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from resnet.training.checkpoint_files import Checkpoint
+
+VARIABLE = "TRAIN_RESNET_CHECKPOINT_REMOTE"
+_FACTS = "facts.json"
+_PLACE = "place"
+_OF_THE_HOST = ("machine.", "version.", "environment.", "precision")  # beginnings of the names of facts
+_MOST_RUNS = 50  # of the store are compared, if it has none to go on with
+
+
+@contextmanager
+def shared(run: Run) -> Iterator["Shared | None"]:
+    """The run in the store that the environment names, reserved for this host in the block; None if it names none.
+
+    Args:
+        run: reserved for this process.
+
+    Raises:
+        UserError: the store cannot be used, or another host trains the run.
+    """
+    url = os.environ.get(VARIABLE)
+    if not url:
+        yield None
+        return
+    try:
+        store = Store(url)
+        with Lease(store, run.folder.name, _place(run), say) as lease:
+            made = Shared(store, run, lease)
+            try:
+                yield made
+            finally:
+                made.close()
+    except StoreError as error:
+        raise UserError(
+            f"{VARIABLE} is {url}, but that store cannot be used ({error}): correct the address or the credentials, or unset "
+            "the variable."
+        ) from error
+
+
+def _place(run: Run) -> str:
+    """Identifies the folder of a run on this host."""
+    path = run.folder / _PLACE
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex, encoding="utf-8")
+    return path.read_text("utf-8")
+
+
+class Shared:
+    """The run in the store; `shared` makes it.
+
+    Args:
+        store: that the hosts share.
+        run: on this host.
+        lease: on the run.
+    """
+
+    def __init__(self, store: Store, run: Run, lease: Lease) -> None:
+        self._store = store
+        self._run = run
+        self._lease = lease
+        self._wanted = threading.Event()
+        self._over = self._failed = False
+        self._copied = 0
+        self._processor_seconds = 0.0
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def fetch(self, runs: Iterator[Run]) -> None:
+        """Downloads the newest checkpoint of the first run that has one, if the store has a newer one than this host.
+
+        Args:
+            runs: this run and those that it continues, see `tasks.training.resume.sources`.
+
+        Raises:
+            StoreError: the store cannot be used.
+            UserError: a run that it continues is being trained, or the disk is full.
+        """
+        for run in runs:
+            newest = run.newest
+            newer = [one for one in self._listed(run) if newest is None or _at(one) > _at(newest)]
+            if newer:
+                with nullcontext() if run.folder == self._run.folder else begun(run.folder.parent, run.facts):
+                    any(self._download(run, one.path.name) for one in newer)
+            if run.newest is not None:
+                return
+        self._name_what_differs()
+
+    def copy(self) -> None:
+        """A checkpoint was written; a thread copies the newest one to the store while training goes on."""
+        self._wanted.set()
+
+    def check(self) -> None:
+        """Ends the training if another host has taken the run over.
+
+        Raises:
+            UserError: it has.
+        """
+        if self._lease.taken_by:
+            raise UserError(
+                f"{self._lease.taken_by} has taken over this run, because this host could not reach the store for too long: "
+                "let the run go on there."
+            )
+
+    def finish(self) -> None:
+        """Waits for the last copy. A complete run keeps one checkpoint in the store, for a longer run that continues it."""
+        self.close()
+        try:
+            for old in self._listed(self._run)[1:]:
+                self._store.remove(self._run.folder.name, old.path.name)
+        except StoreError as error:
+            say(f"train: an old checkpoint stays in the store ({error})")
+
+    def close(self) -> None:
+        """Waits until the newest checkpoint is copied, or its copy has failed."""
+        self._over = True
+        self._wanted.set()
+        self._thread.join()
+
+    def cost(self) -> dict[str, float]:
+        """The number of copies, and the processor time of the thread that makes them."""
+        return {"copied": self._copied, "copying_processor_seconds": round(self._processor_seconds, 2)}
+
+    def _listed(self, run: Run) -> "list[Checkpoint]":
+        from resnet.training.checkpoint_files import sort
+
+        return sort(map(Path, self._store.names(run.folder.name)))
+
+    def _download(self, run: Run, name: str) -> bool:
+        """Whether the checkpoint is undamaged, and on this host now."""
+        partial = run.folder / f".{name}"  # the next start removes what begins with a point
+        self._store.get(partial, run.folder.name, name)
+        if sha256(partial) not in name:
+            say(f"train: the checkpoint {name} of the run {run.folder.name} is damaged in the store, and is removed there")
+            partial.unlink()
+            self._store.remove(run.folder.name, name)
+            return False
+        partial.replace(run.folder / name)
+        say(f"train: takes a newer checkpoint of the run {run.folder.name} from the store")
+        return True
+
+    def _name_what_differs(self) -> None:
+        """Names what keeps this host from going on with a run of the store that has the same parameters, data and code."""
+        for name in self._store.names()[:_MOST_RUNS]:
+            facts = json.loads(self._store.read(name, _FACTS) or b"{}")
+            others = differences(facts, self._run.facts) if facts else []
+            if others and all(other.startswith(_OF_THE_HOST) for other in others):
+                here = self._run.facts
+                found = ", ".join(f"{other} is {here.get(other)} here and {facts.get(other)} there" for other in others)
+                say(f"train: the store has the run {name}, which could go on here if its host were like this one: {found}")
+
+    def _work(self) -> None:
+        over = False
+        while not over:
+            self._wanted.wait()
+            over = self._over  # before the copy: what was written before `close` must be part of it
+            self._wanted.clear()
+            began = time.thread_time()
+            try:
+                self._copy_newest()
+                self._failed = False
+            except (StoreError, OSError) as error:
+                if not self._failed:
+                    say(f"train: a checkpoint could not be copied to the store ({error}); the next one will be tried too")
+                self._failed = True
+            self._processor_seconds += time.thread_time() - began
+
+    def _copy_newest(self) -> None:
+        from resnet.training.checkpoint_files import KEPT
+
+        newest, run = self._run.newest, self._run.folder.name
+        if newest is None or self._lease.taken_by:
+            return
+        names = self._store.names(run)
+        if newest.path.name in names:
+            return
+        if _FACTS not in names:
+            self._store.write(json.dumps(self._run.facts, sort_keys=True).encode(), run, _FACTS)
+        self._store.put(newest.path, run, newest.path.name)
+        self._copied += 1
+        for old in self._listed(self._run)[KEPT:]:
+            self._store.remove(run, old.path.name)
+
+
+def _at(checkpoint: "Checkpoint") -> tuple[int, int]:
+    return checkpoint.epoch, checkpoint.step

@@ -1,0 +1,111 @@
+"""The lease on a run: who gets it, who is refused, and who must end."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resnet.core.errors import UserError
+from tasks.training import lease
+from tasks.training.lease import Lease
+from tasks.training.store import Store, StoreError
+
+DEAD = json.dumps({"host": "other", "process": 7, "place": "there", "beat": 3}).encode()
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    return Store(str(tmp_path))
+
+
+def make(store: Store, place: str, said: list[str] | None = None) -> Lease:
+    return Lease(store, "run", place, (said if said is not None else []).append)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_lease_changes_while_it_is_held_and_is_given_back(store: Store) -> None:
+    with make(store, "here") as held:
+        first = store.read("run", "lease-00000001")
+        until(lambda: store.read("run", "lease-00000001") != first)
+        assert held.taken_by is None
+    with make(store, "there"):  # does not wait for it
+        assert store.names("run") == ["lease-00000002"]
+
+
+def test_another_host_is_refused_while_the_holder_lives(store: Store) -> None:
+    with make(store, "here"), pytest.raises(UserError, match=r"^process \d+ on \S+ is training this very run; wait until"):
+        make(store, "there").__enter__()
+
+
+def test_the_lease_of_a_dead_host_ends_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 0.3)
+    said: list[str] = []
+    store.write(DEAD, "run", "lease-00000004")
+    with make(store, "here", said):
+        assert store.names("run") == ["lease-00000005"]
+    assert said == ["train: waits up to 0 s for a sign of life of process 7 on other, which has trained this run"]
+
+
+def test_nobody_waits_for_a_killed_process_of_the_same_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 1e9)
+    store.write(DEAD, "run", "lease-00000001")
+    with make(store, "there"):
+        assert store.names("run") == ["lease-00000002"]
+
+
+def test_of_two_that_wait_one_gets_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 0.0)
+    store.write(DEAD, "run", "lease-00000001")
+    create = store.create
+
+    def late(content: bytes, *names: str) -> None:
+        monkeypatch.setattr(store, "create", create)
+        store.write(DEAD, *names)  # the other one was faster
+        create(content, *names)
+
+    monkeypatch.setattr(store, "create", late)
+    with pytest.raises(UserError, match="^process 7 on other is training this very run"):
+        make(store, "here").__enter__()
+
+
+def test_a_holder_that_was_cut_off_learns_who_has_the_run(store: Store) -> None:
+    with make(store, "here") as held:
+        store.write(DEAD, "run", "lease-00000002")
+        until(lambda: held.taken_by)
+        assert held.taken_by == "process 7 on other"
+    assert "lease-00000002" in store.names("run")
+
+
+def test_a_store_that_is_away_for_a_while_does_no_harm(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, asked = store.names, list[int]()
+
+    def away(*folder: str) -> list[str]:
+        asked.append(1)
+        if len(asked) < 4:
+            raise StoreError("away")
+        return names(*folder)
+
+    with make(store, "here") as held:
+        first = store.read("run", "lease-00000001")
+        monkeypatch.setattr(store, "names", away)
+        until(lambda: store.read("run", "lease-00000001") != first)
+        assert (len(asked) >= 4, held.taken_by) == (True, None)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00", b"{}"])
+def test_a_damaged_lease_has_no_name(content: bytes, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "PATIENCE", 0.1)
+    store.write(content, "run", "lease-00000001")
+    with make(store, "here") as held:
+        store.write(content, "run", "lease-00000009")
+        until(lambda: held.taken_by)
+        assert held.taken_by == "another host"

@@ -1,0 +1,225 @@
+"""Checkpoints in a store that hosts share: what is copied, what is fetched, and what is said."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.training.checkpoint_files import list_checkpoints, write_checkpoint
+from resnet.training.state import Snapshot
+from tasks.training import lease, moving
+from tasks.training.fingerprint import Facts
+from tasks.training.moving import shared
+from tasks.training.resume import sources
+from tasks.training.runs import Run, begun, home
+from tasks.training.store import Store, StoreError
+from tests.tasks.training.test_lease import until
+
+FACTS: Facts = {
+    "train.epochs": 3,
+    "train.restarts": [],
+    "machine.processor": "Xeon",
+    "version.keras": "3.15.0",
+    "data.classes.json": "12",
+}
+
+
+class Host:
+    """A host with a project; the store is a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = home(folder)
+
+    def save(self, run: Run, epoch: int, step: int) -> Path:
+        write_checkpoint(run.folder, Snapshot({"a": np.arange(epoch + step, dtype=np.float32)}, {"epoch": epoch, "step": step}))
+        assert run.newest is not None
+        return run.newest.path
+
+
+class Params:
+    """What `sources` needs."""
+
+    def __init__(self, epochs: int = 3, restarts: list[int] | None = None) -> None:
+        self.epochs, self.restarts = epochs, restarts or []
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path / "store"))
+    return Store(str(tmp_path / "store"))
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(moving, "say", lines.append)
+    return lines
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Callable[[str], Host]:
+    return lambda name: Host(tmp_path / name)
+
+
+def positions(run: Run) -> list[tuple[int, int]]:
+    return [(one.epoch, one.step) for one in list_checkpoints(run.folder)]
+
+
+def in_store(store: Store, run: Run) -> list[str]:
+    return [name[:15] for name in store.names(run.folder.name) if name.endswith(".safetensors")]
+
+
+def test_without_the_variable_there_is_no_store(host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRAIN_RESNET_CHECKPOINT_REMOTE", raising=False)
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is None
+
+
+def test_the_newest_two_are_copied_and_another_host_goes_on_from_the_last(
+    host: Callable[[str], Host], store: Store, said: list[str]
+) -> None:
+    first, second = host("a"), host("b")
+    with begun(first.home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        for step in (1, 2, 3):
+            newest = first.save(run, 1, step)
+            elsewhere.copy()
+            until(lambda name=newest.name: name in store.names(run.folder.name))
+        until(lambda: len(in_store(store, run)) == 2)
+        assert elsewhere.cost()["copied"] == 3
+    assert in_store(store, run) == ["E00001-S0000002", "E00001-S0000003"]
+    with begun(second.home, FACTS) as there, shared(there) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(there, Params()))
+        assert positions(there) == [(1, 3)]
+        assert (there.folder / newest.name).read_bytes() == newest.read_bytes()
+    assert said == [f"train: takes a newer checkpoint of the run {run.folder.name} from the store"]
+
+
+def test_what_is_written_before_the_end_is_copied(host: Callable[[str], Host], store: Store) -> None:
+    with begun(host("a").home, FACTS) as run, shared(run):
+        host("a").save(run, 2, 5)  # as after SIGTERM
+    assert in_store(store, run) == ["E00002-S0000005"]
+
+
+def test_a_complete_run_keeps_one_checkpoint_in_the_store(host: Callable[[str], Host], store: Store) -> None:
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        host("a").save(run, 3, 5)
+        elsewhere.copy()
+        until(lambda: in_store(store, run))
+        host("a").save(run, 4, 0)
+        elsewhere.finish()
+    assert in_store(store, run) == ["E00004-S0000000"]
+
+
+def test_what_this_host_has_is_not_replaced_by_older_ones(host: Callable[[str], Host], store: Store, said: list[str]) -> None:
+    first, second = host("a"), host("b")
+    with begun(first.home, FACTS) as run, shared(run):
+        first.save(run, 1, 7)
+    with begun(second.home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        second.save(run, 2, 1)
+        elsewhere.fetch(sources(run, Params()))
+        assert positions(run) == [(2, 1)]
+    assert said == []
+    assert in_store(store, run) == ["E00001-S0000007", "E00002-S0000001"]
+
+
+def test_a_damaged_checkpoint_of_the_store_is_removed_and_the_one_before_is_used(
+    host: Callable[[str], Host], store: Store, said: list[str]
+) -> None:
+    first, second = host("a"), host("b")
+    with begun(first.home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        first.save(run, 1, 1)
+        elsewhere.copy()
+        until(lambda: in_store(store, run))
+        newest = first.save(run, 1, 2).name
+    content = bytearray(store.read(run.folder.name, newest) or b"")
+    content[-1] ^= 1
+    store.write(bytes(content), run.folder.name, newest)
+    with begun(second.home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()))
+        assert positions(run) == [(1, 1)]
+        assert newest not in store.names(run.folder.name)
+    assert (
+        said[0] == f"train: the checkpoint {newest} of the run {run.folder.name} is damaged in the store, and is removed there"
+    )
+
+
+def test_a_longer_run_continues_a_shorter_one_of_another_host(host: Callable[[str], Host], store: Store) -> None:
+    first, second = host("a"), host("b")
+    with begun(first.home, FACTS) as shorter, shared(shorter):
+        first.save(shorter, 4, 0)
+    longer = {**FACTS, "train.epochs": 9, "train.restarts": [3]}
+    with begun(second.home, longer) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params(9, [3])))
+        fetched = run.folder.with_name(shorter.folder.name)
+    assert positions(run) == []
+    assert positions(Run(fetched, FACTS)) == [(4, 0)]
+    assert (fetched / "facts.json").exists()
+
+
+def test_what_keeps_a_run_of_the_store_from_going_on_here_is_named(
+    host: Callable[[str], Host], store: Store, said: list[str]
+) -> None:
+    for facts in (FACTS, {**FACTS, "data.classes.json": "13"}):  # the second one has other data
+        with begun(host("a").home, facts) as run, shared(run):
+            host("a").save(run, 1, 1)
+    here = {**FACTS, "machine.processor": "EPYC", "version.keras": "3.15.1"}
+    with begun(host("b").home, here) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()))
+    (line,) = said
+    assert line.endswith(
+        "which could go on here if its host were like this one: machine.processor is EPYC here and Xeon there, "
+        "version.keras is 3.15.1 here and 3.15.0 there"
+    )
+
+
+def test_a_copy_that_fails_is_said_once_and_the_next_one_is_tried(
+    host: Callable[[str], Host], store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, tried = Store.put, list[str]()
+
+    def full(self: Store, path: Path, *names: str) -> None:
+        tried.append(path.name)
+        if len(tried) < 3:
+            raise StoreError("full")
+        put(self, path, *names)
+
+    monkeypatch.setattr(Store, "put", full)
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        for step in (1, 2, 3):
+            host("a").save(run, 1, step)
+            elsewhere.copy()
+            until(lambda step=step: len(tried) >= step)
+    assert said == ["train: a checkpoint could not be copied to the store (full); the next one will be tried too"]
+    assert in_store(store, run) == ["E00001-S0000003"]
+
+
+def test_a_host_that_has_lost_the_run_ends(host: Callable[[str], Host], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.02)
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.check()
+        store.write(b'{"host": "other", "process": 7}', run.folder.name, "lease-00000002")
+
+        until(lambda: elsewhere._lease.taken_by)
+        with pytest.raises(UserError, match="^process 7 on other has taken over this run"):
+            elsewhere.check()
+        host("a").save(run, 1, 1)
+    assert in_store(store, run) == []  # it belongs to the other one now
+
+
+def test_a_store_that_cannot_be_used_is_one_sentence(host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "/dev/null/store")
+    sentence = r"^TRAIN_RESNET_CHECKPOINT_REMOTE is /dev/null/store, but that store cannot be used \(NotADirectoryError: .*\): "
+    with begun(host("a").home, FACTS) as run, pytest.raises(UserError, match=sentence), shared(run):
+        pass

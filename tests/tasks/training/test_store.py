@@ -1,0 +1,70 @@
+"""A store that hosts share: a folder, and a bucket of an S3 server on loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.training.store import Store, StoreError, TakenError
+from tests.local_s3 import BUCKET, s3_server
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[dict[str, str]]:
+    with s3_server() as environment:
+        yield environment
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def url(request: pytest.FixtureRequest, tmp_path: Path, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    return str(tmp_path / "store") if request.param == "folder" else f"s3://{BUCKET}/{tmp_path.name}"
+
+
+def test_what_is_written_is_read(url: str, tmp_path: Path) -> None:
+    store = Store(url)
+    assert store.names() == store.names("run") == []
+    assert store.read("run", "facts") is None
+    store.write(b"old", "run", "facts")
+    store.write(b"new", "run", "facts")
+    assert store.read("run", "facts") == b"new"
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 1000)
+    store.put(tmp_path / "large", "run", "large")
+    store.get(tmp_path / "copy", "run", "large")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "large").read_bytes()
+    assert (store.names(), store.names("run")) == (["run"], ["facts", "large"])
+    store.remove("run", "facts")
+    store.remove("run", "facts")
+    assert Store(f"{url}/").names("run") == ["large"]
+
+
+def test_one_of_two_creates_an_object(url: str) -> None:
+    first, second = Store(url), Store(url)
+    first.create(b"mine", "run", "lease")
+    with pytest.raises(TakenError, match="^lease exists$"):
+        second.create(b"yours", "run", "lease")
+    assert second.read("run", "lease") == b"mine"
+
+
+def test_a_bucket_that_is_not_there_is_one_line(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=r"^FileNotFoundError: .*bucket does not exist$"):
+        Store("s3://nowhere/runs").create(b"mine", "run", "lease")
+
+
+def test_a_server_that_is_not_there_is_one_line(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(
+        StoreError, match=r'^EndpointConnectionError: Could not connect to the endpoint URL: "http://127.0.0.1:9/'
+    ):
+        Store(f"s3://{BUCKET}").names()
+
+
+@pytest.mark.parametrize("url", ["nonsense://bucket", "s3://"])
+def test_an_address_without_a_meaning_is_one_line(url: str) -> None:
+    with pytest.raises(StoreError, match="^[A-Za-z]+Error: .+$"):
+        Store(url).create(b"mine", "run", "lease")
