@@ -19,6 +19,7 @@ from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repos
 from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
 from resnet.ingestion.decisions import read_decisions
+from resnet.ingestion.stored import SCHEME, stored
 from tasks.stage.graph import DVC_YAML, read_graph, stage_paths
 from tasks.stage.params import PARAMS_YAML, Params, examine_params
 
@@ -93,7 +94,7 @@ def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list
 def _only_from_here(source: str) -> list[str]:
     """A note on a relative path that leads out of the project: it means another place in a folder elsewhere."""
     path = Path(source)
-    if path.is_absolute() or source.startswith("tfds:") or path.resolve().is_relative_to(Path.cwd()):
+    if path.is_absolute() or source.startswith(("tfds:", SCHEME)) or path.resolve().is_relative_to(Path.cwd()):
         return []
     return [
         f"runs that have a folder of their own (dvc exp run --temp or --queue, and flows) do not find {source}; they need the "
@@ -114,6 +115,9 @@ def check_source(source: str, graph: Mapping[str, dict[str, Any]]) -> None:
             cannot read.
     """
     path = Path(source)
+    if source.startswith(SCHEME):
+        stored(source)
+        return
     _refuse_outputs("ingest.source", path, graph)
     if path.is_dir():
         for folder, folders, files in os.walk(path):
@@ -149,7 +153,7 @@ def describe_source(source: str, level: int | None = None, table: Mapping[str, s
         UserError: `ingest` would refuse the source at once, for the same reason.
     """
     path = Path(source)
-    if path.is_relative_to(_BUILTIN) or source.startswith("tfds:") or _is_slow(path):
+    if path.is_relative_to(_BUILTIN) or source.startswith(("tfds:", SCHEME)) or _is_slow(path):
         return []
     from resnet.core.classes import check_classes, confusable
     from resnet.ingestion.sources.catalog import open_source
@@ -200,7 +204,7 @@ def _advice(value: str, builtin: tuple[str, ...]) -> str:
         (value.startswith("tfds:"), f"run `train-resnet fetch {value}`."),
         (value.startswith("~"), f"a ~ in a parameter is not expanded; write {Path(value).expanduser()}."),
         ("$" in value, "variables in a parameter are not expanded; write the path in full."),
-        ("://" in value, "only paths are read; download it, and write the path of the folder or file."),
+        ("://" in value, "only paths and s3:// are read; download it, and write the path of the folder or file."),
         (longer is not None, f"did you mean {longer}? After -S, write it in quotes within quotes: \"NAME='VALUE'\"."),
     )
     return next((advice for applies, advice in hints if applies), "correct the path.")

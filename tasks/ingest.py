@@ -19,7 +19,8 @@ class Ingest(Section):
     """Parameters of the stage `ingest`."""
 
     source: str = Field(
-        min_length=1, description="builtin/digits, a folder, an archive, a .csv, a .parquet, or tfds:NAME; see data/README.md"
+        min_length=1,
+        description="builtin/digits, a folder, an archive, a .csv, a .parquet, s3://..., or tfds:NAME; see data/README.md",
     )
     path_column: str = Field(
         min_length=1, description="column of a table that names the images, or of a .parquet with the images; auto: by its name"

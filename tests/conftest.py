@@ -35,6 +35,7 @@ SLOW = (
     "test_rooms.py",
     "test_interrupted_training.py",
     "test_sources.py",
+    "test_bucket_source.py",
     "test_devices.py",
     "test_moved_run.py",
     "resnet/training/test_loop.py",

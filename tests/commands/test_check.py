@@ -39,8 +39,8 @@ def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
         ("tfds:dtd", "run `train-resnet fetch tfds:dtd`"),
         ("~/photos", f"a ~ in a parameter is not expanded; write {Path.home()}/photos"),
         ("$HOME/photos", "variables in a parameter are not expanded; write the path in full"),
-        ("s3://bucket/photos", "only paths are read; download it"),
-        ("file:///photos", "only paths are read; download it"),
+        ("gs://bucket/photos.zip", "only paths and s3:// are read; download it"),
+        ("file:///photos", "only paths and s3:// are read; download it"),
     ],
 )
 def test_a_missing_source_is_named(source: str, advice: str) -> None:
@@ -48,6 +48,13 @@ def test_a_missing_source_is_named(source: str, advice: str) -> None:
         UserError, match=f"ingest.source is {re.escape(source)}, but there is no such file or folder in .*: {advice}"
     ):
         check_source(source, {})
+
+
+def test_a_folder_in_a_bucket_is_refused_without_a_request() -> None:
+    with pytest.raises(
+        UserError, match=r"^s3://bucket/photos is neither an archive .* and nothing else is read from a bucket: "
+    ):
+        check_source("s3://bucket/photos", {})
 
 
 def test_a_path_that_was_cut_at_a_space_is_completed(tmp_path: Path) -> None:

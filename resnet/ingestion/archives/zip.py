@@ -50,7 +50,7 @@ _MAX_TARGET_BYTES = 4096  # of a symbolic link: PATH_MAX
 _BROKEN = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, struct.error, zlib.error, lzma.LZMAError)
 
 
-class _ArchiveFile(io.FileIO):
+class _ArchiveFile(io.RawIOBase):
     """A zip archive in a form that `zipfile` reads: the directory is `_patched`, and the comment is cut off.
 
     `zipfile` would take a signature in the comment for the record at the end (comment.zip).
@@ -62,7 +62,7 @@ class _ArchiveFile(io.FileIO):
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path)
+        self._file = path.open("rb", buffering=0)
         self._path = path
         self._end = path.stat().st_size
         self.directory = -1
@@ -79,18 +79,28 @@ class _ArchiveFile(io.FileIO):
             found = f"the record at its end declares a directory of {self.entries:,} entries in {size:,} bytes at {offset:,}"
             raise damaged(path, f"{found}, which is not there")
 
-    def __del__(self) -> None:
-        self.close()
+    def close(self) -> None:
+        """As in `io.IOBase`, which calls it when the file is no longer used."""
+        self._file.close()
+        super().close()
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """As in `io.IOBase`."""
+        return self._file.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As in `io.FileIO`."""
-        return super().seek(offset + self._end) if whence == io.SEEK_END else super().seek(offset, whence)
+        """As in `io.IOBase`."""
+        return self._file.seek(offset + self._end) if whence == io.SEEK_END else self._file.seek(offset, whence)
 
     def read(self, size: int | None = -1) -> bytes:
-        """As in `io.FileIO`; the directory is `_patched`."""
+        """As in `io.RawIOBase`; the directory is `_patched`."""
         at = self.tell()
         left = max(0, self._end - at)
-        data = super().read(left if size is None or size < 0 else min(size, left))
+        data = self._file.read(left if size is None or size < 0 else min(size, left))
         return _patched(self._path, bytearray(data)) if at == self.directory else data
 
 
@@ -166,7 +176,7 @@ def read_zip(path: Path) -> Iterator[Item]:
     for info in archive.infolist():
         name = _name(info)
         try:
-            item = _item(archive, info, name, names)
+            item = _item(path, archive, info, name, names)
         except BadFile as bad:
             item = rejected(name, bad)
         if item:
@@ -214,7 +224,7 @@ def _name(info: zipfile.ZipInfo) -> str:
     return name.replace("\\", "/") if is_windows and "/" not in name else name
 
 
-def _item(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, names: Names) -> Item | None:
+def _item(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, names: Names) -> Item | None:
     mode = info.external_attr >> 16
     if name.endswith("/") or stat.S_ISDIR(mode):
         if info.file_size:
@@ -227,23 +237,23 @@ def _item(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, names: Nam
         method = _METHODS.get(info.compress_type, "an unknown method")
         raise BadFile(Reason.UNREADABLE, f"compressed with {method} ({info.compress_type}): use Deflate or none")
     if stat.S_ISLNK(mode):
-        raise BadFile(Reason.UNREADABLE, f"a symbolic link{_target(archive, info)}, not a regular file")
+        raise BadFile(Reason.UNREADABLE, f"a symbolic link{_target(path, archive, info)}, not a regular file")
     if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
         raise BadFile(Reason.UNREADABLE, f"a device, a FIFO or a socket (mode {mode:o}), not a regular file")
     check_size(info.file_size)
-    return Member(usable, partial(_read, archive, info))
+    return Member(usable, partial(_read, path, archive, info))
 
 
-def _target(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+def _target(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     if info.file_size > _MAX_TARGET_BYTES:
         return ""
     try:
-        return f" to {shown(_read(archive, info).decode('utf-8', 'surrogateescape'))!r}"
+        return f" to {shown(_read(path, archive, info).decode('utf-8', 'surrogateescape'))!r}"
     except BadFile:
         return " whose target is damaged"
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """The bytes of a member.
 
     `zipfile` stops without an error at the declared size. With a size of one byte more, the checksum fails if a member unpacks
@@ -254,7 +264,7 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(more) as file:
             if info.compress_type == zipfile.ZIP_LZMA:
-                _check_dictionary(info, Path(archive.filename or ""))
+                _check_dictionary(info, path)
             data = b"".join(iter(partial(file.read, _CHUNK_BYTES), b""))
     except _BROKEN as error:
         reason = getattr(error, "strerror", None) or error  # the text of an OSError would contain the path

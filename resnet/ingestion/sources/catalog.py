@@ -9,6 +9,7 @@ from resnet.core.errors import UserError
 from resnet.ingestion.sources.columns import AUTO, Choice
 from resnet.ingestion.sources.sightings import Sightings, look
 from resnet.ingestion.sources.source import Source
+from resnet.ingestion.stored import SCHEME, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ def open_source(
     Arrow, IDX, NumPy or WebDataset files.
 
     Args:
-        name: built-in name, name of TensorFlow Datasets, file or folder.
+        name: built-in name, name of TensorFlow Datasets, file, folder, or archive or Parquet file in a bucket (`s3://`).
         class_level: for folders and archives, the level of the folders that name the classes; None to find it.
         path_column: the column of a table that names the images; "auto" chooses by the names of the columns.
         label_column: the column with the classes.
@@ -54,10 +55,21 @@ def open_source(
         from resnet.ingestion.sources.tfds import tfds_source
 
         return tfds_source(name.removeprefix("tfds:"))
+    if name.startswith(SCHEME):
+        return _stored(name, choice, class_level)
     path = Path(name)
     if not path.exists():
         raise UserError(f"the source {name} does not exist in {Path.cwd()}; expected {KINDS}.")
     return _folder(path, choice, class_level) if path.is_dir() else _file(path, choice, class_level)
+
+
+def _stored(url: str, choice: Choice, class_level: int | None) -> Source:
+    from resnet.ingestion.sources.parquet import parquet_source
+
+    path = stored(url)
+    if path.suffix.casefold() == ".parquet":
+        return parquet_source(path, choice)
+    return _archive(path, choice, class_level)
 
 
 def _folder(path: Path, choice: Choice, class_level: int | None) -> Source:

@@ -33,7 +33,7 @@ def read_schema(path: Path) -> pa.Schema:
 
 def _schema(path: Path) -> pa.Schema:
     if not _is_arrow(path):
-        return pq.read_schema(path)
+        return pq.read_schema(_readable(path))
     with _opened(path) as reader:
         return reader.schema
 
@@ -54,7 +54,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     if not _is_arrow(path):
         # With the default, pre_buffer=True, the whole file is read into memory at once.
-        yield from pq.ParquetFile(path, pre_buffer=False).iter_batches(_BATCH_ROWS, columns=columns)
+        yield from pq.ParquetFile(_readable(path), pre_buffer=False).iter_batches(_BATCH_ROWS, columns=columns)
         return
     with _opened(path) as reader:
         stream = isinstance(reader, pa.RecordBatchStreamReader)
@@ -64,6 +64,11 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
             batch.validate(full=True)  # Arrow trusts the offsets in a file, which could lead outside it
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 yield batch.slice(start, _BATCH_ROWS)
+
+
+def _readable(path: Path) -> Any:
+    """What pyarrow reads: the path of a file on the disk, or an open object of a bucket."""
+    return path if isinstance(path, Path) else path.open("rb")
 
 
 @contextmanager

@@ -1,0 +1,151 @@
+"""An object in a bucket as a source: an archive or a Parquet file that is read where it is, without a copy on the disk."""
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, cast
+
+from resnet.core.errors import UserError
+from resnet.ingestion.archives.reading import has_archive_name
+
+SCHEME = "s3://"
+# A request takes a tenth of a second wherever the bucket is, so what is read front to back is read in large blocks.
+_BLOCK_BYTES = 8 << 20
+
+
+class _Status(NamedTuple):
+    st_size: int
+    st_mode: int
+
+
+class StoredFile:
+    """An object, with those parts of `pathlib.Path` that reading an archive or a Parquet file needs.
+
+    Args:
+        url: `s3://bucket/name`. Credentials and address come from the usual places, such as `AWS_ACCESS_KEY_ID`,
+            `AWS_ENDPOINT_URL` and `~/.aws`.
+
+    Raises:
+        UserError: there is no such object, it cannot be read, or the package for S3 is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        self._url = url
+        self.parent, _, self.name = url.rpartition("/")
+        self.suffix = os.path.splitext(self.name)[1]  # noqa: PTH122 - it is no path of this machine
+        with _explained(url):
+            self._files, self._path = fsspec.url_to_fs(url, use_listings_cache=False)
+            self._etag, self._size = self._now()
+
+    def _now(self) -> tuple[str, int]:
+        found = self._files.info(self._path, refresh=True)
+        if found["type"] != "file":
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; expected one archive or Parquet file")
+        return str(found.get("ETag")), int(found["size"])
+
+    def __str__(self) -> str:
+        return self._url
+
+    def __fspath__(self) -> str:
+        return self._url
+
+    def relative_to(self, folder: object) -> PurePosixPath:
+        """Its name: the folder is always the one that it is in."""
+        return PurePosixPath(self.name)
+
+    def exists(self) -> bool:
+        """It does: otherwise it could not be made."""
+        return True
+
+    def is_dir(self) -> bool:
+        """It is none."""
+        return False
+
+    def is_file(self) -> bool:
+        """It is one."""
+        return True
+
+    def stat(self) -> _Status:
+        """Its size in bytes."""
+        return _Status(self._size, stat.S_IFREG)
+
+    def open(self, mode: str = "rb", buffering: int = -1) -> Any:
+        """The object for reading, in binary mode.
+
+        Raises:
+            UserError: it was replaced meanwhile, or it cannot be read.
+        """
+        with _explained(self._url):
+            if self._now()[0] != self._etag:
+                raise UserError(f"{self._url} was replaced while it was read: run the command again.")
+            return _Reading(self._url, self._files.open(self._path, mode, block_size=_BLOCK_BYTES))
+
+
+class _Reading(io.RawIOBase):
+    """A file object whose errors are sentences: a connection that breaks is no damage of the archive."""
+
+    def __init__(self, url: str, file: Any) -> None:
+        self._url = url
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def read(self, size: int | None = -1) -> bytes:
+        with _explained(self._url):
+            return bytes(self._file.read(-1 if size is None else size))
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """The clients of stores raise errors of many kinds, most of them with a text of several lines."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ImportError as error:
+        raise UserError(f"{url} is in a bucket, for which a package is missing: pip install 'train-resnet[s3]'.") from error
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{url} cannot be read ({reason}): check the name, the credentials (AWS_ACCESS_KEY_ID) and the address "
+            "(AWS_ENDPOINT_URL) of the bucket."
+        ) from error
+
+
+def stored(url: str) -> Path:
+    """An archive or a Parquet file in a bucket as a path.
+
+    Raises:
+        UserError: its name is that of something else, or see `StoredFile`.
+    """
+    if not (url.casefold().endswith(".parquet") or has_archive_name(Path(url))):
+        raise UserError(
+            f"{url} is neither an archive (.zip, .tar, .tar.gz) nor a .parquet by its name, and nothing else is read from a "
+            "bucket: download it and name the copy."
+        )
+    return cast("Path", StoredFile(url))

@@ -1,0 +1,83 @@
+"""Archives and Parquet files in a bucket, read where they are."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from resnet.core.errors import UserError
+from resnet.images.outcomes import Candidate
+from resnet.ingestion.sources.catalog import open_source
+from resnet.ingestion.stored import stored
+from tests.local_s3 import BUCKET, s3_server
+from tests.pictures import picture, two_classes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("files")
+    two_classes(folder / "photos", each=3)
+    made = {
+        kind: Path(shutil.make_archive(str(folder / "photos"), kind, folder / "photos")) for kind in ("zip", "tar", "gztar")
+    }
+    rows = [{"image": {"bytes": picture(n), "path": f"{n}.png"}, "label": "cat" if n % 2 else "dog"} for n in range(4)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "photos.parquet")
+    for path in (*made.values(), folder / "photos.parquet"):
+        boto3.client("s3").upload_file(str(path), BUCKET, f"data/{path.name}")
+    return {**made, "parquet": folder / "photos.parquet"}
+
+
+def content(source: str) -> list[Any]:
+    files = open_source(source).files()
+    return [(one.path, one.label, one.read()) if isinstance(one, Candidate) else one for one in files]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "parquet"])
+def test_a_bucket_gives_the_same_images_as_the_disk(kind: str, files: dict[str, Path]) -> None:
+    there = content(f"s3://{BUCKET}/data/{files[kind].name}")
+    assert len(there) >= 4
+    assert there == content(str(files[kind]))
+
+
+def test_what_is_not_there_is_one_sentence(files: dict[str, Path]) -> None:
+    wanted = r"^s3://photos/none.zip cannot be read \(.*none.zip\): check the name, the credentials"
+    with pytest.raises(UserError, match=wanted):
+        stored(f"s3://{BUCKET}/none.zip")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="folder.zip/photo.png", Body=b"")
+    with pytest.raises(UserError, match="it is a folder; expected one archive or Parquet file"):
+        stored(f"s3://{BUCKET}/folder.zip")
+
+
+def test_other_kinds_are_refused(files: dict[str, Path]) -> None:
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="labels.csv", Body=b"path,label")
+    with pytest.raises(UserError, match=r"labels.csv is neither an archive .* nor a .parquet by its name"):
+        open_source(f"s3://{BUCKET}/labels.csv")
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_refused(files: dict[str, Path]) -> None:
+    name = f"s3://{BUCKET}/changing.tar"
+    client = boto3.client("s3")
+    client.upload_file(str(files["tar"]), BUCKET, "changing.tar")
+    source = open_source(name)
+    client.put_object(Bucket=BUCKET, Key="changing.tar", Body=files["tar"].read_bytes() + bytes(512))
+    with pytest.raises(UserError, match="^s3://photos/changing.tar was replaced while it was read: run the command again"):
+        list(source.files())
+
+
+def test_a_truncated_archive_is_damaged_and_not_unreachable(files: dict[str, Path]) -> None:
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="short.tar", Body=files["tar"].read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"short.tar .*truncated"):
+        content(f"s3://{BUCKET}/short.tar")
