@@ -106,8 +106,8 @@ def kill(run: TinyRun, kills: int) -> Outcome:
     run.set(epochs=str(max(3, kills * _STEPS_A_KILL // STEPS)))
     steps, dice, lives = run.folder.parent / "steps", random.Random(0), list[Life]()
     steps.mkdir()
-    whole = run.complete()
-    expected = model_of(run)
+    assert run.join(run.start(60), 3600) == 0, run.log
+    whole, expected = run.outcome(), model_of(run)
     run.forget()
     while len(lives) < kills:
         process = live(run, steps / f"{len(lives):06d}", dice)
