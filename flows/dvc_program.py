@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -126,10 +127,99 @@ def share_cache(root: str, source: str) -> dict[str, Any]:
     return {}
 
 
+def reach(root: str) -> dict[str, Any]:
+    """Checks that the default remote can be read and written; `remote` in the answer is its name, or None if there is none.
+
+    Raises:
+        OSError: it cannot be used. Remotes raise exceptions of their own too.
+    """
+    from dvc.config import NoRemoteError
+    from dvc.repo import Repo
+
+    with Repo(root) as repo:
+        try:
+            remote = repo.cloud.get_remote()
+        except NoRemoteError:
+            return {"remote": None}
+        files, place = remote.fs, remote.path
+        if files.protocol in ("local", "file"):
+            # DVC would create it, on a disk that nobody else sees.
+            if not os.path.isdir(place):  # noqa: PTH112 - this program is as plain as DVC's paths are
+                raise FileNotFoundError(f"the folder {place} does not exist on this machine; mount or create it")
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(f"the folder {place} cannot be written")
+        elif not files.version_aware:
+            # The object of no bytes, which any remote may have: what cannot be written now could not be written after hours.
+            files.pipe_file(remote.odb.oid_to_path("d41d8cd98f00b204e9800998ecf8427e"), b"")
+        return {"remote": remote.name}
+
+
+def fetch(root: str) -> dict[str, Any]:
+    """Gets from the remote what a run needs: the outputs of the stages that need not run, and files that DVC tracks.
+
+    Returns:
+        missing: the stages and files that the remote does not have.
+    """
+    from dvc.exceptions import DownloadError
+    from dvc.repo import Repo
+
+    missing = []
+    with Repo(root) as repo:
+        # DVC trusts what a remote sends unless told otherwise.
+        name = repo.config["core"]["remote"]
+        verify = {"remote": {name: {"verify": True}}}
+        for stage in _wanted(repo):
+            with suppress(DownloadError):
+                repo.fetch(targets=[stage.addressing], config=verify)
+            if not all(_is_cached(repo, out) for out in stage.outs):
+                missing.append(stage.addressing)
+        repo.checkout(force=True, allow_missing=True)
+    return {"missing": missing}
+
+
+def _wanted(repo: Any) -> list[Any]:
+    """The stages whose inputs and commands are those of `dvc.lock`, in their order, and those of files that DVC tracks."""
+    from dvc.repo.reproduce import plan_repro
+
+    graph = repo.index.graph
+    changed: set[Any] = set()
+    wanted = []
+    with repo.lock:
+        for stage in plan_repro(graph):  # a stage comes after those that it depends on
+            if not changed.isdisjoint(graph.successors(stage)) or stage.changed(allow_missing=True):
+                changed.add(stage)
+            elif stage.outs:
+                wanted.append(stage)
+    return wanted
+
+
+def push(root: str) -> dict[str, Any]:
+    """Copies the outputs of the work tree to the remote.
+
+    Raises:
+        FileNotFoundError: the cache lacks one. DVC would only warn.
+    """
+    from dvc.repo import Repo
+
+    with Repo(root) as repo:
+        for out in repo.index.outs:
+            if not _is_cached(repo, out):
+                raise FileNotFoundError(f"{out} is not in DVC's cache, so it cannot be pushed")
+        repo.push()
+    return {}
+
+
+def _is_cached(repo: Any, out: Any) -> bool:
+    return not out.use_cache or bool(out.hash_info and repo.cache.local.exists(out.hash_info.value))
+
+
 REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
     "look": look,
     "reproduce": reproduce,
     "share_cache": share_cache,
+    "reach": reach,
+    "fetch": fetch,
+    "push": push,
 }
 
 

@@ -29,13 +29,15 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import deployment, flow_run
 from prefect.settings import get_current_settings
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Crashed, Failed
 
 from flows.ending import be_brief, ending
 from flows.run_records import Record, create, ended, is_alive, process_mark
 from flows.sentences import hide_tracebacks
 from flows.server import require_server
-from flows.workspace import PROJECT
+from flows.worker_checks import check_machine, prepare_kernels
+from flows.worker_home import arrive
+from flows.workspace import HOME, PROJECT, is_away
 from resnet.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ _CHILD = "The process of the sweep, search or audit that this run belongs to was
 _SHELL = "The process of the run was killed; start the run again: DVC's cache has the stages that were finished."
 
 
-def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = PROJECT) -> State[Any]:
+def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = HOME) -> State[Any]:
     """Runs the body of a flow and keeps a record of the run, so that it can be settled if its process is killed.
 
     Args:
@@ -70,13 +72,21 @@ def recorded(work: Callable[[Callable[[str], None]], State[Any]], home: Path = P
         home: the project.
     """
     hide_tracebacks()
+    context = FlowRunContext.get()
+    child = context is not None and context.flow_run is not None and context.flow_run.parent_task_run_id is not None
+    if is_away(home) and not child:
+        try:
+            check_machine(PROJECT, flow_run.tags)
+            arrive(PROJECT, home)
+            prepare_kernels()
+        except UserError as error:
+            return Failed(message=str(error))
     if not flow_run.id:  # outside of Prefect
         return work(lambda commit: None)
     parent = process_mark(os.getppid()) if deployment.id else None
     record = create(home, str(flow_run.id), api=get_current_settings().api.url, parent=parent)
-    context = FlowRunContext.get()
     try:
-        if context is None or context.flow_run is None or context.flow_run.parent_task_run_id is None:
+        if not child:
             _settle_others(home)
         state = work(lambda commit: record.note(commit=commit))
     except BaseException as error:
@@ -98,7 +108,7 @@ def _settle_others(home: Path) -> None:
         print(f"lost runs of this folder could not be settled ({type(error).__name__}: {error})", file=sys.stderr)
 
 
-def settle(home: Path = PROJECT, say: Callable[[str], None] = lambda sentence: None) -> None:
+def settle(home: Path = HOME, say: Callable[[str], None] = lambda sentence: None) -> None:
     """Tells the server how the runs of a folder ended, where it does not know.
 
     Args:
@@ -158,6 +168,11 @@ def _reason(record: Record, run: "FlowRun") -> str:
     return _AGAIN if _can_be_repeated(record, run) else _CHANGEABLE
 
 
+def key_of_successor(lost: UUID) -> str:
+    """The idempotency key of the run that continues a lost one."""
+    return f"{_KEY}{lost}"
+
+
 def _was_submitted_again(run: "FlowRun") -> bool:
     return (run.idempotency_key or "").startswith(_KEY)
 
@@ -176,7 +191,7 @@ def _submit_again(client: SyncPrefectClient, record: Record, run: "FlowRun") -> 
         parameters={key: value for key, value in run.parameters.items() if value is not None} | {"rev": record.facts["commit"]},
         name=run.name,
         tags=run.tags,
-        idempotency_key=f"{_KEY}{run.id}",
+        idempotency_key=key_of_successor(run.id),
         work_queue_name=run.work_queue_name,
         job_variables=run.job_variables,
     )

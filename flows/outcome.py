@@ -12,6 +12,7 @@ from prefect.context import FlowRunContext
 
 from flows.names import describe_run
 from flows.results import Result
+from flows.workspace import HOME, is_away
 from tasks.stage.record import RUN_JSON
 
 
@@ -23,8 +24,20 @@ def message(result: Result, in_place: bool) -> str:
     if in_place:  # its files are in the project's folder already
         next_command = f"open reports/index.html, or compare with the last commit by `train-resnet compare HEAD {name}`"
     else:
-        next_command = f"`dvc exp apply {name}` for its files, or `train-resnet compare HEAD {name}`"
+        next_command = f"`{command_for_files(name)}` for its files, or `train-resnet compare HEAD {name}`"
     return f"Experiment {name}: {figures}. Next: {next_command}"
+
+
+def command_for_files(experiment: str, *, elsewhere: bool | None = None) -> str:
+    """What brings the files of an experiment into the work tree at home.
+
+    Args:
+        experiment: its name.
+        elsewhere: whether a worker's run made it; by default, whether this is one.
+    """
+    elsewhere = is_away(HOME) if elsewhere is None else elsewhere
+    pull = f"dvc exp pull origin {experiment} && " if elsewhere else ""
+    return f"{pull}dvc exp apply {experiment}"
 
 
 def tags(root: Path, result: Result, trained: State[None]) -> list[str]:

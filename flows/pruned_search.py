@@ -22,7 +22,7 @@ from flows.proposals import Known, propose
 from flows.search_page import Standing, write_page
 from flows.search_record import SearchRecord, Trial
 from flows.trial import Reached, on_reached, trial
-from flows.workspace import PROJECT
+from flows.workspace import HOME
 from resnet.core.errors import UserError
 from tasks.stage.git import git
 from tasks.training.runs import Run, hold, home, remove_checkpoints
@@ -58,7 +58,7 @@ class PrunedSearch:
         project: its folder.
     """
 
-    def __init__(self, plan: Plan, record: SearchRecord, project: Path = PROJECT) -> None:
+    def __init__(self, plan: Plan, record: SearchRecord, project: Path = HOME) -> None:
         self._plan = plan
         self._record = record
         self._project = project

@@ -19,14 +19,15 @@ from prefect.states import Completed, Failed
 from ruamel.yaml import YAML
 
 from commands.results import flat
-from flows.child_runs import Child, run_all
+from flows.child_runs import Child
 from flows.descriptions import SEARCH
 from flows.ending import in_time
-from flows.form import NOTHING, Choices, Count, Overrides, Ranges, Seed, filled, filled_overrides
+from flows.form import NOTHING, Choices, Count, Overrides, Ranges, Seed, Text, filled, filled_overrides
 from flows.halving import Plan, deciding, sizes
 from flows.lost_runs import recorded
 from flows.names import describe_search, naming
 from flows.overrides import parse, parse_lists
+from flows.pool_runs import runner
 from flows.proposals import Known, propose
 from flows.pruned_search import PrunedSearch, check_pruning
 from flows.search_page import PAGE, table
@@ -34,7 +35,7 @@ from flows.search_record import SearchRecord, opened_record
 from flows.server import accept_server
 from flows.sweep import check, conclude, exit_code, next_step
 from flows.temporary_server import watched
-from flows.workspace import PROJECT
+from flows.workspace import HOME
 from resnet.core.errors import UserError
 from tasks.stage.git import git
 from tasks.stage.params import PARAMS_YAML
@@ -54,6 +55,7 @@ def search(
     parallel: Count = 1,
     seed: Seed = 0,
     prune: bool = False,
+    pool: Text = "",
     rev: str = "HEAD",
     include_changes: bool = False,
     between: Ranges = NOTHING,
@@ -68,6 +70,7 @@ def search(
         parallel: the number of runs at a time.
         seed: of the sampler.
         prune: stop most trials early; the best third goes on after a ninth and after a third of the epochs.
+        pool: the work pool whose machines do the runs, as many at a time as it has slots; empty means this machine.
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
         between: lowest and highest value by parameter; integers are proposed if both are integers.
@@ -83,21 +86,19 @@ def search(
         try:
             space = make_space(*ranges)
             commit = check_search(space, trials, parallel, rev, include_changes, seed=seed, overrides=fixed)
+            check_place(pool or "", prune)
             if prune:
                 rungs = check_pruning(space, trials, train_params(commit, fixed), include_changes)
                 pin(commit)
                 plan = Plan(space, *deciding(rungs, sizes(trials)), seed, commit, name, parallel, fixed)
                 facts = {"commit": commit, "seed": seed, "trials": trials, "space": ranges}
-                with opened_record(PROJECT, facts | ({"overrides": fixed} if fixed else {}), rungs) as record:
+                with opened_record(HOME, facts | ({"overrides": fixed} if fixed else {}), rungs) as record:
                     return search_pruned(plan, record)
+            run = runner(pool or "", name, parallel, commit, include_changes)
         except UserError as error:
             return Failed(message=str(error))
         pin(commit)
-
-        def run(proposals: Iterator[dict[str, Any]]) -> Iterator[Child]:
-            return run_all(proposals, name, parallel, commit, include_changes)
-
-        return conclude(list(_search_all(space, trials, seed, run, fixed)))
+        return conclude(list(_search_all(space, trials, seed, run, fixed)), elsewhere=bool(pool) or None)
 
     return recorded(work)
 
@@ -135,6 +136,18 @@ def _search_all(
         yield child
 
 
+def check_place(pool: str, prune: bool) -> None:
+    """Checks that trials that pause are done on this machine, which keeps their checkpoints.
+
+    Raises:
+        UserError: they would be done elsewhere.
+    """
+    if pool and prune:
+        raise UserError(
+            "trials of a search that prunes go on from checkpoints, which are on one machine: leave out the pool or prune."
+        )
+
+
 def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     """Runs a search that prunes; prints and publishes its table."""
     print(plan.sentence())
@@ -153,7 +166,7 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     failed = [one.failure for one in standing.trials.values() if one.failure]
     if not finished or finished[0] is None:
         return Failed(message=f"No trial was trained to the end: {failed[0] if failed else 'there was none'}")
-    words = f"Page: {(PROJECT / PAGE).as_uri()}. {next_step(finished[0])}"
+    words = f"Page: {(HOME / PAGE).as_uri()}. {next_step(finished[0])}"
     if failed:
         return Completed(name="Partial", message=f"{len(failed)} of {len(standing.trials)} trials failed. {words}")
     return Completed(message=f"{len(standing.trials)} trials. {words}")
@@ -161,7 +174,7 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
 
 def train_params(commit: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters of `train` at a commit, with overrides."""
-    text = git(PROJECT, "show", f"{commit}:{PARAMS_YAML}")
+    text = git(HOME, "show", f"{commit}:{PARAMS_YAML}")
     changed = {name.removeprefix("train."): value for name, value in flat(overrides).items() if name.startswith("train.")}
     return {**YAML(typ="safe", pure=True).load(text)["train"], **changed}
 
@@ -244,6 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--prune", action="store_true", help="stop most trials early; the best ones go on from their checkpoints"
     )
+    parser.add_argument("--pool", default="", metavar="NAME", help="do the runs on the machines of this work pool")
     parser.add_argument("--seed", type=int, default=0, help="seed of the sampler (default: 0)")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="change a parameter in all runs")
     parser.add_argument("--include-changes", action="store_true", help="include uncommitted changes; not with --prune")
@@ -255,12 +269,14 @@ def main(arguments: list[str] | None = None) -> int:
         commit = check_search(made, given.trials, given.parallel, "HEAD", changes, seed=given.seed, overrides=overrides)
         if given.prune:
             check_pruning(made, given.trials, train_params(commit, overrides), changes)
+        check_place(given.pool, given.prune)
         accept_server(get_current_settings().api.url)
+        runner(given.pool, "search", given.parallel, commit, changes)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     with in_time(), watched():
-        options = {name: getattr(given, name) for name in ("trials", "parallel", "seed", "prune", "include_changes")}
+        options = {name: getattr(given, name) for name in ("trials", "parallel", "seed", "prune", "pool", "include_changes")}
         ranges = dict(zip(("between", "between_log", "among"), space, strict=True))
         state = search(**ranges, **options, overrides=overrides, return_state=True)
     return exit_code(state)

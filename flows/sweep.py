@@ -13,13 +13,15 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from flows.child_runs import Child, run_all
+from flows.child_runs import Child
 from flows.descriptions import SWEEP
 from flows.ending import in_time
-from flows.form import Count, Grid, filled
+from flows.form import Count, Grid, Text, filled
 from flows.lost_runs import recorded
 from flows.names import describe_sweep, naming, short_names
+from flows.outcome import command_for_files
 from flows.overrides import parse_lists
+from flows.pool_runs import runner
 from flows.results import Result
 from flows.server import accept_server
 from flows.temporary_server import watched
@@ -28,11 +30,12 @@ from resnet.core.errors import UserError
 
 
 @flow(name="sweep", flow_run_name=naming(describe_sweep), description=SWEEP, persist_result=False)
-def sweep(*, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = False, grid: Grid) -> State[None]:
+def sweep(*, parallel: Count = 1, pool: Text = "", rev: str = "HEAD", include_changes: bool = False, grid: Grid) -> State[None]:
     """Trains once for each combination of values; each run is an experiment.
 
     Args:
         parallel: the number of runs at a time.
+        pool: the work pool whose machines do the runs, as many at a time as it has slots; empty means this machine.
         rev: the Git revision to run.
         include_changes: include uncommitted changes.
         grid: values by parameter, as {"train.learning_rate": [0.001, 0.01], "seed": [0, 1]}.
@@ -42,11 +45,11 @@ def sweep(*, parallel: Count = 1, rev: str = "HEAD", include_changes: bool = Fal
         try:
             proposals = combinations(filled(grid))
             commit = check(proposals, parallel, rev, include_changes)
+            run = runner(pool or "", flow_run.name or "sweep", parallel, commit, include_changes)
         except UserError as error:
             return Failed(message=str(error))
         pin(commit)
-        children = run_all(proposals, flow_run.name or "sweep", parallel, commit, include_changes)
-        return conclude(list(children))
+        return conclude(list(run(proposals)), elsewhere=bool(pool) or None)
 
     return recorded(work)
 
@@ -73,23 +76,31 @@ def check(proposals: Iterable[Mapping[str, Any]], parallel: int, rev: str, inclu
     """
     if parallel < 1:
         raise UserError(f"parallel, the number of runs at a time, must be at least 1, but it is {parallel}.")
-    commit = Request(rev=rev, include_changes=include_changes).check()
+    request = Request(rev=rev, include_changes=include_changes)
+    commit = request.check()
+    check_overrides = request.checker(commit)
     for proposal in proposals:
-        Request(proposal, rev, include_changes=include_changes).check()
+        check_overrides(proposal)
     return commit
 
 
-def conclude(children: list[Child]) -> State[None]:
-    """Prints and publishes the table of all runs; returns the state of the parent run."""
+def conclude(children: list[Child], *, elsewhere: bool | None = None) -> State[None]:
+    """Prints and publishes the table of all runs; returns the state of the parent run.
+
+    Args:
+        children: all runs.
+        elsewhere: see `command_for_files` in `flows/outcome.py`.
+    """
     text = table(children)
     print(text)
     create_markdown_artifact(text, key="runs", description=f"{len(children)} runs, best first")
     failed = sum(child.result is None for child in children)
     if failed == len(children):
         return Failed(message=f"All {failed} runs failed: {children[0].message if children else 'there were none'}")
+    step = next_step(_best(children), elsewhere)
     if failed:
-        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {next_step(_best(children))}")
-    return Completed(message=f"{len(children)} runs. {next_step(_best(children))}")
+        return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {step}")
+    return Completed(message=f"{len(children)} runs. {step}")
 
 
 def _best(children: Iterable[Child]) -> Result:
@@ -98,10 +109,11 @@ def _best(children: Iterable[Child]) -> Result:
     return best
 
 
-def next_step(best: Result) -> str:
+def next_step(best: Result, elsewhere: bool | None = None) -> str:
     """What to do with the run of the lowest validation loss."""
     accuracy = f", test accuracy {best.accuracy()}" if best.accuracy() else ""
-    return f"Lowest validation loss: {best.experiment}{accuracy}. Next: `dvc exp apply {best.experiment}` for its files"
+    command = command_for_files(best.experiment, elsewhere=elsewhere)
+    return f"Lowest validation loss: {best.experiment}{accuracy}. Next: `{command}` for its files"
 
 
 def _ordered(children: Iterable[Child]) -> list[Child]:
@@ -148,18 +160,20 @@ def main(arguments: list[str] | None = None) -> int:
         "--grid", metavar="NAME=VALUES", nargs="+", action="extend", required=True, help="values, as in seed=0,1,2"
     )
     parser.add_argument("--parallel", type=int, default=1, metavar="N", help="number of runs at a time (default: 1)")
+    parser.add_argument("--pool", default="", metavar="NAME", help="do the runs on the machines of this work pool")
     parser.add_argument("--rev", default="HEAD", help="the Git revision to run (default: HEAD)")
     parser.add_argument("--include-changes", action="store_true", help="include uncommitted changes")
     given = parser.parse_args(arguments)
     try:
         grid = parse_lists(given.grid)
-        check(combinations(grid), given.parallel, given.rev, given.include_changes)
+        commit = check(combinations(grid), given.parallel, given.rev, given.include_changes)
         accept_server(get_current_settings().api.url)
+        runner(given.pool, "sweep", given.parallel, commit, given.include_changes)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
     with in_time(), watched():
-        options = {"parallel": given.parallel, "rev": given.rev, "include_changes": given.include_changes}
+        options = {name: getattr(given, name) for name in ("parallel", "pool", "rev", "include_changes")}
         state = sweep(grid=grid, **options, return_state=True)
     return exit_code(state)
 

@@ -11,16 +11,21 @@ from ruamel.yaml import YAML
 
 from commands.repair import refuse_conflicts, repair_dvc_files
 from flows.checkout import changed_files, clone, commit_experiment, experiment_name, private_folder, resolve, snapshot
-from flows.dvc_process import DvcProcess
+from flows.dvc_process import DvcError, DvcProcess
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
+from flows.worker_checks import here
+from flows.worker_home import deliver, home_of, taken_names
 from resnet.core.errors import UserError, printable
 from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
 from tasks.training import pause
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parent.parent  # the code of this run
+HOME = home_of(
+    PROJECT
+)  # what the run belongs to: its Git repository, DVC's cache, checkpoints. Another folder on a worker only
 _SHOWN = 5  # changed files to name
 
 
@@ -35,7 +40,7 @@ class Request:
     include_changes: bool = False
     keep_checkout: bool = False
 
-    def check(self, home: Path = PROJECT) -> str:
+    def check(self, home: Path = HOME) -> str:
         """Checks the request before the run starts.
 
         Args:
@@ -47,8 +52,14 @@ class Request:
         Raises:
             UserError: the request is invalid.
         """
-        commit = resolve(home, self.rev)
-        head = resolve(home, "HEAD")
+        away = is_away(home)
+        if away and (self.in_place or self.include_changes):
+            raise UserError(
+                "a worker gets the project from Git, so it has no uncommitted changes and no work tree of yours: commit and "
+                "push, and leave out in_place and include_changes."
+            )
+        head = resolve(PROJECT if away else home, "HEAD")  # other runs move the HEAD of a worker's clone
+        commit = head if self.rev == "HEAD" else resolve(home, self.rev)
         if self.in_place and (self.overrides or self.keep_checkout or commit != head):
             raise UserError(
                 "a run in place uses the work tree as it is, but overrides and revisions need a checkout; leave out in_place."
@@ -62,15 +73,33 @@ class Request:
         if self.in_place:
             _check_params(home)
             _check_sources(home)
-        # Another version of the code may define other parameters; its own stages check them.
-        elif self.overrides and commit == head and (self.include_changes or not _code_differs(home)):
-            text = (
-                (home / PARAMS_YAML).read_text("utf-8")
-                if self.include_changes
-                else git(home, "show", f"{commit}:{PARAMS_YAML}")
-            )
-            check_overrides(text, self.overrides, read_graph(home / DVC_YAML))
+        elif self.overrides:
+            self.checker(commit, home)(self.overrides)
         return commit
+
+    def checker(self, commit: str, home: Path = HOME) -> Callable[[Mapping[str, Any]], None]:
+        """A function that checks overrides, of which a sweep has many.
+
+        Args:
+            commit: what `check` returned.
+            home: the project.
+
+        Returns:
+            A function of the overrides, which raises `UserError` if they are invalid.
+        """
+        head = resolve(PROJECT if is_away(home) else home, "HEAD")
+        # Another version of the code may define other parameters; its own stages check them.
+        if commit != head or (not self.include_changes and _code_differs(home)):
+            return lambda overrides: None
+        changed = self.include_changes
+        text = (home / PARAMS_YAML).read_text("utf-8") if changed else git(home, "show", f"{commit}:{PARAMS_YAML}")
+        stages = list(read_graph(home / DVC_YAML))
+        return lambda overrides: check_overrides(text, overrides, stages)
+
+
+def is_away(home: Path) -> bool:
+    """Whether a project is a worker's clone: data come from the DVC remote, and results go there and to Git."""
+    return home == HOME != PROJECT
 
 
 def _check_params(home: Path) -> None:
@@ -129,10 +158,25 @@ class Workspace:
         return held(self.home / ".dvc" / "tmp" / "flows" / "locks" / f"{name}.lock", on_wait)
 
     def save(self, wanted: str) -> str:
-        """Saves the results as an experiment of the project and returns its name.
+        """Saves the results as an experiment of the project and returns its name. A worker delivers them too.
 
         A run that is repeated, such as a fold of an audit that was interrupted, has its experiment already: same name, same
         baseline and same files.
+        """
+        if not is_away(self.home):
+            return self._save(wanted)[0]
+        self.dvc.request("push", root=str(self.root))
+        while True:
+            name, ref = self._save(wanted, taken_names(self.home))
+            if deliver(self.home, ref):
+                return name
+
+    def _save(self, wanted: str, taken: str = "") -> tuple[str, str]:
+        """Saves the results in the project's repository; returns the name and the ref of the experiment.
+
+        Args:
+            wanted: the name.
+            taken: further refs of experiments, whose names are taken.
         """
         in_place = self.root == self.home
         with self.lock("experiments"):
@@ -141,23 +185,24 @@ class Workspace:
             tree = snapshot(self.root, base, _kept_by_git(self.root))
             if earlier := self._saved(wanted, tree):
                 return earlier
-            name = experiment_name(wanted, git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps"))
+            here = git(self.home, "for-each-ref", "--format=%(refname)", "refs/exps")
+            name = experiment_name(wanted, f"{here}\n{taken}")
             made, ref = commit_experiment(self.root, self.commit, tree, name)
             if in_place:
                 git(self.home, "update-ref", ref, made)
             else:
                 git(self.root, "push", "--quiet", "origin", f"{made}:{ref}")
-        return name
+        return name, ref
 
-    def _saved(self, wanted: str, tree: str) -> str | None:
-        """The name of the experiment of this baseline that has these files and the wanted name, perhaps with a number."""
+    def _saved(self, wanted: str, tree: str) -> tuple[str, str] | None:
+        """The experiment of this baseline that has these files and the wanted name, perhaps with a number: its name and ref."""
         refs = f"refs/exps/{self.commit[:2]}/{self.commit[2:]}/"
         plain = re.escape(experiment_name(wanted, ""))
         for line in git(self.home, "for-each-ref", "--format=%(tree) %(refname)", refs).splitlines():
             found, _, ref = line.partition(" ")
             name = ref.rpartition("/")[2]
             if found == tree and re.fullmatch(rf"{plain}(-\d+)?", name):
-                return name
+                return name, ref
         return None
 
 
@@ -175,7 +220,7 @@ def _kept_by_git(root: Path) -> list[str]:
 
 @contextmanager
 def opened(
-    request: Request, name: str, say: Callable[[str], None], home: Path = PROJECT, environment: Mapping[str, str] | None = None
+    request: Request, name: str, say: Callable[[str], None], home: Path = HOME, environment: Mapping[str, str] | None = None
 ) -> Iterator[Workspace]:
     """Sets up the workspace of a run and removes it at the end.
 
@@ -210,7 +255,8 @@ def opened(
 
 def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) -> None:
     """Makes the checkout of a run."""
-    changed = changed_files(workspace.home, workspace.commit)
+    away = is_away(workspace.home)
+    changed = [] if away else changed_files(workspace.home, workspace.commit)
     tree = snapshot(workspace.home) if request.include_changes else None
     clone(workspace.home, workspace.root, workspace.commit, tree)
     written = tuple(_kept_by_git(workspace.root))  # the run replaces these
@@ -224,7 +270,33 @@ def _fill(workspace: Workspace, request: Request, say: Callable[[str], None]) ->
     if request.overrides:
         apply_overrides(workspace.root / PARAMS_YAML, request.overrides)
     workspace.dvc.request("share_cache", root=str(workspace.root), source=str(workspace.home))
+    if away:
+        _fetch(workspace, say)
     _check_sources(workspace.root, "the run's checkout; track it with `dvc add` and commit that, or give its absolute path")
+
+
+def _fetch(workspace: Workspace, say: Callable[[str], None]) -> None:
+    """Gets what the run needs from the DVC remote.
+
+    Raises:
+        UserError: there is no remote, or this machine cannot use it.
+    """
+    root = str(workspace.root)
+    try:
+        remote = workspace.dvc.request("reach", root=root)["remote"]
+    except DvcError as error:
+        raise UserError(
+            f"{here()} cannot use the DVC remote, through which it gets data and returns results ({error}); try `dvc push` "
+            "there as the user of the worker, and correct the credentials or the address."
+        ) from error
+    if remote is None:
+        raise UserError(
+            f"{here()} would get data and return results through the default DVC remote, but this commit has none: run "
+            "`dvc remote add --default NAME URL`, `dvc push`, commit `.dvc/config` and push."
+        )
+    missing = workspace.dvc.request("fetch", root=root)["missing"]
+    if missing:
+        say(f"Not in the remote {remote}, so it is computed here: {', '.join(missing)}; `dvc push` at home avoids this.")
 
 
 def _check_sources(root: Path, place: str = "") -> None:

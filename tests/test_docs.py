@@ -46,6 +46,7 @@ ENVIRONMENT = {
     "TRAIN_RESNET_SERVER_OWNER",
     "TRAIN_RESNET_SLOTS",
     "TRAIN_RESNET_STOP_AFTER",
+    "TRAIN_RESNET_WORKER",
 }
 # Folders with files of the repository; what the stages write is in dvc.yaml, and other paths are examples.
 OWN = ("benchmarks", "builtin", "commands", "docs", "flows", "resnet", "tasks", "tests")

@@ -119,7 +119,6 @@ class QuickProject(Project):
         self.environment |= {
             **(environment or {}),
             "QUICK_NOTES": str(self.notes),
-            "PWD": str(folder),  # a shell sets it, and prefect.yaml uses it
             "TMPDIR": str(self._scratch()),
             "TRAIN_RESNET_SLOTS": "2",
         }

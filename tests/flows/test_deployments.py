@@ -13,6 +13,8 @@ import pytest
 from tests.flows.quick import QuickProject, Server, like_from_a_shell, wait_for
 from tests.project import STAGES, Project
 
+DEPLOYMENT = "train-resnet/train-resnet"
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Iterator[QuickProject]:
@@ -124,34 +126,80 @@ def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: Quic
     assert set(names) <= set(project.experiments())
 
 
-def test_a_worker_in_another_folder_runs_the_deployments(project: QuickProject, server: Server, tmp_path: Path) -> None:
-    for pool in ("train-resnet-cpu", "train-resnet-gpu"):
-        project.run("prefect", "work-pool", "create", pool, "--type", "process")
-    project.run("prefect", "--no-prompt", "deploy", "--all")
-    command = ["prefect", "worker", "start", "--pool", "train-resnet-cpu"]
-    with (tmp_path / "worker.log").open("w") as log:
+@contextmanager
+def working(project: QuickProject, place: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Runs a worker as another machine would: it shares the repository, the DVC remote and the server, and nothing else."""
+    own = {"HOME": "home", "TMPDIR": "scratch", "DVC_SITE_CACHE_DIR": "site", "PREFECT_HOME": "prefect", "PWD": ""}
+    for folder in own.values():
+        (place / folder).mkdir(parents=True, exist_ok=True)
+    with (place / "worker.log").open("a") as log:
         worker = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            env=project.environment,
+            ["prefect", "worker", "start", "--pool", "train-resnet-cpu"],
+            cwd=place,
+            env=project.environment | {name: str(place / folder) for name, folder in own.items()},
             stdout=log,
             stderr=log,
+            text=True,
             preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
         )
     try:
-        done = submit(project, "--watch", "--flow-run-name", "elsewhere", name="train-resnet/train-resnet")
-        assert "Flow run finished successfully in 'Completed'." in done.stdout
-        assert "elsewhere" in project.experiments()
-        run = submit_training(project, 5000, "elsewhere-cancelled")
-        project.run("prefect", "flow-run", "cancel", run)
-        wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
-        wait_for(lambda: server.run("elsewhere-cancelled")["state_type"] == "CANCELLED")
-        assert project.checkouts() == []
+        yield worker
         worker.terminate()
         worker.wait(60)
     finally:
         worker.kill()
         worker.wait()
+
+
+def share(project: QuickProject, folder: Path) -> Path:
+    """Gives a project a Git repository and a DVC remote that others reach, and pushes everything; returns the repository."""
+    origin, store = folder / "origin.git", folder / "store"
+    store.mkdir()
+    project.run("git", "init", "--quiet", "--bare", str(origin))
+    project.run("git", "remote", "add", "origin", str(origin))
+    project.run("dvc", "remote", "add", "--quiet", "--default", "store", str(store))
+    project.commit("a remote")
+    project.run("git", "push", "--quiet", "origin", "HEAD")
+    project.run("dvc", "push", "--quiet")
+    return origin
+
+
+def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_cut(
+    project: QuickProject, server: Server, tmp_path: Path
+) -> None:
+    origin, place, experiment = share(project, tmp_path), tmp_path / "machine", "sweep-seed-1-01"
+    for pool in ("train-resnet-cpu", "train-resnet-gpu"):
+        project.run("prefect", "work-pool", "create", pool, "--type", "process")
+    project.run("prefect", "--no-prompt", "deploy", "--all")
+
+    def pushed() -> set[str]:
+        listed = project.run("git", "ls-remote", str(origin), "refs/exps/*").stdout
+        return {line.rpartition("/")[2] for line in listed.splitlines()}
+
+    def checkouts() -> list[Path]:
+        return [path for path in place.glob("home/.local/share/train-resnet/*/.dvc/tmp/flows/checkouts/*") if path.is_dir()]
+
+    with working(project, place) as worker:
+        submit_training(project, 60, "elsewhere-lost")
+        project.kill_all()
+        worker.wait(60)
+    assert pushed() == set()
+    with working(project, place):
+        swept = project.run("python", "-m", "flows.sweep", "--grid", "seed=77", "--pool", "train-resnet-cpu").stdout
+        assert re.search(rf"(?m)^\| {experiment} \| 77 ", swept)
+        run = server.run("seed=77")
+        assert f"Next: `dvc exp pull origin {experiment} && dvc exp apply {experiment}`" in run["state"]["message"]
+        states = {name: task["state_name"] for name, task in server.tasks(run["id"]).items()}
+        assert [states[stage] for stage in STAGES] == ["Cached", "Cached", *["Completed"] * 4]  # the remote had the first two
+        wait_for(lambda: pushed() == {experiment, "elsewhere-lost"})  # this run has found the lost one and submitted it again
+        wait_for(lambda: server.run("elsewhere-lost")["state_type"] == "COMPLETED")
+    assert checkouts() == []
+    project.run("dvc", "exp", "pull", "origin", experiment, "elsewhere-lost")
+    found = {name: row["params"]["params.yaml"]["data"] for name, row in project.experiments().items()}
+    assert found[experiment]["seed"] == 77
+    assert found["elsewhere-lost"]["train"]["epochs"] == 60
+    project.run("dvc", "exp", "apply", experiment)
+    assert project.repro() == []
 
 
 def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,3 +125,55 @@ def test_a_clone_shares_the_cache_whatever_its_path(dvc_repository: Path, tmp_pa
     assert (clone / "images").read_text() == "pixels"
     settings = ConfigObj(str(clone / ".dvc/config.local"), encoding="utf-8")
     assert Path(settings["cache"]["dir"]) == source / ".dvc" / "cache"
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # by DVC, from a library of its own
+def test_a_run_elsewhere_gets_what_it_needs_and_returns_what_it_made(
+    dvc_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stages: the change of `more` makes only the second one run, so only the output of the first is needed."""
+
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=dvc_repository, check=True)
+
+    store, cache = tmp_path / "store", dvc_repository / ".dvc" / "cache"
+    write_program(dvc_repository, "")
+    (dvc_repository / "dvc.yaml").write_text(
+        "stages:\n  s:\n    cmd: python program.py\n    deps: [program.py]\n    outs: [out]\n"
+        "  t:\n    cmd: cat out more > last\n    deps: [out, more]\n    outs: [last]\n"
+    )
+    (dvc_repository / "more").write_text("more")
+    (dvc_repository / "images").write_text("pixels")
+    run("dvc", "add", "--quiet", "images")
+    run("dvc", "repro", "--quiet")
+    root = str(dvc_repository)
+    monkeypatch.chdir(root)  # as the program does before each request
+    assert dvc_program.reach(root) == {"remote": None}
+    run("dvc", "remote", "add", "--quiet", "--default", "far", str(store))
+    with pytest.raises(FileNotFoundError, match="store does not exist on this machine; mount or create it"):
+        dvc_program.reach(root)
+    store.mkdir()
+    assert dvc_program.reach(root) == {"remote": "far"}
+
+    def lose() -> None:
+        for name in ("out", "last", "images"):
+            (dvc_repository / name).unlink(missing_ok=True)
+        shutil.rmtree(cache)
+
+    assert dvc_program.push(root) == {}
+    lose()
+    (dvc_repository / "more").write_text("changed")
+    assert dvc_program.fetch(root) == {"missing": []}
+    assert (dvc_repository / "images").read_text() == "pixels"
+    assert (dvc_repository / "out").read_text() == "out"
+    assert not (dvc_repository / "last").exists()
+    assert len([path for path in cache.rglob("*") if path.is_file()]) == 2  # not the old output of the stage that will run
+    with pytest.raises(FileNotFoundError, match="last.* is not in DVC's cache, so it cannot be pushed"):
+        dvc_program.push(root)
+    lose()
+    for path in store.rglob("*"):
+        if path.is_file() and path.read_text() == "out":
+            path.chmod(0o644)
+            path.write_text("but")  # damaged in the store: the stage runs again
+    assert dvc_program.fetch(root) == {"missing": ["s"]}
+    assert not (dvc_repository / "out").exists()

@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows import lost_runs
 from flows.lost_runs import settle
 from flows.run_records import FOLDER, create, process_mark
+from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject, Server, wait_for
 from tests.project import STAGES
 
@@ -303,3 +304,17 @@ def test_a_run_goes_on_if_others_cannot_be_settled(
     monkeypatch.setattr(lost_runs, "settle", broken)
     lost_runs._settle_others(tmp_path)
     assert capsys.readouterr().err == "lost runs of this folder could not be settled (RuntimeError: no answer)\n"
+
+
+def test_a_run_on_a_machine_that_lacks_something_fails_before_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise UserError("the worker on here has no GPU")
+
+    def work(pin: Any) -> State[Any]:
+        raise AssertionError
+
+    monkeypatch.setattr(lost_runs, "is_away", lambda home: True)
+    monkeypatch.setattr(lost_runs, "check_machine", refuse)
+    state = lost_runs.recorded(work, tmp_path)
+    assert state.is_failed()
+    assert state.message == "the worker on here has no GPU"

@@ -30,6 +30,11 @@ def test_the_message_has_the_accuracy_and_the_next_command() -> None:
     assert outcome.message(UNKNOWN, in_place=False).startswith("Experiment old: no test accuracy. Next: ")
 
 
+def test_files_of_a_run_elsewhere_are_pulled_first() -> None:
+    assert outcome.command_for_files("low-rate") == "dvc exp apply low-rate"
+    assert outcome.command_for_files("low-rate", elsewhere=True) == "dvc exp pull origin low-rate && dvc exp apply low-rate"
+
+
 @pytest.mark.parametrize(
     ("state", "record", "tag"),
     [

@@ -25,9 +25,9 @@ def test_a_search_proposes_within_its_space_and_learns(monkeypatch: pytest.Monke
             yield make_child(number, loss, **proposal)
 
     ended: list[list[Child]] = []
-    monkeypatch.setattr(search, "run_all", fake)
+    monkeypatch.setattr(search, "runner", lambda *_: fake)
     monkeypatch.setattr(search, "check", lambda *_: None)
-    monkeypatch.setattr(search, "conclude", ended.append)
+    monkeypatch.setattr(search, "conclude", lambda children, **_: ended.append(children))
     space: dict[str, Any] = {"between": {"n": [2, 5]}, "between_log": {"lr": [0.0001, 1.0]}, "among": {"opt": ["good", "bad"]}}
     search.search.fn(**space, trials=40)
     assert len(tried) == len(ended[0]) == 40
@@ -116,9 +116,9 @@ def test_what_is_set_reaches_every_run_and_is_not_proposed(monkeypatch: pytest.M
             tried.append(dict(proposal))
             yield make_child(number, 1.0, **proposal)
 
-    monkeypatch.setattr(search, "run_all", fake)
+    monkeypatch.setattr(search, "runner", lambda *_: fake)
     monkeypatch.setattr(search, "check", lambda *_: None)
-    monkeypatch.setattr(search, "conclude", lambda _: None)
+    monkeypatch.setattr(search, "conclude", lambda _, **options: None)
     search.search.fn(between={"x": [0, 9]}, overrides={"train": {"epochs": 3}}, trials=12)
     assert [one["train.epochs"] for one in tried] == [3] * 12
 
@@ -166,3 +166,10 @@ def test_a_search_that_cannot_prune_is_refused_in_one_sentence(capsys: pytest.Ca
     assert shown.count("\n") == 1
     assert search.main(["--prune", "--trials", "2", "--between-log", "train.learning_rate=0.001,0.1"]) == 1
     assert capsys.readouterr().err == "trials is 2, but a search that prunes needs at least 3 trials to choose from.\n"
+
+
+def test_a_search_that_prunes_stays_on_one_machine() -> None:
+    search.check_place("", True)
+    search.check_place("train-resnet-gpu", False)
+    with pytest.raises(UserError, match="which are on one machine: leave out the pool or prune"):
+        search.check_place("train-resnet-gpu", True)

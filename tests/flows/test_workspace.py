@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import flows.workspace as workspace_module
+from flows.dvc_process import DvcError
 from flows.workspace import Request, Workspace, opened
 from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject
@@ -107,3 +109,83 @@ def test_a_repeated_run_with_the_same_files_is_one_experiment(make_quick: Callab
     project.commit("another baseline")
     commit = project.run("git", "rev-parse", "HEAD").stdout.strip()
     assert Workspace(project.folder, project.folder, commit, unused).save("fold-01") == "fold-01-3"
+
+
+@pytest.fixture
+def away(make_quick: Callable[..., QuickProject], monkeypatch: pytest.MonkeyPatch) -> QuickProject:
+    """A project that stands for a worker's clone."""
+    project = make_quick()
+    monkeypatch.setattr(workspace_module, "HOME", project.folder)
+    monkeypatch.setattr(workspace_module, "PROJECT", project.folder.with_name("code"))
+    project.run("git", "clone", "--quiet", str(project.folder), "../code")
+    return project
+
+
+def refused(project: QuickProject, **request: Any) -> str:
+    with pytest.raises(UserError) as error, opened(Request(**request), "run", print, project.folder):
+        pass
+    assert project.checkouts() == []
+    return str(error.value)
+
+
+def test_a_worker_without_a_remote_that_it_can_use_says_so(away: QuickProject) -> None:
+    assert "but this commit has none: run `dvc remote add --default NAME URL`, `dvc push`, commit" in refused(away)
+    nowhere = away.folder / "nowhere"
+    away.run("dvc", "remote", "add", "--quiet", "--default", "far", str(nowhere))
+    away.commit("a remote")
+    away.run("git", "-C", "../code", "pull", "--quiet")
+    assert f"cannot use the DVC remote, through which it gets data and returns results (the folder {nowhere} does" in refused(
+        away
+    )
+
+
+def test_a_worker_runs_the_commit_of_its_code_and_has_no_work_tree_of_the_users(away: QuickProject) -> None:
+    code = away.run("git", "rev-parse", "HEAD").stdout.strip()
+    away.commit("another run has moved the HEAD of the clone")
+    assert Request().check(away.folder) == code
+    assert Request(rev="HEAD~1").check(away.folder) == code
+    for request in ({"in_place": True}, {"include_changes": True}):
+        assert refused(away, **request).startswith("a worker gets the project from Git, so it has no uncommitted changes")
+
+
+def test_an_experiment_is_not_seen_before_its_files_are_in_the_remote(
+    away: QuickProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Program:
+        """Stands for the program that runs DVC."""
+
+        def __init__(self, error: str = "") -> None:
+            self.error = error
+            self.asked: list[str] = []
+
+        def request(self, do: str, **_: Any) -> dict[str, Any]:
+            self.asked.append(do)
+            if self.error:
+                raise DvcError(self.error)
+            return {}
+
+    origin = away.folder.with_name("origin.git")
+    away.run("git", "init", "--quiet", "--bare", str(origin))
+    away.run("git", "remote", "add", "origin", str(origin))
+    commit = away.run("git", "rev-parse", "HEAD").stdout.strip()
+    checkout = away.folder.with_name("checkout")
+    away.run("git", "clone", "--quiet", str(away.folder), str(checkout))
+
+    def refs() -> list[str]:
+        return [
+            line.rpartition("/")[2]
+            for place in (".", str(origin))
+            for line in away.run("git", "ls-remote", "--quiet", place, "refs/exps/*").stdout.splitlines()
+        ]
+
+    failing: Any = Program("the store is full")
+    with pytest.raises(UserError, match="the store is full"):
+        Workspace(away.folder, checkout, commit, failing).save("low-rate")
+    assert refs() == []
+    away.run("git", "push", "--quiet", "origin", f"HEAD:refs/exps/{commit[:2]}/{commit[2:]}/low-rate")  # another machine's
+    working: Any = Program()
+    assert Workspace(away.folder, checkout, commit, working).save("low-rate") == "low-rate-2"
+    assert working.asked == ["push"]
+    assert refs() == ["low-rate-2", "low-rate", "low-rate-2"]
+    assert Workspace(away.folder, checkout, commit, working).save("low-rate") == "low-rate-2"  # killed after the push
+    assert refs() == ["low-rate-2", "low-rate", "low-rate-2"]
