@@ -5,6 +5,9 @@ refuses to work. A power cut can empty Git's index, which Git does not sync. DVC
 every user may write; this command moves them to a private folder. That setting contains a path of this machine, so it is in
 `.dvc/config.local`, which experiments and checkouts copy. And DVC does not verify what a remote sends; this command sets
 `verify` for each remote. `check` and `make setup` do all this.
+
+With `--remote` it instead reads the objects of the outputs in the default remote, and replaces those that are missing or
+damaged by those of DVC's cache. The exit code is 1 if the cache does not have them either.
 """
 
 import configparser
@@ -17,8 +20,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from filelock import Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -32,21 +36,33 @@ from tasks.stage.params import PARAMS_YAML
 
 DVC_LOCK = Path("dvc.lock")
 _SITE_CACHE = Path("tmp", "site-cache")
-_REMOTE = re.compile(r"'?remote \"(.+)\"'?")
+REMOTE = re.compile(r"'?remote \"(.+)\"'?")
 _REPOSITORY_LOCK = Path(".dvc", "tmp", "lock")
 _SECONDS = 10.0
 _INDEX = b"DIRC"  # how Git's index begins: gitformat-index(5)
 
 
-def repair() -> None:
-    """Repairs the project in the current folder and prints what was repaired.
+def repair(
+    remote: Annotated[
+        bool, typer.Option("--remote", help="Replace what is missing or damaged in the default remote instead.")
+    ] = False,
+) -> int:
+    """Repairs the project in the current folder, or its remote, and prints what was repaired.
+
+    Returns:
+        1 if the remote needs something that this clone does not have, otherwise 0.
 
     Raises:
         UserError: something cannot be repaired.
     """
+    if remote:
+        from commands.remote_objects import repair_remote
+
+        return repair_remote()
     refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
+    return 0
 
 
 def refuse_conflicts(root: Path = Path()) -> None:
@@ -259,7 +275,7 @@ def _keep_private(dvc: Path) -> Iterator[str]:
     # DVC copies its settings for experiments, and can write only ASCII there.
     places = [(dvc / _SITE_CACHE).resolve(), Path.home() / ".cache" / "train-resnet" / _SITE_CACHE.name]
     wanted = next((place for place in places if str(place).isascii()), None)
-    found = _settings(dvc).get("core", {}).get("site_cache_dir")
+    found = settings(dvc).get("core", {}).get("site_cache_dir")
     if wanted is None or (found is not None and Path(found).name != _SITE_CACHE.name):
         return  # a folder of another name is the user's own choice
     wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -283,16 +299,24 @@ def verify_remotes(dvc: Path) -> Iterator[str]:
     Raises:
         UserError: the settings cannot be read or written.
     """
-    for section, settings in _settings(dvc).items():
-        match = _REMOTE.fullmatch(section)
-        if match and "verify" not in settings:
-            local = [] if section in _settings(dvc, "config") else ["--local"]
+    for section, given in settings(dvc).items():
+        match = REMOTE.fullmatch(section)
+        if match and "verify" not in given:
+            local = [] if section in settings(dvc, "config") else ["--local"]
             _dvc(dvc, "remote", "modify", *local, match[1], "verify", "true")
             yield f"DVC now verifies what it gets from the remote {match[1]!r}, as set in .dvc/config{'.local' * len(local)}."
 
 
-def _settings(dvc: Path, *names: str) -> dict[str, dict[str, str]]:
-    """The settings in the named files; later files override earlier ones. Without names: the project's and the clone's."""
+def settings(dvc: Path, *names: str) -> dict[str, dict[str, str]]:
+    """The settings in the named files; later files override earlier ones. Without names: the project's and the clone's.
+
+    Args:
+        dvc: the folder `.dvc` of the project.
+        names: of files in it.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
     try:
         parser.read([dvc / name for name in names or ("config", "config.local")], encoding="utf-8")

@@ -222,6 +222,16 @@ class RevisionResults:
             ) from error
         except DvcException as error:  # DVC reads dvc.yaml and dvc.lock only now
             raise unreadable(error) from error
+        except Exception as error:
+            from commands.storage_errors import meaning
+
+            trouble = meaning(error, "NAME")
+            if trouble is None:
+                raise
+            why, cure = trouble
+            raise UserError(
+                f"{path} of {self.name} is not in DVC's cache, and the remote cannot be used, because {why}: {cure}."
+            ) from error
         # The index of DVC also knows the files of folders, and dvc.lock those that Git keeps.
         recorded = known.get("dvc_info", {}).get("md5") or self._recorded.get(path)
         if recorded and md5_of(content) != recorded:

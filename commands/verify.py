@@ -3,8 +3,9 @@
 DVC hashes a file again only when its time or size has changed. It does not notice a flipped bit, neither in the work tree nor
 in its cache, and copies it. This command reads every file that `dvc.lock` names, in both places, at 0.7 GB/s: the speed of MD5
 on one core. `make repro` verifies only the cache, whose files never change for a good reason, and only up to 4 GB. Outputs that
-are missing from the work tree are named too, for example after a `dvc pull` that failed, but not with `--cache`. The exit code
-is 1 if anything is damaged or missing.
+are missing from the work tree are named too, for example after a `dvc pull` that failed, but not with `--cache`. With
+`--remote` the command downloads and verifies what the default remote has instead. The exit code is 1 if anything is damaged or
+missing.
 """
 
 import json
@@ -29,8 +30,8 @@ from tasks.stage.graph import DVC_YAML, read_graph
 _GIGABYTE = 10**9
 _PULL = "run `dvc pull`, or `dvc repro`, which makes it again."
 _REMOTE = (
-    "If `dvc pull` does not bring such an object although it was pushed, the remote's copy is damaged: delete it there, and "
-    "run `dvc push` in a clone that has it, or here after `dvc repro`."
+    "If `dvc pull` does not bring such an object although it was pushed, it is damaged or missing in the remote: run "
+    "`train-resnet repair --remote` in a clone that has it, or here after `dvc repro`."
 )
 
 
@@ -45,6 +46,7 @@ def verify(
     at_most: Annotated[
         float | None, typer.Option(metavar="GB", callback=_gigabytes, help="Read nothing if there is more than that to read.")
     ] = None,
+    remote: Annotated[bool, typer.Option("--remote", help="Verify the default remote instead of this folder.")] = False,
 ) -> int:
     """Verifies the project in the current folder and prints a sentence for each damaged file and each missing output.
 
@@ -52,8 +54,12 @@ def verify(
         1 if a file is damaged or an output is missing, otherwise 0.
 
     Raises:
-        UserError: `dvc.lock` is missing or damaged, or DVC does not say where its cache is.
+        UserError: `dvc.lock` is missing or damaged, DVC does not say where its cache is, or the remote cannot be used.
     """
+    if remote:
+        from commands.remote_objects import verify_remote
+
+        return verify_remote()
     if cache and not DVC_LOCK.exists():
         return 0
     for sentence in verify_remotes(Path(".dvc")):
@@ -143,7 +149,7 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool)
     """What is missing of an output and what to do; empty if it is complete."""
     name, pairs = out["path"], _files(root, cache, out)
     absent = [path for path, _ in pairs if not path.exists()]
-    lost = [md5 for _, md5 in pairs if not _object(cache, md5).is_file()]
+    lost = [md5 for _, md5 in pairs if not _cached(cache, md5).is_file()]
     if not (root / name).exists():
         what = f"{name} is missing"
     elif absent:
@@ -157,7 +163,7 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool)
         return f"{what}: run `git checkout {name}`, or `dvc repro`, which makes it again."
     if not lost:
         return f"{what}: run `dvc checkout {name}`, which takes it from DVC's cache, or `dvc repro`, if a run was interrupted."
-    return f"{what}; DVC's cache does not have {_key(lost[0])}: {_PULL}"
+    return f"{what}; DVC's cache does not have {object_key(lost[0])}: {_PULL}"
 
 
 def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
@@ -175,16 +181,29 @@ def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
         for file, each in _files(root, cache, out):
             if file.is_file():
                 yield Recorded(file, each, out["path"], cached=False)
-            kept = _object(cache, each)
+            kept = _cached(cache, each)
             if kept.is_file() and each not in seen:
                 yield Recorded(kept, each.removesuffix(".dir"), out["path"], cached=True)
             seen.add(each)
 
 
+def pushed_outputs(root: Path) -> list[str]:
+    """The hashes of the outputs that `dvc push` sends, which are those that Git does not keep.
+
+    Args:
+        root: of the project.
+
+    Raises:
+        UserError: `dvc.lock` is missing or damaged.
+    """
+    in_git = _kept_by_git(root / DVC_YAML)
+    return [str(out["md5"]) for out in recorded_outputs(root / DVC_LOCK) if out["path"] not in in_git]
+
+
 def _files(root: Path, cache: Path, out: dict[str, Any]) -> list[tuple[Path, str]]:
     """The path and the MD5 of an output, then those of the files in it if it is a folder."""
     path, md5 = root / out["path"], str(out["md5"])
-    listed = _listed(_object(cache, md5)) if md5.endswith(".dir") else []
+    listed = _listed(_cached(cache, md5)) if md5.endswith(".dir") else []
     return [(path, md5), *((path / entry["relpath"], entry["md5"]) for entry in listed)]
 
 
@@ -221,12 +240,12 @@ def _listed(path: Path) -> list[dict[str, str]]:
         return []
 
 
-def _object(cache: Path, md5: str) -> Path:
-    return cache / _key(md5)
+def _cached(cache: Path, md5: str) -> Path:
+    return cache / object_key(md5)
 
 
-def _key(md5: str) -> str:
-    """Where an object is, in DVC's cache and in a remote."""
+def object_key(md5: str) -> str:
+    """Where an object is, in DVC's cache and in a remote, from its hash."""
     return f"files/md5/{md5[:2]}/{md5[2:]}"
 
 

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from filelock import FileLock
 from resnet.dataset.arrays import Split, SplitWriter
 from tests.imports import ROOT
 from tests.project import STAGES, Project
+
+if TYPE_CHECKING:
+    from tests.s3_store import Store
 
 # Set before any test imports TensorFlow, whose libraries print much otherwise.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -31,6 +36,7 @@ SLOW = (
     "test_entry_points.py",
     "test_pipeline.py",
     "test_survival.py",
+    "test_sharing.py",
     "benchmarks/",
     "test_rooms.py",
     "test_interrupted_training.py",
@@ -153,3 +159,12 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(finished_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the finished project."""
     return Project(tmp_path_factory.mktemp("project"), copy_of=finished_project)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator["Store"]:
+    """An S3 server on loopback with an empty bucket; the environment has its credentials."""
+    from tests.s3_store import ENVIRONMENT, Store
+
+    with patch.dict(os.environ, ENVIRONMENT), Store() as store:
+        yield store

@@ -106,7 +106,7 @@ def test_the_tree_in_the_readme_has_every_folder() -> None:
 def test_the_command_for_remotes_installs_the_locked_dvc() -> None:
     locked = re.search(r"(?m)^dvc==(\S+)", text("requirements.lock"))
     assert locked
-    assert f'"dvc[s3]=={locked[1]}"' in text("docs/operations.md")
+    assert f'"dvc[gs]=={locked[1]}"' in text("docs/sharing.md")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,12 +1,10 @@
 """A short version of `make soak`: SIGKILL, a full disk, flipped bits, DVC's files cut short, and a power cut."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from resnet.core.files import replacing
-from tests.project import Project
 from tests.soak.cut_disk import SETTINGS, CutDisk, can_cut
 from tests.soak.small_project import SmallProject
 from tests.soak.stages import flip_places, is_found
@@ -122,19 +120,6 @@ def test_damaged_content_from_a_remote_is_refused(small: SmallProject, tmp_path:
     small.run("dvc", "commit", "--force", "--quiet", "render")
     small.run("dvc", "remote", "remove", "storage")
     small.run("dvc", "status")
-
-
-def test_another_clone_restores_every_stage_and_runs_none(small: SmallProject, tmp_path: Path) -> None:
-    small.run("dvc", "remote", "add", "--default", "storage", str(tmp_path / "remote"))
-    small.run("dvc", "push", "--quiet")
-    small.run("git", "clone", "--quiet", ".", str(tmp_path / "cloned"))
-    clone = Project(tmp_path / "clone", copy_of=tmp_path / "cloned")
-    shutil.copy(small.folder / ".dvc/config", clone.folder / ".dvc/config")
-    assert "models/resnet.keras is missing; DVC's cache does not have " in clone.run(*VERIFY, code=1).stderr
-    clone.run("dvc", "pull", "--quiet")
-    assert clone.run(*VERIFY).stderr == ""
-    assert clone.repro() == []
-    small.run("dvc", "remote", "remove", "storage")
 
 
 def test_what_was_replaced_survives_a_power_cut_and_what_was_only_renamed_does_not(tmp_path: Path) -> None:

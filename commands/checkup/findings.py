@@ -14,6 +14,7 @@ CHECKS = (
     ("project", "parameters"),
     ("project", "git"),
     ("project", "dvc"),
+    ("remotes", "remotes"),
     ("project", "prefect"),
 )
 

@@ -66,7 +66,7 @@ def check_git() -> Iterator[Finding]:
 
 
 def check_dvc() -> Iterator[Finding]:
-    """The state of the stages, the cache with its disk, and remotes."""
+    """The state of the stages, and the cache with its disk."""
     if not Path(".dvc").is_dir():
         yield Finding("dvc", "not set up in this folder", wrong=True, remedy="dvc init")
         return
@@ -87,10 +87,6 @@ def check_dvc() -> Iterator[Finding]:
     stale = f"{', '.join(changed)} would run" if changed else "everything is up to date"
     yield Finding("dvc", stale, remedy="train-resnet why gives the reasons; dvc repro runs them" if changed else "")
     yield from check_cache(Path((_run(sys.executable, "-m", "dvc", "cache", "dir") or "").strip() or ".dvc/cache"))
-    remotes = (_run(sys.executable, "-m", "dvc", "remote", "list") or "").split()[::2]
-    yield Finding(
-        "remote", ", ".join(remotes) or "none: data and models are only on this machine", remedy="" if remotes else _REMOTE
-    )
 
 
 def _user_of(rwlock: Path) -> int | None:
@@ -100,9 +96,6 @@ def _user_of(rwlock: Path) -> int | None:
     except OSError:
         return None
     return next((int(number) for number in numbers if Path("/proc", number).exists()), None)
-
-
-_REMOTE = "dvc remote add --default NAME URL && dvc push, to share them or back them up"
 
 
 def check_cache(cache: Path) -> Iterator[Finding]:

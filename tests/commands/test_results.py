@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from commands.compare import compare_results
 from commands.results import RevisionResults
 from resnet.core.errors import UserError
 from tests.commands.revisions import ANSWERS, git
+from tests.s3_store import BUCKET, Fault, Store
 
 pytestmark = pytest.mark.usefixtures("in_revisions")
 
@@ -39,6 +41,20 @@ def test_results_that_dvc_no_longer_has_are_named() -> None:
             compare_results(RevisionResults("first"), RevisionResults("other"))
     finally:
         cached.write_bytes(kept)
+
+
+def test_a_remote_that_refuses_them_is_one_sentence(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(".", tmp_path / "clone", ignore=shutil.ignore_patterns("cache"))
+    monkeypatch.chdir(tmp_path / "clone")
+    with Path(".dvc/config").open("a") as file:
+        file.write(f"    remote = a\n['remote \"a\"']\n    url = s3://{BUCKET}/a\n    endpointurl = {store.url}\n")
+    git("add", "--force", ".dvc/config")
+    git("commit", "--quiet", "--message", "a remote")
+    with store.failing(Fault("AccessDenied", count=10**6)), pytest.raises(UserError) as refused:
+        _ = RevisionResults("HEAD").predictions
+    assert " of HEAD is not in DVC's cache, and the remote cannot be used, because access is denied to these credentials: " in (
+        str(refused.value)
+    )
 
 
 def test_results_with_a_flipped_bit_are_refused() -> None:

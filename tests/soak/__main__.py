@@ -26,6 +26,7 @@ MODULES = (
     "stages",
     "power_cut",
     "killed_server",
+    "s3_faults",
     "simulated_machine",
     "texts",
     "sanitized_kernels",

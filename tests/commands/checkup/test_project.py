@@ -99,16 +99,15 @@ def test_dvc_in_use_is_not_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert next(check_dvc()).wrong
 
 
-def test_the_state_of_stages_cache_and_remotes(folder: Path) -> None:
+def test_the_state_of_stages_and_cache(folder: Path) -> None:
     subprocess.run(["git", "init", "--quiet"], check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], check=True)
     (folder / "dvc.yaml").write_text("stages:\n  one:\n    cmd: echo 1 > a\n    outs: [a]\n")
-    stale, cache, disk, remote = check_dvc()
+    stale, cache, disk = check_dvc()
     assert stale.found == "one would run"
     assert "train-resnet why" in stale.remedy
     assert ".dvc/cache" in cache.found
     assert disk.subject == "disk"
-    assert remote.remedy.startswith("dvc remote add --default")
 
 
 def test_the_cache_is_measured_and_a_full_disk_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
