@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 import sys
 import time
 from dataclasses import fields
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import Field, WithJsonSchema
 
@@ -25,16 +27,20 @@ from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
 from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
+from tasks.training.cluster import Cluster, HelpedError, agreed, met, require_equal, require_same_result, shared_state, together
 from tasks.training.events import Events
+from tasks.training.fingerprint import Facts
 from tasks.training.live import Live
 from tasks.training.moving import shared
-from tasks.training.pause import Pause
+from tasks.training.pause import VARIABLE, Pause
 from tasks.training.progress import Display, say
-from tasks.training.resume import checkpoint_seconds, decisive, keeping, resume, sources
-from tasks.training.runs import begun, home, prune
+from tasks.training.resume import Elsewhere, Keeper, checkpoint_seconds, decisive, keeping, resume, sources
+from tasks.training.runs import Run, begun, home, prune
 
 if TYPE_CHECKING:
     from resnet.network.model import ResNet
+    from resnet.training.hosts import Hosts
+    from resnet.training.loop import Trainer
     from resnet.training.recipe import Recipe
     from resnet.training.state import Epoch, Progress
 
@@ -97,7 +103,7 @@ class Train(Section):
         ge=0, lt=1, description="decay of a moving average of the weights, which is kept; 0 disables it, 0.999 for many steps"
     )
     accumulate: int = Field(
-        ge=1, le=MOST, description="number of parts of a batch that are computed one after another, to save memory"
+        ge=1, le=MOST, description="number of parts of a batch, computed one after another to save memory, or by several hosts"
     )
     freeze_epochs: int = Field(
         ge=0, le=MOST, description="first epochs, in which only the head is trained; for weights that are not random"
@@ -200,28 +206,26 @@ def train(
     Returns:
         Facts for `reports/run.json`.
     """
-    seconds, pause = checkpoint_seconds(), Pause.from_environment(params.epochs)
+    seconds, pause, cluster = checkpoint_seconds(), Pause.from_environment(params.epochs), _cluster(params)
     classes = read_classes(classes_json)
-    training_split, validation_split = Split(training, len(classes)), Split(validation, len(classes))
+    training_split, _ = splits = Split(training, len(classes)), Split(validation, len(classes))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         gpus = start_tensorflow()
+        hosts = met(cluster)
     from resnet.native.library import in_use
-    from resnet.network.saving import load_model
-    from resnet.training.recipe import make_trainer
 
     precision = choose_precision(params.precision)
-    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()}
-    compute = {"precision": precision, "devices": gpus or ["CPU"]}
-    with begun(home(), facts) as run, shared(run) as elsewhere:
-        strategy = share_among(params.devices)
-        with strategy.scope():
-            model = load_model(initial_keras, classes, validation_split.image_shape, precision)
-        steps = len(training_split) // params.batch_size
-        recipe = params.recipe()
-        trainer = make_trainer(recipe, model, steps, precision, training_split.labels, strategy=strategy)
-        state = trainer.state
-        resumed = resume(state, run, params, elsewhere)
+    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()} | _of_hosts(hosts)
+    make = partial(_trainer, params, initial_keras, classes, splits, precision=precision, hosts=hosts)
+    with together(hosts):
+        require_equal(hosts, {**facts, VARIABLE: pause.after, "TF_CONFIG.cluster": list(hosts.addresses)})
+        if hosts.index:
+            _help(make(), splits, params, seed=seed, run=Run(Path(), facts), pause=pause)
+    with together(hosts), begun(home(), facts) as run, shared(run) as in_store:
+        trainer = make()
+        state, recipe, steps = trainer.state, params.recipe(), len(training_split) // params.batch_size
+        resumed = shared_state(hosts, state, resume(state, run, params, in_store))
         _write_results(history_csv, training_json, state.history)
         _say_surprises(params, recipe, gpus)
         live = Live()
@@ -230,9 +234,15 @@ def train(
             noted(live.stop, _TRAINED) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
-            keeping(run, state, seconds, received, pause=pause, elsewhere=elsewhere) as keep,
+            keeping(run, state, seconds, agreed(hosts, received), pause=pause, in_store=in_store) as keep,
         ):
-            position = {"run": run.folder.name, "epochs": params.epochs, "steps": steps, **compute}
+            position = {
+                "run": run.folder.name,
+                "epochs": params.epochs,
+                "steps": steps,
+                "precision": precision,
+                "devices": gpus or ["CPU"],
+            }
             earlier = live.start(
                 [source.folder.name for source in sources(run, params)],
                 state,
@@ -254,6 +264,7 @@ def train(
                 keep()
 
             def on_epoch(epoch: "Epoch") -> None:
+                require_same_result(hosts, epoch)
                 keep.secure()
                 _write_results(history_csv, training_json, state.history)
                 display.epoch(epoch)
@@ -262,8 +273,7 @@ def train(
                 keep()
 
             trainer.fit(
-                training_split,
-                validation_split,
+                *splits,
                 epochs=params.epochs,
                 batch_size=params.batch_size,
                 seed=seed,
@@ -271,9 +281,10 @@ def train(
                 on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
-            fitted = _finish(model, (training_split, validation_split), params.batch_size, precision, resnet_keras)
+            fitted = _finish(trainer.model, splits, params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
+        hosts.numbers(0)  # the others wait for the results
     prune(home(), run.folder)
     return {
         "gpus": gpus,
@@ -289,6 +300,68 @@ def train(
         "epoch_seconds": [round(epoch.seconds, 2) for epoch in state.history],
         "images_per_second": [round(epoch.images_per_second, 1) for epoch in state.history],
     }
+
+
+def _cluster(params: Train) -> Cluster:
+    cluster = Cluster.from_environment()
+    cluster.check(accumulate=params.accumulate, devices=params.devices, budget_minutes=params.budget_minutes)
+    if len(cluster.addresses) > 1:
+        # TensorFlow would print six lines about a lost host, whose error Python gets, too.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return cluster
+
+
+def _of_hosts(hosts: "Hosts") -> Facts:
+    """What several hosts add to the facts: the compiled step of a host rounds otherwise than the loop of one host."""
+    return {"hosts": hosts.count} if hosts.count > 1 else {}
+
+
+def _trainer(
+    params: Train, initial_keras: Path, classes: list[str], splits: tuple[Split, Split], *, precision: str, hosts: "Hosts"
+) -> "Trainer":
+    """The trainer, with the initial weights."""
+    from resnet.network.saving import load_model
+    from resnet.training.recipe import make_trainer
+
+    strategy = share_among(params.devices)
+    with strategy.scope():
+        model = load_model(initial_keras, classes, splits[1].image_shape, precision)
+    steps = len(splits[0]) // params.batch_size
+    return make_trainer(params.recipe(), model, steps, precision, splits[0].labels, strategy=strategy, hosts=hosts)
+
+
+def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, seed: int, run: Run, pause: Pause) -> NoReturn:
+    """Trains beside the chief of several hosts, step by step, and writes nothing.
+
+    Raises:
+        HelpedError: at the end, when the chief has written the results.
+    """
+    state, hosts = trainer.state, trainer.hosts
+    shared_state(hosts, state, None)
+    pause.check(state.epoch - 1)
+    with noted(more=_TRAINED) as received, Display(params.epochs, sized=bool(params.size_schedule)) as display:
+        keep = Keeper(run, state, Elsewhere(), agreed(hosts, received), pause=pause)
+
+        def on_step(progress: "Progress") -> None:
+            display.step(progress)
+            keep()
+
+        def on_epoch(epoch: "Epoch") -> None:
+            require_same_result(hosts, epoch)
+            display.epoch(epoch)
+            keep()
+
+        trainer.fit(
+            *splits,
+            epochs=params.epochs,
+            batch_size=params.batch_size,
+            seed=seed,
+            on_step=on_step,
+            on_validation_step=keep,
+            on_epoch=on_epoch,
+        )
+    hosts.numbers(0)  # until the chief has written the results
+    raise HelpedError(hosts.addresses[0])
 
 
 def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:

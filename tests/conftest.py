@@ -44,6 +44,7 @@ SLOW = (
     "test_bucket_source.py",
     "test_devices.py",
     "test_moved_run.py",
+    "test_hosts.py",
     "resnet/training/test_loop.py",
     "flows/test_dvc_process.py",
     "resnet/network/test_model.py",

@@ -26,18 +26,25 @@ ENDED = re.compile(r"train: ended by \w+ at epoch (\d+), step (\d+); run the sam
 
 
 class TinyRun:
-    """A folder to train in: 3 epochs of 20 steps, each a few milliseconds."""
+    """A folder to train in: 3 epochs of 20 steps, each a few milliseconds.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the project is made.
+        copy_of: a run that has not started; the project is then a copy of its project.
+    """
+
+    def __init__(self, folder: Path, copy_of: "TinyRun | None" = None) -> None:
         self.folder = folder / "project"
         self.folder.mkdir(parents=True)
         self._log = folder / "log"
         self._before = (0, 0)
-        project = Project(self.folder)
+        project = Project(self.folder, copy_of=copy_of.folder if copy_of else None)
+        self.set = project.set
+        if copy_of:
+            return
         project.set(blocks="[1]", width="4", epochs=str(EPOCHS), warmup_epochs="0.5")
         text = (self.folder / "params.yaml").read_text("utf-8").replace("batch_size: 32", f"batch_size: {BATCH}")
         (self.folder / "params.yaml").write_text(text, encoding="utf-8")
-        self.set = project.set
         assert self.join(self._start(_prepare)) == 0, self.log
 
     @property
@@ -71,13 +78,16 @@ class TinyRun:
         as_by_script: bool = False,
         stop_after: int | None = None,
         store: Mapping[str, str] | None = None,
+        stop_by: signal.Signals = signal.SIGTERM,
+        tf_config: str = "",
+        meeting_seconds: float = 60,
     ) -> ForkServerProcess:
         """Starts training.
 
         Args:
             seconds: between checkpoints.
             with_parent: starts it from another process, which can be killed.
-            stop_at: the epoch and step after which the process sends itself SIGTERM.
+            stop_at: the epoch and step after which the process sends itself a signal.
             pause: seconds after each step, so that a signal arrives before the end of the run even on a busy machine.
             devices: number of devices into which TensorFlow divides the processor.
             events: the file to record events in.
@@ -85,9 +95,13 @@ class TinyRun:
             as_by_script: starts it as a script starts `nohup command &`, with SIGINT and SIGHUP ignored.
             stop_after: the epoch after which it pauses.
             store: variables of the environment for a store that hosts share. A dead host's lease then ends after a few seconds.
+            stop_by: the signal of `stop_at`.
+            tf_config: the hosts of the run, see `tasks/training/cluster.py`.
+            meeting_seconds: that they have to meet.
         """
         self._before = self.position()
-        environment = {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
+        environment = {"TF_CONFIG": tf_config, "MEETING_SECONDS": str(meeting_seconds), "STOP_BY": str(int(stop_by))}
+        environment |= {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
         environment["STEPS"] = steps
         environment["AS_BY_SCRIPT"] = "yes" if as_by_script else ""
@@ -181,9 +195,10 @@ def _divide_processor(devices: int) -> None:
 
 
 def _disturb(environment: dict[str, str]) -> None:
-    from tasks.training import lease
+    from tasks.training import cluster, lease
     from tasks.training.resume import Keeper
 
+    cluster.MEETING_SECONDS = float(environment["MEETING_SECONDS"])
     if "PATIENCE" in environment:
         lease.PATIENCE = float(environment["PATIENCE"])
         lease.BEAT = lease.PATIENCE / 6
@@ -195,8 +210,9 @@ def _disturb(environment: dict[str, str]) -> None:
         if steps is not None:
             os.write(steps, f"{os.getpid()} {time.time()} {self._state.epoch} {self._state.step}\n".encode())
         if (self._state.epoch, self._state.step) == (epoch, step):
-            self._received()  # after its first call a signal is noted
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not environment["TF_CONFIG"]:  # several hosts must ask the same number of times
+                self._received()  # after its first call a signal is noted
+            os.kill(os.getpid(), int(environment["STOP_BY"]))
         time.sleep(float(environment["PAUSE"]))
         real(self)
 

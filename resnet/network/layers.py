@@ -4,7 +4,9 @@ They compute the same as Keras's layers and have the same names, weights and opt
 use their weights. Measurements are in `benchmarks/results.md`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import keras
@@ -63,6 +65,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def move(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
         """Updates the moving statistics by those of a batch, (channels,) float32, without Bessel's correction."""
+        held = _held.get()
+        if held is not None:
+            held.append((self, mean, variance))
+            return
         for moving, of_batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moved = moving * self.momentum + of_batch * (1.0 - self.momentum)
             if tf.distribute.has_strategy():
@@ -70,6 +76,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
                 tf.raw_ops.AssignVariableOp(resource=moving.value.handle, value=moved)
             else:
                 moving.assign(moved)
+
+
+_Statistics = tuple[BatchNormalization, tf.Tensor, tf.Tensor]
+_held: ContextVar[list[_Statistics] | None] = ContextVar("held", default=None)
+
+
+@contextmanager
+def held_statistics() -> Iterator[list[_Statistics]]:
+    """Within the block no moving statistics change; yields a list that gets each layer with what `move` was given."""
+    held: list[_Statistics] = []
+    token = _held.set(held)
+    try:
+        yield held
+    finally:
+        _held.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="resnet")

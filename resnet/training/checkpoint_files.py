@@ -8,6 +8,7 @@ The folder of a run keeps its last `KEPT` files. If the newest is damaged, the o
 """
 
 import hashlib
+import io
 import json
 import re
 import struct
@@ -77,7 +78,7 @@ def write_checkpoint(folder: Path, snapshot: Snapshot) -> bool:
     """
     if not all(np.isfinite(array).all() for array in snapshot.arrays.values()):
         return False
-    parts = _encode(snapshot)
+    parts = encoded(snapshot)
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
@@ -122,12 +123,13 @@ def read_checkpoint(path: Path) -> Snapshot:
             if match is None or found != match[3]:
                 raise DamagedError(f"the checkpoint {path} is damaged: its SHA-256 is {found[:16]}...; it is not used.")
             file.seek(0)
-            return _decode(file)
+            return decoded(file)
     except OSError as error:
         raise UserError(f"the checkpoint {path} cannot be read ({error.strerror}); it is not used.") from error
 
 
-def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
+def encoded(snapshot: Snapshot) -> list[bytes | memoryview]:
+    """The content of the file of a state, in parts."""
     header: dict[str, Any] = {"__metadata__": {"facts": json.dumps(snapshot.facts)}}
     end = 0
     for name, array in snapshot.arrays.items():
@@ -139,7 +141,8 @@ def _encode(snapshot: Snapshot) -> list[bytes | memoryview]:
     return [struct.pack("<Q", len(text)), text, *flat]
 
 
-def _decode(file: Any) -> Snapshot:
+def decoded(file: io.BufferedIOBase) -> Snapshot:
+    """The state in a file, from its present position on."""
     (length,) = struct.unpack("<Q", file.read(8))
     header = json.loads(file.read(length))
     facts = json.loads(header.pop("__metadata__")["facts"])

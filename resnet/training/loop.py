@@ -18,10 +18,12 @@ from resnet.dataset.batches import batches, epoch_order
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
 from resnet.network.device_kernels import kernels
+from resnet.network.layers import held_statistics
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
+from resnet.training.hosts import Hosts, places
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
@@ -56,6 +58,8 @@ class Trainer:
             one device takes the whole batch. Each device normalises its part by that part's statistics, and the moving
             statistics of the first device are kept, as in PyTorch's `DistributedDataParallel`. The number of devices must
             divide the batch size.
+        hosts: that compute the parts of `accumulate` at the same time, one part each, with the result of one host but for
+            rounding. By default one host computes all.
 
     Attributes:
         state: where the run is. Restore it before `fit` to resume a run; the result is then the same, bit for bit.
@@ -77,6 +81,7 @@ class Trainer:
         budget: Budget | None = None,
         sizes: SizeSchedule | None = None,
         strategy: tf.distribute.Strategy | None = None,
+        hosts: Hosts | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -91,6 +96,7 @@ class Trainer:
         self.budget = budget
         self.sizes = sizes
         self.strategy = strategy or tf.distribute.get_strategy()
+        self.hosts = hosts or Hosts()
         self._compiled = tf.function(self._train_on, autograph=False, jit_compile=True) if kernels().xla else self._train_on
         self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -194,6 +200,8 @@ class Trainer:
         """Mean cross-entropy and mean gradients over the parts of a batch."""
         if self.accumulate == 1:
             return self._gradients(batch, variables, training)
+        if self.hosts.count > 1:
+            return self._gradients_of_hosts(batch, variables, training)
         size = batch.labels.shape[0] // self.accumulate
 
         def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
@@ -210,8 +218,42 @@ class Trainer:
         _, loss, sums = tf.while_loop(lambda number, *_: number < self.accumulate, add, start, parallel_iterations=1)
         return loss / self.accumulate, [one / self.accumulate for one in sums]
 
-    def _gradients(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Cross-entropy and gradients, which are bfloat16 for a variable that has a copy."""
+    def _gradients_of_hosts(
+        self, batch: Mixed, variables: list[keras.Variable], training: bool
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Mean cross-entropy and mean gradients over the parts of a batch, of which each host has one."""
+        # Without the neighbour of the last image, see `places`.
+        part = batch.part(0, batch.labels.shape[0] - self.augmentation.mixes)
+        matches: list[tf.Tensor] = []
+        with held_statistics() as held:
+            cross_entropy, gradients = self._gradients(part, variables, training, matches)
+        mine = [cross_entropy, *(tf.cast(one, tf.float32) for one in gradients), *matches]
+        mine += [statistic for _, *statistics in held for statistic in statistics]
+        loss, sums = tf.constant(0.0), [tf.zeros(variable.shape) for variable in variables]
+        for one, *rest in self.hosts.gather(mine):
+            others = iter(rest)
+            loss += one
+            sums = [total + next(others) for total in sums]
+            keras.metrics.Mean.update_state(self.train_accuracy, next(others))
+            for norm, *_ in held:
+                norm.move(next(others), next(others))
+        return loss / self.hosts.count, [total / self.hosts.count for total in sums]
+
+    def _gradients(
+        self,
+        batch: Mixed,
+        variables: list[keras.Variable],
+        training: bool,
+        matches: list[tf.Tensor] | None = None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Cross-entropy and gradients, which are bfloat16 for a variable that has a copy.
+
+        Args:
+            batch: the images.
+            variables: whose gradients are wanted.
+            training: as in `_train_on`.
+            matches: gets what would else be added to the accuracy, (batch,) float32.
+        """
         copies = self._copies if updates_at_once(self.optimizer) else None
         with tf.GradientTape() as tape:
             if training:
@@ -222,7 +264,10 @@ class Trainer:
             loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:
                 loss /= self.strategy.num_replicas_in_sync
-        self.train_accuracy.update_state(batch.main_labels, logits)
+        if matches is None:
+            self.train_accuracy.update_state(batch.main_labels, logits)
+        else:
+            matches.append(keras.metrics.sparse_categorical_accuracy(batch.main_labels, logits))
         return cross_entropy, tape.gradient(loss, copies.in_place_of(variables) if copies else variables)
 
     # One signature for any batch size: otherwise the smaller last batch would be traced again.
@@ -340,8 +385,12 @@ class Trainer:
         if state.step == 0:
             self.train_loss.reset_state()
             self.train_accuracy.reset_state()
-        order, draws = self._order(training, seed)
         done, steps, size = state.step, len(training) // batch_size, self.size
+        order, draws = self._order(training, seed)
+        share = batch_size
+        if self.hosts.count > 1:
+            mine = places(steps, batch_size, self.hosts, neighbour=self.augmentation.mixes)
+            order, draws, share = order[mine], tf.gather(draws, mine), len(mine) // steps
         ahead: deque[_Step] = deque()
         began = time.perf_counter()
 
@@ -360,10 +409,10 @@ class Trainer:
                 state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
                 on_step(figures.progress(state.epoch, steps, state.images_per_second))
 
-        for images, labels, rows in batches(training, order[done * batch_size :], batch_size, drop_remainder=True):
+        for images, labels, rows in batches(training, order[done * share :], share, drop_remainder=True):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
-            start = state.step * batch_size
-            loss, learning_rate = step(images, labels, draws[start : start + batch_size], size, _aspects(training, rows))
+            start = state.step * share
+            loss, learning_rate = step(images, labels, draws[start : start + share], size, _aspects(training, rows))
             state.step += 1
             ahead.append(_Step(state.step, loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()))
             if len(ahead) > kernels().steps_ahead and state.step < steps:

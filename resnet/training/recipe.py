@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from resnet.training.augmentation import Augmentation
 from resnet.training.budget import Budget
+from resnet.training.hosts import Hosts
 from resnet.training.loop import Trainer
 from resnet.training.objective import balanced_weights
 from resnet.training.optimizers import RISE, FreezeFirst, OneCycle, WarmRestarts, make_optimizer, warmup_cosine
@@ -65,6 +66,7 @@ def make_trainer(
     labels: npt.NDArray[np.uint16] | None = None,
     *,
     strategy: tf.distribute.Strategy | None = None,
+    hosts: Hosts | None = None,
 ) -> Trainer:
     """The trainer of a recipe.
 
@@ -75,6 +77,7 @@ def make_trainer(
         precision: float16 needs loss scaling.
         labels: (images,) of the training split, for balanced class weights; without them all classes have the same weight.
         strategy: in whose scope the model was made; by default the current one.
+        hosts: that share each batch; by default one host trains.
     """
     sizes = SizeSchedule(recipe.size_schedule, (*recipe.restarts, recipe.epochs)) if recipe.size_schedule else None
     schedule, budget = _make_schedule(recipe, steps_per_epoch, sizes)
@@ -113,6 +116,7 @@ def make_trainer(
         budget=budget,
         sizes=sizes,
         strategy=strategy,
+        hosts=hosts,
     )
 
 

@@ -21,7 +21,6 @@ from tasks.training.progress import say
 from tasks.training.runs import Run, home
 
 if TYPE_CHECKING:
-    from resnet.training.checkpoint_files import CheckpointWriter
     from resnet.training.state import TrainingState
 
 SECONDS_VARIABLE = "TRAIN_RESNET_CHECKPOINT_SECONDS"
@@ -69,12 +68,12 @@ def sources(run: Run, params: Phased) -> Iterator[Run]:
         yield Run(run.folder.with_name(fingerprint(facts)), facts)
 
 
-def resume(state: "TrainingState", run: Run, params: Phased, elsewhere: Shared | None = None) -> str | None:
-    """Restores the newest checkpoint, on this host or elsewhere; returns its position, or None if there is none."""
+def resume(state: "TrainingState", run: Run, params: Phased, in_store: Shared | None = None) -> str | None:
+    """Restores the newest checkpoint, of this host or of the store; returns its position, or None if there is none."""
     from resnet.training.checkpoint_files import read_newest
 
-    if elsewhere:
-        elsewhere.fetch(sources(run, params))
+    if in_store:
+        in_store.fetch(sources(run, params))
     for source in sources(run, params):
         snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"), remove=source.folder == run.folder)
         if snapshot is not None:
@@ -93,7 +92,7 @@ def keeping(
     received: Callable[[], signal.Signals | None],
     *,
     pause: Pause | None = None,
-    elsewhere: Shared | None = None,
+    in_store: Shared | None = None,
 ) -> Iterator["Keeper"]:
     """Writes the checkpoints of a run in the block.
 
@@ -103,14 +102,46 @@ def keeping(
         seconds: between two checkpoints.
         received: returns the received signal, or None.
         pause: where the run pauses; None for nowhere.
-        elsewhere: the run in a store that hosts share, which gets copies of the checkpoints.
+        in_store: the run in a store that hosts share, which gets copies of the checkpoints.
     """
     from resnet.training.checkpoint_files import CheckpointWriter
 
-    with CheckpointWriter(run.folder, state, seconds, *([elsewhere.copy] if elsewhere else [])) as writer:
-        yield Keeper(run, state, writer, received, pause=pause or Pause(None, run.facts["train.epochs"]), elsewhere=elsewhere)
-    if elsewhere:
-        elsewhere.finish()
+    with CheckpointWriter(run.folder, state, seconds, *([in_store.copy] if in_store else [])) as writer:
+        yield Keeper(run, state, writer, received, pause=pause or Pause(None, run.facts["train.epochs"]), in_store=in_store)
+    if in_store:
+        in_store.finish()
+
+
+class Writer(Protocol):
+    """What a `Keeper` asks for: see `CheckpointWriter`."""
+
+    written: int
+    held_up: float
+    processor_seconds: float
+
+    def tick(self) -> None:
+        """Starts a checkpoint if the interval has passed."""
+
+    def begin(self) -> None:
+        """Starts a checkpoint."""
+
+    def write(self) -> bool:
+        """Writes a checkpoint and waits until it is on the disk. Returns whether it was written."""
+
+
+class Elsewhere:
+    """A `Writer` for a host whose checkpoints another one writes."""
+
+    written, held_up, processor_seconds = 0, 0.0, 0.0
+
+    def tick(self) -> None:
+        """Does nothing."""
+
+    begin = tick
+
+    def write(self) -> bool:
+        """Does nothing; the chief writes at the same step."""
+        return True
 
 
 class Keeper:
@@ -120,14 +151,14 @@ class Keeper:
         self,
         run: Run,
         state: "TrainingState",
-        writer: "CheckpointWriter",
+        writer: Writer,
         received: Callable[[], signal.Signals | None],
         *,
         pause: Pause,
-        elsewhere: Shared | None = None,
+        in_store: Shared | None = None,
     ) -> None:
         self._pause = pause
-        self._elsewhere = elsewhere
+        self._in_store = in_store
         self._run = run
         self._state = state
         self._writer = writer
@@ -141,8 +172,8 @@ class Keeper:
             PausedError: the run is at its pause.
             UserError: a checkpoint could not be written, or another host has taken the run over.
         """
-        if self._elsewhere is not None:
-            self._elsewhere.check()
+        if self._in_store is not None:
+            self._in_store.check()
         number = self._received()
         if number is not None:
             kept = self._writer.write()
@@ -168,7 +199,7 @@ class Keeper:
             "written": self._writer.written,
             "held_up_seconds": round(self._writer.held_up, 2),
             "processor_seconds": round(self._writer.processor_seconds, 2),
-            **(self._elsewhere.cost() if self._elsewhere else {}),
+            **(self._in_store.cost() if self._in_store else {}),
         }
 
 

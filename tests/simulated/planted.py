@@ -70,7 +70,7 @@ def _release_early(folder: Path) -> Iterator[None]:
 def _read_unchecked(path: Path) -> Snapshot:
     try:
         with path.open("rb") as file:
-            return checkpoint_files._decode(file)
+            return checkpoint_files.decoded(file)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(str(error)) from error
 

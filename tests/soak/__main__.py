@@ -27,6 +27,7 @@ MODULES = (
     "power_cut",
     "killed_server",
     "s3_faults",
+    "killed_hosts",
     "simulated_machine",
     "texts",
     "sanitized_kernels",
