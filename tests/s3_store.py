@@ -122,6 +122,11 @@ class Store:
         """Its address, which stays the same when it is stopped and started again."""
         return f"http://127.0.0.1:{self._port}"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that clients need for it."""
+        return {**ENVIRONMENT, "AWS_ENDPOINT_URL": self.url}
+
     def start(self) -> None:
         """Starts to answer."""
         self._server = make_server("127.0.0.1", self._port, self, threaded=True, request_handler=_Quiet)

@@ -7,19 +7,19 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.local_s3 import BUCKET, s3_server
 from tests.pictures import two_classes
 from tests.project import Project
+from tests.s3_store import BUCKET, Store
 
 
 def test_dvc_detects_a_replaced_archive_and_nothing_is_copied(
     make_project: Callable[[], Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_project()
-    with s3_server() as environment:
-        for name, value in environment.items():
+    with Store() as store:
+        for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
-        project.environment |= environment
+        project.environment |= store.environment
         client = boto3.client("s3")
 
         def upload(each: int) -> int:

@@ -21,7 +21,8 @@ import tensorflow as tf
 from tensorflow.python.distribute import collective_all_reduce_strategy
 from tensorflow.python.eager import context
 
-_ABORTED = re.compile(r"(?:Collective ops is aborted by: |(?=Collective has timed out))([^\n]*)")
+_SIGNS = ("Collective", "from remote target /job:worker")  # of an error that comes from an exchange
+_ABORTED = re.compile(r"Collective ops is aborted by: ([^\n]*)")
 _TASK = re.compile(r"/job:worker/replica:0/task:(\d+)")
 _GROUP = 1 << 20  # the strategy counts its own groups from 1
 _CHUNK = 1 << 24  # numbers of four bytes that are broadcast at once
@@ -78,12 +79,17 @@ class Hosts:
 
     def lost(self, error: tf.errors.OpError) -> str | None:
         """The host that can no longer be reached, and the reason, by an error of an exchange; None for any other error."""
-        found = _ABORTED.search(error.message)
-        if self.count == 1 or found is None:
+        if (
+            self.count == 1
+            or isinstance(error, tf.errors.ResourceExhaustedError)
+            or not any(sign in error.message for sign in _SIGNS)
+        ):
             return None
+        found = _ABORTED.search(error.message)
+        reason = found[1] if found else error.message.strip().partition("\n")[0]
         tasks = [int(task) for task in _TASK.findall(error.message) if int(task) != self.index]
         who = f"host {tasks[0]} ({self.addresses[tasks[0]]})" if tasks else "another host"
-        return f"{who} has ended or cannot be reached any more ({found[1].strip(' .')})"
+        return f"{who} has ended or cannot be reached any more ({reason.strip(' .')})"
 
     def gather(self, tensors: Sequence[tf.Tensor]) -> list[list[tf.Tensor]]:
         """The tensors of each host, in the order of the hosts; for a compiled function that all hosts call at the same time.

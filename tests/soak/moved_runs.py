@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.interrupted import RESUMED, TinyRun, kill
-from tests.local_s3 import BUCKET, s3_server
+from tests.s3_store import BUCKET, Store
 from tests.soak.trials import Trial, main
 
 _INTERVAL = 0.3  # seconds between checkpoints
@@ -65,8 +65,8 @@ class Hosts:
 def moved(trials: int) -> int:
     """Moves runs; returns the number that ended with the bytes of an undisturbed one, and lost at most one interval."""
     survived = 0
-    with tempfile.TemporaryDirectory() as folder, s3_server() as server:
-        hosts = Hosts(Path(folder), server)
+    with tempfile.TemporaryDirectory() as folder, Store() as store:
+        hosts = Hosts(Path(folder), store.environment)
         for number in range(trials):
             wrong = hosts.trial(random.Random(number))
             survived += not wrong

@@ -14,14 +14,14 @@ from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.sources.catalog import open_source
 from resnet.ingestion.stored import stored
-from tests.local_s3 import BUCKET, s3_server
 from tests.pictures import picture, two_classes
+from tests.s3_store import BUCKET, Store
 
 
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
-    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+    with Store() as store, pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
             patch.setenv(name, value)
         yield
 
@@ -53,7 +53,7 @@ def test_a_bucket_gives_the_same_images_as_the_disk(kind: str, files: dict[str, 
 
 
 def test_what_is_not_there_is_one_sentence(files: dict[str, Path]) -> None:
-    wanted = r"^s3://photos/none.zip cannot be read \(.*none.zip\): check the name, the credentials"
+    wanted = r"^s3://bucket/none.zip cannot be read \(.*none.zip\): check the name, the credentials"
     with pytest.raises(UserError, match=wanted):
         stored(f"s3://{BUCKET}/none.zip")
     boto3.client("s3").put_object(Bucket=BUCKET, Key="folder.zip/photo.png", Body=b"")
@@ -73,7 +73,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(files: dict[str,
     client.upload_file(str(files["tar"]), BUCKET, "changing.tar")
     source = open_source(name)
     client.put_object(Bucket=BUCKET, Key="changing.tar", Body=files["tar"].read_bytes() + bytes(512))
-    with pytest.raises(UserError, match="^s3://photos/changing.tar was replaced while it was read: run the command again"):
+    with pytest.raises(UserError, match="^s3://bucket/changing.tar was replaced while it was read: run the command again"):
         list(source.files())
 
 

@@ -159,7 +159,18 @@ def test_an_error_of_an_exchange_names_the_lost_host() -> None:
         raise error
 
 
+def test_an_error_before_all_others_knew_of_it_names_the_lost_host_too() -> None:
+    message = (
+        "failed to connect\nAdditional GRPC error information from remote target /job:worker/replica:0/task:1 while calling"
+    )
+    expected = r"^host 1 \(two:1\) has ended or cannot be reached any more \(failed to connect\), so"
+    with pytest.raises(UserError, match=expected), together(Hosts(["one:1", "two:1"], 0)):
+        raise tf.errors.UnavailableError(None, None, message)
+
+
 @pytest.mark.parametrize("addresses", [["one:1"], ["one:1", "two:1"]])
 def test_any_other_error_stays_what_it_is(addresses: list[str]) -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError), together(Hosts(addresses, 0)):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+        raise tf.errors.ResourceExhaustedError(
+            None, None, "OOM when allocating tensor on /job:worker/replica:0/task:0/device:CPU:0 in CollectiveGatherV2"
+        )

@@ -1,6 +1,7 @@
 """Checkpoints in a store that hosts share: what is copied, what is fetched, and what is said."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,14 @@ def in_store(store: Store, run: Run) -> list[str]:
     return [name[:15] for name in store.names(run.folder.name) if name.endswith(".safetensors")]
 
 
+def has(tried: list[str], number: int) -> bool:
+    return len(tried) >= number
+
+
+def is_in(store: Store, run: Run, name: str) -> bool:
+    return name in store.names(run.folder.name)
+
+
 def test_without_the_variable_there_is_no_store(host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRAIN_RESNET_CHECKPOINT_REMOTE", raising=False)
     with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
@@ -86,7 +95,7 @@ def test_the_newest_two_are_copied_and_another_host_goes_on_from_the_last(
         for step in (1, 2, 3):
             newest = first.save(run, 1, step)
             elsewhere.copy()
-            until(lambda name=newest.name: name in store.names(run.folder.name))
+            until(partial(is_in, store, run, newest.name))
         until(lambda: len(in_store(store, run)) == 2)
         assert elsewhere.cost()["copied"] == 3
     assert in_store(store, run) == ["E00001-S0000002", "E00001-S0000003"]
@@ -199,7 +208,7 @@ def test_a_copy_that_fails_is_said_once_and_the_next_one_is_tried(
         for step in (1, 2, 3):
             host("a").save(run, 1, step)
             elsewhere.copy()
-            until(lambda step=step: len(tried) >= step)
+            until(partial(has, tried, step))
     assert said == ["train: a checkpoint could not be copied to the store (full); the next one will be tried too"]
     assert in_store(store, run) == ["E00001-S0000003"]
 

@@ -89,7 +89,7 @@ def epochs_on_disk(run: Run) -> list[int]:
 
 def test_an_epoch_is_on_the_disk_before_it_is_reported_and_before_the_pause(run: Run) -> None:
     state: Any = State()
-    with pytest.raises(PausedError), keeping(run, state, 1000.0, lambda: None, Pause(2, 3)) as keep:
+    with pytest.raises(PausedError), keeping(run, state, 1000.0, lambda: None, pause=Pause(2, 3)) as keep:
         for state.epoch in (2, 3):
             keep.secure()
             assert epochs_on_disk(run)[-1] == state.epoch - 1
@@ -108,7 +108,7 @@ def test_a_run_that_does_not_pause_writes_at_its_intervals_only(run: Run) -> Non
 
 def test_the_end_of_a_run_that_may_pause_is_written_once(run: Run) -> None:
     state: Any = State()
-    with keeping(run, state, 1000.0, lambda: None, Pause(3, 3)) as keep:
+    with keeping(run, state, 1000.0, lambda: None, pause=Pause(3, 3)) as keep:
         for state.epoch in (2, 3, 4):
             keep.secure()
             keep()

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from tasks.training.store import Store, StoreError, TakenError
-from tests.local_s3 import BUCKET, s3_server
+from tests.s3_store import BUCKET
+from tests.s3_store import Store as Server
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[dict[str, str]]:
-    with s3_server() as environment:
-        yield environment
+    with Server() as server:
+        yield server.environment
 
 
 @pytest.fixture(params=["folder", "bucket"])
