@@ -54,7 +54,7 @@ class Parts:
 
 def young(checkpoint: float, between: float) -> float:
     """The interval between checkpoints with the least loss, if failures come on average every `between` seconds."""
-    return math.sqrt(2 * checkpoint * between)
+    return math.sqrt(2 * max(checkpoint, 0.01) * between)  # a cost is known to 10 ms
 
 
 def computed(parts: Parts, between: float, longest: float) -> float:
@@ -179,7 +179,7 @@ def main() -> int:
         stage = Stage(Path(folder))
         parts = stage.measure(given.epochs)
         rows: list[dict[str, Any]] = []
-        for every in (*given.every, *given.computed):
+        for every in dict.fromkeys((*given.every, *given.computed)):
             for interval in (None, young(parts.checkpoint, every)):
                 longest = checkpoint_seconds() if interval is None else interval
                 if every in given.every:

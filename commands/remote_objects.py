@@ -72,14 +72,20 @@ def repair_remote() -> int:
     Raises:
         UserError: there is no default remote, it cannot be used, or `dvc.lock` is missing or damaged.
     """
-    lacking = False
+    lacking: set[str] = set()
     with opened() as remote:
         _, faults = remote.faults(pushed_outputs(Path()))
         for fault in sorted(faults, key=lambda fault: fault.md5.endswith(".dir")):  # the list of a folder after its files
-            if remote.replace(fault):
+            if not lacking.isdisjoint(remote.inside(fault.md5)):
+                # With the list, `dvc push` takes all files of the folder for present, and nobody could add them.
+                print(
+                    f"{fault} in the remote {remote.name!r}; it stays so until the files of its folder are there.",
+                    file=sys.stderr,
+                )
+            elif remote.replace(fault):
                 print(f"{fault} in the remote {remote.name!r}; it is replaced.")
             else:
-                lacking = True
+                lacking.add(fault.md5)
                 print(
                     f"{fault} in the remote {remote.name!r}, and this clone does not have it: run `train-resnet repair "
                     "--remote` in a clone that has it, or here after `dvc repro`.",
@@ -146,6 +152,10 @@ class RemoteObjects:
             raise UserError(f"the remote {self.name!r} does not keep what it gets: {fault.md5} now has the MD5 {kept}.")
         return True
 
+    def inside(self, md5: str) -> list[str]:
+        """The objects of the files in a folder, from its list in the cache; none for anything else."""
+        return self._listed(md5, None) if md5.endswith(".dir") else []
+
     def _hash(self, md5: str) -> str | None:
         return self._hash_in(self._odb.fs, self._odb.oid_to_path(md5))
 
@@ -181,6 +191,11 @@ class RemoteObjects:
             raise
         except Exception as error:
             known = unusable(error, self.name)
+            if known is None and isinstance(error, OSError):
+                known = UserError(
+                    f"an object of the remote {self.name!r} cannot be read or written ({error.strerror}: {error.filename}): "
+                    "correct its permissions, or remove it and run `train-resnet repair --remote`."
+                )
             if known is None:
                 raise
             raise known from error

@@ -265,7 +265,12 @@ def _is_stage(stage: object) -> bool:
     if not (isinstance(stage, dict) and "cmd" in stage):
         return False
     entries = [entry for kind in ("deps", "outs") if kind in stage for entry in stage[kind] or [None]]
-    return all(isinstance(entry, dict) and len(entry) > 1 and entry.get("hash", "path") in entry for entry in entries)
+    return all(isinstance(entry, dict) and len(entry) > 1 and _has_hash(entry) for entry in entries)
+
+
+def _has_hash(entry: dict[str, Any]) -> bool:
+    """Whether the hash of a file is there. A source in a bucket has an ETag, and yet `hash: md5`."""
+    return not {entry.get("hash", "path"), "etag", "checksum"}.isdisjoint(entry)
 
 
 def _keep_private(dvc: Path) -> Iterator[str]:

@@ -6,6 +6,7 @@ its files stay in the DVC remote until `dvc exp pull` gets them.
 
 import io
 import re
+import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 2.0
 _PAGE = 200  # runs that the server returns at most
+_TRIES, _RETRY_SECONDS = 60, 30
 _LOST_POLLS = 15  # whoever finds a lost run submits it again in the next moment
 
 
@@ -225,7 +227,8 @@ def _children(home: Path, rev: str, landed: "list[tuple[FlowRun | None, int, Map
     messages = [_message(run) for run, _, _ in landed]
     names = [found and found[1] for found in (re.match(r"Experiment (\S+): ", message) for message in messages)]
     completed = [bool(run and run.state and run.state.is_completed()) for run, _, _ in landed]
-    commits = fetched(home, rev, [name for name, well in zip(names, completed, strict=True) if name and well])
+    wanted = [name for name, well in zip(names, completed, strict=True) if name and well]
+    commits = _patiently(partial(fetched, home, rev, wanted))
     for (_, number, proposal), message, name, well in zip(landed, messages, names, completed, strict=True):
         if not (name and well):
             yield Child(number, proposal, None, message)
@@ -233,6 +236,18 @@ def _children(home: Path, rev: str, landed: "list[tuple[FlowRun | None, int, Map
             yield Child(number, proposal, None, f"The repository `origin` has no experiment {name}, which a worker has pushed.")
         else:
             yield Child(number, proposal, read_commit(home, commits[name], name), message)
+
+
+def _patiently(fetch: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """Tries for half an hour: that Git cannot be reached for a while must not cancel the runs on other machines."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return fetch()
+        except UserError as error:
+            print(f"{error} Tries again in {_RETRY_SECONDS} s." if left else f"{error}", file=sys.stderr, flush=True)
+        if left and ending.wait(_RETRY_SECONDS):
+            raise RunEndedError("the run is being ended")
+    return {}  # the runs are then reported without their results
 
 
 def _message(run: "FlowRun | None") -> str:

@@ -75,11 +75,12 @@ def arrive(project: Path, home: Path) -> None:
 
 
 def _update(home: Path, url: str, commit: str) -> None:
+    for lock in (home / ".git").rglob("*.lock"):  # of a run that was killed here; nobody else uses this clone
+        lock.unlink(missing_ok=True)
     git(home.parent, "init", "--quiet", str(home))
     git(home, "config", "remote.origin.url", url)
     # Its branches are those of the repository, so that `rev` means the same here as at home.
     git(home, "fetch", "--quiet", "--force", "--prune", "--update-head-ok", "origin", *_REFS, environment=_QUIET)
-    (home / ".git" / "index.lock").unlink(missing_ok=True)  # of a run that was killed here; nobody else uses this index
     git(home, "checkout", "--quiet", "--force", "--detach", commit)
 
 
@@ -105,8 +106,10 @@ def deliver(home: Path, ref: str) -> bool:
         git(home, "push", "--quiet", "origin", f"{ref}:{ref}", environment=_QUIET)
     except UserError:
         there = git(home, "ls-remote", "--quiet", "origin", ref, environment=_QUIET).partition("\t")[0]
-        if there in ("", git(home, "rev-parse", ref)):
+        if not there:
             raise
+        if there == git(home, "rev-parse", ref):  # it was pushed, and the answer was lost
+            return True
         git(home, "update-ref", "-d", ref)
         return False
     return True

@@ -17,6 +17,7 @@ from flows.overrides import apply_overrides, check_overrides
 from flows.worker_checks import here
 from flows.worker_home import deliver, home_of, taken_names
 from resnet.core.errors import UserError, printable
+from resnet.ingestion.stored import SCHEME
 from tasks.stage.git import git
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
@@ -305,5 +306,5 @@ def _check_sources(root: Path, place: str = "") -> None:
     # A revision from before build.weights was introduced lacks it.
     for section, name in (("ingest", "source"), ("build", "weights")):
         source = params[section].get(name, "")
-        if not (root / source).exists():
+        if not source.startswith(SCHEME) and not (root / source).exists():
             raise UserError(f"{section}.{name} is {source}, which is not in {place or f'{root}; correct the path'}.")

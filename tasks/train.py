@@ -284,7 +284,6 @@ def train(
             fitted = _finish(trainer.model, splits, params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
-        hosts.numbers(0)  # the others wait for the results
     prune(home(), run.folder)
     return {
         "gpus": gpus,
@@ -360,7 +359,6 @@ def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, see
             on_validation_step=keep,
             on_epoch=on_epoch,
         )
-    hosts.numbers(0)  # until the chief has written the results
     raise HelpedError(hosts.addresses[0])
 
 

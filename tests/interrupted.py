@@ -100,7 +100,8 @@ class TinyRun:
             meeting_seconds: that they have to meet.
         """
         self._before = self.position()
-        environment = {"TF_CONFIG": tf_config, "MEETING_SECONDS": str(meeting_seconds), "STOP_BY": str(int(stop_by))}
+        environment = {"MEETING_SECONDS": str(meeting_seconds), "STOP_BY": str(int(stop_by))}
+        environment |= {"TF_CONFIG": tf_config} if tf_config else {}
         environment |= {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
         environment["STEPS"] = steps
@@ -210,7 +211,7 @@ def _disturb(environment: dict[str, str]) -> None:
         if steps is not None:
             os.write(steps, f"{os.getpid()} {time.time()} {self._state.epoch} {self._state.step}\n".encode())
         if (self._state.epoch, self._state.step) == (epoch, step):
-            if not environment["TF_CONFIG"]:  # several hosts must ask the same number of times
+            if "TF_CONFIG" not in environment:  # several hosts must ask the same number of times
                 self._received()  # after its first call a signal is noted
             os.kill(os.getpid(), int(environment["STOP_BY"]))
         time.sleep(float(environment["PAUSE"]))

@@ -38,7 +38,10 @@ def test_dvc_detects_a_replaced_archive_and_nothing_is_copied(
         assert repro() == []
         upload(11)
         assert repro()[1] == f"ingest: 22 images of 2 classes from s3://{BUCKET}/photos.zip"
-        project.run("python", "-m", "commands", "check")
+        lock = project.read("dvc.lock")
+        checked = project.run("python", "-m", "commands", "check")
+        assert "dvc.lock" not in checked.stdout + checked.stderr
+        assert project.read("dvc.lock") == lock
         client.delete_object(Bucket=BUCKET, Key="photos.zip")
         refused = project.run("python", "-m", "commands", "check", code=1)
         assert f"s3://{BUCKET}/photos.zip cannot be read" in refused.stderr

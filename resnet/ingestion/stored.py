@@ -130,6 +130,8 @@ def _explained(url: str) -> Iterator[None]:
     except ImportError as error:
         raise UserError(f"{url} is in a bucket, for which a package is missing: pip install 'train-resnet[s3]'.") from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EBUSY:  # s3fs compares the ETag with each request
+            raise UserError(f"{url} was replaced while it was read: run the command again.") from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
             f"{url} cannot be read ({reason}): check the name, the credentials (AWS_ACCESS_KEY_ID) and the address "

@@ -33,7 +33,7 @@ _NAMED = 4  # facts that differ
 
 
 class HelpedError(EndedError):
-    """This host has done its part of a run, whose results the chief has written."""
+    """This host has done its part of a run, whose results the chief writes."""
 
     def __init__(self, chief: str) -> None:
         """Takes the address of the chief."""

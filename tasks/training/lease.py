@@ -61,10 +61,13 @@ class Lease:
         if newest and self._is_alive(newest):
             raise self._refusal(newest)
         self._number = newest + 1
+        content = self._content()
         try:
-            self._store.create(self._content(), self._run, _name(self._number))
+            self._store.create(content, self._run, _name(self._number))
         except TakenError:
-            raise self._refusal(self._number) from None
+            # It is our own if the answer was lost and the client has asked again.
+            if self._store.read(self._run, _name(self._number)) != content:
+                raise self._refusal(self._number) from None
         # Between the two requests others may have held this number and a higher one, and removed this one.
         latest = self._newest()
         if latest > self._number:

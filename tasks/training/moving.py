@@ -6,8 +6,11 @@ its newest checkpoints, and the lease (see `tasks/training/lease.py`). A checkpo
 downloaded is compared with it.
 """
 
+import hashlib
 import json
 import os
+import platform
+import re
 import threading
 import time
 import uuid
@@ -18,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from resnet.core.checksums import sha256
 from resnet.core.errors import UserError
-from tasks.training.fingerprint import differences
+from tasks.training.fingerprint import Facts, differences
 from tasks.training.lease import Lease
 from tasks.training.progress import say
 from tasks.training.runs import Run, begun
@@ -31,6 +34,8 @@ VARIABLE = "TRAIN_RESNET_CHECKPOINT_REMOTE"
 _FACTS = "facts.json"
 _PLACE = "place"
 _OF_THE_HOST = ("machine.", "version.", "environment.", "precision")  # beginnings of the names of facts
+_RUN = re.compile(r"[0-9a-f]{16}")
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 _MOST_RUNS = 50  # of the store are compared, if it has none to go on with
 
 
@@ -48,6 +53,8 @@ def shared(run: Run) -> Iterator["Shared | None"]:
     if not url:
         yield None
         return
+    if "://" not in url and not Path(url).is_absolute():
+        raise UserError(f"{VARIABLE} is {url}; expected an address such as s3://bucket/folder, or the full path of a folder.")
     try:
         store = Store(url)
         with Lease(store, run.folder.name, _place(run), say) as lease:
@@ -58,17 +65,21 @@ def shared(run: Run) -> Iterator["Shared | None"]:
                 made.close()
     except StoreError as error:
         raise UserError(
-            f"{VARIABLE} is {url}, but that store cannot be used ({error}): correct the address or the credentials, or unset "
-            "the variable."
+            _PASSWORD.sub(
+                "//...@",
+                f"{VARIABLE} is {url}, but that store cannot be used ({error}): correct the address or the credentials, or "
+                "unset the variable.",
+            )
         ) from error
 
 
 def _place(run: Run) -> str:
-    """Identifies the folder of a run on this host."""
+    """Identifies the folder of a run on this host: also that of a copy on the same host, or of the same path on another one."""
     path = run.folder / _PLACE
     if not path.exists():
         path.write_text(uuid.uuid4().hex, encoding="utf-8")
-    return path.read_text("utf-8")
+    here = (path.read_text("utf-8"), platform.node(), str(uuid.getnode()), str(run.folder.resolve()))
+    return hashlib.sha256("\n".join(here).encode()).hexdigest()
 
 
 class Shared:
@@ -87,6 +98,7 @@ class Shared:
         self._wanted = threading.Event()
         self._over = self._failed = False
         self._copied = 0
+        self._damaged: set[str] = set()  # in the store
         self._processor_seconds = 0.0
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -101,8 +113,11 @@ class Shared:
             StoreError: the store cannot be used.
             UserError: a run that it continues is being trained, or the disk is full.
         """
+        from resnet.training.checkpoint_files import list_checkpoints
+
         for run in runs:
-            newest = run.newest
+            # A damaged one does not count: the store may have it undamaged.
+            newest = next((one for one in list_checkpoints(run.folder) if sha256(one.path) in one.path.name), None)
             newer = [one for one in self._listed(run) if newest is None or _at(one) > _at(newest)]
             if newer:
                 with nullcontext() if run.folder == self._run.folder else begun(run.folder.parent, run.facts):
@@ -154,20 +169,21 @@ class Shared:
     def _download(self, run: Run, name: str) -> bool:
         """Whether the checkpoint is undamaged, and on this host now."""
         partial = run.folder / f".{name}"  # the next start removes what begins with a point
-        self._store.get(partial, run.folder.name, name)
-        if sha256(partial) not in name:
-            say(f"train: the checkpoint {name} of the run {run.folder.name} is damaged in the store, and is removed there")
-            partial.unlink()
-            self._store.remove(run.folder.name, name)
-            return False
-        partial.replace(run.folder / name)
-        say(f"train: takes a newer checkpoint of the run {run.folder.name} from the store")
-        return True
+        for _ in range(2):  # the way here may have damaged it
+            self._store.get(partial, run.folder.name, name)
+            if sha256(partial) in name:
+                partial.replace(run.folder / name)
+                say(f"train: takes a newer checkpoint of the run {run.folder.name} from the store")
+                return True
+        partial.unlink()
+        self._damaged.add(name)
+        say(f"train: the checkpoint {name} of the run {run.folder.name} in the store is damaged; it is not used")
+        return False
 
     def _name_what_differs(self) -> None:
         """Names what keeps this host from going on with a run of the store that has the same parameters, data and code."""
-        for name in self._store.names()[:_MOST_RUNS]:
-            facts = json.loads(self._store.read(name, _FACTS) or b"{}")
+        for name in [name for name in self._store.names() if _RUN.fullmatch(name)][:_MOST_RUNS]:
+            facts = _parsed(self._store.read(name, _FACTS))
             others = differences(facts, self._run.facts) if facts else []
             if others and all(other.startswith(_OF_THE_HOST) for other in others):
                 here = self._run.facts
@@ -197,14 +213,23 @@ class Shared:
         if newest is None or self._lease.taken_by:
             return
         names = self._store.names(run)
-        if newest.path.name in names:
+        if newest.path.name in names and newest.path.name not in self._damaged:
             return
         if _FACTS not in names:
             self._store.write(json.dumps(self._run.facts, sort_keys=True).encode(), run, _FACTS)
         self._store.put(newest.path, run, newest.path.name)
         self._copied += 1
+        self._damaged.discard(newest.path.name)
         for old in self._listed(self._run)[KEPT:]:
             self._store.remove(run, old.path.name)
+
+
+def _parsed(content: bytes | None) -> Facts:
+    try:
+        facts = json.loads(content or b"")
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 def _at(checkpoint: "Checkpoint") -> tuple[int, int]:

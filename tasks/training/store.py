@@ -4,6 +4,8 @@ All access goes through fsspec (https://filesystem-spec.readthedocs.io), which D
 address from the usual places: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `~/.aws`.
 """
 
+import errno
+import glob
 import os
 import platform
 import shutil
@@ -11,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from resnet.core import disk
+from resnet.core.errors import UserError
 
 # A server that does not answer must hold up neither the start of training nor its end.
 _S3 = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
@@ -42,16 +47,21 @@ class Store:
             self._is_folder = kind == "file"
             options: dict[str, Any] = _S3 if kind == "s3" else {}
             self._files, self._top = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
+            self._files.retries = 1  # s3fs repeats what botocore has repeated, five times
 
     def _path(self, *names: str) -> str:
         return "/".join((self._top.rstrip("/"), *names))
 
     @contextmanager
     def _beside(self, *names: str) -> Iterator[Path]:
-        """A temporary path in a folder on a disk, so that nobody reads half a file. The next writer replaces a leftover."""
-        path = Path(self._path(*names))
+        """A temporary path in a folder on a disk, so that nobody reads half a file. Leftovers of killed processes go."""
+        path, here = Path(self._path(*names)), f".{platform.node()}-"
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{platform.node()}-{os.getpid()}-{path.name}")
+        for left in path.parent.glob(f"{glob.escape(here)}*"):
+            number = left.name.removeprefix(here).partition("-")[0]
+            if number.isdecimal() and not disk.is_running(int(number)):
+                left.unlink(missing_ok=True)
+        partial = path.with_name(f"{here}{os.getpid()}-{path.name}")
         try:
             yield partial
         finally:
@@ -80,7 +90,7 @@ class Store:
         with _translated():
             try:
                 return bytes(self._files.cat_file(self._path(*names)))
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def write(self, content: bytes, *names: str) -> None:
@@ -137,9 +147,18 @@ class Store:
 
         Raises:
             StoreError: it cannot be read.
+            UserError: the disk of this host is full.
         """
-        with _translated():
-            self._files.get_file(self._path(*names), str(path))
+        try:
+            with _translated():
+                self._files.get_file(self._path(*names), str(path))
+        except StoreError as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(
+                    f"{path} could not be written because the disk is full: free some space and run again."
+                ) from error
+            raise
 
     def remove(self, *names: str) -> None:
         """Removes an object if there is one.

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,3 +190,8 @@ def test_an_experiment_is_not_seen_before_its_files_are_in_the_remote(
     assert refs() == ["low-rate-2", "low-rate", "low-rate-2"]
     assert Workspace(away.folder, checkout, commit, working).save("low-rate") == "low-rate-2"  # killed after the push
     assert refs() == ["low-rate-2", "low-rate", "low-rate-2"]
+
+
+def test_a_source_in_a_bucket_is_no_path(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("ingest: {source: 's3://bucket/photos.tar'}\nbuild: {weights: ''}\n", "utf-8")
+    workspace_module._check_sources(tmp_path)

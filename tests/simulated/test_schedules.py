@@ -203,7 +203,12 @@ def test_a_failure_names_its_seed(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_schedules_leave_nothing_in_memory() -> None:
     # A greenlet that stays suspended is never freed, nor is the world that it was in: 25 KB a schedule.
     with replaced():
+        before = worlds()
         for seed in range(20):
             play(seed)
-        gc.collect()
-        assert [one for one in gc.get_objects() if type(one) is World] == [World.current]
+        assert worlds() <= before + 1
+
+
+def worlds() -> int:
+    gc.collect()
+    return sum(type(one) is World for one in gc.get_objects())

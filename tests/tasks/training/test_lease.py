@@ -109,3 +109,15 @@ def test_a_damaged_lease_has_no_name(content: bytes, store: Store, monkeypatch: 
         store.write(content, "run", "lease-00000009")
         until(lambda: held.taken_by)
         assert held.taken_by == "another host"
+
+
+def test_a_lease_whose_answer_was_lost_is_our_own(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = store.create
+
+    def twice(content: bytes, *names: str) -> None:  # as a client that repeats a request
+        create(content, *names)
+        create(content, *names)
+
+    monkeypatch.setattr(store, "create", twice)
+    with make(store, "here") as held:
+        assert held.taken_by is None

@@ -137,27 +137,90 @@ def test_what_this_host_has_is_not_replaced_by_older_ones(host: Callable[[str], 
     assert in_store(store, run) == ["E00001-S0000007", "E00002-S0000001"]
 
 
-def test_a_damaged_checkpoint_of_the_store_is_removed_and_the_one_before_is_used(
-    host: Callable[[str], Host], store: Store, said: list[str]
-) -> None:
-    first, second = host("a"), host("b")
-    with begun(first.home, FACTS) as run, shared(run) as elsewhere:
+def two_checkpoints(host: Host, store: Store) -> tuple[Run, Path]:
+    """A run with two checkpoints in the store; returns it and the newest one."""
+    with begun(host.home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        first.save(run, 1, 1)
+        host.save(run, 1, 1)
         elsewhere.copy()
         until(lambda: in_store(store, run))
-        newest = first.save(run, 1, 2).name
-    content = bytearray(store.read(run.folder.name, newest) or b"")
+        return run, host.save(run, 1, 2)
+
+
+def test_a_damaged_checkpoint_of_the_store_is_not_used_and_the_one_before_is(
+    host: Callable[[str], Host], store: Store, said: list[str]
+) -> None:
+    run, newest = two_checkpoints(host("a"), store)
+    content = bytearray(newest.read_bytes())
     content[-1] ^= 1
-    store.write(bytes(content), run.folder.name, newest)
-    with begun(second.home, FACTS) as run, shared(run) as elsewhere:
+    store.write(bytes(content), run.folder.name, newest.name)
+    with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
         elsewhere.fetch(sources(run, Params()))
         assert positions(run) == [(1, 1)]
-        assert newest not in store.names(run.folder.name)
-    assert (
-        said[0] == f"train: the checkpoint {newest} of the run {run.folder.name} is damaged in the store, and is removed there"
-    )
+        assert (
+            said[0]
+            == f"train: the checkpoint {newest.name} of the run {run.folder.name} in the store is damaged; it is not used"
+        )
+        host("b").save(run, 1, 2)  # the run comes to the same place
+    assert store.read(run.folder.name, newest.name) == newest.read_bytes()
+
+
+def test_a_download_that_is_damaged_on_its_way_is_repeated(
+    host: Callable[[str], Host], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, newest = two_checkpoints(host("a"), store)
+    get, asked = Store.get, list[str]()
+
+    def flipped(self: Store, path: Path, *names: str) -> None:
+        get(self, path, *names)
+        asked.append(names[-1])
+        if len(asked) == 1:
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    monkeypatch.setattr(Store, "get", flipped)
+    with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()))
+        assert positions(run) == [(1, 2)]
+    assert asked == [newest.name] * 2
+
+
+def test_a_damaged_checkpoint_of_this_host_is_replaced_by_that_of_the_store(host: Callable[[str], Host], store: Store) -> None:
+    _, newest = two_checkpoints(host("a"), store)
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-1] + b"?")
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()))
+    assert newest.read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b'{"train.epochs": 3, "se', b"[1]", b"\xff"])
+def test_what_else_is_in_the_store_does_no_harm(
+    content: bytes, host: Callable[[str], Host], store: Store, tmp_path: Path
+) -> None:
+    store.write(content, "0123456789abcdef", "facts.json")
+    (tmp_path / "store" / "README.txt").touch()
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()))
+        host("a").save(run, 1, 1)
+    assert in_store(store, run) == ["E00001-S0000001"]
+
+
+def test_a_password_in_the_address_is_not_printed(host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "nonsense://me:secret@host/runs")
+    with begun(host("a").home, FACTS) as run, pytest.raises(UserError) as found, shared(run):
+        pass
+    assert "secret" not in str(found.value)
+    assert "nonsense://...@host/runs" in str(found.value)
+
+
+def test_a_relative_path_is_no_store(host: Callable[[str], Host], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "checkpoints")
+    with begun(host("a").home, FACTS) as run, pytest.raises(UserError, match="or the full path of a folder"), shared(run):
+        pass
 
 
 def test_a_longer_run_continues_a_shorter_one_of_another_host(host: Callable[[str], Host], store: Store) -> None:

@@ -1,5 +1,7 @@
 """A store that hosts share: a folder, and a bucket of an S3 server on loopback."""
 
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,3 +71,13 @@ def test_a_server_that_is_not_there_is_one_line(server: dict[str, str], monkeypa
 def test_an_address_without_a_meaning_is_one_line(url: str) -> None:
     with pytest.raises(StoreError, match="^[A-Za-z]+Error: .+$"):
         Store(url).create(b"mine", "run", "lease")
+
+
+def test_leftovers_of_killed_processes_go_and_those_of_living_ones_stay(tmp_path: Path) -> None:
+    here = platform.node()
+    left, living = tmp_path / "run" / f".{here}-4194305-large", tmp_path / "run" / f".{here}-{os.getpid()}-other"
+    left.parent.mkdir()
+    left.touch()
+    living.touch()
+    Store(str(tmp_path)).write(b"new", "run", "facts")
+    assert sorted(path.name for path in left.parent.iterdir()) == sorted([living.name, "facts"])
