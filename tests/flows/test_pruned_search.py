@@ -1,8 +1,6 @@
 """The course of a search that prunes, with a stand-in for the trials: who goes on, what is held, and what survives a kill."""
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +23,6 @@ from resnet.core.errors import UserError
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.training.runs import begun, held_by, home, list_runs, prune
-from tests.flows.quick import QuickProject, wait_for
 
 SPACE = make_space({}, {"train.learning_rate": [0.001, 0.1]}, {"train.optimizer": ["adam", "sgd"]})
 RUNGS, SIZES = (1, 3, 9), [9, 3, 1]
@@ -242,26 +239,3 @@ def test_a_search_that_cannot_prune_is_refused(trials_given: int, include_change
     with pytest.raises(UserError, match=words):
         check_pruning(SPACE, trials_given, {"epochs": 9}, include_changes)
     assert check_pruning(SPACE, 9, {"epochs": 9}, False) == (1, 3, 9)
-
-
-def test_a_search_that_is_killed_goes_on_and_its_winner_is_an_experiment(make_quick: Callable[..., QuickProject]) -> None:
-    project = make_quick()
-    project.set(epochs="9", warmup_epochs="0")
-    project.commit("nine epochs")
-    command = ["python", "-m", "flows.search", "--prune", "--between-log", "train.learning_rate=0.01,0.1", "--trials", "3"]
-    process = project.start(*command, PREFECT_HOME=str(project.folder.parent / "prefect"))
-    wait_for(lambda: project.noted("epoch") >= 2)  # the second trial trains
-    project.kill_all()
-    process.wait(60)
-    result = project.run(*command)
-    notes = [line.split() for line in project.notes.read_text("utf-8").splitlines() if line.startswith("epoch")]
-    assert len(notes) == len(set(map(tuple, notes))) == 3 + 8  # no epoch twice: three trials to epoch 1, one of them to 9
-    (record,) = (project.folder / ".dvc" / "tmp" / "searches").glob("*.json")
-    trials = [json.loads(record.read_text("utf-8"))["trials"][number] for number in range(3)]
-    rates = [one["values"]["train.learning_rate"] for one in trials]
-    (name,) = project.experiments()
-    assert name == f"search-lr-3-trials-pruned-{rates.index(min(rates)) + 1:02d}"
-    assert f"Next: `dvc exp apply {name}`" in result.stdout + result.stderr
-    assert (project.folder / PAGE).exists()
-    assert project.run("git", "status", "--porcelain").stdout == ""
-    assert project.checkouts() == []
