@@ -84,6 +84,7 @@ class Stage:
         self._folder = folder / "project"
         subprocess.run(["git", "clone", "--quiet", ".", str(self._folder)], check=True)
         self._environment = {**os.environ, "TRAIN_RESNET_EVENTS": str(folder / "events.jsonl"), "DVC_NO_ANALYTICS": "1"}
+        self._environment["DVC_ROOT"] = str(self._folder)  # a stage of DVC ends if the program that started it is killed
         for stage in ("ingest", "preprocess", "build"):
             self._run([sys.executable, "-m", f"tasks.{stage}"])
 

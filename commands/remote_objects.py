@@ -74,7 +74,7 @@ def repair_remote() -> int:
     """
     lacking: set[str] = set()
     with opened() as remote:
-        _, faults = remote.faults(pushed_outputs(Path()))
+        number, faults = remote.faults(pushed_outputs(Path()))
         for fault in sorted(faults, key=lambda fault: fault.md5.endswith(".dir")):  # the list of a folder after its files
             if not lacking.isdisjoint(remote.inside(fault.md5)):
                 # With the list, `dvc push` takes all files of the folder for present, and nobody could add them.
@@ -92,7 +92,7 @@ def repair_remote() -> int:
                     file=sys.stderr,
                 )
         if not faults:
-            print(f"Nothing is missing or damaged in the remote {remote.name!r}.")
+            print(f"None of the {number:,} objects of dvc.lock's outputs is missing or damaged in the remote {remote.name!r}.")
     return 1 if lacking else 0
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, cast
 
+from resnet.core.buckets import BucketError, explained, open_bucket
 from resnet.core.errors import UserError
 from resnet.ingestion.archives.reading import has_archive_name
 
@@ -26,21 +27,18 @@ class StoredFile:
     """An object, with those parts of `pathlib.Path` that reading an archive or a Parquet file needs.
 
     Args:
-        url: `s3://bucket/name`. Credentials and address come from the usual places, such as `AWS_ACCESS_KEY_ID`,
-            `AWS_ENDPOINT_URL` and `~/.aws`.
+        url: `s3://bucket/name`.
 
     Raises:
         UserError: there is no such object, it cannot be read, or the package for S3 is not installed.
     """
 
     def __init__(self, url: str) -> None:
-        import fsspec
-
         self._url = url
         self.parent, _, self.name = url.rpartition("/")
         self.suffix = os.path.splitext(self.name)[1]  # noqa: PTH122 - it is no path of this machine
         with _explained(url):
-            self._files, self._path = fsspec.url_to_fs(url, use_listings_cache=False)
+            self._files, self._path = open_bucket(url)
             self._etag, self._size = self._now()
 
     def _now(self) -> tuple[str, int]:
@@ -82,8 +80,10 @@ class StoredFile:
             UserError: it was replaced meanwhile, or it cannot be read.
         """
         with _explained(self._url):
-            if self._now()[0] != self._etag:
-                raise UserError(f"{self._url} was replaced while it was read: run the command again.")
+            etag, _ = self._now()
+        if etag != self._etag:
+            raise _replaced(self._url)
+        with _explained(self._url):
             return _Reading(self._url, self._files.open(self._path, mode, block_size=_BLOCK_BYTES))
 
 
@@ -122,21 +122,21 @@ class _Reading(io.RawIOBase):
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """The clients of stores raise errors of many kinds, most of them with a text of several lines."""
     try:
-        yield
-    except UserError:
-        raise
-    except ImportError as error:
-        raise UserError(f"{url} is in a bucket, for which a package is missing: pip install 'train-resnet[s3]'.") from error
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno == errno.EBUSY:  # s3fs compares the ETag with each request
-            raise UserError(f"{url} was replaced while it was read: run the command again.") from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        with explained():
+            yield
+    except BucketError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno == errno.EBUSY:  # s3fs compares the ETag with each request
+            raise _replaced(url) from error
         raise UserError(
-            f"{url} cannot be read ({reason}): check the name, the credentials (AWS_ACCESS_KEY_ID) and the address "
+            f"{url} cannot be read ({error}): check the name, the credentials (AWS_ACCESS_KEY_ID) and the address "
             "(AWS_ENDPOINT_URL) of the bucket."
         ) from error
+
+
+def _replaced(url: str) -> UserError:
+    return UserError(f"{url} was replaced while it was read: run the command again.")
 
 
 def stored(url: str) -> Path:

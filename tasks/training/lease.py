@@ -21,8 +21,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from resnet.core.buckets import BucketError
 from resnet.core.errors import UserError
-from tasks.training.store import Store, StoreError, TakenError
+from tasks.training.store import Store, TakenError
 
 BEAT = 10.0  # seconds between two changes
 PATIENCE = 60.0  # seconds without a change after which the holder counts as dead
@@ -55,7 +56,7 @@ class Lease:
 
         Raises:
             UserError: another host holds it.
-            StoreError: the store cannot be used.
+            BucketError: the store cannot be used.
         """
         newest = self._newest()
         if newest and self._is_alive(newest):
@@ -82,7 +83,7 @@ class Lease:
         if self._taken_by is None:
             try:
                 self._store.write(self._content(given_back=True), self._run, _name(self._number))
-            except StoreError as failure:
+            except BucketError as failure:
                 self._say(f"train: the lease on the run {self._run} could not be given back ({failure}); it ends by itself")
 
     @property
@@ -108,6 +109,8 @@ class Lease:
             if now != seen and not self._is_free(now):
                 return True
             seen = now
+        if not self._is_free(seen):
+            self._say(f"train: {_holder(seen)} gave no sign of life for {PATIENCE:.0f} s; this host goes on with the run")
         return False
 
     def _is_free(self, content: bytes | None) -> bool:
@@ -134,7 +137,7 @@ class Lease:
                     self._taken_by = _holder(self._store.read(self._run, _name(newest)))
                     return
                 self._store.write(self._content(), self._run, _name(self._number))
-            except StoreError:
+            except BucketError:
                 continue  # the store may be away for a while
 
     def _remove_older(self) -> None:

@@ -19,13 +19,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet.core.buckets import BucketError, without_password
 from resnet.core.checksums import sha256
 from resnet.core.errors import UserError
 from tasks.training.fingerprint import Facts, differences
 from tasks.training.lease import Lease
 from tasks.training.progress import say
 from tasks.training.runs import Run, begun
-from tasks.training.store import Store, StoreError
+from tasks.training.store import Store, open_store
 
 if TYPE_CHECKING:
     from resnet.training.checkpoint_files import Checkpoint
@@ -35,7 +36,6 @@ _FACTS = "facts.json"
 _PLACE = "place"
 _OF_THE_HOST = ("machine.", "version.", "environment.", "precision")  # beginnings of the names of facts
 _RUN = re.compile(r"[0-9a-f]{16}")
-_PASSWORD = re.compile(r"//[^/@\s]*@")
 _MOST_RUNS = 50  # of the store are compared, if it has none to go on with
 
 
@@ -53,28 +53,23 @@ def shared(run: Run) -> Iterator["Shared | None"]:
     if not url:
         yield None
         return
-    if "://" not in url and not Path(url).is_absolute():
-        raise UserError(f"{VARIABLE} is {url}; expected an address such as s3://bucket/folder, or the full path of a folder.")
     try:
-        store = Store(url)
+        store = open_store(url)
         with Lease(store, run.folder.name, _place(run), say) as lease:
             made = Shared(store, run, lease)
             try:
                 yield made
             finally:
                 made.close()
-    except StoreError as error:
+    except BucketError as error:
         raise UserError(
-            _PASSWORD.sub(
-                "//...@",
-                f"{VARIABLE} is {url}, but that store cannot be used ({error}): correct the address or the credentials, or "
-                "unset the variable.",
-            )
+            f"{VARIABLE} is {without_password(url)}, but that store cannot be used ({error}): correct the address or the "
+            "credentials, or unset the variable."
         ) from error
 
 
 def _place(run: Run) -> str:
-    """Identifies the folder of a run on this host: also that of a copy on the same host, or of the same path on another one."""
+    """Identifies the folder of a run on this host. A copy of the folder is another place."""
     path = run.folder / _PLACE
     if not path.exists():
         path.write_text(uuid.uuid4().hex, encoding="utf-8")
@@ -110,7 +105,7 @@ class Shared:
             runs: this run and those that it continues, see `tasks.training.resume.sources`.
 
         Raises:
-            StoreError: the store cannot be used.
+            BucketError: the store cannot be used.
             UserError: a run that it continues is being trained, or the disk is full.
         """
         from resnet.training.checkpoint_files import list_checkpoints
@@ -148,7 +143,7 @@ class Shared:
         try:
             for old in self._listed(self._run)[1:]:
                 self._store.remove(self._run.folder.name, old.path.name)
-        except StoreError as error:
+        except BucketError as error:
             say(f"train: an old checkpoint stays in the store ({error})")
 
     def close(self) -> None:
@@ -200,7 +195,7 @@ class Shared:
             try:
                 self._copy_newest()
                 self._failed = False
-            except (StoreError, OSError) as error:
+            except (BucketError, OSError) as error:
                 if not self._failed:
                     say(f"train: a checkpoint could not be copied to the store ({error}); the next one will be tried too")
                 self._failed = True

@@ -1,185 +1,233 @@
-"""A store that several hosts share: a bucket, or a folder of a network disk; see docs/sharing.md.
-
-All access goes through fsspec (https://filesystem-spec.readthedocs.io), which DVC uses too. S3 takes its credentials and its
-address from the usual places: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `~/.aws`.
-"""
+"""A store that several hosts share: a bucket, or a folder of a network disk; see docs/operations.md, "A run that moves"."""
 
 import errno
 import glob
 import os
 import platform
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from resnet.core import disk
+from resnet.core.buckets import BucketError, explained, open_bucket
 from resnet.core.errors import UserError
 
-# A server that does not answer must hold up neither the start of training nor its end.
-_S3 = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class StoreError(Exception):
-    """The store could not be used; the text is the reason, without a full stop."""
-
-
-class TakenError(StoreError):
+class TakenError(BucketError):
     """There is an object with this name already."""
 
 
-class Store:
-    """A folder of a store.
+class Store(ABC):
+    """A store. Names are those of folders and objects, from its top; each method raises `BucketError` if it cannot be used."""
 
-    Args:
-        url: as fsspec takes it, such as `s3://bucket/folder` or `/mnt/folder`.
-
-    Raises:
-        StoreError: the address has no meaning, or a package for it is not installed.
-    """
-
-    def __init__(self, url: str) -> None:
-        import fsspec
-
-        with _translated():
-            kind = fsspec.utils.get_protocol(url)
-            self._is_folder = kind == "file"
-            options: dict[str, Any] = _S3 if kind == "s3" else {}
-            self._files, self._top = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
-            self._files.retries = 1  # s3fs repeats what botocore has repeated, five times
-
-    def _path(self, *names: str) -> str:
-        return "/".join((self._top.rstrip("/"), *names))
-
-    @contextmanager
-    def _beside(self, *names: str) -> Iterator[Path]:
-        """A temporary path in a folder on a disk, so that nobody reads half a file. Leftovers of killed processes go."""
-        path, here = Path(self._path(*names)), f".{platform.node()}-"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(here)}*"):
-            number = left.name.removeprefix(here).partition("-")[0]
-            if number.isdecimal() and not disk.is_running(int(number)):
-                left.unlink(missing_ok=True)
-        partial = path.with_name(f"{here}{os.getpid()}-{path.name}")
-        try:
-            yield partial
-        finally:
-            partial.unlink(missing_ok=True)
-
+    @abstractmethod
     def names(self, *folder: str) -> list[str]:
-        """The names in a folder of the store; none if it does not exist.
+        """The names in a folder of the store; none if it does not exist."""
 
-        Raises:
-            StoreError: it cannot be listed.
-        """
-        with _translated():
-            try:
-                found = self._files.ls(self._path(*folder), detail=False, refresh=True)
-            except FileNotFoundError:
-                return []
-            names = sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
-            return [name for name in names if not name.startswith(".")]
-
+    @abstractmethod
     def read(self, *names: str) -> bytes | None:
-        """The content of an object, or None if there is none.
+        """The content of an object, or None if there is none."""
 
-        Raises:
-            StoreError: it cannot be read.
-        """
-        with _translated():
-            try:
-                return bytes(self._files.cat_file(self._path(*names)))
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
+    @abstractmethod
     def write(self, content: bytes, *names: str) -> None:
-        """Makes or replaces an object.
+        """Makes or replaces an object."""
 
-        Raises:
-            StoreError: it cannot be written.
-        """
-        with _translated():
-            if self._is_folder:
-                with self._beside(*names) as partial:
-                    partial.write_bytes(content)
-                    partial.replace(self._path(*names))
-            else:
-                self._files.pipe_file(self._path(*names), content)
-
+    @abstractmethod
     def create(self, content: bytes, *names: str) -> None:
         """Makes an object that must not exist. Of several hosts that try at once, one succeeds.
 
-        S3 and stores like it do this by `If-None-Match: *`, file systems by link(2), which network disks have too.
-
         Raises:
             TakenError: there is one.
-            StoreError: it cannot be written.
         """
-        with _translated():
-            try:
-                if self._is_folder:
-                    with self._beside(*names) as partial:
-                        partial.write_bytes(content)
-                        Path(self._path(*names)).hardlink_to(partial)
-                else:
-                    with self._files.open(self._path(*names), "xb") as file:
-                        file.write(content)
-            except FileExistsError as error:
-                raise TakenError(f"{names[-1]} exists") from error
 
+    @abstractmethod
     def put(self, path: Path, *names: str) -> None:
-        """Copies a file into the store.
+        """Copies a file into the store."""
 
-        Raises:
-            StoreError: it cannot be written.
-        """
-        with _translated():
-            if self._is_folder:
-                with self._beside(*names) as partial:
-                    shutil.copyfile(path, partial)
-                    partial.replace(self._path(*names))
-            else:
-                self._files.put_file(str(path), self._path(*names))
+    @abstractmethod
+    def remove(self, *names: str) -> None:
+        """Removes an object if there is one."""
+
+    @abstractmethod
+    def _copy_out(self, path: Path, *names: str) -> None:
+        """Copies an object of the store to a file."""
 
     def get(self, path: Path, *names: str) -> None:
         """Copies an object of the store to a file.
 
         Raises:
-            StoreError: it cannot be read.
             UserError: the disk of this host is full.
         """
         try:
-            with _translated():
-                self._files.get_file(self._path(*names), str(path))
-        except StoreError as error:
+            self._copy_out(path, *names)
+        except BucketError as error:
             path.unlink(missing_ok=True)
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (errno.ENOSPC, errno.EDQUOT):
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
                 raise UserError(
                     f"{path} could not be written because the disk is full: free some space and run again."
                 ) from error
             raise
 
-    def remove(self, *names: str) -> None:
-        """Removes an object if there is one.
 
-        Raises:
-            StoreError: it cannot be removed.
-        """
-        with _translated():
+class Bucket(Store):
+    """A store in a bucket.
+
+    Args:
+        url: such as `s3://bucket/folder`.
+
+    Raises:
+        BucketError: the address has no meaning, or a package for it is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._files, self._top = open_bucket(url)
+
+    def _path(self, *names: str) -> str:
+        return "/".join((self._top.rstrip("/"), *names))
+
+    def names(self, *folder: str) -> list[str]:
+        """See `Store`."""
+        with explained():
+            try:
+                found = self._files.ls(self._path(*folder), detail=False, refresh=True)
+            except FileNotFoundError:
+                return []
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
+    def read(self, *names: str) -> bytes | None:
+        """See `Store`."""
+        with explained():
+            try:
+                return bytes(self._files.cat_file(self._path(*names)))
+            except FileNotFoundError:
+                return None
+
+    def write(self, content: bytes, *names: str) -> None:
+        """See `Store`."""
+        with explained():
+            self._files.pipe_file(self._path(*names), content)
+
+    def create(self, content: bytes, *names: str) -> None:
+        """See `Store`. S3 and storages like it do this by `If-None-Match: *`."""
+        with explained():
+            try:
+                with self._files.open(self._path(*names), "xb") as file:
+                    file.write(content)
+            except FileExistsError as error:
+                raise TakenError(f"{names[-1]} exists") from error
+
+    def put(self, path: Path, *names: str) -> None:
+        """See `Store`."""
+        with explained():
+            self._files.put_file(str(path), self._path(*names))
+
+    def _copy_out(self, path: Path, *names: str) -> None:
+        with explained():
+            self._files.get_file(self._path(*names), str(path))
+
+    def remove(self, *names: str) -> None:
+        """See `Store`."""
+        with explained():
             try:
                 self._files.rm_file(self._path(*names))
             except FileNotFoundError:
                 return
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """The clients of stores raise errors of many kinds, most of them with a text of several lines."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except Exception as error:
-        lines = str(error).strip().splitlines()
-        raise StoreError(f"{type(error).__name__}: {lines[0].rstrip('.')}" if lines else type(error).__name__) from error
+class Folder(Store):
+    """A store in a folder that several hosts mount.
+
+    Args:
+        top: the folder. It is made if the folder above it exists: where the disk is not mounted, nothing is.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        if not top.parent.is_dir():
+            raise BucketError(f"there is no folder {top.parent}; mount the disk, or make it")
+
+    @contextmanager
+    def _written(self, *names: str) -> Iterator[tuple[Path, Path]]:
+        """The path of an object, and a temporary one beside it, so that nobody reads half a file.
+
+        What killed processes of this host left there is removed.
+        """
+        path, here = self._top.joinpath(*names), f".{platform.node()}-"
+        with explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for left in path.parent.glob(f"{glob.escape(here)}*"):
+                number = left.name.removeprefix(here).partition("-")[0]
+                if number.isdecimal() and not disk.is_running(int(number)):
+                    left.unlink(missing_ok=True)
+            partial = path.with_name(f"{here}{os.getpid()}-{path.name}")
+            try:
+                yield path, partial
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def names(self, *folder: str) -> list[str]:
+        """See `Store`."""
+        with explained():
+            try:
+                return sorted(path.name for path in self._top.joinpath(*folder).iterdir() if not path.name.startswith("."))
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def read(self, *names: str) -> bytes | None:
+        """See `Store`."""
+        with explained():
+            try:
+                return self._top.joinpath(*names).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def write(self, content: bytes, *names: str) -> None:
+        """See `Store`."""
+        with self._written(*names) as (path, partial):
+            partial.write_bytes(content)
+            partial.replace(path)
+
+    def create(self, content: bytes, *names: str) -> None:
+        """See `Store`. It is done by link(2), which network disks have too."""
+        with self._written(*names) as (path, partial):
+            partial.write_bytes(content)
+            try:
+                path.hardlink_to(partial)
+            except FileExistsError as error:
+                raise TakenError(f"{names[-1]} exists") from error
+
+    def put(self, path: Path, *names: str) -> None:
+        """See `Store`."""
+        with self._written(*names) as (target, partial):
+            shutil.copyfile(path, partial)
+            partial.replace(target)
+
+    def _copy_out(self, path: Path, *names: str) -> None:
+        with explained():
+            shutil.copyfile(self._top.joinpath(*names), path)
+
+    def remove(self, *names: str) -> None:
+        """See `Store`."""
+        with explained():
+            self._top.joinpath(*names).unlink(missing_ok=True)
+
+
+def open_store(address: str) -> Store:
+    """The store at an address.
+
+    Args:
+        address: `s3://bucket/folder` or another address that fsspec takes, or the full path of a folder.
+
+    Raises:
+        BucketError: the address has no meaning, a package for it is not installed, or the disk of the folder is not mounted.
+    """
+    path = address.removeprefix("file://")
+    if "://" in path:
+        return Bucket(address)
+    if not Path(path).is_absolute():
+        raise BucketError("expected an address such as s3://bucket/folder, or the full path of a folder")
+    return Folder(Path(path))

@@ -32,7 +32,9 @@ def test_a_remote_that_is_whole(project: SharedProject, train_resnet: Callable[.
         0,
         f"verify: {len(FILES) + 1} objects of the remote 'store' were verified; none is damaged or missing.\n",
     )
-    assert train_resnet("repair", "--remote").stdout == "Nothing is missing or damaged in the remote 'store'.\n"
+    assert train_resnet("repair", "--remote").stdout == (
+        f"None of the {len(FILES) + 1} objects of dvc.lock's outputs is missing or damaged in the remote 'store'.\n"
+    )
 
 
 def test_damaged_and_missing_objects_are_named_and_replaced(

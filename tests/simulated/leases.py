@@ -7,7 +7,6 @@ A host may be killed, cut off from the store, or not scheduled for minutes. A re
 lost. In a fair schedule none of this happens for longer than a beat, and then one host trains at any time.
 """
 
-import argparse
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -15,11 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from resnet.core.buckets import BucketError
 from resnet.core.errors import UserError
 from tasks.training import lease
 from tasks.training.lease import BEAT, PATIENCE, Lease
-from tasks.training.store import StoreError, TakenError
+from tasks.training.store import TakenError
 from tests.simulated.machine import Machine, Process
+from tests.simulated.seeds import failing, run
 from tests.simulated.world import BrokenError
 
 COMMAND = "python -m tests.simulated.leases --seed"
@@ -44,10 +45,10 @@ class Store:
         hosts.machine.call()
         away = self._place in hosts.cut_off
         if away and hosts.rng.random() < 0.5:
-            raise StoreError("no answer")
+            raise BucketError("no answer")
         result = effect()
         if away:
-            raise StoreError("the answer is lost")
+            raise BucketError("the answer is lost")
         hosts.machine.call()
         return result
 
@@ -135,7 +136,7 @@ class Hosts:
         if fair and len(holders) > 1:
             raise BrokenError(f"{' and '.join(holders)} train at the same time")
         for process in self.running.values():
-            if process.dead and process.error and not isinstance(process.error, UserError | StoreError):
+            if process.dead and process.error and not isinstance(process.error, UserError | BucketError):
                 raise BrokenError(f"a process ends with {process.error!r}")
 
     def settle(self) -> None:
@@ -263,29 +264,12 @@ class _Threading:
 
 def failures(first: int, count: int) -> Iterator[tuple[int, BrokenError]]:
     """The seeds that fail, with the reasons."""
-    for seed in range(first, first + count):
-        try:
-            play(seed)
-        except BrokenError as error:
-            yield seed, error
+    return failing(play, first, count)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Plays what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulated.leases", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, help="of the schedule to play again")
-    parser.add_argument("--count", type=int, default=1000, help="number of schedules (default: 1000)")
-    given = parser.parse_args(arguments)
-    with replaced():
-        if given.seed is not None:
-            print("\n".join(play(given.seed)))
-            return 0
-        failed = 0
-        for seed, error in failures(0, given.count):
-            failed += 1
-            print(f"{COMMAND} {seed}: {error}", flush=True)
-        print(f"{given.count} schedules, {failed} failed")
-    return int(failed > 0)
+    return run(play, replaced, "tests.simulated.leases", __doc__ or "", arguments)
 
 
 if __name__ == "__main__":

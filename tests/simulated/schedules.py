@@ -4,13 +4,12 @@ python -m tests.simulated.schedules --seed 17          # plays one again and pri
 python -m tests.simulated.schedules --count 100000     # plays many; the exit code is 1 if one fails
 """
 
-import argparse
 import random
 import sys
-import time
 from collections.abc import Iterator
 
 from tests.simulated.replaced import replaced
+from tests.simulated.seeds import failing, run
 from tests.simulated.toy import TOYS
 from tests.simulated.world import BrokenError, World
 
@@ -123,31 +122,12 @@ def _calls(rng: random.Random) -> int:
 
 def failures(first: int, count: int) -> Iterator[tuple[int, BrokenError]]:
     """The seeds that fail, with the reasons."""
-    for seed in range(first, first + count):
-        try:
-            play(seed)
-        except BrokenError as error:
-            yield seed, error
+    return failing(play, first, count)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Plays what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulated.schedules", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, help="of the schedule to play again")
-    parser.add_argument("--count", type=int, default=1000, help="number of schedules (default: 1000)")
-    parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
-    given = parser.parse_args(arguments)
-    with replaced():
-        if given.seed is not None:
-            print("\n".join(play(given.seed)))
-            return 0
-        began = time.perf_counter()
-        failed = 0
-        for seed, error in failures(given.first, given.count):
-            failed += 1
-            print(f"{COMMAND} {seed}: {error}", flush=True)
-        print(f"{given.count} schedules, {failed} failed, {given.count / (time.perf_counter() - began):.0f} per second")
-    return int(failed > 0)
+    return run(play, replaced, "tests.simulated.schedules", __doc__ or "", arguments)
 
 
 if __name__ == "__main__":

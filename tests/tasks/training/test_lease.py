@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from resnet.core.buckets import BucketError
 from resnet.core.errors import UserError
 from tasks.training import lease
 from tasks.training.lease import Lease
-from tasks.training.store import Store, StoreError
+from tasks.training.store import Store, open_store
 
 DEAD = json.dumps({"host": "other", "process": 7, "place": "there", "beat": 3}).encode()
 
@@ -18,7 +19,7 @@ DEAD = json.dumps({"host": "other", "process": 7, "place": "there", "beat": 3}).
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(lease, "BEAT", 0.02)
-    return Store(str(tmp_path))
+    return open_store(str(tmp_path))
 
 
 def make(store: Store, place: str, said: list[str] | None = None) -> Lease:
@@ -52,7 +53,10 @@ def test_the_lease_of_a_dead_host_ends_by_itself(store: Store, monkeypatch: pyte
     store.write(DEAD, "run", "lease-00000004")
     with make(store, "here", said):
         assert store.names("run") == ["lease-00000005"]
-    assert said == ["train: waits up to 0 s for a sign of life of process 7 on other, which has trained this run"]
+    assert said == [
+        "train: waits up to 0 s for a sign of life of process 7 on other, which has trained this run",
+        "train: process 7 on other gave no sign of life for 0 s; this host goes on with the run",
+    ]
 
 
 def test_nobody_waits_for_a_killed_process_of_the_same_place(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +95,7 @@ def test_a_store_that_is_away_for_a_while_does_no_harm(store: Store, monkeypatch
     def away(*folder: str) -> list[str]:
         asked.append(1)
         if len(asked) < 4:
-            raise StoreError("away")
+            raise BucketError("away")
         return names(*folder)
 
     with make(store, "here") as held:
