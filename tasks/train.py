@@ -333,7 +333,7 @@ def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, see
     """Trains beside the chief of several hosts, step by step, and writes nothing.
 
     Raises:
-        HelpedError: at the end, when the chief has written the results.
+        HelpedError: training has ended; the chief writes the results.
     """
     state, hosts = trainer.state, trainer.hosts
     shared_state(hosts, state, None)

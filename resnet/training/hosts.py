@@ -7,6 +7,7 @@ the strategy: its updates know nothing of the operations of `resnet/native`, and
 gather lets each host add the parts in their order and take the statistics of all, as one host does with `accumulate`.
 """
 
+import contextlib
 import itertools
 import logging
 import math
@@ -132,6 +133,15 @@ class Hosts:
         for start in range(0, length, _CHUNK):
             words[start : start + _CHUNK] = self._broadcast(words[start : start + _CHUNK])
         return words.tobytes()
+
+    def part(self) -> None:
+        """Waits until each host has got what the last exchange gave this one; then this one may end.
+
+        The connections of a host are closed when it ends, and what another one has not received yet is lost. All hosts call
+        this at the same time. A host that has ended meanwhile needed nothing more.
+        """
+        with contextlib.suppress(tf.errors.OpError):
+            self.numbers(0)
 
     def _gathered(self, rows: tf.Tensor, key: int) -> tf.Tensor:
         """(1, n) of each host as (hosts, n). On the processor, whose collectives need no further library."""

@@ -343,6 +343,7 @@ class Trainer:
             result = self._result(time.perf_counter() - began)
             self.state.finish_epoch(result, self.ema or self.model)
             on_epoch(result)
+        self.hosts.part()
         self.model.set_weights(self.state.best)
 
     @property
@@ -400,10 +401,8 @@ class Trainer:
             for figures in read:  # all before the first report: if no step is left, a callback saves the rate of the last one
                 state.learning_rate = figures.learning_rate
                 if not math.isfinite(figures.batch_loss):
-                    raise UserError(
-                        f"the loss became {figures.batch_loss} at step {figures.step} of {steps} in epoch {state.epoch}, where "
-                        f"the learning rate was {figures.learning_rate:.3g}; running again would give the same: lower "
-                        "train.learning_rate or increase train.warmup_epochs."
+                    raise self._no_number(
+                        f"the loss became {figures.batch_loss} at step {figures.step} of {steps} in epoch {state.epoch}"
                     )
             for figures in read:
                 state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
@@ -435,12 +434,16 @@ class Trainer:
         for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
             self.validation_step(images, labels)
             on_step()
-        if not math.isfinite(float(self.validation_loss.result())):
-            raise UserError(
-                f"the validation loss is {float(self.validation_loss.result())} after epoch {self.state.epoch}, where the "
-                f"learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
-                "train.learning_rate or increase train.warmup_epochs."
-            )
+        loss = float(self.validation_loss.result())
+        if not math.isfinite(loss):
+            raise self._no_number(f"the validation loss is {loss} after epoch {self.state.epoch}")
+
+    def _no_number(self, found: str) -> UserError:
+        self.hosts.part()  # all hosts find it at the same time
+        return UserError(
+            f"{found}, where the learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
+            "train.learning_rate or increase train.warmup_epochs."
+        )
 
 
 class _Step(NamedTuple):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from resnet.core.errors import UserError, printable
 from tasks.stage.signals import EndedError
 from tasks.training.fingerprint import Facts, differences
+from tasks.training.pause import PausedError
 from tasks.training.progress import say
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Cluster:
         """
         text = os.environ.get(VARIABLE)
         if not text:
+            os.environ.pop(VARIABLE, None)  # strategies of TensorFlow fail at an empty one
             return cls(("localhost:1",), 0)
         try:
             given = json.loads(text)
@@ -155,6 +157,7 @@ def require_equal(hosts: "Hosts", facts: Facts) -> None:
     for index, other in enumerate(others):
         names = differences(others[0], other)
         if names:
+            hosts.part()
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             raise UserError(
                 f"host {index} ({hosts.addresses[index]}) differs from host 0 ({hosts.addresses[0]}) in "
@@ -171,6 +174,7 @@ def require_same_result(hosts: "Hosts", epoch: "Epoch") -> None:
     """
     losses = [text.decode() for text in hosts.texts(f"{epoch.loss!r} {epoch.val_loss!r}".encode())]
     if len(set(losses)) > 1:
+        hosts.part()
         raise UserError(
             f"the hosts have different losses after epoch {epoch.epoch} ({'; '.join(losses)}), so one of them computes "
             "wrongly: find out which, then run the same command on all hosts to go on from the last checkpoint."
@@ -211,6 +215,8 @@ def agreed(hosts: "Hosts", received: Callable[[], signal.Signals | None]) -> Cal
             if number and mine is None:
                 mine = signal.Signals(number)
                 say(f"train: host {index} ({hosts.addresses[index]}) received {mine.name}, so all hosts end")
+        if any(numbers):
+            hosts.part()
         return mine
 
     return ask
@@ -227,6 +233,9 @@ def together(hosts: "Hosts") -> Iterator[None]:
 
     try:
         yield
+    except PausedError:  # all hosts raise it at the same time
+        hosts.part()
+        raise
     except tf.errors.OpError as error:
         lost = hosts.lost(error)
         if lost is None:

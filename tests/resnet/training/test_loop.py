@@ -17,6 +17,7 @@ from resnet.network.device_kernels import PROCESSOR, using
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import DRAWS, Augmentation
+from resnet.training.hosts import Hosts
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer
 from resnet.training.state import Epoch, Progress
@@ -200,10 +201,19 @@ def test_the_epoch_with_the_lowest_validation_loss_is_kept(separable: Callable[.
     assert all(np.array_equal(kept, one) for kept, one in zip(model.get_weights(), best, strict=True))
 
 
+class Parting(Hosts):
+    """One host that counts how often it waits for the others before it may end."""
+
+    parted = 0
+
+    def part(self) -> None:
+        self.parted += 1
+
+
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(ahead: int, separable: Callable[[str, int], Split]) -> None:
     model = network(2)
-    one = trainer(model, rate=1e30)
+    one = trainer(model, rate=1e30, hosts=(hosts := Parting()))
     with using(replace(PROCESSOR, steps_ahead=ahead)), pytest.raises(UserError) as caught:
         one.fit(separable("t", 40), separable("v", 8), epochs=2, batch_size=8, seed=0)
     found = re.match(
@@ -212,12 +222,20 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(ahead: int, 
     assert found, caught.value
     assert int(found[2]) == 2  # the first step ruins the weights
     assert one.state.step == 2 + ahead
+    assert hosts.parted == 1
 
 
 def test_validation_detects_weights_that_are_not_finite(separable: Callable[[str, int], Split]) -> None:
-    one = trainer(network(2), rate=1e30)
+    one = trainer(network(2), rate=1e30, hosts=(hosts := Parting()))
     with pytest.raises(UserError, match="the validation loss is nan after epoch 1"):
         one.fit(separable("t", 8), separable("v", 8), epochs=2, batch_size=8, seed=0)
+    assert hosts.parted == 1
+
+
+def test_hosts_do_not_end_before_all_have_finished(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2), hosts=(hosts := Parting()))
+    one.fit(separable("t", 8), separable("v", 8), epochs=1, batch_size=8, seed=0, on_epoch=lambda _: hosts.part())
+    assert hosts.parted == 2
 
 
 def test_a_batch_larger_than_the_split_is_refused(separable: Callable[[str, int], Split]) -> None:

@@ -1,6 +1,7 @@
 """What `TF_CONFIG` says, and what hosts need to have in common. Two real hosts are in `tests/test_hosts.py`."""
 
 import json
+import os
 import re
 import signal
 from dataclasses import replace
@@ -13,6 +14,7 @@ from resnet.core.errors import UserError
 from resnet.training.hosts import Hosts
 from resnet.training.state import Epoch
 from tasks.training.cluster import Cluster, agreed, require_equal, require_same_result, together
+from tasks.training.pause import PausedError
 
 WORKERS = ["10.0.0.1:2222", "ml-2.example.org:2222", "[fe80::1]:65535"]
 EPOCH = Epoch(2, 1.0, 0.5, 0.25, 0.5, 0.1, 10.0, 100.0)
@@ -27,6 +29,11 @@ class Others:
     def __init__(self, index: int, other: Any) -> None:
         self.index = index
         self.other = other
+        self.parted = 0
+
+    def part(self) -> None:
+        """Counts: what all hosts end for, each of them must have received before the first one ends."""
+        self.parted += 1
 
     def numbers(self, number: int) -> list[int]:
         return [number, self.other] if self.index == 0 else [self.other, number]
@@ -121,11 +128,13 @@ def test_hosts_with_other_facts_refuse_each_other(index: int) -> None:
     facts = {"train.epochs": 3, "code.a.py": "1"}
     others: Any = Others(index, json.dumps(facts).encode())
     require_equal(others, facts)
+    assert others.parted == 0
     sentence = "host 1 (two:1) differs from host 0 (one:1) in code.a.py, train.epochs: all hosts need the same parameters"
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
         require_equal(others, {"train.epochs": 4, "code.a.py": "2"})
     with pytest.raises(UserError, match=r"in code.a.py, data.0, data.1, data.2 and 8 more: "):
         require_equal(others, {f"data.{number}": "1" for number in range(10)})
+    assert others.parted == 2
 
 
 def test_hosts_with_other_losses_refuse_each_other() -> None:
@@ -133,6 +142,7 @@ def test_hosts_with_other_losses_refuse_each_other() -> None:
     require_same_result(others, EPOCH)
     with pytest.raises(UserError, match=r"^the hosts have different losses after epoch 2 \(1.0 0.25; 1.0 0.2500001\), so"):
         require_same_result(others, replace(EPOCH, val_loss=0.2500001))
+    assert others.parted == 1
 
 
 def test_a_signal_to_one_host_ends_all(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,10 +150,19 @@ def test_a_signal_to_one_host_ends_all(capsys: pytest.CaptureFixture[str]) -> No
     received: list[signal.Signals | None] = [None, signal.SIGINT, None]
     ask = agreed(others, lambda: received.pop(0))
     assert ask() is None
+    assert others.parted == 0
     assert ask() is signal.SIGINT
     others.other = signal.SIGTERM
     assert ask() is signal.SIGTERM
     assert capsys.readouterr().out == "train: host 0 (one:1) received SIGTERM, so all hosts end\n"
+    assert others.parted == 2
+
+
+def test_hosts_that_pause_part_from_each_other() -> None:
+    others: Any = Others(1, 0)
+    with pytest.raises(PausedError), together(others):
+        raise PausedError(1, 2)
+    assert others.parted == 1
 
 
 def test_an_error_of_an_exchange_names_the_lost_host() -> None:
@@ -174,3 +193,10 @@ def test_any_other_error_stays_what_it_is(addresses: list[str]) -> None:
         raise tf.errors.ResourceExhaustedError(
             None, None, "OOM when allocating tensor on /job:worker/replica:0/task:0/device:CPU:0 in CollectiveGatherV2"
         )
+
+
+def test_an_empty_variable_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # MirroredStrategy of TensorFlow reads it too, and fails.
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert Cluster.from_environment().addresses == ("localhost:1",)
+    assert "TF_CONFIG" not in os.environ
