@@ -64,6 +64,7 @@ class World:
         self._may_remove: dict[Process, set[str] | None] = {}  # None: what is no longer kept
         self._together: set[Process] = set()  # those that removed runs while another one did
         self._removes: dict[Process, set[str]] = {}
+        self._latest: dict[Process, float] = {}  # the time before the clock went back, for those that were removing runs then
         self._dvc: dict[Process, str] = {}
         self._faulty = False  # processes may end with an error of the disk
         self._lock_files = {oracle.dvc_lock(0)}
@@ -165,6 +166,9 @@ class World:
 
     def move_clock(self, seconds: float) -> None:
         """The clock jumps."""
+        if seconds < 0:
+            for process in self._may_remove:
+                self._latest[process] = max(self.machine.clock, self._latest.get(process, 0.0))
         self.machine.clock += seconds
         self._went_back |= seconds < 0
 
@@ -375,7 +379,7 @@ class World:
             own = self._trained[process].run if process in self._trained else ""  # stays, so it counts as the last used one
             later = [one for one in finished if one != run and (one == own or self._used[one] > used)]
             may = len(later) >= KEPT_FINISHED if clear else run in finished
-            may |= self.machine.clock - used > 14 * _DAY
+            may |= max(self.machine.clock, self._latest.get(process, 0.0)) - used > 14 * _DAY
             may &= process not in self._trained or self._trained[process].run != run
         else:
             may = run in asked
