@@ -39,6 +39,8 @@ _SITE_CACHE = Path("tmp", "site-cache")
 REMOTE = re.compile(r"'?remote \"(.+)\"'?")
 _REPOSITORY_LOCK = Path(".dvc", "tmp", "lock")
 _SECONDS = 10.0
+# Of a stage in `dvc.yaml`, and their names in `dvc.lock`.
+_PARTS = {"cmd": "cmd", "deps": "deps", "params": "params", "outs": "outs", "metrics": "outs", "plots": "outs"}
 _INDEX = b"DIRC"  # how Git's index begins: gitformat-index(5)
 
 
@@ -225,20 +227,26 @@ def while_dvc_waits(root: Path) -> Iterator[None]:
 
 def _repair_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
-    if not path.exists() or _is_whole(path) or _has_conflict(path):
+    if not path.exists() or _is_whole(root) or _has_conflict(path):
         return
     with _dvc_lock(root / _REPOSITORY_LOCK):  # without the lock, DVC may be writing it right now
-        if _is_whole(path):
+        if _is_whole(root):
             return
-        try:
-            committed = git_bytes(root, "show", f"HEAD:./{DVC_LOCK}")
-        except UserError:  # no commit has it
+        committed = _committed_lock(root)
+        if committed is None:
             path.unlink()
             yield f"{path} was cut short by a killed process; it is removed, and DVC's cache still has the results."
         else:
             with replacing(path) as partial:
                 partial.write_bytes(committed)
             yield f"{path} was cut short by a killed process; it is restored from the last commit, and the cache has the rest."
+
+
+def _committed_lock(root: Path) -> bytes | None:
+    try:
+        return git_bytes(root, "show", f"HEAD:./{DVC_LOCK}")
+    except UserError:  # no commit has it
+        return None
 
 
 def _has_conflict(path: Path) -> bool:
@@ -250,15 +258,49 @@ def _has_conflict(path: Path) -> bool:
     return any(line.startswith(b"<<<<<<< ") for line in lines) and b"=======" in lines
 
 
-def _is_whole(path: Path) -> bool:
-    try:
-        text = path.read_bytes()
-        lock = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, ValueError):
-        return False
-    stages = lock.get("stages") if isinstance(lock, dict) else None
+def _is_whole(root: Path) -> bool:
+    text = (root / DVC_LOCK).read_bytes()
+    stages = _stages(text)
     # What was cut short within a hash, or between the lines of an entry, is YAML too.
-    return text.endswith(b"\n") and isinstance(stages, dict) and all(map(_is_stage, stages.values()))
+    if not text.endswith(b"\n") or stages is None or not all(map(_is_stage, stages.values())):
+        return False
+    # What was cut short between two entries or stages has nothing wrong in it, but lacks something.
+    missing = _parts(_stages(_read(root / DVC_YAML)) or {}) - _parts(stages)
+    return not missing or missing.isdisjoint(_parts(_stages(_committed_lock(root) or b"") or {}))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _stages(text: bytes) -> dict[str, Any] | None:
+    """The stages of `dvc.lock` or `dvc.yaml`; None if the text is neither."""
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError):
+        return None
+    stages = tree.get("stages") if isinstance(tree, dict) else None
+    return stages if isinstance(stages, dict) else None
+
+
+def _parts(stages: dict[str, Any]) -> set[tuple[str, str, str]]:
+    """What the stages have: their names, each with `cmd`, `deps`, `params` or `outs`, and the paths in it."""
+    found = set()
+    for name, stage in stages.items():
+        body = stage.get("do", stage) if isinstance(stage, dict) else None  # of stages with `foreach` or `matrix`
+        for key, value in body.items() if isinstance(body, dict) else ():
+            if value and key in _PARTS:
+                paths = [_path(entry) for entry in value] if isinstance(value, list) and key != "params" else []
+                found |= {(name.partition("@")[0], _PARTS[key], path) for path in ("", *paths)}
+    return found
+
+
+def _path(entry: object) -> str:
+    """The path of an entry: `a`, `path: a` (in `dvc.lock`), or `a: ...` with options (in `dvc.yaml`)."""
+    return str(entry.get("path") or next(iter(entry), "") if isinstance(entry, dict) else entry)
 
 
 def _is_stage(stage: object) -> bool:

@@ -135,6 +135,91 @@ def test_a_torn_dvc_lock_is_replaced_by_the_committed_one(root: Path, text: str,
     assert (path.read_text() == LOCK) if committed else not path.exists()
 
 
+STAGES = """\
+stages:
+  a:
+    cmd: python a.py
+    deps: [a.py, data]
+    outs:
+    - b
+    metrics:
+    - c:
+        cache: false
+  d:
+    cmd: python d.py
+    params: [seed]
+    plots: [e, f]
+  later:
+    cmd: python later.py
+"""
+WHOLE = """\
+schema: '2.0'
+stages:
+  a:
+    cmd: python a.py
+    deps:
+    - path: a.py
+      md5: 0123456789abcdef
+    - path: data
+      md5: 0123456789abcdef
+    outs:
+    - path: b
+      md5: 0123456789abcdef
+    - path: c
+      md5: 0123456789abcdef
+  d:
+    cmd: python d.py
+    params:
+      params.yaml:
+        seed: 0
+    outs:
+    - path: e
+      md5: 0123456789abcdef
+    - path: f
+      md5: 0123456789abcdef
+"""
+
+
+def test_a_dvc_lock_that_was_cut_anywhere_is_found(root: Path) -> None:
+    path = root / "dvc.lock"
+    (root / "dvc.yaml").write_text(STAGES)
+    git(root, "init", "--quiet")
+    path.write_text(WHOLE)
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "--quiet", "--message", "results")
+    assert repair_dvc_files(root) == []
+    lines = WHOLE.splitlines(keepends=True)
+    for number in range(len(lines)):
+        for text in ("".join(lines[:number]), "".join(lines[: number + 1])[:-1]):
+            path.write_text(text.replace("0123", "4567"))
+            assert len(repair_dvc_files(root)) == 1, text
+            assert path.read_text() == WHOLE
+
+
+@pytest.mark.parametrize(
+    ("gone_from_stages", "gone_from_lock"),
+    [
+        ("a.py, ", "    - path: a.py\n      md5: 0123456789abcdef\n"),
+        ("    params: [seed]\n", "    params:\n      params.yaml:\n        seed: 0\n"),
+        (STAGES[STAGES.index("  d:") : STAGES.index("  later:")], WHOLE[WHOLE.index("  d:") :]),
+        (", f", WHOLE[WHOLE.index("    - path: f") :]),
+    ],
+)
+def test_a_dvc_lock_that_lacks_what_dvc_yaml_lacks_too_stays(root: Path, gone_from_stages: str, gone_from_lock: str) -> None:
+    path = root / "dvc.lock"
+    git(root, "init", "--quiet")
+    path.write_text(WHOLE)
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "--quiet", "--message", "results")
+    (root / "dvc.yaml").write_text(STAGES.replace(gone_from_stages, ""))
+    path.write_text(WHOLE.replace(gone_from_lock, ""))
+    assert repair_dvc_files(root) == []
+    (root / "dvc.yaml").write_text("stages: [")
+    assert repair_dvc_files(root) == []
+    (root / "dvc.yaml").write_text(STAGES)
+    assert len(repair_dvc_files(root)) == 1
+
+
 @pytest.mark.parametrize("name", ["dvc.lock", "params.yaml", "dvc.yaml"])
 def test_a_conflict_of_a_merge_is_refused_and_left_as_it_is(
     root: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result], name: str

@@ -115,9 +115,9 @@ def _swap_without_sync(new: Path, path: Path) -> None:
     files.remove(old)
 
 
-def _is_yaml(path: Path) -> bool:
+def _is_yaml(root: Path) -> bool:
     try:
-        lock = YAML(typ="safe", pure=True).load(path.read_bytes())
+        lock = YAML(typ="safe", pure=True).load((root / "dvc.lock").read_bytes())
     except (YAMLError, ValueError):
         return False
     stages = lock.get("stages") if isinstance(lock, dict) else None

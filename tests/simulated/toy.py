@@ -132,8 +132,12 @@ MODELS = {b"first", *(model(toy) for toy in TOYS)}
 HISTORIES = {b"[]"} | {history(toy.number, epochs) for toy in TOYS for epochs in range(toy.epochs + 1)}
 
 
+_STAGES = ("a", "b")
+DVC_YAML = "".join(["stages:\n", *(f"  {name}:\n    cmd: {name}\n    outs: [{name}.bin]\n" for name in _STAGES)]).encode()
+
+
 def dvc_lock(generation: int) -> bytes:
     """A lock file of DVC, with two stages."""
     digest = hashlib.md5(str(generation).encode(), usedforsecurity=False).hexdigest()
-    stages = [f"  {name}:\n    cmd: {name}\n    outs:\n    - path: {name}.bin\n      md5: {digest}\n" for name in ("a", "b")]
+    stages = [f"  {name}:\n    cmd: {name}\n    outs:\n    - path: {name}.bin\n      md5: {digest}\n" for name in _STAGES]
     return ("schema: '2.0'\nstages:\n" + "".join(stages)).encode()

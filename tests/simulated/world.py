@@ -27,6 +27,7 @@ HOME = "/project/.dvc/tmp/checkpoints"
 KEPT_FINISHED = 1  # in the simulation, so that three runs are enough to see one go
 _MODEL, _HISTORY, _PAGES, _LOCK = "/project/models/toy.bin", "/project/history.json", "/project/pages", "/project/dvc.lock"
 _NOTES = "/project/notes"
+_DVC_YAML = "/project/dvc.yaml"
 _OUTPUTS = ("/project/models", _HISTORY, _PAGES, "/project/.partial-", "/project/.old-", "/project/.dvc/tmp/checkpoints")
 _DVC = (_LOCK, "/project/.dvc/tmp/lock", "/project/.partial-")
 _BYSTANDER = "0123456789abcdef"  # a run of somebody else
@@ -64,6 +65,7 @@ class World:
         self._may_remove: dict[Process, set[str] | None] = {}  # None: what is no longer kept
         self._together: set[Process] = set()  # those that removed runs while another one did
         self._removes: dict[Process, set[str]] = {}
+        self._finished: dict[Process, set[str]] = {}  # when it began to remove runs: damage may be found later
         self._latest: dict[Process, float] = {}  # the time before the clock went back, for those that were removing runs then
         self._dvc: dict[Process, str] = {}
         self._faulty = False  # processes may end with an error of the disk
@@ -76,7 +78,7 @@ class World:
     def _lay_out(self) -> None:
         for folder in ("", "/models", "/.dvc", "/.dvc/tmp", "/.dvc/tmp/checkpoints", f"/.dvc/tmp/checkpoints/{_BYSTANDER}"):
             on(self.machine, f"/project{folder}").mkdir()
-        files = {_MODEL: b"first", _HISTORY: b"[]", _NOTES: b"mine", _LOCK: oracle.dvc_lock(0)}
+        files = {_MODEL: b"first", _HISTORY: b"[]", _NOTES: b"mine", _LOCK: oracle.dvc_lock(0), _DVC_YAML: oracle.DVC_YAML}
         files |= {f"{HOME}/{_BYSTANDER}/facts.json": b"{}", f"{HOME}/{_BYSTANDER}/theirs": b"theirs"}
         for path, content in files.items():
             on(self.machine, path).write_bytes(content)
@@ -375,7 +377,7 @@ class World:
             # If the clock went back, or if two processes do this at once, the runs may seem to be in another order.
             clear = not self._went_back and process not in self._together
             used = self._used.get(run, 0.0)
-            finished = [toy.run for toy in oracle.TOYS if self._is_finished(toy)]
+            finished = self._finished[process] | self._finished_runs()
             own = self._trained[process].run if process in self._trained else ""  # stays, so it counts as the last used one
             later = [one for one in finished if one != run and (one == own or self._used[one] > used)]
             may = len(later) >= KEPT_FINISHED if clear else run in finished
@@ -390,13 +392,13 @@ class World:
     def _allow_removal(self, process: Process, runs: set[str] | None) -> None:
         together = [one for one in self.live if one in self._may_remove]
         self._may_remove[process] = runs
+        self._finished[process] = self._finished_runs()
         if together:
             self._together |= {process, *together}
 
-    def _is_finished(self, toy: Toy) -> bool:
-        folder = self._runs().get(toy.run)
-        names = folder.entries if folder else ()
-        return max((_position(name) for name in names if name[0] == "E"), default=(0, 0))[0] > toy.epochs
+    def _finished_runs(self) -> set[str]:
+        folders = self._runs()
+        return {toy.run for toy in oracle.TOYS if toy.run in folders and _last_epoch(folders[toy.run]) > toy.epochs}
 
     def _judge(self, process: Process) -> None:
         if self._broken:
@@ -448,6 +450,10 @@ def _place(path: str) -> tuple[str, str]:
     """The run whose folder a path is in, or none, and the path below that folder."""
     run, _, name = path[len(HOME) + 1 :].partition("/") if path.startswith(f"{HOME}/") else ("", "", "")
     return run, name
+
+
+def _last_epoch(folder: Folder) -> int:
+    return max((_position(name)[0] for name in folder.entries if name[0] == "E"), default=0)
 
 
 @lru_cache(10_000)
