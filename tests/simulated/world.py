@@ -60,6 +60,7 @@ class World:
         self._broken: BrokenError | None = None
         self.promised: dict[str, dict[Position, bool]] = {}
         self._used: dict[str, float] = {}
+        self._begun: dict[str, tuple[str, float]] = {}  # the incomplete file that a run wrote last, and when that began
         self._trained: dict[Process, Toy] = {}
         self._keeping: set[Process] = set()
         self._may_remove: dict[Process, set[str] | None] = {}  # None: what is no longer kept
@@ -358,14 +359,22 @@ class World:
             return
         if not name or name == "lock":  # a start that ends before it has changed anything else is no use of the run
             return
-        if trained is not None and trained.run == run and name[0] != ".":  # a start removes leftovers first
-            self._used[run] = self.machine.clock
+        if trained is not None and trained.run == run:
+            self._note_use(run, name)
         folder = self.machine.folders.get(f"{HOME}/{run}")
         lock = folder.entries.get("lock") if folder else self.machine.find(f"{HOME}/{run}/lock")
         if type(lock) is not File or lock.holder is not process:
             self.fail(f"{path} is changed by a process that has not locked the run")
         if process in self._may_remove:
             self._check_removal(process, run)
+
+    def _note_use(self, run: str, name: str) -> None:
+        """A file that is written and then renamed has the time of the writing."""
+        incomplete, _ = self._begun.get(run, ("", 0.0))
+        if name[0] != ".":  # a start removes leftovers first
+            self._used[run] = self.machine.clock
+        if name != incomplete and not (incomplete and incomplete.endswith(name)):
+            self._begun[run] = name, self.machine.clock
 
     def _check_removal(self, process: Process, run: str) -> None:
         known = self._removes.setdefault(process, set())
@@ -379,7 +388,8 @@ class World:
             used = self._used.get(run, 0.0)
             finished = self._finished[process] | self._finished_runs()
             own = self._trained[process].run if process in self._trained else ""  # stays, so it counts as the last used one
-            later = [one for one in finished if one != run and (one == own or self._used[one] > used)]
+            since = min(used, self._begun[run][1]) if run in self._begun else used
+            later = [one for one in finished if one != run and (one == own or self._used[one] > since)]
             may = len(later) >= KEPT_FINISHED if clear else run in finished
             may |= max(self.machine.clock, self._latest.get(process, 0.0)) - used > 14 * _DAY
             may &= process not in self._trained or self._trained[process].run != run
