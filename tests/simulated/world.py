@@ -60,7 +60,7 @@ class World:
         self._broken: BrokenError | None = None
         self.promised: dict[str, dict[Position, bool]] = {}
         self._used: dict[str, float] = {}
-        self._begun: dict[str, tuple[str, float]] = {}  # the incomplete file that a run wrote last, and when that began
+        self._begun: dict[str, tuple[str, float]] = {}  # the file that a run wrote last, and when that began
         self._trained: dict[Process, Toy] = {}
         self._keeping: set[Process] = set()
         self._may_remove: dict[Process, set[str] | None] = {}  # None: what is no longer kept
@@ -369,11 +369,15 @@ class World:
             self._check_removal(process, run)
 
     def _note_use(self, run: str, name: str) -> None:
-        """A file that is written and then renamed has the time of the writing."""
-        incomplete, _ = self._begun.get(run, ("", 0.0))
+        """Notes a change in a run's folder as its last use, and since when its newest file can have its time.
+
+        A file that is written and then renamed has the time of the writing; the removal of an older one changes no time.
+        """
         if name[0] != ".":  # a start removes leftovers first
             self._used[run] = self.machine.clock
-        if name != incomplete and not (incomplete and incomplete.endswith(name)):
+        written, _ = self._begun.get(run, ("", 0.0))
+        begins = name != written if name[0] == "." else name == "facts.json" and not written.endswith(f"-{name}")
+        if begins:
             self._begun[run] = name, self.machine.clock
 
     def _check_removal(self, process: Process, run: str) -> None:
