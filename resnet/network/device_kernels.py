@@ -20,6 +20,7 @@ class DeviceKernels:
         xla: the training step is compiled by XLA. The gradient of max-pooling is then made of comparisons, since XLA's own
             has no deterministic form.
         steps_ahead: steps that are started before the figures of a step are read. A GPU would wait for the processor otherwise.
+        batches_on: the device to which the next batch is copied, as uint8, while a step runs. None: it is used where it is.
     """
 
     rows_as_images: bool
@@ -28,11 +29,14 @@ class DeviceKernels:
     fused: bool
     xla: bool = False
     steps_ahead: int = 0
+    batches_on: str | None = None
 
 
 PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
 # TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
-GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4)
+GPU = DeviceKernels(
+    rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4, batches_on="GPU:0"
+)
 
 _chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
 

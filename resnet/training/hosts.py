@@ -22,6 +22,8 @@ import tensorflow as tf
 from tensorflow.python.distribute import collective_all_reduce_strategy
 from tensorflow.python.eager import context
 
+from resnet.training.shares import share
+
 _SIGNS = ("Collective", "from remote target /job:worker")  # of an error that comes from an exchange
 _ABORTED = re.compile(r"Collective ops is aborted by: ([^\n]*)")
 _TASK = re.compile(r"/job:worker/replica:0/task:(\d+)")
@@ -177,12 +179,10 @@ def places(steps: int, batch_size: int, hosts: Hosts, *, neighbour: bool) -> npt
         steps: of the epoch.
         batch_size: of all hosts together; a multiple of their number.
         hosts: of the run.
-        neighbour: whether the part is followed by the first image of the next one, or the last part by the first image of the
-            batch: mixup and CutMix need it.
+        neighbour: as in `share`.
 
     Returns:
         (steps * n,) positions in the order of the epoch; n images for each step.
     """
-    size = batch_size // hosts.count
-    within = np.arange(hosts.index * size, (hosts.index + 1) * size + neighbour) % batch_size
+    within = share(batch_size, hosts.index, hosts.count, neighbour=neighbour)
     return (np.arange(steps)[:, np.newaxis] * batch_size + within).reshape(-1)

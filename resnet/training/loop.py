@@ -4,6 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -27,6 +28,8 @@ from resnet.training.hosts import Hosts, places
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
+from resnet.training.parts import enough_for_step, enough_for_validation
+from resnet.training.shares import Delivery
 from resnet.training.sizes import SizeSchedule
 from resnet.training.state import Epoch, Progress, TrainingState
 
@@ -62,7 +65,12 @@ class Trainer:
             rounding. By default one host computes all.
 
     Attributes:
+        accumulate: see `divide`.
+        tried: whether a trial showed that a step in so many parts fits into memory, see `resnet.training.parts.find_parts`.
         state: where the run is. Restore it before `fit` to resume a run; the result is then the same, bit for bit.
+        train_step: trains on one batch, see `_train_on`.
+        frozen_step: as `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps
+            them.
     """
 
     def __init__(
@@ -89,7 +97,7 @@ class Trainer:
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
         self.balanced = balanced
-        self.accumulate = accumulate
+        self.tried = False
         self.ema = MovingAverage(model, ema) if ema else None
         self.freeze_epochs = freeze_epochs
         self.patience = patience
@@ -97,7 +105,7 @@ class Trainer:
         self.sizes = sizes
         self.strategy = strategy or tf.distribute.get_strategy()
         self.hosts = hosts or Hosts()
-        self._compiled = tf.function(self._train_on, autograph=False, jit_compile=True) if kernels().xla else self._train_on
+        self.divide(accumulate)
         self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
         self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
@@ -115,73 +123,62 @@ class Trainer:
             ema=self.ema.variables if self.ema else [],
         )
 
-    # No AutoGraph: there is no Python control flow to convert, and searching for it took a third of the tracing time.
-    @tf.function(autograph=False)
-    def train_step(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        draws: tf.Tensor,
-        size: int | None = None,
-        aspects: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Trains on one batch.
-
-        Args:
-            images: (batch, height, width, 3) uint8.
-            labels: (batch,) uint16.
-            draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
-            size: height and width to which the images are resized, a step is traced for each; by default the network's.
-            aspects: (batch,) float32, if the images were squeezed to squares, see `Augmentation`.
-
-        Returns:
-            The batch's cross-entropy and the learning rate, both () float32.
-        """
-        return self._compiled(images, labels, draws, size, aspects, training=True)
-
-    @tf.function(autograph=False)
-    def frozen_step(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        draws: tf.Tensor,
-        size: int | None = None,
-        aspects: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """As `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps them."""
-        return self._compiled(images, labels, draws, size, aspects, training=False)
+    def divide(self, parts: int) -> None:
+        """Sets `accumulate`, the number of parts of a batch. The steps are compiled again when they are called."""
+        self.accumulate = parts
+        # No AutoGraph: there is no Python control flow to convert, and searching for it took a third of the tracing time.
+        compiled = tf.function(self._train_on, autograph=False, jit_compile=True) if kernels().xla else self._train_on
+        self.train_step = tf.function(partial(compiled, training=True), autograph=False)
+        self.frozen_step = tf.function(partial(compiled, training=False), autograph=False)
 
     def _train_on(
         self,
         images: tf.Tensor,
         labels: tf.Tensor,
         draws: tf.Tensor,
-        size: int | None,
-        aspects: tf.Tensor | None,
+        size: int | None = None,
+        aspects: tf.Tensor | None = None,
         *,
         training: bool,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """A step on all variables, or on those of the last layer, with batch normalisation that learns or does not."""
+        """A step on all variables, or on those of the last layer, with batch normalisation that learns or does not.
+
+        Args:
+            images: (batch, height, width, 3) uint8. Several devices need these and the other tensors as `Delivery.shares`.
+            labels: (batch,) uint16.
+            draws: (batch, DRAWS or more) float32, the random numbers of the augmentation.
+            size: height and width to which the images are resized, a step is traced for each; by default the network's.
+            aspects: (batch,) float32, if the images were squeezed to squares, see `Augmentation`.
+            training: whether all variables are trained.
+
+        Returns:
+            The batch's cross-entropy and the learning rate, both () float32.
+        """
         variables = self.model.trainable_variables if training else self.model.layers[-1].trainable_variables
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
 
-        def on_device() -> tf.Tensor:
+        def on_device(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, aspects: tf.Tensor | None) -> tf.Tensor:
             augmented = self.augmentation(images, draws, size or self.model.input_shape[1], aspects)
             batch = self.augmentation.mix(normalise(augmented), labels, draws)
-            return self._update(self._part_of_device(batch), variables, training)
+            if self._neighbour:  # it was needed by the image before it
+                batch = batch.part(0, batch.labels.shape[0] - 1)
+            return self._update(batch, variables, training)
 
-        cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, self.strategy.run(on_device), axis=None)
+        losses = self.strategy.run(on_device, (images, labels, draws, aspects))
+        cross_entropy = self.strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
         if self.ema:
             self.ema.update(self.optimizer.iterations)
         self.train_loss.update_state(cross_entropy)
         return cross_entropy, learning_rate
 
-    def _part_of_device(self, batch: Mixed) -> Mixed:
-        """The part of a batch for this device. Cut after augmentation, so that random numbers do not depend on devices."""
-        devices = self.strategy.num_replicas_in_sync
-        if devices == 1:
-            return batch
-        return batch.part(tf.distribute.get_replica_context().replica_id_in_sync_group, batch.labels.shape[0] // devices)
+    def delivery(self) -> Delivery:
+        """Takes the tensors of a batch to the devices that train."""
+        return Delivery(self.strategy, neighbour=self._neighbour)
+
+    @property
+    def _neighbour(self) -> bool:
+        """Whether devices or hosts that compute a part of a batch get the image after it, see `share`."""
+        return self.augmentation.mixes and (self.hosts.count > 1 or self.strategy.num_replicas_in_sync > 1)
 
     def _update(self, batch: Mixed, variables: list[keras.Variable], training: bool) -> tf.Tensor:
         """Updates the variables by the gradients of all devices; returns the cross-entropy of this device's part."""
@@ -221,12 +218,10 @@ class Trainer:
     def _gradients_of_hosts(
         self, batch: Mixed, variables: list[keras.Variable], training: bool
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Mean cross-entropy and mean gradients over the parts of a batch, of which each host has one."""
-        # Without the neighbour of the last image, see `places`.
-        part = batch.part(0, batch.labels.shape[0] - self.augmentation.mixes)
+        """Mean cross-entropy and mean gradients over the parts of a batch, of which this is the one of this host."""
         matches: list[tf.Tensor] = []
         with held_statistics() as held:
-            cross_entropy, gradients = self._gradients(part, variables, training, matches)
+            cross_entropy, gradients = self._gradients(batch, variables, training, matches)
         mine = [cross_entropy, *(tf.cast(one, tf.float32) for one in gradients), *matches]
         mine += [statistic for _, *statistics in held for statistic in statistics]
         loss, sums = tf.constant(0.0), [tf.zeros(variable.shape) for variable in variables]
@@ -329,7 +324,7 @@ class Trainer:
             on_epoch: called after each epoch.
 
         Raises:
-            UserError: fewer images than one batch, or a loss that is not a finite number.
+            UserError: fewer images than one batch, a loss that is not a finite number, or too little memory.
         """
         if len(training) < batch_size:
             raise UserError(
@@ -338,8 +333,10 @@ class Trainer:
         self._copies.refresh()  # the state may have been restored
         while self.state.epoch <= self.last_epoch(epochs):
             began = time.perf_counter()
-            self._train(training, batch_size, seed, on_step)
-            self._validate(validation, batch_size, on_validation_step)
+            with enough_for_step(self, batch_size):
+                self._train(training, batch_size, seed, on_step)
+            with enough_for_validation(self, batch_size):
+                self._validate(validation, batch_size, on_validation_step)
             result = self._result(time.perf_counter() - began)
             self.state.finish_epoch(result, self.ema or self.model)
             on_epoch(result)
@@ -390,7 +387,7 @@ class Trainer:
         order, draws = self._order(training, seed)
         share = batch_size
         if self.hosts.count > 1:
-            mine = places(steps, batch_size, self.hosts, neighbour=self.augmentation.mixes)
+            mine = places(steps, batch_size, self.hosts, neighbour=self._neighbour)
             order, draws, share = order[mine], tf.gather(draws, mine), len(mine) // steps
         ahead: deque[_Step] = deque()
         began = time.perf_counter()
@@ -408,10 +405,12 @@ class Trainer:
                 state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
                 on_step(figures.progress(state.epoch, steps, state.images_per_second))
 
-        for images, labels, rows in batches(training, order[done * share :], share, drop_remainder=True):
+        shares = self.delivery().shares
+        for images, labels, rows in batches(training, order[done * share :], share, drop_remainder=True, bring=shares):
             step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
             start = state.step * share
-            loss, learning_rate = step(images, labels, draws[start : start + share], size, _aspects(training, rows))
+            further = shares(labels), shares(draws[start : start + share])
+            loss, learning_rate = step(images, *further, size, shares(_aspects(training, rows)))
             state.step += 1
             ahead.append(_Step(state.step, loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()))
             if len(ahead) > kernels().steps_ahead and state.step < steps:
@@ -431,7 +430,8 @@ class Trainer:
         self.validation_accuracy.reset_state()
         if self._confusion is not None:
             self._confusion.assign(tf.zeros_like(self._confusion))
-        for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size):
+        whole = self.delivery().whole
+        for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size, bring=whole):
             self.validation_step(images, labels)
             on_step()
         loss = float(self.validation_loss.result())
