@@ -77,7 +77,8 @@ def _now() -> "tuple[Facts, Any]":
 
 
 def _with_machine(now: "Facts", then: "Facts") -> "Facts":
-    return now | {name: then[name] for name in _FROM_TENSORFLOW if name in then}
+    unknown = [*_FROM_TENSORFLOW, *(["train.accumulate"] if now.get("train.accumulate") == "auto" else [])]
+    return now | {name: then[name] for name in unknown if name in then}
 
 
 def _place(run: "Run") -> str:

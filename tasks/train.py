@@ -32,12 +32,15 @@ from tasks.training.events import Events
 from tasks.training.fingerprint import Facts
 from tasks.training.live import Live
 from tasks.training.moving import shared
+from tasks.training.parts import parts_that_fit
 from tasks.training.pause import VARIABLE, Pause
 from tasks.training.progress import Display, say
 from tasks.training.resume import Elsewhere, Keeper, checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import Run, begun, home, prune
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resnet.network.model import ResNet
     from resnet.training.hosts import Hosts
     from resnet.training.loop import Trainer
@@ -102,8 +105,8 @@ class Train(Section):
     ema: float = Field(
         ge=0, lt=1, description="decay of a moving average of the weights, which is kept; 0 disables it, 0.999 for many steps"
     )
-    accumulate: int = Field(
-        ge=1, le=MOST, description="number of parts of a batch, computed one after another to save memory, or by several hosts"
+    accumulate: Annotated[int, Field(ge=1, le=MOST)] | Literal["auto"] = Field(
+        description="number of parts of a batch, one after another to save memory, or on hosts; auto: fewest that fit"
     )
     freeze_epochs: int = Field(
         ge=0, le=MOST, description="first epochs, in which only the head is trained; for weights that are not random"
@@ -120,12 +123,18 @@ class Train(Section):
         """The parameters that the trainer needs."""
         from resnet.training.recipe import Recipe
 
-        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)} | {"learning_rate": self.rate})
+        resolved = {"learning_rate": self.rate, "accumulate": self.parts}
+        return Recipe(**{field.name: getattr(self, field.name) for field in fields(Recipe)} | resolved)
 
     @property
     def rate(self) -> float:
         """The peak of the learning rate."""
         return suitable_rate(self.optimizer, self.batch_size) if self.learning_rate == "auto" else self.learning_rate
+
+    @property
+    def parts(self) -> int:
+        """The number of parts of a batch; for `auto` the one to try first."""
+        return 1 if self.accumulate == "auto" else self.accumulate
 
     def check(self, whole: Params) -> None:
         """The phases follow each other, batches can be divided, and the augmentation suits the images."""
@@ -136,10 +145,10 @@ class Train(Section):
                 f"train.freeze_epochs is {self.freeze_epochs}, but build.weights is builtin/random, so the frozen layers would "
                 "not have learned anything: set it to 0 or start from other weights."
             )
-        if self.batch_size % (self.devices * self.accumulate):
+        if self.batch_size % (self.devices * self.parts):
             raise UserError(
                 f"train.batch_size is {self.batch_size}, which cannot be divided into train.devices x train.accumulate = "
-                f"{self.devices} x {self.accumulate} equal parts: change one of them."
+                f"{self.devices} x {self.parts} equal parts: change one of them."
             )
         if self.flip and whole.value("ingest.source", str) == "builtin/digits":
             raise UserError(
@@ -222,8 +231,9 @@ def train(
         require_equal(hosts, {**facts, VARIABLE: pause.after, "TF_CONFIG.cluster": list(hosts.addresses)})
         if hosts.index:
             _help(make(), splits, params, seed=seed, run=Run(Path(), facts), pause=pause)
+    trainer, params, facts = _in_parts(make, training_split, params, facts)
     with together(hosts), begun(home(), facts) as run, shared(run) as in_store:
-        trainer = make()
+        trainer = trainer or make()
         state, recipe, steps = trainer.state, params.recipe(), len(training_split) // params.batch_size
         resumed = shared_state(hosts, state, resume(state, run, params, in_store))
         _write_results(history_csv, training_json, state.history)
@@ -288,6 +298,7 @@ def train(
     return {
         "gpus": gpus,
         "precision": precision,
+        "accumulate": params.accumulate,
         "fused_kernels": in_use(),
         "resumed": resumed,
         "learning_rate": recipe.learning_rate,
@@ -327,6 +338,17 @@ def _trainer(
         model = load_model(initial_keras, classes, splits[1].image_shape, precision)
     steps = len(splits[0]) // params.batch_size
     return make_trainer(params.recipe(), model, steps, precision, splits[0].labels, strategy=strategy, hosts=hosts)
+
+
+def _in_parts(
+    make: "Callable[[], Trainer]", training: Split, params: Train, facts: Facts
+) -> "tuple[Trainer | None, Train, Facts]":
+    """The number of parts in place of `auto`; the trainer on which it was tried, or None if there was nothing to try."""
+    if params.accumulate != "auto":
+        return None, params, facts
+    trainer = make()
+    parts = parts_that_fit(trainer, training, params, facts)
+    return trainer, params.model_copy(update={"accumulate": parts}), facts | {"train.accumulate": parts}
 
 
 def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, seed: int, run: Run, pause: Pause) -> NoReturn:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from resnet.training.checkpoint_files import list_checkpoints, read_checkpoint
 from tests.imports import ROOT
@@ -81,6 +82,8 @@ class TinyRun:
         stop_by: signal.Signals = signal.SIGTERM,
         tf_config: str = "",
         meeting_seconds: float = 60,
+        augmented: str = "",
+        most: int = 0,
     ) -> ForkServerProcess:
         """Starts training.
 
@@ -98,6 +101,8 @@ class TinyRun:
             stop_by: the signal of `stop_at`.
             tf_config: the hosts of the run, see `tasks/training/cluster.py`.
             meeting_seconds: that they have to meet.
+            augmented: a file that gets a line for each augmentation in a compiled step: its number of images.
+            most: images for which there is memory in a step; 0 for any number.
         """
         self._before = self.position()
         environment = {"MEETING_SECONDS": str(meeting_seconds), "STOP_BY": str(int(stop_by))}
@@ -105,6 +110,7 @@ class TinyRun:
         environment |= {"TRAIN_RESNET_CHECKPOINT_SECONDS": str(seconds), "PAUSE": str(pause), "DEVICES": str(devices)}
         environment["TRAIN_RESNET_EVENTS"] = events
         environment["STEPS"] = steps
+        environment |= {"AUGMENTED": augmented, "MOST": str(most)}
         environment["AS_BY_SCRIPT"] = "yes" if as_by_script else ""
         if stop_after is not None:
             environment["TRAIN_RESNET_STOP_AFTER"] = str(stop_after)
@@ -126,9 +132,9 @@ class TinyRun:
         assert process.exitcode is not None, f"it did not end within {seconds} s:\n{self.log}"
         return process.exitcode
 
-    def complete(self, devices: int = 1) -> str:
-        """Trains to the end; returns the hash of the results."""
-        assert self.join(self.start(devices=devices)) == 0, self.log
+    def complete(self, devices: int = 1, *, augmented: str = "") -> str:
+        """Trains to the end, with options of `start`; returns the hash of the results."""
+        assert self.join(self.start(devices=devices, augmented=augmented)) == 0, self.log
         return self.outcome()
 
     def position(self) -> tuple[int, int]:
@@ -218,6 +224,39 @@ def _disturb(environment: dict[str, str]) -> None:
         real(self)
 
     Keeper.__call__ = keep  # type: ignore[method-assign]
+    if environment["AUGMENTED"]:
+        _count_augmented(Path(environment["AUGMENTED"]))
+    if int(environment["MOST"]):
+        _lessen_memory(int(environment["MOST"]))
+
+
+def _count_augmented(path: Path) -> None:
+    import tensorflow as tf
+
+    from resnet.training.augmentation import Augmentation
+
+    augment = Augmentation.__call__
+
+    def counted(self: Augmentation, images: tf.Tensor, *rest: object) -> tf.Tensor:
+        if not tf.executing_eagerly():  # the page of the run shows augmented images, which no step needs
+            with path.open("a") as file:
+                file.write(f"{images.shape[0]}\n")
+        return augment(self, images, *rest)  # type: ignore[arg-type]
+
+    Augmentation.__call__ = counted  # type: ignore[method-assign,assignment]
+
+
+def _lessen_memory(most: int) -> None:
+    from resnet.training.loop import Trainer
+    from tests.small_device import small_device
+
+    make = Trainer.__init__
+
+    def made(self: Trainer, *given: Any, **options: Any) -> None:
+        make(self, *given, **options)
+        small_device(self, most)
+
+    Trainer.__init__ = made  # type: ignore[method-assign]
 
 
 def _parent(folder: Path, log: Path, environment: dict[str, str]) -> None:

@@ -35,9 +35,11 @@ def results(run: TinyRun) -> tuple[list[np.ndarray], float]:
     return weights, float(rows[0]["loss"])
 
 
-def test_two_devices_give_the_same_as_two_parts_one_after_another(run: TinyRun) -> None:
-    run.set(devices="2", accumulate="1")
-    run.complete(devices=2)
+def test_two_devices_give_the_same_as_two_parts_one_after_another(run: TinyRun, tmp_path: Path) -> None:
+    run.set(devices="2", accumulate="1", shift="0.2", cutmix="1")
+    run.complete(devices=2, augmented=str(tmp_path / "augmented"))
+    # Each device augments its half of the eight images, and the next image, with which the last one is mixed.
+    assert (tmp_path / "augmented").read_text().split() == ["5", "5"]
     weights, loss = results(run)
     run.forget()
     run.set(devices="1", accumulate="2")

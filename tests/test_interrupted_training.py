@@ -14,7 +14,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tasks.training.points import read_points
-from tests.interrupted import ENDED, EPOCHS, RESUMED, STEPS, TinyRun, child_of, is_alive, kill
+from tests.interrupted import BATCH, ENDED, EPOCHS, RESUMED, STEPS, TinyRun, child_of, is_alive, kill
 
 FINISHED = (EPOCHS + 1, 0)
 
@@ -138,6 +138,34 @@ def test_a_longer_run_continues_from_the_end_of_a_shorter_one(run: TinyRun) -> N
 def rates(run: TinyRun) -> list[float]:
     rows = (run.folder / "reports" / "history.csv").read_text().splitlines()[1:]
     return [float(row.rpartition(",")[2]) for row in rows]
+
+
+def test_a_run_goes_on_in_as_many_parts_as_it_found_out(run: TinyRun) -> None:
+    def accumulated() -> int:
+        return int(json.loads((run.folder / "reports" / "run.json").read_text())["stages"]["train"]["accumulate"])
+
+    try:
+        run.set(accumulate="2")
+        in_two_parts = run.complete()
+        run.forget()
+        run.set(accumulate="1")
+        assert run.join(run.start(most=BATCH // 2)) == 1
+        assert run.log.splitlines()[-1] == (
+            "train: a step of 8 images of 32 x 32 pixels needs more memory than is free: set train.accumulate to auto or 2, or "
+            "lower train.batch_size."
+        )
+        run.forget()
+        run.set(accumulate="auto")
+        assert run.join(run.start(most=BATCH // 2, stop_at=(2, 7))) == 143
+        assert "train.accumulate is 2: in fewer parts the largest step does not fit into memory" in run.log
+        assert run.complete() == in_two_parts  # although all of a batch would fit now
+        assert RESUMED.findall(run.log) == [("2", "7")]
+        assert accumulated() == 2
+        run.forget()
+        run.complete()
+        assert accumulated() == 1
+    finally:
+        run.set(accumulate="1")
 
 
 def test_a_resumed_run_records_all_epochs_again(run: TinyRun) -> None:

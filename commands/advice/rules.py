@@ -126,7 +126,8 @@ def _small(data: "DataFacts") -> list[int]:
 def batch_size(data: "DataFacts", base: Mapping[str, Any]) -> int:
     """The batch size of `params.yaml`, or a smaller power of 2 if an epoch would have fewer than `_LEAST_STEPS` steps."""
     given: int = base["train.batch_size"]
-    parts: int = base["train.devices"] * base["train.accumulate"]
+    accumulate = base["train.accumulate"]
+    parts: int = base["train.devices"] * (1 if accumulate == "auto" else accumulate)
     if data.images[0] >= _LEAST_STEPS * given:
         return given
     fitting: int = 2 ** int(math.log2(max(2, data.images[0] // _LEAST_STEPS)))

@@ -34,9 +34,7 @@ class DeviceKernels:
 
 PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
 # TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
-GPU = DeviceKernels(
-    rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4, batches_on="GPU:0"
-)
+GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4, batches_on="GPU:0")
 
 _chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
 

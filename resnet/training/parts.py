@@ -10,7 +10,6 @@ from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.network.device_kernels import kernels
 from resnet.network.memory import enough_memory
-from resnet.training.shares import Delivery
 
 if TYPE_CHECKING:
     from resnet.training.loop import Trainer

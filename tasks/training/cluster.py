@@ -80,7 +80,7 @@ class Cluster:
             raise _unexpected(f'a task of the type "worker" with an index from 0 to {len(workers) - 1}', task)
         return cls(tuple(workers), index)
 
-    def check(self, *, accumulate: int, devices: int, budget_minutes: float) -> None:
+    def check(self, *, accumulate: int | str, devices: int, budget_minutes: float) -> None:
         """Checks that the parameters of `train` suit several hosts.
 
         Raises:

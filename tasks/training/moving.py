@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 VARIABLE = "TRAIN_RESNET_CHECKPOINT_REMOTE"
 _FACTS = "facts.json"
 _PLACE = "place"
-_OF_THE_HOST = ("machine.", "version.", "environment.", "precision")  # beginnings of the names of facts
+# Beginnings of the names of facts; with `train.accumulate: auto` the memory of the host decides.
+_OF_THE_HOST = ("machine.", "version.", "environment.", "precision", "train.accumulate")
 _RUN = re.compile(r"[0-9a-f]{16}")
 _MOST_RUNS = 50  # of the store are compared, if it has none to go on with
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -64,6 +65,21 @@ def test_a_run_that_a_search_holds_stays(runs: Path, train_resnet: Callable[...,
         assert re.fullmatch(rf"left {run.folder.name}: process \d+ on .* will go on with it\n", left, re.DOTALL)
         assert train_resnet("checkpoints", "--remove", run.folder.name).exit_code == 1
     assert train_resnet("checkpoints", "--all").stdout == f"removed {run.folder.name}\n"
+
+
+def test_the_number_of_parts_that_a_run_found_out_is_no_difference(
+    project: Project, runs: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with begun(runs, {"train.epochs": 3, "train.accumulate": 4}):
+        pass
+    compared = list[tuple[Any, Any]]()
+    monkeypatch.setattr("tasks.training.fingerprint.differences", lambda now, then: compared.append((now, then)) or [])
+    project.set(accumulate="auto")
+    train_resnet("checkpoints")
+    project.set(accumulate="1")
+    train_resnet("checkpoints")
+    assert [(now["train.accumulate"], then["train.accumulate"]) for now, then in compared] == [(4, 4), (1, 4)]
+    train_resnet("checkpoints", "--all")
 
 
 def test_a_finished_run_leaves_nothing_to_train(

@@ -107,6 +107,14 @@ def test_an_automatic_rate_follows_optimizer_and_batch(optimizer: str, batch: in
     assert one.recipe().learning_rate == pytest.approx(rate)
 
 
+def test_automatic_parts_begin_with_the_whole_batch() -> None:
+    one = Train(**(VALUES | {"accumulate": "auto"}))
+    assert (one.recipe().accumulate, one.parts, Train(**(VALUES | {"accumulate": 4})).parts) == (1, 1, 4)
+    check(params(accumulate="auto", devices=2))
+    with pytest.raises(UserError, match=r"train.batch_size is 8, which cannot be divided into .* = 3 x 1 equal parts"):
+        check(params(accumulate="auto", devices=3))
+
+
 def test_every_schedule_can_be_chosen() -> None:
     assert get_args(Train.model_fields["schedule"].annotation) == SCHEDULES
 

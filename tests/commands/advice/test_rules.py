@@ -120,6 +120,11 @@ def test_few_images_get_small_batches(images: int, devices: int, expected: int) 
     assert batch_size(replace(PHOTOGRAPHS, images=(images, 1, 1)), base) == expected
 
 
+def test_parts_that_are_found_out_later_do_not_enlarge_the_batch() -> None:
+    base = {**BASE, "train.accumulate": "auto"}
+    assert batch_size(replace(PHOTOGRAPHS, images=(20, 1, 1)), base) == 4
+
+
 def test_at_most_four_networks_are_measured() -> None:
     for minutes in (1, 4, 8, 30, 60, 600):
         assert 1 <= len(plan(PHOTOGRAPHS, minutes).timings) <= 4

@@ -1,5 +1,6 @@
 """The order of images in an epoch, and batches."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def test_an_error_of_the_reading_thread_reaches_the_consumer(write_split: Callab
     assert [next(found)[2].tolist() for _ in range(2)] == [[0, 1], [2, 3]]
     with pytest.raises(IndexError):
         next(found)
+
+
+def test_the_reading_thread_brings_the_images_to_where_they_are_used(write_split: Callable[..., Path]) -> None:
+    split = Split(write_split("split", list(range(4))), classes=4)
+    threads: list[int] = []
+
+    def bring(images: np.ndarray) -> str:
+        threads.append(threading.get_ident())
+        return f"{len(images)} images"
+
+    found = list(batches(split, np.arange(4), 3, bring=bring))
+    assert [(images, labels.tolist()) for images, labels, _ in found] == [("3 images", [0, 1, 2]), ("1 images", [3])]
+    assert len(set(threads)) == 1
+    assert threads[0] != threading.get_ident()
 
 
 def test_no_rows_give_no_batches(write_split: Callable[..., Path]) -> None:

@@ -145,6 +145,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, number: str) -> None
             changed("accumulate", "5"),
             "train.batch_size is 32, which cannot be divided into train.devices x train.accumulate = 1 x 5 equal parts",
         ),
+        (changed("accumulate", "many"), "train.accumulate should be a valid integer or 'auto', but it is 'many'."),
         (
             changed("freeze_epochs", "2"),
             "is 2, but build.weights is builtin/random, so the frozen layers would not have learned anything",

@@ -103,6 +103,10 @@ def test_a_cluster_that_cannot_be_is_refused(
             {"accumulate": 3},
             "TF_CONFIG names 2 hosts, which compute one part of a batch each, but train.accumulate is 3: set it to 2",
         ),
+        (
+            {"accumulate": "auto"},
+            "TF_CONFIG names 2 hosts, which compute one part of a batch each, but train.accumulate is auto: set",
+        ),
         ({"devices": 2}, "TF_CONFIG names 2 hosts, and train.devices is 2, but a run on several hosts uses one device of each"),
         ({"budget_minutes": 1.5}, "TF_CONFIG names 2 hosts, and train.budget_minutes is 1.5, but the clocks of several hosts"),
     ],

@@ -24,6 +24,7 @@ FACTS: Facts = {
     "train.restarts": [],
     "machine.processor": "Xeon",
     "version.keras": "3.15.0",
+    "train.accumulate": 1,
     "data.classes.json": "12",
 }
 
@@ -248,14 +249,14 @@ def test_what_keeps_a_run_of_the_store_from_going_on_here_is_named(
     for facts in (FACTS, {**FACTS, "data.classes.json": "13"}):  # the second one has other data
         with begun(host("a").home, facts) as run, shared(run):
             host("a").save(run, 1, 1)
-    here = {**FACTS, "machine.processor": "EPYC", "version.keras": "3.15.1"}
+    here = {**FACTS, "machine.processor": "EPYC", "train.accumulate": 2, "version.keras": "3.15.1"}
     with begun(host("b").home, here) as run, shared(run) as elsewhere:
         assert elsewhere is not None
         elsewhere.fetch(sources(run, Params()))
     (line,) = said
     assert line.endswith(
         "which could go on here if its host were like this one: machine.processor is EPYC here and Xeon there, "
-        "version.keras is 3.15.1 here and 3.15.0 there"
+        "train.accumulate is 2 here and 1 there, version.keras is 3.15.1 here and 3.15.0 there"
     )
 
 

@@ -1,0 +1,125 @@
+"""Finding the number of parts in which a step fits into memory, and the sentences where it does not."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from resnet.core.errors import UserError
+from resnet.dataset.arrays import Split
+from resnet.training.augmentation import Augmentation
+from resnet.training.hosts import Hosts
+from resnet.training.parts import enough_for_step, find_parts
+from resnet.training.sizes import SizeSchedule
+from tests.resnet.training.test_loop import network, trainer
+from tests.small_device import small_device
+
+
+def exhaust(*_: Any) -> None:
+    raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+@pytest.mark.parametrize(("most", "first", "parts"), [(8, 1, 1), (4, 1, 2), (3, 1, 4), (8, 4, 4)])
+def test_parts_are_doubled_until_the_step_fits(
+    most: int, first: int, parts: int, separable: Callable[[str, int], Split]
+) -> None:
+    one = trainer(network(2, blocks=1))
+    seen = small_device(one, most)
+    assert find_parts(one, separable("t", 16), 8, first) == one.accumulate == parts
+    assert one.tried
+    tried = [number for number in (1, 2, 4) if first <= number <= parts]
+    assert {images for images, _ in seen} == {8 // number for number in tried}
+
+
+def test_a_trial_leaves_no_trace_in_the_run(separable: Callable[[str, int], Split]) -> None:
+    options: dict[str, Any] = {"name": "adam", "ema": 0.9, "augmentation": Augmentation(shift=0.1, mixup=0.2)}
+    training, validation = separable("t", 20), separable("v", 8)
+    tried, untried = trainer(network(2, blocks=1), **options), trainer(network(2, blocks=1), **options, accumulate=4)
+    small_device(tried, 2)
+    find_parts(tried, training, 8)
+    before, after = untried.state.snapshot(), tried.state.snapshot()
+    assert before.facts == after.facts
+    assert all(np.array_equal(before.arrays[name], after.arrays[name]) for name in before.arrays | after.arrays)
+    for one in (tried, untried):
+        one.fit(training, validation, epochs=1, batch_size=8, seed=3)
+    pairs = zip(tried.model.get_weights(), untried.model.get_weights(), strict=True)
+    assert all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_the_trial_has_the_largest_size_of_the_run(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2, blocks=1), sizes=SizeSchedule([16, 32, 24], [3]), freeze_epochs=1)
+    seen = small_device(one, 8)
+    find_parts(one, separable("t", 16), 8)
+    assert seen == [(8, 32)]
+
+
+def test_a_batch_that_cannot_be_divided_further_is_refused(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2, blocks=1))
+    small_device(one, 2)
+    weights = one.model.get_weights()
+    sentence = (
+        "a step of 6 images of 32 x 32 pixels in 2 parts needs more memory than is free, and the batch cannot be divided into "
+        "4 equal parts on each device: lower train.batch_size or the size of the images."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        find_parts(one, separable("t", 16), 6)
+    assert all(np.array_equal(now, then) for now, then in zip(one.model.get_weights(), weights, strict=True))
+    assert not one.tried
+
+
+@pytest.mark.parametrize(
+    ("batch", "parts", "tried", "hosts", "sentence"),
+    [
+        (
+            8,
+            1,
+            False,
+            1,
+            "pixels needs more memory than is free: set train.accumulate to auto or 2, or lower train.batch_size.",
+        ),
+        (6, 3, False, 1, "pixels in 3 parts needs more memory than is free: set train.accumulate to auto or 6, or lower"),
+        (4, 4, False, 1, "pixels in 4 parts needs more memory than is free: lower train.batch_size."),
+        (8, 2, False, 2, "pixels in 2 parts needs more memory than is free: lower train.batch_size."),
+        (
+            8,
+            2,
+            True,
+            1,
+            "free: it fitted when training began, so end what else uses that memory, and run the same command to go on from "
+            "the last checkpoint, or set train.accumulate to 4, which is another run.",
+        ),
+    ],
+)
+def test_memory_that_is_used_up_in_a_step_is_one_sentence(
+    batch: int, parts: int, tried: bool, hosts: int, sentence: str
+) -> None:
+    one = trainer(network(2, blocks=1), accumulate=parts, hosts=Hosts(["host:1"] * hosts))
+    one.tried = tried
+    with pytest.raises(UserError) as caught, enough_for_step(one, batch):
+        exhaust()
+    assert str(caught.value).startswith(f"a step of {batch} images of 32 x 32 ")
+    assert sentence in str(caught.value)
+
+
+def test_a_run_without_enough_memory_ends_with_the_size_of_its_step(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2, blocks=1), sizes=SizeSchedule([16], [1]))
+    small_device(one, 4)
+    steps: list[Any] = []
+    sentence = (
+        "a step of 8 images of 16 x 16 pixels needs more memory than is free: set train.accumulate to auto or 2, or lower "
+        "train.batch_size."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        one.fit(separable("t", 16), separable("v", 8), epochs=1, batch_size=8, seed=0, on_step=steps.append)
+    assert steps == []  # no checkpoint of what the failed step has left
+
+
+def test_a_validation_without_enough_memory_names_the_batch(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2, blocks=1))
+    one.validation_step = exhaust
+    sentence = "validation with 8 images of 32 x 32 pixels at a time needs more memory than is free: lower train.batch_size."
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        one.fit(separable("t", 8), separable("v", 8), epochs=1, batch_size=8, seed=0)
