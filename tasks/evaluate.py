@@ -21,6 +21,7 @@ from resnet.dataset.arrays import Split
 from resnet.evaluation.gate import Check, check_minimum, verdict
 from resnet.network.archive import read_model_facts
 from resnet.network.huge_pages import use_huge_pages
+from resnet.network.memory import enough_memory
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
@@ -92,7 +93,8 @@ def evaluate(
     both = folded_network_with_features(model, precision)
     if params.mirror:
         both = mirrored(both)
-    with tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
+    batch = f"a batch of {params.batch_size} images", "lower evaluate.batch_size"
+    with enough_memory(*batch), tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits, features = predict_with_features(both, split, params.batch_size, on_batch=bar.update)
     figures, details = summarise(split.labels, logits), detail(split.labels, logits)
     uncalibrated = logits.astype(np.float64) * model.temperature
@@ -103,7 +105,7 @@ def evaluate(
     predicted = probabilities.argmax(axis=1)
     rows = choose_samples(split.labels, probabilities, params.samples)
     images = split.gather(rows)
-    with tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
+    with enough_memory(*batch), tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
         occlusion = occlude(folded_network(model, precision), images, predicted[rows], params.batch_size, on_batch=bar.update)
     with replacing(evaluation) as folder:
         folder.mkdir()

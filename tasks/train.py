@@ -22,6 +22,7 @@ from resnet.dataset.arrays import Split
 from resnet.network.cuda import gpus_of_driver, obstacle, silence
 from resnet.network.devices import share_among
 from resnet.network.huge_pages import use_huge_pages
+from resnet.network.memory import enough_memory
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
@@ -407,7 +408,8 @@ def _finish(
     from resnet.training.finishing import finish
 
     began = time.perf_counter()
-    why_not = finish(model, *splits, batch_size, precision)
+    with enough_memory(f"the calibration with {batch_size} images at a time", "lower train.batch_size"):
+        why_not = finish(model, *splits, batch_size, precision)
     if why_not:
         say(f"train: the model has no known score, which `predict --unknown` needs, because {why_not}")
     seconds = time.perf_counter() - began

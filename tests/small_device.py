@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from resnet.training.loop import Trainer
+from resnet.training.mixing import Mixed
 
 
 def _use_up(_: Any) -> None:
@@ -16,14 +17,14 @@ def small_device(one: Trainer, most: int) -> list[tuple[int, int]]:
 
     It fails after the forward pass, which has moved the statistics of batch normalisation by then.
     """
-    compute, seen = one._gradients, []
+    compute, seen = one._gradients, list[tuple[int, int]]()
 
-    def gradients(batch: Any, *rest: Any) -> Any:
+    def gradients(batch: Mixed, *rest: Any) -> Any:
         seen.append(tuple(batch.images.shape[:2]))
         found = compute(batch, *rest)
         if batch.images.shape[0] <= most:
             return found
         return tf.ensure_shape(tf.numpy_function(_use_up, [found[0]], tf.float32), ()), found[1]
 
-    one._gradients = gradients  # type: ignore[method-assign]
+    one._gradients = gradients  # type: ignore[method-assign,assignment]
     return seen

@@ -73,7 +73,12 @@ def test_the_number_of_parts_that_a_run_found_out_is_no_difference(
     with begun(runs, {"train.epochs": 3, "train.accumulate": 4}):
         pass
     compared = list[tuple[Any, Any]]()
-    monkeypatch.setattr("tasks.training.fingerprint.differences", lambda now, then: compared.append((now, then)) or [])
+
+    def differences(now: Any, then: Any) -> list[str]:
+        compared.append((now, then))
+        return []
+
+    monkeypatch.setattr("tasks.training.fingerprint.differences", differences)
     project.set(accumulate="auto")
     train_resnet("checkpoints")
     project.set(accumulate="1")

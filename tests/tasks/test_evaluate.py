@@ -1,8 +1,17 @@
-"""Which test images are shown."""
+"""Which test images are shown, and too little memory."""
+
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from resnet.core.errors import UserError
+from tasks import evaluate
 from tasks.evaluate import choose_samples
 
 
@@ -31,3 +40,21 @@ def test_mistakes_take_at_most_half_of_the_places(wrong: int, shown: int) -> Non
 @pytest.mark.parametrize("right", [[True] * 3, [False] * 3, [True, False, True]])
 def test_a_small_split_is_shown_whole(right: list[bool]) -> None:
     assert sorted(choose(right, [0.9] * 3, 10)) == [0, 1, 2]
+
+
+def test_too_little_memory_is_one_sentence_that_names_the_parameter(
+    monkeypatch: pytest.MonkeyPatch, write_split: Callable[..., Path]
+) -> None:
+    def exhaust(*_: object, **__: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    for name in ("verify", "start_tensorflow", "_test_paths", "choose_precision"):
+        monkeypatch.setattr(evaluate, name, lambda *_: None)
+    monkeypatch.setattr(evaluate, "read_classes", lambda _: ["a", "b"])
+    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: None)
+    monkeypatch.setattr("resnet.network.folding.folded_network_with_features", lambda *_: None)
+    monkeypatch.setattr("resnet.network.inference.predict_with_features", exhaust)
+    given: dict[str, Any] = dict.fromkeys(list(signature(evaluate.evaluate).parameters)[1:], Path())
+    params: Any = SimpleNamespace(batch_size=64, mirror=False)
+    with pytest.raises(UserError, match=r"^a batch of 64 images needs more .* is free: lower evaluate.batch_size.$"):
+        evaluate.evaluate(params, **(given | {"test": write_split("test", [0, 1])}))

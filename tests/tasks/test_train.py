@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
+import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.network.precision import PRECISIONS
@@ -157,6 +158,16 @@ def test_sizes_may_be_as_large_as_the_stored_images() -> None:
     check(params(size_schedule=[64, 128], training_size=128))
     with pytest.raises(UserError, match="train.size_schedule has 128 pixels, but the training images have 112"):
         check(params(size_schedule=[64, 128], training_size=112))
+
+
+def test_a_calibration_without_enough_memory_names_the_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def exhaust(*_: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr("resnet.training.finishing.finish", exhaust)
+    none: Any = None
+    with pytest.raises(UserError, match=r"^the calibration with 64 images at a time .*: lower train.batch_size.$"):
+        train._finish(none, (none, none), 64, "float32", tmp_path)
 
 
 @pytest.mark.parametrize("reason", ["", "there are no validation images"])

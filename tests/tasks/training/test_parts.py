@@ -9,12 +9,13 @@ import pytest
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.train import Train
+from tasks.training.fingerprint import Facts
 from tasks.training.parts import parts_that_fit
 from tasks.training.runs import begun, home
 from tests.tasks.test_train import VALUES
 
 PARAMS = Train(**(VALUES | {"accumulate": "auto", "epochs": 4}))
-FACTS = {"train.epochs": 4, "train.restarts": [], "train.accumulate": "auto", "machine.devices": ["H100"]}
+FACTS: Facts = {"train.epochs": 4, "train.restarts": [], "train.accumulate": "auto", "machine.devices": ["H100"]}
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
 
 
-def found(monkeypatch: pytest.MonkeyPatch, fitting: int, params: Train = PARAMS, **facts: Any) -> int:
+def found(monkeypatch: pytest.MonkeyPatch, fitting: int, params: Train = PARAMS, facts: Facts = FACTS) -> int:
     """The number on a machine on which steps fit with this number of parts and with more."""
 
     def find_parts(trainer: object, training: object, batch_size: int, first: int) -> int:
@@ -31,11 +32,11 @@ def found(monkeypatch: pytest.MonkeyPatch, fitting: int, params: Train = PARAMS,
 
     monkeypatch.setattr("resnet.training.parts.find_parts", find_parts)
     none: Any = None
-    return parts_that_fit(none, none, params, FACTS | facts)
+    return parts_that_fit(none, none, params, facts)
 
 
-def ran(parts: int, *, checkpoint: bool = True, **facts: Any) -> None:
-    with begun(home(), FACTS | {"train.accumulate": parts} | facts) as run:
+def ran(parts: int, facts: Facts = FACTS, *, checkpoint: bool = True) -> None:
+    with begun(home(), facts | {"train.accumulate": parts}) as run:
         if checkpoint:
             write_checkpoint(run.folder, Snapshot({"a": np.zeros(1, np.float32)}, {"epoch": 2, "step": 0}))
 
@@ -47,7 +48,7 @@ def test_a_new_run_has_the_fewest_parts(
     fitting: int, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ran(8, checkpoint=False)  # it can go on from nowhere
-    ran(16, **{"machine.devices": ["T4"]})  # on another machine
+    ran(16, FACTS | {"machine.devices": ["T4"]})  # on another machine
     assert found(monkeypatch, fitting) == fitting
     assert f"train: train.accumulate is {why}" in "".join(capsys.readouterr())
 
@@ -74,7 +75,7 @@ def test_a_number_that_does_not_fit_any_more_makes_another_run(
 def test_a_longer_run_has_the_number_of_the_one_that_it_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     ran(2)
     longer = PARAMS.model_copy(update={"epochs": 9, "restarts": [4]})
-    facts = {"train.epochs": 9, "train.restarts": [4]}
-    assert found(monkeypatch, 1, longer, **facts) == 2
-    ran(4, **facts)
-    assert found(monkeypatch, 1, longer, **facts) == 4  # its own, once it has begun
+    facts = FACTS | {"train.epochs": 9, "train.restarts": [4]}
+    assert found(monkeypatch, 1, longer, facts) == 2
+    ran(4, facts)
+    assert found(monkeypatch, 1, longer, facts) == 4  # its own, once it has begun
