@@ -49,6 +49,7 @@ SLOW = (
     "flows/test_dvc_process.py",
     "resnet/network/test_model.py",
     "resnet/training/test_precision.py",
+    "resnet/training/test_parts.py",
     "flows/",
     "resnet/export/",
     "resnet/images/test_bad_images.py",

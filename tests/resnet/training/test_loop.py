@@ -251,6 +251,23 @@ def test_the_step_is_compiled_once(separable: Callable[[str, int], Split]) -> No
     assert one.validation_step.experimental_get_tracing_count() <= 2  # for a full batch and for any smaller one
 
 
+def test_batches_that_are_copied_while_a_step_runs_give_the_same_weights(separable: Callable[[str, int], Split]) -> None:
+    training, validation = separable("t", 24), separable("v", 8)
+    weights, given = [], list[Any]()
+
+    def noting(step: Any) -> Any:
+        return lambda images, *rest: given.append(images) or step(images, *rest)  # type: ignore[func-returns-value]
+
+    for choice in (PROCESSOR, replace(PROCESSOR, batches_on="CPU:0")):
+        with using(choice):
+            one = trainer(model := network(2, blocks=1))
+            one.train_step, one.validation_step = noting(one.train_step), noting(one.validation_step)
+            one.fit(training, validation, epochs=1, batch_size=8, seed=0)
+        weights.append(model.get_weights())
+    assert all(np.array_equal(one, other) for one, other in zip(*weights, strict=True))
+    assert [isinstance(images, tf.Tensor) for images in given] == [False] * 4 + [True] * 4  # three steps and the validation
+
+
 def test_a_mixed_batch_is_trained_with_both_labels() -> None:
     model, reference = network(blocks=1), network(blocks=1)
     one = trainer(model, augmentation=Augmentation(mixup=0.3))
