@@ -36,7 +36,7 @@ from tasks.training.moving import shared
 from tasks.training.parts import parts_that_fit
 from tasks.training.pause import VARIABLE, Pause
 from tasks.training.progress import Display, say
-from tasks.training.resume import Elsewhere, Keeper, checkpoint_seconds, decisive, keeping, resume, sources
+from tasks.training.resume import TRAINED, Elsewhere, Keeper, checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import Run, begun, home, prune
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from resnet.training.state import Epoch, Progress
 
 INPUTS = ("classes_json", "training", "validation", "initial_keras")  # keywords of `train`
-_TRAINED = " after the last epoch; run the same command to end from its last checkpoint"
 _SHOWN = 8  # augmented images for TensorBoard
 
 
@@ -236,13 +235,13 @@ def train(
     with together(hosts), begun(home(), facts) as run, shared(run) as in_store:
         trainer = trainer or make()
         state, recipe, steps = trainer.state, params.recipe(), len(training_split) // params.batch_size
-        resumed = shared_state(hosts, state, resume(state, run, params, in_store))
+        resumed = shared_state(hosts, state, resume(state, run, params, in_store, last_epoch=trainer.last_epoch))
         _write_results(history_csv, training_json, state.history)
         _say_surprises(params, recipe, gpus)
         live = Live()
         with (
             Events.from_environment() as events,
-            noted(live.stop, _TRAINED) as received,
+            noted(live.stop, TRAINED) as received,
             Display(params.epochs, sized=bool(params.size_schedule)) as display,
             live,
             keeping(run, state, seconds, agreed(hosts, received), pause=pause, in_store=in_store) as keep,
@@ -251,6 +250,7 @@ def train(
                 "run": run.folder.name,
                 "epochs": params.epochs,
                 "steps": steps,
+                "ended": state.epoch > trainer.last_epoch(params.epochs),
                 "precision": precision,
                 "devices": gpus or ["CPU"],
             }
@@ -301,7 +301,7 @@ def train(
         "precision": precision,
         "accumulate": params.accumulate,
         "fused_kernels": in_use(),
-        "resumed": resumed,
+        "resumed": resumed and resumed.removeprefix("resumes from "),
         "learning_rate": recipe.learning_rate,
         "warmup_epochs": recipe.rise_epochs,
         **fitted,
@@ -361,7 +361,7 @@ def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, see
     state, hosts = trainer.state, trainer.hosts
     shared_state(hosts, state, None)
     pause.check(state.epoch - 1)
-    with noted(more=_TRAINED) as received, Display(params.epochs, sized=bool(params.size_schedule)) as display:
+    with noted(more=TRAINED) as received, Display(params.epochs, sized=bool(params.size_schedule)) as display:
         keep = Keeper(run, state, Elsewhere(), agreed(hosts, received), pause=pause)
 
         def on_step(progress: "Progress") -> None:

@@ -182,18 +182,18 @@ def require_same_result(hosts: "Hosts", epoch: "Epoch") -> None:
 
 
 def shared_state(hosts: "Hosts", state: "TrainingState", resumed: str | None) -> str | None:
-    """Gives all hosts the state of the chief, which has read a checkpoint or has not; returns what the chief resumed from."""
+    """Gives all hosts the state of the chief, which has read a checkpoint or has not; returns what `resume` returned there."""
     from resnet.training.checkpoint_files import decoded, encoded
 
     if hosts.count == 1:
         return resumed
-    place = hosts.from_chief((resumed or "").encode()).decode().strip()
-    if place:
+    goes_on = hosts.from_chief((resumed or "").encode()).decode().strip()
+    if goes_on:
         content = hosts.from_chief(b"".join(encoded(state.snapshot())) if hosts.index == 0 else b"")
         if hosts.index:
             state.restore(decoded(io.BytesIO(content)))
-            say(f"train: resumes from {place}, as host 0 says")
-    return place or None
+            say(f"train: {goes_on}, as host 0 says")
+    return goes_on or None
 
 
 def agreed(hosts: "Hosts", received: Callable[[], signal.Signals | None]) -> Callable[[], signal.Signals | None]:

@@ -18,6 +18,7 @@ Every object has
 - `epochs`: train.epochs; early stopping or a budget can end training sooner;
 - `steps`: steps in an epoch;
 - `epoch`, `step`: where training starts: the epoch, from 1, and the steps already done in it;
+- `ended`: whether training had ended before, so that only its results are written; `epoch` is then one after the last one;
 - `precision`: in which the network computes;
 - `devices`: names of the GPUs, or ["CPU"].
 

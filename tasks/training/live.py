@@ -96,7 +96,8 @@ class Live:
 
         def fill(board: "EventFile") -> None:
             board.parameters(name, parameters)
-            board.images("training/augmented_images", state.epoch, images())
+            if not facts.get("ended"):
+                board.images("training/augmented_images", state.epoch, images())
             for event in self._points:
                 board.point(event, facts["steps"])
 

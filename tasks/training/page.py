@@ -154,5 +154,7 @@ def _facts(points: Points) -> Iterator[tuple[str, str]]:
         yield "latest epoch", ", ".join(f"{name} {latest[name]:.6g}" for name in HISTORY_COLUMNS)
     if start:
         yield "computed", f"in {start.get('precision', '?')} on {', '.join(start.get('devices', []))}"
-        if (start.get("epoch"), start.get("step")) != (1, 0):
+        if start.get("ended"):
+            yield "resumed", f"after epoch {start.get('epoch', 1) - 1}, the last one; only the results are written"
+        elif (start.get("epoch"), start.get("step")) != (1, 0):
             yield "resumed", f"from epoch {start.get('epoch')}, step {start.get('step')}"

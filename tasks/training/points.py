@@ -35,6 +35,10 @@ def _is_time(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value < _LATEST
 
 
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
@@ -67,6 +71,7 @@ _REQUIRED: dict[str, _Fields] = {
 }
 _OPTIONAL: _Fields = {
     "run": _is_text,
+    "ended": _is_truth,
     "name": _is_text,
     "about": _is_table,
     "precision": _is_text,

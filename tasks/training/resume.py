@@ -28,6 +28,8 @@ SECONDS_VARIABLE = "TRAIN_RESNET_CHECKPOINT_SECONDS"
 # ResNet-50 with Adam (377 MB) delays training by 1.5 s (224 pixels, batch 32, two cores), 0.8 % of the time.
 _SECONDS = 180.0
 
+TRAINED = " after the last epoch; run the same command to write its results"  # the rest of the sentence on a signal
+
 
 class Phased(Protocol):
     """The parameters that define the phases of a run."""
@@ -68,8 +70,26 @@ def sources(run: Run, params: Phased) -> Iterator[Run]:
         yield Run(run.folder.with_name(fingerprint(facts)), facts)
 
 
-def resume(state: "TrainingState", run: Run, params: Phased, in_store: Shared | None = None) -> str | None:
-    """Restores the newest checkpoint, of this host or of the store; returns its position, or None if there is none."""
+def resume(
+    state: "TrainingState",
+    run: Run,
+    params: Phased,
+    in_store: Shared | None = None,
+    *,
+    last_epoch: Callable[[int], int] = lambda epochs: epochs,
+) -> str | None:
+    """Restores the newest checkpoint, of this host or of the store.
+
+    Args:
+        state: of the run.
+        run: reserved for this process.
+        params: of the run.
+        in_store: the run in a store that hosts share.
+        last_epoch: after which the restored state ends, if that may be before the given number of epochs; see `Trainer`.
+
+    Returns:
+        Where training goes on, as the predicate of a sentence; None if there is no checkpoint.
+    """
     from resnet.training.checkpoint_files import read_newest
 
     if in_store:
@@ -78,10 +98,15 @@ def resume(state: "TrainingState", run: Run, params: Phased, in_store: Shared | 
         snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"), remove=source.folder == run.folder)
         if snapshot is not None:
             state.restore(snapshot)
-            place = _place(state)
-            say(f"train: resumes from {place} (checkpoint of run {source.folder.name})")
-            return place
+            ended = state.epoch > last_epoch(params.epochs)
+            goes_on = _after_the_end(state, params) if ended else f"resumes from {_place(state)}"
+            say(f"train: {goes_on} (checkpoint of run {source.folder.name})")
+            return goes_on
     return None
+
+
+def _after_the_end(state: "TrainingState", params: Phased) -> str:
+    return f"had ended after epoch {state.epoch - 1} of {params.epochs}; only its results are written"
 
 
 @contextmanager
@@ -177,7 +202,9 @@ class Keeper:
         number = self._received()
         if number is not None:
             kept = self._writer.write()
-            raise EndedError(number, f" at {_place(self._state)}; run the same command to resume from there" if kept else "")
+            trained = self._state.epoch > self._run.facts["train.epochs"]
+            goes_on = TRAINED if trained else f" at {_place(self._state)}; run the same command to resume from there"
+            raise EndedError(number, goes_on if kept else "")
         self._pause.check(self._state.epoch - 1)
         if self._state.epoch > self._run.facts["train.epochs"]:
             self._writer.begin()

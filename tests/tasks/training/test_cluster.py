@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from resnet.core.errors import UserError
+from resnet.training.checkpoint_files import encoded
 from resnet.training.hosts import Hosts
-from resnet.training.state import Epoch
-from tasks.training.cluster import Cluster, agreed, require_equal, require_same_result, together
+from resnet.training.state import Epoch, TrainingState
+from tasks.training.cluster import Cluster, agreed, require_equal, require_same_result, shared_state, together
 from tasks.training.pause import PausedError
 
 WORKERS = ["10.0.0.1:2222", "ml-2.example.org:2222", "[fe80::1]:65535"]
@@ -147,6 +148,19 @@ def test_hosts_with_other_losses_refuse_each_other() -> None:
     with pytest.raises(UserError, match=r"^the hosts have different losses after epoch 2 \(1.0 0.25; 1.0 0.2500001\), so"):
         require_same_result(others, replace(EPOCH, val_loss=0.2500001))
     assert others.parted == 1
+
+
+def test_a_host_says_what_the_chief_says_of_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    chief = TrainingState()
+    chief.epoch = 41
+    sent = [b"had ended after epoch 40 of 40; only its results are written", b"".join(encoded(chief.snapshot()))]
+    hosts: Any = Others(1, None)
+    hosts.from_chief = lambda content: sent.pop(0)
+    state = TrainingState()
+    assert shared_state(hosts, state, None) == "had ended after epoch 40 of 40; only its results are written"
+    assert state.epoch == 41
+    expected = "train: had ended after epoch 40 of 40; only its results are written, as host 0 says\n"
+    assert capsys.readouterr().out == expected
 
 
 def test_a_signal_to_one_host_ends_all(capsys: pytest.CaptureFixture[str]) -> None:

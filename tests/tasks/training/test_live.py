@@ -44,11 +44,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def begin(live: Live, epoch: int = 1, step: int = 0, history: tuple[Epoch, ...] = (), runs: tuple[str, ...] = ()) -> list[Any]:
+def begin(
+    live: Live,
+    epoch: int = 1,
+    step: int = 0,
+    history: tuple[Epoch, ...] = (),
+    runs: tuple[str, ...] = (),
+    *,
+    ended: bool = False,
+) -> list[Any]:
     state = TrainingState()
     state.epoch, state.step, state.history = epoch, step, list(history)
     images = np.zeros((2, 8, 8, 3), np.uint8)
-    return live.start([FACTS["run"], *runs], state, lambda: images, [Path("models/resnet.keras")], **FACTS)
+    return live.start([FACTS["run"], *runs], state, lambda: images, [Path("models/resnet.keras")], **FACTS, ended=ended)
 
 
 def the_folder() -> Path:
@@ -131,6 +139,15 @@ def test_a_resumed_run_goes_on_in_the_same_folder_under_another_name(monkeypatch
     board = EventAccumulator(str(the_folder()))
     board.Reload()
     assert [(one.step, one.value) for one in board.Scalars("step/loss")] == [(10, 0.5), (20, 0.5), (30, 0.25)]
+
+
+def test_a_run_that_had_ended_has_no_images_of_a_later_epoch() -> None:
+    with Live() as live:
+        begin(live, epoch=4, history=(EPOCH,), ended=True)
+    board = EventAccumulator(str(the_folder()))
+    board.Reload()
+    assert board.Tags()["images"] == []
+    assert read_points(the_folder() / RECORD).start["ended"] is True
 
 
 def test_a_longer_run_takes_over_the_points_of_the_shorter_one() -> None:

@@ -99,6 +99,20 @@ def resumed(now: float) -> Points:
     return found
 
 
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ({"epoch": 4, "step": 1}, "resumed from epoch 4, step 1"),
+        ({"epoch": 11, "step": 0, "ended": True}, "resumed after epoch 10, the last one; only the results are written"),
+    ],
+)
+def test_the_page_says_where_the_run_was_taken_up(start: dict[str, Any], expected: str) -> None:
+    found = points(10)
+    found.see({**found.start, **start})
+    assert expected in text(render_page(found, 1.0, running=True))
+    assert "epoch 11" not in text(render_page(found, 1.0, running=True))
+
+
 @pytest.mark.parametrize("now", [500.0, 1000.0, 5000.0])
 def test_a_clock_that_is_set_back_before_a_resume_does_not_matter(now: float) -> None:
     assert seconds_left(resumed(now), 1.3) == pytest.approx(13.0)

@@ -116,10 +116,36 @@ def test_a_run_resumes_from_its_own_checkpoint_first(
         other = State()
         other.epoch, other.step = epoch, step
         write_checkpoint(run.folder, other.snapshot())
-        assert resume(state, longer, params) == f"epoch {epoch}, step {step}"
+        assert resume(state, longer, params) == f"resumes from epoch {epoch}, step {step}"
         assert (state.epoch, state.step) == (epoch, step)
         expected = f"train: resumes from epoch {epoch}, step {step} (checkpoint of run {run.folder.name})\n"
         assert capsys.readouterr().out == expected
+
+
+@pytest.mark.parametrize(("epoch", "last"), [(11, 10), (8, 7)])  # the second one was stopped early
+def test_a_run_that_had_ended_is_not_said_to_resume(
+    epoch: int, last: int, begun: Callable[[int, list[int]], Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    state: Any = State()
+    run = begun(10, [])
+    state.epoch = epoch
+    write_checkpoint(run.folder, state.snapshot())
+    expected = f"had ended after epoch {last} of 10; only its results are written"
+    params: Any = Train(**(VALUES | {"epochs": 10}))
+    assert resume(State(), run, params, last_epoch=lambda epochs: last) == expected  # type: ignore[arg-type]
+    assert capsys.readouterr().out == f"train: {expected} (checkpoint of run {run.folder.name})\n"
+
+
+def test_a_signal_after_the_last_epoch_does_not_name_an_epoch_that_there_is_not(
+    begun: Callable[[int, list[int]], Run],
+) -> None:
+    state: Any = State()
+    state.epoch = 11
+    run = begun(10, [])
+    expected = "^ended by SIGTERM after the last epoch; run the same command to write its results$"
+    with pytest.raises(EndedError, match=expected), keeping(run, state, 1000.0, lambda: signal.SIGTERM) as keep:
+        keep()
+    assert run.finished
 
 
 def test_a_signal_saves_the_state_and_ends_the_run(begun: Callable[[int, list[int]], Run]) -> None:
