@@ -26,6 +26,7 @@ _MEANINGS = {
     "403": ("access is denied to these credentials", _RIGHTS),
     "NoSuchBucket": ("there is no such bucket", _URL),
     "InvalidBucketName": ("no bucket can have this name", _URL),
+    "ParamValidationError": ("no bucket can have this name", _URL),
     "PermanentRedirect": ("the bucket is in another region", _REGION),
     "AuthorizationHeaderMalformed": ("the bucket is in another region", _REGION),
     "301": ("the bucket is in another region", _REGION),

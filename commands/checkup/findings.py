@@ -15,6 +15,7 @@ CHECKS = (
     ("project", "git"),
     ("project", "dvc"),
     ("remotes", "remotes"),
+    ("checkpoint_store", "checkpoint_store"),
     ("project", "prefect"),
 )
 

@@ -52,4 +52,4 @@ def explained() -> Iterator[None]:
         raise BucketError(f"a package is missing ({error}): run pip install 'train-resnet[s3]'") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BucketError(without_password(_BELOW_HOST.sub(r"\1", lines[0])).rstrip(".")) from error
+        raise BucketError(without_password(_BELOW_HOST.sub(r"\1", lines[0])).rstrip(".:")) from error

@@ -18,11 +18,12 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from resnet.core.buckets import BucketError
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.training.store import Store, TakenError
 
 BEAT = 10.0  # seconds between two changes
@@ -45,6 +46,7 @@ class Lease:
         self._store = store
         self._run = run
         self._place = place
+        self._folder = str(Path.cwd())  # tells two clones on one host apart
         self._say = say
         self._number = self._beats = 0
         self._over = threading.Event()
@@ -126,7 +128,7 @@ class Lease:
 
     def _content(self, *, given_back: bool = False) -> bytes:
         self._beats += 1
-        here = {"host": platform.node(), "process": os.getpid(), "place": self._place}
+        here = {"host": platform.node(), "process": os.getpid(), "folder": self._folder, "place": self._place}
         return json.dumps({**here, "beat": self._beats, "given_back": given_back}).encode()
 
     def _keep(self) -> None:
@@ -161,4 +163,7 @@ def _facts(content: bytes | None) -> dict[str, Any]:
 
 def _holder(content: bytes | None) -> str:
     facts = _facts(content)
-    return f"process {facts['process']} on {facts['host']}" if {"process", "host"} <= facts.keys() else "another host"
+    if not {"process", "host"} <= facts.keys():
+        return "another host"
+    where = f" in {facts['folder']}" if "folder" in facts else ""
+    return printable(f"process {facts['process']} on {facts['host']}{where}")

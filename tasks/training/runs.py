@@ -168,7 +168,8 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def _write_holder(path: Path) -> None:
     with suppress(OSError):  # on a full disk the file stays empty, and `who` names nobody
-        path.write_text(f"process {os.getpid()} on {platform.node()} ({shlex.join(sys.orig_argv)})", encoding="utf-8")
+        who = f"process {os.getpid()} on {platform.node()} in {Path.cwd()} ({shlex.join(sys.orig_argv)})"
+        path.write_text(who, encoding="utf-8")
 
 
 def _read_holder(path: Path) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from commands.checkup import checkpoint_store, machine, project
 from commands.checkup import findings as module
-from commands.checkup import machine, project
 from commands.checkup.findings import CHECKS, Finding, findings
 
 
@@ -28,7 +28,7 @@ def test_a_check_that_fails_is_a_finding_and_the_next_checks_run(monkeypatch: py
 
 
 def test_every_check_of_the_modules_is_in_the_list() -> None:
-    for name, group in (("machine", machine), ("project", project)):
+    for name, group in (("machine", machine), ("project", project), ("checkpoint_store", checkpoint_store)):
         listed = {f"check_{check}" for place, check in CHECKS if place == name}
         called = {"check_packages", "check_gpus", "check_cache"}  # by other checks
         assert {one for one in vars(group) if one.startswith("check_")} - called == listed

@@ -9,6 +9,7 @@ from resnet.core.buckets import BucketError, explained, open_bucket, without_pas
     ("error", "text"),
     [
         (OSError("two\nlines."), "two"),
+        (ValueError("Parameter validation failed:\nInvalid bucket name"), "Parameter validation failed"),
         (ValueError(), "ValueError"),
         (
             OSError('no answer of "http://127.0.0.1:5555/photos/E1?list-type=2&prefix=x"'),

@@ -1,6 +1,9 @@
 """The lease on a run: who gets it, who is refused, and who must end."""
 
 import json
+import os
+import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +16,7 @@ from tasks.training import lease
 from tasks.training.lease import Lease
 from tasks.training.store import Store, open_store
 
-DEAD = json.dumps({"host": "other", "process": 7, "place": "there", "beat": 3}).encode()
+DEAD = json.dumps({"host": "other", "process": 7, "folder": "/runs", "place": "there", "beat": 3}).encode()
 
 
 @pytest.fixture
@@ -43,7 +46,10 @@ def test_the_lease_changes_while_it_is_held_and_is_given_back(store: Store) -> N
 
 
 def test_another_host_is_refused_while_the_holder_lives(store: Store) -> None:
-    with make(store, "here"), pytest.raises(UserError, match=r"^process \d+ on \S+ is training this very run; wait until"):
+    expected = (
+        rf"^process {os.getpid()} on {re.escape(platform.node())} in {re.escape(str(Path.cwd()))} is training this very run; "
+    )
+    with make(store, "here"), pytest.raises(UserError, match=expected):
         make(store, "there").__enter__()
 
 
@@ -54,8 +60,8 @@ def test_the_lease_of_a_dead_host_ends_by_itself(store: Store, monkeypatch: pyte
     with make(store, "here", said):
         assert store.names("run") == ["lease-00000005"]
     assert said == [
-        "train: waits up to 0 s for a sign of life of process 7 on other, which has trained this run",
-        "train: process 7 on other gave no sign of life for 0 s; this host goes on with the run",
+        "train: waits up to 0 s for a sign of life of process 7 on other in /runs, which has trained this run",
+        "train: process 7 on other in /runs gave no sign of life for 0 s; this host goes on with the run",
     ]
 
 
@@ -77,7 +83,7 @@ def test_of_two_that_wait_one_gets_it(store: Store, monkeypatch: pytest.MonkeyPa
         create(content, *names)
 
     monkeypatch.setattr(store, "create", late)
-    with pytest.raises(UserError, match="^process 7 on other is training this very run"):
+    with pytest.raises(UserError, match="^process 7 on other in /runs is training this very run"):
         make(store, "here").__enter__()
 
 
@@ -85,7 +91,7 @@ def test_a_holder_that_was_cut_off_learns_who_has_the_run(store: Store) -> None:
     with make(store, "here") as held:
         store.write(DEAD, "run", "lease-00000002")
         until(lambda: held.taken_by)
-        assert held.taken_by == "process 7 on other"
+        assert held.taken_by == "process 7 on other in /runs"
     assert "lease-00000002" in store.names("run")
 
 
@@ -103,6 +109,20 @@ def test_a_store_that_is_away_for_a_while_does_no_harm(store: Store, monkeypatch
         monkeypatch.setattr(store, "names", away)
         until(lambda: store.read("run", "lease-00000001") != first)
         assert (len(asked) >= 4, held.taken_by) == (True, None)
+
+
+def test_the_name_of_a_holder_cannot_write_to_the_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with make(store, "here") as held:
+        store.write(json.dumps({"host": "x", "process": 7, "folder": "/\x1b[2J\u202e"}).encode(), "run", "lease-00000002")
+        until(lambda: held.taken_by)
+        assert held.taken_by == "process 7 on x in /\\x1b[2J\\u202e"
+
+
+def test_a_lease_of_an_earlier_version_has_no_folder(store: Store) -> None:
+    with make(store, "here") as held:
+        store.write(b'{"host": "x", "process": 7}', "run", "lease-00000002")
+        until(lambda: held.taken_by)
+        assert held.taken_by == "process 7 on x"
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\x00", b"{}"])
