@@ -1,8 +1,8 @@
 """Say what is wrong with the machine or the project.
 
 Each problem is printed with its remedy. The command examines the machine, Python and its packages, TensorFlow and GPUs, the
-shell, parameters, Git, DVC with its cache and remotes, the store of checkpoints, the disk, and Prefect's server. It changes nothing. The exit code is 1 if something
-is wrong.
+shell, parameters, Git, DVC with its cache and remotes, the store of checkpoints, the disk, and Prefect's server. It changes
+nothing. The exit code is 1 if something is wrong.
 """
 
 from commands.checkup.findings import Finding, findings

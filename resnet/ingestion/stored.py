@@ -4,7 +4,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, cast
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from resnet.core.buckets import BucketError, explained, open_bucket
 from resnet.core.errors import UserError
 from resnet.ingestion.archives.reading import has_archive_name
+from resnet.ingestion.object_sums import ObjectSum, kept_sum
 
 SCHEME = "s3://"
 # A request takes a tenth of a second wherever the bucket is, so what is read front to back is read in large blocks.
@@ -40,6 +41,8 @@ class StoredFile:
         with _explained(url):
             self._files, self._path = open_bucket(url)
             self._etag, self._size = self._now()
+        self._sum: Callable[[], ObjectSum] | None = None
+        self._sum_is_known = False
 
     def _now(self) -> tuple[str, int]:
         found = self._files.info(self._path, refresh=True)
@@ -84,15 +87,39 @@ class StoredFile:
         if etag != self._etag:
             raise _replaced(self._url)
         with _explained(self._url):
-            return _Reading(self._url, self._files.open(self._path, mode, block_size=_BLOCK_BYTES))
+            if not self._sum_is_known:
+                self._sum, self._sum_is_known = self._kept_sum(), True
+            file = self._files.open(self._path, mode, block_size=_BLOCK_BYTES)
+        return _Reading(self._url, file, self._size, self._sum() if self._sum else None)
+
+    def _kept_sum(self) -> Callable[[], ObjectSum] | None:
+        bucket, key, _ = self._files.split_path(self._path)
+
+        def head(**more: Any) -> dict[str, Any]:
+            found: dict[str, Any] = self._files.call_s3("head_object", Bucket=bucket, Key=key, **more)
+            return found
+
+        def part_size() -> int:
+            try:
+                return int(head(PartNumber=1)["ContentLength"])
+            except OSError:  # not every storage knows the parts
+                return 0
+
+        return kept_sum(head(ChecksumMode="ENABLED"), part_size)
 
 
 class _Reading(io.RawIOBase):
-    """A file object whose errors are sentences: a connection that breaks is no damage of the archive."""
+    """A file object whose errors are sentences: a connection that breaks is no damage of the archive.
 
-    def __init__(self, url: str, file: Any) -> None:
+    Who reads it from its start to its end gets the bytes that are stored, or an error. What is skipped is read too.
+    """
+
+    def __init__(self, url: str, file: Any, size: int, kept: ObjectSum | None) -> None:
         self._url = url
         self._file = file
+        self._size = size
+        self._sum = kept
+        self._summed = 0  # bytes
 
     def readable(self) -> bool:
         return True
@@ -101,14 +128,33 @@ class _Reading(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._file.seek(offset, whence))
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        to = start + offset
+        if self._sum and self.tell() == self._summed < to < self._size:
+            while self.tell() < to:
+                self.read(min(to - self.tell(), _BLOCK_BYTES))
+        return int(self._file.seek(to))
 
     def tell(self) -> int:
         return int(self._file.tell())
 
     def read(self, size: int | None = -1) -> bytes:
+        at = self.tell()
         with _explained(self._url):
-            return bytes(self._file.read(-1 if size is None else size))
+            data = bytes(self._file.read(-1 if size is None else size))
+        if self._sum and at == self._summed and data:
+            self._sum.update(data)
+            self._summed += len(data)
+            if self._summed == self._size:
+                self._compare(self._sum)
+        return data
+
+    def _compare(self, kept: ObjectSum) -> None:
+        if kept.found() != kept.expected:
+            raise UserError(
+                f"{self._url} was received with other bytes than were uploaded (their sum is {kept.found()} instead of "
+                f"{kept.expected}): run the command again, and if that does not help, upload the file again."
+            )
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))

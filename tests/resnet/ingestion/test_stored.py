@@ -6,24 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from boto3.s3.transfer import TransferConfig
+from PIL import Image
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate
 from resnet.ingestion.sources.catalog import open_source
 from resnet.ingestion.stored import stored
 from tests.pictures import picture, two_classes
-from tests.s3_store import BUCKET, Store
+from tests.s3_store import BUCKET, Fault, Store
 
 
 @pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
+def server() -> Iterator[Store]:
     with Store() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.environment.items():
             patch.setenv(name, value)
-        yield
+        yield store
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,38 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(files: dict[str,
     client.put_object(Bucket=BUCKET, Key="changing.tar", Body=files["tar"].read_bytes() + bytes(512))
     with pytest.raises(UserError, match="^s3://bucket/changing.tar was replaced while it was read: run the command again"):
         list(source.files())
+
+
+@pytest.fixture(scope="module")
+def bitmaps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tar of BMPs, which have no checksum, and of a large file that is no image: 21 MB, so it is read in three requests."""
+    folder = tmp_path_factory.mktemp("bitmaps")
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
+        path = folder / "photos" / ("cat", "dog")[number % 2] / f"{number}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (folder / "photos" / "notes.txt").write_bytes(bytes(9_000_000))
+    return Path(shutil.make_archive(str(folder / "bitmaps"), "tar", folder / "photos"))
+
+
+@pytest.mark.parametrize("part", [100 << 20, 5 << 20])  # in one request, and in parts
+@pytest.mark.parametrize("request_number", [0, 1, 2])
+def test_a_flipped_bit_on_the_way_is_found_where_the_image_has_no_checksum(
+    part: int, request_number: int, bitmaps: Path, server: Store
+) -> None:
+    upload = TransferConfig(multipart_threshold=part, multipart_chunksize=part)
+    boto3.client("s3").upload_file(str(bitmaps), BUCKET, "bitmaps.tar", Config=upload)
+    source = open_source(f"s3://{BUCKET}/bitmaps.tar")
+    whole = [one.read() for one in source.files() if isinstance(one, Candidate)]
+    assert whole == [one.read() for one in open_source(str(bitmaps)).files() if isinstance(one, Candidate)]
+    after = 1 + request_number  # the first request looks at the kind of the file
+    with (
+        server.failing(Fault("flipped answer", after=after)),
+        pytest.raises(UserError, match="^s3://bucket/bitmaps.tar was received with other bytes than were uploaded") as found,
+    ):
+        list(source.files())
+    assert "run the command again, and if that does not help, upload the file again" in str(found.value)
 
 
 def test_a_truncated_archive_is_damaged_and_not_unreachable(files: dict[str, Path]) -> None:

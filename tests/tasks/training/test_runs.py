@@ -48,7 +48,8 @@ def test_one_process_at_a_time_can_use_a_run_and_its_death_releases_the_lock(tmp
     assert holder.stdout is not None
     name = holder.stdout.readline().strip()
     run = Run(tmp_path / name, {})
-    expected = rf"^process {holder.pid} on \S+ in {re.escape(str(ROOT))} \(.*python.* -c .* is training this very run; wait until it has finished"
+    folder = re.escape(str(ROOT))
+    expected = rf"^process {holder.pid} on \S+ in {folder} \(.*python.* -c .* is training this very run; wait until it"
     with pytest.raises(UserError, match=re.compile(expected, re.DOTALL)), begun(tmp_path, {"train.epochs": 3}):
         raise AssertionError("not reached")
     assert str(who(run)).startswith(f"process {holder.pid} on ")
