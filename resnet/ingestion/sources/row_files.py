@@ -53,8 +53,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     if not _is_arrow(path):
-        # With the default, pre_buffer=True, the whole file is read into memory at once.
-        yield from pq.ParquetFile(_readable(path), pre_buffer=False).iter_batches(_BATCH_ROWS, columns=columns)
+        # With the default, pre_buffer=True, the whole file is read into memory at once. Spark writes checksums of pages.
+        file = pq.ParquetFile(_readable(path), pre_buffer=False, page_checksum_verification=True)
+        yield from file.iter_batches(_BATCH_ROWS, columns=columns)
         return
     with _opened(path) as reader:
         stream = isinstance(reader, pa.RecordBatchStreamReader)

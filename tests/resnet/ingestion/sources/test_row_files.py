@@ -40,6 +40,16 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path, kind: str) -> None:
         list(read_rows(path, ["a"]))
 
 
+def test_a_flipped_bit_is_found_where_pages_have_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(TABLE, path, compression="none", use_dictionary=False, write_page_checksum=True)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes([77]) * 20)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="is damaged .*(CRC|checksum)"):
+        list(read_rows(path, ["a"]))
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
 def test_another_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"something else" * 100)
