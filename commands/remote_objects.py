@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _THREADS = 8  # an object of a few bytes is mostly a wait for the answer
 _BLOCK = 2**20
+_NAMED = 5  # objects
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ def verify_remote() -> int:
     """
     with opened() as remote:
         number, faults = remote.faults(pushed_outputs(Path()))
-    for fault in faults:
+        _refuse_an_empty_one(remote, number, faults)
+    for fault in faults[:_NAMED]:
         print(f"{fault} in the remote {remote.name!r}.", file=sys.stderr)
+    if len(faults) > _NAMED:
+        print(f"{len(faults):,} of the {number:,} objects are missing or damaged there; is it {remote.url}?", file=sys.stderr)
     if faults:
         print("`train-resnet repair --remote` replaces them from the cache of a clone that has them.", file=sys.stderr)
     else:
@@ -75,6 +79,7 @@ def repair_remote() -> int:
     lacking: set[str] = set()
     with opened() as remote:
         number, faults = remote.faults(pushed_outputs(Path()))
+        _refuse_an_empty_one(remote, number, faults)
         for fault in sorted(faults, key=lambda fault: fault.md5.endswith(".dir")):  # the list of a folder after its files
             if not lacking.isdisjoint(remote.inside(fault.md5)):
                 # With the list, `dvc push` takes all files of the folder for present, and nobody could add them.
@@ -96,6 +101,20 @@ def repair_remote() -> int:
     return 1 if lacking else 0
 
 
+def _refuse_an_empty_one(remote: "RemoteObjects", number: int, faults: list[Fault]) -> None:
+    """Checks that a remote has at least one of the objects.
+
+    Raises:
+        UserError: it has none.
+    """
+    if number == len([fault for fault in faults if fault.found is None]) > 1:
+        named = ", ".join(object_key(fault.md5) for fault in faults[:_NAMED])
+        raise UserError(
+            f"the remote {remote.name!r} has none of the {number:,} objects of the outputs, such as {named}: is {remote.url} "
+            f"the wrong one? `dvc remote modify {remote.name} url URL` corrects it; if it is new, `dvc push` fills it."
+        )
+
+
 class RemoteObjects:
     """The objects of a remote.
 
@@ -105,10 +124,12 @@ class RemoteObjects:
 
     Attributes:
         name: of the remote.
+        url: of the remote.
     """
 
     def __init__(self, remote: "Remote", cache: Any) -> None:
         self.name: str = remote.name
+        self.url: str = remote.fs.unstrip_protocol(remote.path)
         self._odb = remote.odb
         self._cache = cache
 

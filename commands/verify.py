@@ -28,7 +28,10 @@ from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, read_graph
 
 _GIGABYTE = 10**9
-_PULL = "run `dvc pull`, or `dvc repro`, which makes it again."
+_FEW = 3  # of the same kind are named one by one
+_PULL = "run `dvc pull`, or `dvc repro`, which makes what is missing again."
+_CHECKOUT = "run `dvc checkout {}`, which takes what is missing from DVC's cache, or `dvc repro`, if a run was interrupted."
+_FROM_GIT = "run `git checkout {}`, or `dvc repro`, which makes what is missing again."
 _REMOTE = (
     "If `dvc pull` does not bring such an object although it was pushed, it is damaged or missing in the remote: run "
     "`train-resnet repair --remote` in a clone that has it, or here after `dvc repro`."
@@ -74,7 +77,7 @@ def verify(
     else:
         damaged = find_damaged(files)
         changed = _changed_outputs() if any(not file.cached for file, _ in damaged) else ()
-        found += [_sentence(file, md5, changed) for file, md5 in damaged]
+        found += [*_damages(damaged, changed)]
     if any(sentence.endswith(_PULL) for sentence in found):
         found.append(_REMOTE)
     for sentence in found:
@@ -127,8 +130,24 @@ def _sentence(file: Recorded, found: str, changed: Container[str]) -> str:
     return f"{file.path} is not what was recorded (MD5: {found} instead of {file.md5}): {remedy}"
 
 
+def _damages(damaged: list[tuple[Recorded, str]], changed: Container[str]) -> Iterator[str]:
+    """A sentence for each damaged file, or one for many files of an output; the arguments are as above."""
+    outputs = dict.fromkeys((file.output, file.cached) for file, _ in damaged)
+    for output, cached in outputs:
+        pairs = [(file, found) for file, found in damaged if (file.output, file.cached) == (output, cached)]
+        first, *others = [_sentence(file, found, changed) for file, found in pairs]
+        yield first
+        if cached or len(pairs) <= _FEW:
+            yield from others
+        else:
+            yield f"{len(others)} more files in {output} are not what was recorded either: the same command is for all of them."
+
+
 def find_missing(root: Path, cache: Path) -> list[str]:
     """A sentence for each output that `dvc.lock` names and that the work tree does not have, or has only in part.
+
+    Those that the cache does not have either come first, because the others are often missing for that reason: a pull that
+    fails brings nothing. Many outputs with the same remedy share a sentence.
 
     Args:
         root: of the project.
@@ -138,15 +157,42 @@ def find_missing(root: Path, cache: Path) -> list[str]:
         UserError: `dvc.lock` is missing or damaged.
     """
     in_git = _kept_by_git(root / DVC_YAML)
+    found = [one for out in recorded_outputs(root / DVC_LOCK) if (one := _missing(root, cache, out, in_git))]
     return [
         sentence
-        for out in recorded_outputs(root / DVC_LOCK)
-        if (sentence := _missing(root, cache, out, kept_by_git=out["path"] in in_git))
+        for remedy in (_PULL, _CHECKOUT, _FROM_GIT)
+        for sentence in _few([one for one in found if one.remedy == remedy])
     ]
 
 
-def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool) -> str:
-    """What is missing of an output and what to do; empty if it is complete."""
+@dataclass(frozen=True)
+class _Missing:
+    """What is missing of an output.
+
+    Attributes:
+        output: its path in `dvc.lock`.
+        what: the first part of a sentence about it.
+        remedy: what to do; braces stand for the names of outputs.
+    """
+
+    output: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy.format(self.output)}"
+
+
+def _few(found: list[_Missing]) -> list[str]:
+    """A sentence for each output, or one for many, which have the same remedy."""
+    if len(found) <= _FEW:
+        return [str(one) for one in found]
+    remedy = found[0].remedy.format(" ".join(one.output for one in found))
+    return [f"{found[0].what}; {len(found) - 1} more outputs are missing or incomplete too: {remedy}"]
+
+
+def _missing(root: Path, cache: Path, out: dict[str, Any], in_git: Container[str]) -> _Missing | None:
+    """What is missing of an output; None if it is complete."""
     name, pairs = out["path"], _files(root, cache, out)
     absent = [path for path, _ in pairs if not path.exists()]
     lost = [md5 for _, md5 in pairs if not _cached(cache, md5).is_file()]
@@ -158,12 +204,12 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], *, kept_by_git: bool)
     elif out["md5"].endswith(".dir") and out["md5"] in lost:
         what = f"{name} was not verified"
     else:
-        return ""
-    if kept_by_git:
-        return f"{what}: run `git checkout {name}`, or `dvc repro`, which makes it again."
+        return None
+    if name in in_git:
+        return _Missing(name, what, _FROM_GIT)
     if not lost:
-        return f"{what}: run `dvc checkout {name}`, which takes it from DVC's cache, or `dvc repro`, if a run was interrupted."
-    return f"{what}; DVC's cache does not have {object_key(lost[0])}: {_PULL}"
+        return _Missing(name, what, _CHECKOUT)
+    return _Missing(name, f"{what}; DVC's cache does not have {object_key(lost[0])}", _PULL)
 
 
 def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:

@@ -67,6 +67,36 @@ def test_damaged_and_missing_objects_are_named_and_replaced(
     assert clone.contents() == contents
 
 
+@pytest.mark.parametrize("command", ["verify", "repair"])
+def test_an_empty_bucket_may_be_the_wrong_one(
+    command: str, project: SharedProject, store: Store, train_resnet: Callable[..., Result]
+) -> None:
+    store.clear()
+    result = train_resnet(command, "--remote")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(
+        f"{command}: the remote 'store' has none of the {len(FILES) + 1} objects of the outputs, such as "
+    )
+    assert "is s3://bucket/project the wrong one? `dvc remote modify store url URL` corrects it" in result.stderr
+    assert store.names() == []
+
+
+def test_of_many_objects_five_are_named(project: SharedProject, store: Store, train_resnet: Callable[..., Result]) -> None:
+    for number in range(5):
+        (project.folder / "data" / f"more-{number}").write_bytes(bytes([number]) * 100)
+    project.make()
+    assert project.push() is None
+    model = key(project.contents()["model.bin"])
+    for name in store.names():
+        if not name.endswith(model):
+            store.client.delete_object(Bucket=BUCKET, Key=name)
+    *named, number, advice = train_resnet("verify", "--remote").stderr.splitlines()
+    assert len(named) == 5
+    assert all(line.endswith(" is missing in the remote 'store'.") for line in named)
+    assert number == "9 of the 10 objects are missing or damaged there; is it s3://bucket/project?"
+    assert advice.startswith("`train-resnet repair --remote` replaces them")
+
+
 def test_a_clone_that_does_not_have_an_object_either_says_so(
     project: SharedProject, store: Store, train_resnet: Callable[..., Result]
 ) -> None:

@@ -82,6 +82,55 @@ def test_a_missing_output_is_named_with_the_next_command(
     assert train_resnet("verify", "--cache").exit_code == 0  # `make repro` goes on in a new clone
 
 
+@pytest.fixture
+def many(folder: Path) -> list[str]:
+    """Outputs that are missing from the work tree, as after a pull that failed; the cache has them."""
+    lock = json.loads(Path("dvc.lock").read_text())
+    names = [f"report-{number}.html" for number in range(14)]
+    lock["stages"]["make"]["outs"] += [{"path": name, "md5": store(name.encode())} for name in names]
+    Path("dvc.lock").write_text(json.dumps(lock))
+    return names
+
+
+def test_many_missing_outputs_share_a_sentence_behind_the_cause(many: list[str], train_resnet: Callable[..., Result]) -> None:
+    cached(hash_of("model.bin")).unlink()
+    Path("model.bin").unlink()
+    cause, others, advice = train_resnet("verify").stderr.splitlines()
+    digest = hash_of("model.bin")
+    assert cause == (
+        f"model.bin is missing; DVC's cache does not have files/md5/{digest[:2]}/{digest[2:]}: run `dvc pull`, or `dvc repro`, "
+        "which makes what is missing again."
+    )
+    assert others.startswith(
+        "report-0.html is missing; 13 more outputs are missing or incomplete too: run `dvc checkout report-0.html report-1.html "
+    )
+    assert others.endswith(
+        f" {many[-1]}`, which takes what is missing from DVC's cache, or `dvc repro`, if a run was interrupted."
+    )
+    assert advice.startswith("If `dvc pull` does not bring such an object")
+
+
+def test_a_new_clone_is_one_sentence(many: list[str], train_resnet: Callable[..., Result]) -> None:
+    for path in Path("cache").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    first, _ = train_resnet("verify").stderr.splitlines()
+    assert "14 more outputs are missing or incomplete too: run `dvc pull`, or `dvc repro`" in first
+
+
+def test_many_damaged_files_of_an_output_are_two_sentences(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    names = [f"{number}.txt" for number in range(9)]
+    listing = [{"md5": store(name.encode()), "relpath": name} for name in names]
+    outs = [{"path": "data", "md5": store(json.dumps(listing).encode(), ".dir")}]
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"make": {"cmd": "true", "outs": outs}}}))
+    for name in names:
+        Path("data", name).write_text("?")
+    first, second = train_resnet("verify").stderr.splitlines()
+    assert first.startswith("data/0.txt is not what was recorded (MD5: ")
+    assert first.endswith("run `rm -rf data`, and `dvc repro` restores it.")
+    assert second == "8 more files in data are not what was recorded either: the same command is for all of them."
+
+
 def test_a_folder_whose_list_is_missing_is_named(folder: Path, train_resnet: Callable[..., Result]) -> None:
     for path in Path("cache").rglob("*.dir"):
         path.unlink()
@@ -96,7 +145,7 @@ def test_what_git_keeps_comes_from_git(folder: Path, train_resnet: Callable[...,
     lock["stages"]["make"]["outs"].append({"path": "metrics.json", "md5": "0" * 32})
     Path("dvc.lock").write_text(json.dumps(lock))
     assert train_resnet("verify").stderr == (
-        "metrics.json is missing: run `git checkout metrics.json`, or `dvc repro`, which makes it again.\n"
+        "metrics.json is missing: run `git checkout metrics.json`, or `dvc repro`, which makes what is missing again.\n"
     )
 
 
