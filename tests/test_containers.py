@@ -89,7 +89,8 @@ def test_the_image_has_the_locked_packages_and_what_runs_need() -> None:
 def test_code_comes_from_the_repository_and_branch_of_the_clone_that_deploys(name: str) -> None:
     read: Any = YAML(typ="safe").load(ROOT / name)
     scripts = {step["id"]: step["script"] for one in read["build"] for step in one.values()}
-    assert scripts == {"origin": "git remote get-url origin", "branch": "git branch --show-current"}
+    assert scripts["origin"].startswith("git remote get-url origin | sed ")  # tests/flows/test_worker_home.py runs it
+    assert scripts["branch"] == "git branch --show-current"
     ((step, inputs),) = read["pull"][0].items()
     assert step == "prefect.deployments.steps.git_clone"
     assert inputs == {"repository": "{{ origin.stdout }}", "branch": "{{ branch.stdout }}"}

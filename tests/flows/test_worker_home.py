@@ -1,13 +1,18 @@
 """The clone that stays on a worker's machine: how it follows the repository, and how experiments leave it."""
 
+import asyncio
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect.deployments.steps import run_shell_script
+from ruamel.yaml import YAML
 
 from flows.worker_home import VARIABLE, arrive, deliver, home_of, taken_names
 from resnet.core.errors import UserError
 from tasks.stage.git import git
+from tests.imports import ROOT
 
 IDENTITY = ("-c", "user.name=a", "-c", "user.email=a@example.org")
 
@@ -90,6 +95,66 @@ def test_a_machine_that_cannot_reach_the_repository_says_so(origin: Path, tmp_pa
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=f"where {VARIABLE} keeps the project on the worker, cannot be written"):
         arrive(project, tmp_path / "file" / "project")
+
+
+def filled(folder: Path, host: str) -> list[str]:
+    """The user and the password that Git finds for a host."""
+    asked = f"protocol=https\nhost={host}\n\n"
+    found = subprocess.run(["git", "credential", "fill"], cwd=folder, input=asked, capture_output=True, text=True, check=False)
+    return [line for line in found.stdout.splitlines() if line.startswith(("username", "password"))]
+
+
+@pytest.mark.parametrize(
+    ("before_host", "expected"),
+    [
+        ("oauth2:s%C3%A9cret", ["username=oauth2", "password=sécret"]),
+        ("sécret", ["username=sécret", "password="]),  # as Prefect writes GitHub's tokens
+    ],
+)
+def test_a_token_is_in_no_file_and_git_finds_it(
+    before_host: str, expected: list[str], origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ORIGIN_USERNAME", "ORIGIN_PASSWORD"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    project, home = shallow(origin, tmp_path / "run"), tmp_path / "kept" / "project"
+    arrive(project, home)
+    git(home, "config", "remote.origin.url", f"https://{before_host}@127.0.0.1:1/nets.git")  # as earlier versions left it
+    git(project, "remote", "set-url", "origin", f"https://{before_host}@127.0.0.1:1/nets.git")
+    for _ in range(2):  # the second time the address has no token any more
+        with pytest.raises(UserError, match="try `git ls-remote https://127.0.0.1:1/nets.git` there") as found:
+            arrive(project, home)
+        assert "cret" not in str(found.value)
+        for clone in (project, home):
+            assert git(clone, "remote", "get-url", "origin") == "https://127.0.0.1:1/nets.git"
+            assert not [path for path in (clone / ".git").rglob("*") if path.is_file() and b"cret" in path.read_bytes()]
+        assert filled(home, "127.0.0.1:1") == expected
+    assert filled(home, "example.org") == []
+    monkeypatch.delenv("ORIGIN_USERNAME")
+    assert filled(home, "127.0.0.1:1") == []
+    with pytest.raises(UserError, match="git ls-remote"):
+        arrive(project, home)
+    assert "credential" not in (home / ".git" / "config").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", ["prefect.yaml", "containers/deployments.yaml"])
+@pytest.mark.parametrize(
+    ("url", "deployed"),
+    [
+        ("https://me:token@example.org/team/nets.git", "https://example.org/team/nets.git"),
+        ("https://token@example.org/team/nets.git", "https://example.org/team/nets.git"),
+        ("https://example.org/a@b/nets.git", "https://example.org/a@b/nets.git"),
+        ("ssh://git@example.org/team/nets.git", "ssh://git@example.org/team/nets.git"),
+        ("git@example.org:team/nets.git", "git@example.org:team/nets.git"),
+    ],
+)
+def test_a_deployment_has_no_token(name: str, url: str, deployed: str, origin: Path, tmp_path: Path) -> None:
+    git(tmp_path / "work", "remote", "set-url", "origin", url)
+    steps: Any = YAML(typ="safe").load(ROOT / name)
+    (inputs,) = steps["build"][0].values()
+    assert inputs.pop("id") == "origin"
+    assert asyncio.run(run_shell_script(**inputs, directory=str(tmp_path / "work")))["stdout"] == deployed
 
 
 def test_a_machine_that_may_not_push_says_so(origin: Path, tmp_path: Path) -> None:
