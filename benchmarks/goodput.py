@@ -114,9 +114,10 @@ class Stage:
         return Parts(start["time"] - began + tracing, seconds / start["steps"], checkpoint, start["steps"], gap)
 
     def _gaps(self) -> list[float]:
-        """Times from each step to the next in the life that wrote the events."""
+        """Times from each step to the next in the life that wrote the events; it has recorded those of earlier lives again."""
         lines = Path(self._environment["TRAIN_RESNET_EVENTS"]).read_text("utf-8").split("\n")[:-1]
-        times = [event["time"] for event in map(json.loads, lines) if event["event"] == "step"]
+        start, *others = map(json.loads, lines or ['{"time": 0}'])
+        times = [event["time"] for event in others if event["event"] == "step" and event["time"] >= start["time"]]
         return [later - earlier for earlier, later in pairwise(times)]
 
     def killed(self, parts: Parts, between: float, longest: float | None, kills: int) -> float:
