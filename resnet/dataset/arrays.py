@@ -11,6 +11,8 @@ takes 0.8 us for an image of 32 x 32 pixels and 32 us for one of 224 x 224.
 """
 
 import io
+import os
+import resource
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -21,6 +23,7 @@ import numpy.typing as npt
 from resnet.core.errors import UserError, damaged_input, missing_input
 
 SHARD_BYTES = 256 * 2**20
+_SPARE_FILES = 256  # for everything else that a process opens later
 
 
 class SplitWriter:
@@ -109,6 +112,7 @@ class Split:
         paths = sorted(folder.glob("images-*.npy"))
         if not paths:
             raise missing_input(folder / "images-00000.npy")
+        _allow_open_files(folder, len(paths))
         self._shards = [_map(path) for path in paths]
         self.labels: npt.NDArray[np.uint16] = np.asarray(_map(folder / "labels.npy"))
         self.image_shape: tuple[int, int, int] = self._shards[0].shape[1:]
@@ -165,6 +169,25 @@ class Split:
                 f"{folder / 'labels.npy'} has the label {self.labels.max()}, but with {classes} classes labels are 0 to "
                 f"{classes - 1}; remove it and run `dvc repro` to write it again."
             )
+
+
+def _allow_open_files(folder: Path, number: int) -> None:
+    """Raises the limit on open files if need be: a memory map keeps its file open, and 1,024 is the usual limit.
+
+    With 224 pixels that would be 1.8 million images.
+
+    Raises:
+        UserError: the system allows fewer.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + number + _SPARE_FILES  # noqa: PTH208 - there is no order to keep
+    if resource.RLIM_INFINITY != soft < needed:
+        if resource.RLIM_INFINITY != hard < needed:
+            raise UserError(
+                f"{folder} has {number:,} files, which stay open, and a process may open {hard:,} here: raise that limit to "
+                f"{needed:,} (`ulimit -Hn`, or `LimitNOFILE` of a service)."
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _checksum(image: bytes | memoryview, label: int, aspect: np.float32 | None) -> int:

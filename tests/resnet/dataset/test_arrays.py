@@ -1,6 +1,7 @@
 """Splits as memory-mapped arrays, and the detection of flipped bits in them."""
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,32 @@ def test_aspects_are_kept_beside_the_images_and_checked_with_them(tmp_path: Path
     (tmp_path / "s" / "aspects.npy").write_bytes(content[:-4])
     with pytest.raises(UserError, match=r"aspects\.npy is damaged or cut short"):
         Split(tmp_path / "s", 2)
+
+
+@pytest.fixture
+def few_files() -> Iterator[int]:
+    """The process may have only ten files more than now, until it raises this limit."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = len(list(Path("/proc/self/fd").iterdir())) + 10
+    resource.setrlimit(resource.RLIMIT_NOFILE, (few, before[1]))
+    yield few
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_split_may_have_more_shards_than_a_process_may_open_files(write_split: Writer, few_files: int) -> None:
+    folder = write_split("split", list(range(40)), shard_bytes=IMAGE_BYTES)
+    rows = np.arange(40)
+    np.testing.assert_array_equal(Split(folder, 40).gather(rows), expected(40))
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > few_files + 40
+
+
+def test_a_system_that_allows_fewer_files_is_named(write_split: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_split("split", list(range(40)), shard_bytes=IMAGE_BYTES)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (20, 30))
+    with pytest.raises(
+        UserError, match=r"split has 40 files, which stay open, and a process may open 30 here: raise that limit"
+    ):
+        Split(folder, 40)
 
 
 def test_labels_reach_to_65535(write_split: Writer) -> None:
