@@ -108,7 +108,7 @@ def test_a_life_is_measured_and_what_is_kept_after_kills(stage: Stage, tmp_path:
     assert (clone / "params.yaml").read_text() == "train:\n  epochs: 4\n"
 
     monkeypatch.setattr(Patient, "folder", clone)
-    monkeypatch.setattr(goodput.subprocess, "Popen", Patient)
+    monkeypatch.setattr(subprocess, "Popen", Patient)
     # In 10 s, two lives of 7 steps, which are 0.4 s apart in the first and 0.6 s in the second: 2.5 times as long as measured.
     assert stage.killed(parts, 3.0, 12.5, 2) == pytest.approx(14 * 0.2 * 2.5 / 10)
     assert (clone / "seconds").read_text().split() == ["5", "12.5", "12.5"]

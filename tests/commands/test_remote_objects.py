@@ -90,10 +90,10 @@ def test_of_many_objects_five_are_named(project: SharedProject, store: Store, tr
     for name in store.names():
         if not name.endswith(model):
             store.client.delete_object(Bucket=BUCKET, Key=name)
-    *named, number, advice = train_resnet("verify", "--remote").stderr.splitlines()
+    *named, total, advice = train_resnet("verify", "--remote").stderr.splitlines()
     assert len(named) == 5
     assert all(line.endswith(" is missing in the remote 'store'.") for line in named)
-    assert number == "9 of the 10 objects are missing or damaged there; is it s3://bucket/project?"
+    assert total == "9 of the 10 objects are missing or damaged there; is it s3://bucket/project?"
     assert advice.startswith("`train-resnet repair --remote` replaces them")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.deployments.steps import run_shell_script
+from prefect.deployments.steps.utility import run_shell_script
 from ruamel.yaml import YAML
 
 from flows.worker_home import VARIABLE, arrive, deliver, home_of, taken_names
