@@ -49,7 +49,7 @@ def test_a_run_that_a_process_works_on_stays(runs: Path, train_resnet: Callable[
         name = run.folder.name
         listed = train_resnet("checkpoints").stdout
         assert re.fullmatch(
-            rf"{name} .* no checkpoint yet, 0\.0 MB; process \d+ on \S+ \(.*\) works on it\n", listed, re.DOTALL
+            rf"{name} .* no checkpoint yet, 0\.0 MB; process \d+ on \S+ in {Path.cwd()} \(.*\) works on it\n", listed, re.DOTALL
         )
         left = train_resnet("checkpoints", "--all").stdout
         assert re.fullmatch(rf"left {name}: process \d+ on .* works on it\n", left, re.DOTALL)
