@@ -35,7 +35,9 @@ def serve(measure: Measure) -> None:
         print(json.dumps(measure()), flush=True)
 
 
-def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: int) -> Rounds:
+def compare(
+    module: str, names: Sequence[str], options: Sequence[str], rounds: int, left_out: dict[str, str] | None = None
+) -> Rounds:
     """Starts the contenders and lets them measure in turns.
 
     Args:
@@ -43,6 +45,7 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
         names: of the contenders. One that fails to start is left out, and the last line that it printed is shown.
         options: for all contenders.
         rounds: the number of turns of each.
+        left_out: gets the contenders that fail to start, with the last line that they printed.
 
     Returns:
         The measured figures of each contender in each round.
@@ -61,7 +64,10 @@ def compare(module: str, names: Sequence[str], options: Sequence[str], rounds: i
             if _answer(process) is None:
                 process.wait()
                 said.seek(0)
-                print(f"{name} is left out: {(said.read().strip().splitlines() or ['it ended'])[-1]}", file=sys.stderr)
+                why = (said.read().strip().splitlines() or ["it ended"])[-1]
+                print(f"{name} is left out: {why}", file=sys.stderr)
+                if left_out is not None:
+                    left_out[name] = why
                 continue
         running[name] = process
     try:

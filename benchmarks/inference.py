@@ -74,8 +74,8 @@ def _ours_in_openvino(size: int, images: Any, precision: str, *, int8: bool) -> 
     return lambda: run(images)
 
 
-def trained_network(size: int, class_names: list[str] | None = None) -> Any:
-    """Makes a ResNet-50 whose scales and offsets are random, as after training.
+def trained_network(size: int, class_names: list[str] | None = None, network: dict[str, Any] | None = None) -> Any:
+    """Makes a network, by default a ResNet-50, whose scales and offsets are random, as after training.
 
     TensorFlow skips work where a scale is 1 or an offset is 0, which would make an untrained network faster.
     """
@@ -85,7 +85,7 @@ def trained_network(size: int, class_names: list[str] | None = None) -> Any:
     from resnet.network.model import ResNet
 
     keras.utils.set_random_seed(0)
-    model = ResNet((size, size, 3), CLASSES, class_names=class_names)
+    model = ResNet((size, size, 3), CLASSES, class_names=class_names, **(network or {}))
     generator = np.random.default_rng(0)
     for weight in model.weights:
         if len(weight.shape) == 1:

@@ -28,7 +28,7 @@ def ours(name: str, size: int, batch: int, network: str = "resnet50") -> Callabl
     trainer = make_trainer(name, size, network)
     import tensorflow as tf
 
-    images, labels = _batch(size, batch)
+    images, labels = batch_of(size, batch)
     given = tf.constant(images), tf.constant(labels), trainer.augmentation.draw(batch, 0, 1)
     return lambda: float(trainer.train_step(*given)[0])
 
@@ -44,8 +44,24 @@ def make_trainer(name: str, size: int, network: str = "resnet50") -> Any:
     if name == "ours-portable":
         os.environ[SWITCH] = "0"
     start_tensorflow()
+    precision = "float32" if "float32" in name else choose_precision("auto")
+    trainer = trainer_of(size, NETWORKS[network], precision)
+    leave_out(trainer, name)
+    return trainer
+
+
+def trainer_of(size: int, network: dict[str, Any], precision: str, *, devices: int = 1) -> Any:
+    """Makes a trainer with the parameters of params.yaml, once TensorFlow has been started.
+
+    Args:
+        size: height and width of images in pixels.
+        network: arguments of `ResNet`.
+        precision: to compute in.
+        devices: that share a step.
+    """
     import keras
 
+    from resnet.network.devices import share_among
     from resnet.network.model import ResNet
     from resnet.network.precision import dtype_policy
     from resnet.training import recipe
@@ -55,12 +71,10 @@ def make_trainer(name: str, size: int, network: str = "resnet50") -> Any:
 
     keras.utils.set_random_seed(0)
     params = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train)
-    precision = "float32" if "float32" in name else choose_precision("auto")
-    with dtype_policy(precision):
-        model = ResNet((size, size, 3), CLASSES, **NETWORKS[network])
-    trainer = recipe.make_trainer(params.recipe(), model, 1000, precision)
-    leave_out(trainer, name)
-    return trainer
+    strategy = share_among(devices)
+    with strategy.scope(), dtype_policy(precision):
+        model = ResNet((size, size, 3), CLASSES, **network)
+    return recipe.make_trainer(params.recipe(), model, 1000, precision, strategy=strategy)
 
 
 def leave_out(trainer: Any, name: str) -> None:
@@ -115,8 +129,8 @@ def keras_applications(name: str, size: int, batch: int, network: str) -> Callab
     model = keras.applications.ResNet50(weights=None, input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(RATE), loss, metrics=["accuracy"], jit_compile="xla" in name)
-    images, labels = _batch(size, batch)
-    data = tf.data.Dataset.from_tensors((_normalised(images), labels.astype(np.int64))).repeat()
+    images, labels = batch_of(size, batch)
+    data = tf.data.Dataset.from_tensors((normalised(images), labels.astype(np.int64))).repeat()
     model.make_train_function()
     batches = iter(data)
     return lambda: {key: np.asarray(value) for key, value in model.train_function(batches).items()}
@@ -133,8 +147,8 @@ def pytorch(name: str, size: int, batch: int, network: str) -> Callable[[], obje
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     forward: Any = torch.compile(model) if name.endswith("compiled") else model
     loss_object = torch.nn.CrossEntropyLoss(label_smoothing=0.1)
-    images, labels = _batch(size, batch)
-    inputs = torch.from_numpy(_normalised(images).transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
+    images, labels = batch_of(size, batch)
+    inputs = torch.from_numpy(normalised(images).transpose(0, 3, 1, 2)).contiguous(memory_format=torch.channels_last)
     targets = torch.from_numpy(labels.astype("int64"))
 
     def step() -> float:
@@ -154,7 +168,8 @@ def make(name: str, arguments: argparse.Namespace) -> Callable[[], object]:
     return kind(name, arguments.size, arguments.batch, arguments.network)
 
 
-def _batch(size: int, batch: int) -> tuple[Any, Any]:
+def batch_of(size: int, batch: int) -> tuple[Any, Any]:
+    """Random images, (batch, size, size, 3) uint8, and labels, (batch,) uint16."""
     import numpy as np
 
     generator = np.random.default_rng(0)
@@ -162,7 +177,8 @@ def _batch(size: int, batch: int) -> tuple[Any, Any]:
     return images, generator.integers(0, CLASSES, batch).astype(np.uint16)
 
 
-def _normalised(images: Any) -> Any:
+def normalised(images: Any) -> Any:
+    """The images as the peers take them: float32."""
     return (images.astype("float32") - 120.0) / 57.0
 
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 
 from commands.checkup.findings import Finding
-from resnet.network.cuda import gpus_of_driver, obstacle, silence
+from resnet.network.cuda import OLDEST_CUDNN, gpus_of_driver, obstacle, silence, slices
+from resnet.network.occupancy import used_by_others
 
 _SECONDS = 300.0  # the first step on a new kind of GPU compiles kernels
 # In processes of their own: a driver that does not fit may end the process.
@@ -17,6 +18,13 @@ import json
 from resnet.network.cuda import open_cusolver, unopened
 open_cusolver()
 print(json.dumps(unopened()))
+"""
+_OLD_CUDNN = """
+import json
+from resnet.network.cuda import old_cudnn, unopened
+unopened()  # TensorFlow's loader then has opened cuDNN, by its own search path
+version = old_cudnn()
+print(json.dumps([version] if version else []))
 """
 _STEPS = """
 import json
@@ -44,15 +52,31 @@ def examine(seen: list[str]) -> Iterator[Finding]:
     elif not seen:
         yield _unseen(present)
     else:
-        some = len(seen) < len(present)
-        count = f"{len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?" if some else ", ".join(seen)
+        count = _count(seen, present)
         failures = _output(_STEPS)
-        if failures:
-            yield Finding(
-                "gpu", f"TensorFlow sees {count}, but a training step fails: {failures}", wrong=True, remedy=_remedy(failures)
-            )
-        else:
-            yield Finding("gpu", f"TensorFlow sees {count}")
+        yield _failing(count, failures) if failures else Finding("gpu", f"TensorFlow sees {count}")
+        for clause in used_by_others(len(seen)):
+            found, _, remedy = clause.partition(": ")
+            yield Finding("gpu", found, remedy=remedy)
+
+
+def _failing(count: str, failures: str) -> Finding:
+    old = _output(_OLD_CUDNN)
+    if re.fullmatch(r"\d+(\.\d+)+", old, re.ASCII):
+        needed = ".".join(map(str, OLDEST_CUDNN))
+        found = f"TensorFlow sees {count}, but opens cuDNN {old}, and it needs {needed} or later"
+        return Finding("gpu", found, wrong=True, remedy="take the folder of that cuDNN out of LD_LIBRARY_PATH")
+    found = f"TensorFlow sees {count}, but a training step fails: {failures}"
+    return Finding("gpu", found, wrong=True, remedy=_remedy(failures))
+
+
+def _count(seen: list[str], present: list[str]) -> str:
+    divided = slices()
+    if len(divided) > 1:
+        return f"{', '.join(seen)}; of the {len(divided)} MIG slices CUDA gives a process one, CUDA_VISIBLE_DEVICES chooses it"
+    if len(seen) < len(present):
+        return f"{len(seen)} of {len(present)}; is CUDA_VISIBLE_DEVICES set?"
+    return ", ".join(seen)
 
 
 def _unseen(present: list[str]) -> Finding:

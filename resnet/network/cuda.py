@@ -18,6 +18,7 @@ LIBRARIES = {
     "Cusparse": "libcusparse.so.12",
     "Cudnn": "libcudnn.so.9",
 }
+OLDEST_CUDNN = (9, 3)  # TensorFlow refuses an older one than it was built with when the first convolution runs
 OLDEST_DRIVER = (525, 60, 13)  # for CUDA 12: NVIDIA, CUDA Compatibility, minor version compatibility
 _PACKAGES = "nvidia"  # the folder in site-packages that has the wheels' libraries
 _SECONDS = 30.0
@@ -57,6 +58,19 @@ def unopened() -> list[str]:
     return closed
 
 
+def old_cudnn() -> str | None:
+    """The version of cuDNN if it is older than TensorFlow needs, such as "9.1.0"; None if it is not, or does not open.
+
+    The loader's own path comes before the wheels: an old cuDNN in LD_LIBRARY_PATH is found first.
+    """
+    try:
+        number: int = ctypes.CDLL(LIBRARIES["Cudnn"]).cudnnGetVersion()
+    except (OSError, AttributeError):
+        return None
+    version = number // 10_000, number // 100 % 100, number % 100
+    return ".".join(map(str, version)) if version[:2] < OLDEST_CUDNN else None
+
+
 def installed() -> bool:
     """Whether the wheels of `requirements-gpu.lock` are installed."""
     folder = _wheels()
@@ -65,18 +79,24 @@ def installed() -> bool:
 
 def gpus_of_driver() -> list[str]:
     """The names of the GPUs that NVIDIA's driver lists; none without `nvidia-smi`, or if it fails: see `silence`."""
-    lines, _ = _nvidia_smi("--list-gpus")
+    lines, _ = nvidia_smi("--list-gpus")
     return [found[1] for line in lines if (found := re.match(r"GPU \d+: (.+) \(UUID", line)) and found[1].isprintable()]
+
+
+def slices() -> list[str]:
+    """The names of the slices of GPUs with MIG, such as "1g.10gb". A process can use one of them: NVIDIA, MIG User Guide."""
+    lines, _ = nvidia_smi("--list-gpus")
+    return [found[1] for line in lines if (found := re.match(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID", line, re.ASCII))]
 
 
 def silence() -> str | None:
     """Why `nvidia-smi` is there but does not list GPUs, as a clause; None if it lists them, or if there is none."""
-    return _nvidia_smi("--list-gpus")[1]
+    return nvidia_smi("--list-gpus")[1]
 
 
 def driver() -> str | None:
     """The version of NVIDIA's driver, such as "550.54.15"; None if `nvidia-smi` does not say."""
-    lines, _ = _nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
+    lines, _ = nvidia_smi("--query-gpu=driver_version", "--format=csv,noheader")
     return next((line.strip() for line in lines if re.fullmatch(r"\d+(\.\d+)+", line.strip(), re.ASCII)), None)
 
 
@@ -111,9 +131,17 @@ def obstacle() -> str | None:
         if parts < OLDEST_DRIVER[: len(parts)]:
             needed = ".".join(map(str, OLDEST_DRIVER))
             return f"the driver is {found}, and CUDA 12 needs {needed} or later: update NVIDIA's driver"
+    if _without_slices():
+        return "MIG is on and there are no slices: make one with `nvidia-smi mig -cgi` and `-cci`, or switch MIG off"
     if not installed():
         return "the CUDA libraries are not installed: run `make setup GPU=1`"
     return None
+
+
+def _without_slices() -> bool:
+    """Whether every GPU is in MIG mode and none is divided: CUDA then finds no device."""
+    modes, _ = nvidia_smi("--query-gpu=mig.mode.current", "--format=csv,noheader")
+    return bool(modes) and all(mode.strip() == "Enabled" for mode in modes) and not slices()
 
 
 def _wheels() -> Path | None:
@@ -122,8 +150,8 @@ def _wheels() -> Path | None:
     return Path(places[0]) if places else None
 
 
-def _nvidia_smi(*arguments: str) -> tuple[list[str], str | None]:
-    """Its lines, and what is wrong with it if it is there but does not answer."""
+def nvidia_smi(*arguments: str) -> tuple[list[str], str | None]:
+    """The lines of `nvidia-smi`, and what is wrong with it if it is there but does not answer."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return [], None

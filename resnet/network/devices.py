@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from resnet.core.errors import UserError
+from resnet.network.cuda import slices
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,6 +24,11 @@ def share_among(devices: int) -> "tf.distribute.Strategy":
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     found = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(found) < devices:
+        if len(slices()) > 1:
+            raise UserError(
+                f"train.devices is {devices}, but the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 "
+                "or switch MIG off."
+            )
         raise UserError(
             f"train.devices is {devices}, but TensorFlow finds {len(found)} {kind}{'s' if len(found) > 1 else ''}: set it to "
             f"{len(found)}, or run `train-resnet doctor` to see why there are not more."

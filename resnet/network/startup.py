@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from resnet.network.cuda import open_cusolver
 
 
-def start_tensorflow() -> list[str]:
+def start_tensorflow(*, deterministic: bool = True) -> list[str]:
     """Imports TensorFlow and sets what must be set before its first operation.
+
+    Args:
+        deterministic: the same seed gives the same bytes. Only `benchmarks.gpu` does without, to measure what it costs.
 
     Returns:
         The names of the GPUs.
@@ -22,8 +25,9 @@ def start_tensorflow() -> list[str]:
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-    # The same seed must give the same bytes. Otherwise some GPU kernels sum in the order in which threads finish.
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        # The same seed must give the same bytes. Otherwise some GPU kernels sum in the order in which threads finish.
+        tf.config.experimental.enable_op_determinism()
     for gpu in gpus:
         # Allocate memory when it is needed rather than all at once, so that other processes can use the GPU.
         tf.config.experimental.set_memory_growth(gpu, True)

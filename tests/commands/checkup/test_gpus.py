@@ -7,7 +7,7 @@ import pytest
 from commands.checkup import gpus
 from commands.checkup.gpus import examine
 from resnet.network import cuda
-from tests.resnet.network.test_cuda import L4, put_nvidia_smi
+from tests.resnet.network.test_cuda import L4, MIG, put_nvidia_smi
 
 
 @pytest.fixture
@@ -79,6 +79,36 @@ def test_an_obstacle_is_named_before_the_libraries_are_tried(monkeypatch: pytest
     ],
 )
 def test_a_step_is_tried_in_each_precision(failures: str, wrong: bool, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpus, "_output", lambda program: failures)
+    monkeypatch.setattr(gpus, "_output", lambda program: failures)  # what fails is no version of cuDNN either
     (found,) = examine(["NVIDIA L4"])
     assert (found.wrong, found.remedy) == (wrong, remedy)
+
+
+@pytest.mark.usefixtures("card")
+def test_an_old_cudnn_is_why_a_step_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        gpus, "_output", lambda program: "9.1.0" if "old_cudnn" in program else "float32: DNN library is not found"
+    )
+    (found,) = examine(["NVIDIA L4"])
+    assert found.found == "TensorFlow sees NVIDIA L4, but opens cuDNN 9.1.0, and it needs 9.3 or later"
+    assert (found.wrong, found.remedy) == (True, "take the folder of that cuDNN out of LD_LIBRARY_PATH")
+
+
+def test_a_gpu_that_others_use_is_a_finding_but_not_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15", memory="0, GPU-1, NVIDIA L4, 20000, 23034, Default, [N/A]")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(gpus, "_output", lambda program: "")
+    seen, busy = examine(["NVIDIA L4"])
+    assert seen.found == "TensorFlow sees NVIDIA L4"
+    assert (busy.wrong, busy.found) == (False, "others use NVIDIA L4 (GPU 0) and 19.5 of its 22.5 GiB")
+    assert busy.remedy.startswith("training may be slower")
+
+
+def test_of_several_slices_a_process_gets_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, MIG, "550.54.15")
+    monkeypatch.setattr(gpus, "_output", lambda program: "")
+    (found,) = examine(["NVIDIA A100-SXM4-40GB MIG 3g.20gb"])
+    assert found.found == (
+        "TensorFlow sees NVIDIA A100-SXM4-40GB MIG 3g.20gb; of the 2 MIG slices CUDA gives a process one, CUDA_VISIBLE_DEVICES "
+        "chooses it"
+    )

@@ -12,18 +12,32 @@ import pytest
 from packaging.requirements import Requirement
 
 from resnet.network import cuda
-from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, hidden, obstacle, silence
+from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, hidden, obstacle, old_cudnn, silence, slices
 from tests.imports import ROOT
 
 L4 = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
 
 
-def put_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, version: str) -> None:
-    """Makes a stand-in the only program on the path."""
+MIG = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-1)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c7384736-a75d-5afc-978f-d2f1294409fd)
+  MIG 1c.3g.20gb  Device  1: (UUID: MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d)"""  # the form of NVIDIA's MIG User Guide
+
+
+def put_nvidia_smi(folder: Path, monkeypatch: pytest.MonkeyPatch, gpus: str, version: str, **queries: str) -> None:
+    """Makes a stand-in the only program on the path.
+
+    Args:
+        folder: for the program.
+        monkeypatch: sets the path.
+        gpus: what it lists.
+        version: of the driver.
+        queries: what it answers where its first argument has this word.
+    """
     program = folder / "nvidia-smi"
-    program.write_text(
-        f"#!/bin/sh\ncase $1 in --list-gpus) echo '{gpus}';; --query-gpu=driver_version) echo '{version}';; esac\n", "utf-8"
-    )
+    cases = {"--list-gpus": gpus, "--query-gpu=driver_version": version}
+    cases |= {f"*{word}*": answer for word, answer in queries.items()}
+    answers = "\n".join(f"{case}) echo '{answer}';;" for case, answer in cases.items())
+    program.write_text(f"#!/bin/sh\ncase $1 in\n{answers}\nesac\n", "utf-8")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
 
@@ -44,6 +58,51 @@ def test_gpus_and_driver_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: py
     assert (gpus_of_driver(), driver(), silence()) == ([], None, "nvidia-smi does not answer within 0 s")
     (tmp_path / "nvidia-smi").unlink()
     assert (gpus_of_driver(), driver(), silence()) == ([], None, None)
+
+
+def test_slices_of_gpus_are_listed_below_their_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, MIG, "550.54.15")
+    assert gpus_of_driver() == ["NVIDIA A100-SXM4-40GB"]
+    assert slices() == ["3g.20gb", "1c.3g.20gb"]
+    put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15")
+    assert slices() == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "modes", "in_the_way"),
+    [(L4, "Enabled", True), (MIG, "Enabled", False), (L4, "[N/A]", False), (L4, "Enabled\nDisabled", False), (L4, "", False)],
+)
+def test_mig_without_a_slice_is_in_the_way(
+    gpus: str, modes: str, in_the_way: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, gpus, "550.54.15", mig=modes)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(cuda, "installed", lambda: True)
+    sentence = "MIG is on and there are no slices: make one with `nvidia-smi mig -cgi` and `-cci`, or switch MIG off"
+    assert obstacle() == (sentence if in_the_way else None)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
+@pytest.mark.parametrize(("number", "old"), [(90100, "9.1.0"), (90300, None), (92800, None)])
+def test_a_cudnn_that_is_too_old_is_named(
+    number: int, old: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / f"libcudnn{number}.so"  # a name of its own: a library that is loaded stays
+    source = f"unsigned long cudnnGetVersion(void) {{ return {number}; }}".encode()
+    subprocess.run(["gcc", "-shared", "-fPIC", "-x", "c", "-", "-o", library], input=source, check=True)
+    monkeypatch.setitem(LIBRARIES, "Cudnn", str(library))
+    assert old_cudnn() == old
+
+
+def test_a_cudnn_that_does_not_open_has_no_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIBRARIES, "Cudnn", str(tmp_path / "none.so"))
+    assert old_cudnn() is None
+
+
+def test_the_oldest_cudnn_is_the_one_that_tensorflow_asks_for() -> None:
+    (asked,) = (one for one in map(Requirement, requires("tensorflow") or []) if one.name == "nvidia-cudnn-cu12")
+    lowest = next(one.version for one in asked.specifier if one.operator == ">=")
+    assert tuple(map(int, lowest.split(".")))[:2] == cuda.OLDEST_CUDNN
 
 
 @pytest.mark.parametrize(

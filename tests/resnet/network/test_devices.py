@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.network.devices import share_among
 from tests.imports import ROOT
+from tests.resnet.network.test_cuda import MIG, put_nvidia_smi
 
 
 def test_one_device_needs_no_sharing() -> None:
@@ -19,6 +21,14 @@ def test_one_device_needs_no_sharing() -> None:
 
 def test_more_devices_than_there_are_is_a_user_error() -> None:
     with pytest.raises(UserError, match=r"^train\.devices is 99, but TensorFlow finds \d+ [CG]PU"):
+        share_among(99)
+
+
+def test_more_devices_than_one_slice_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, MIG, "550.54.15")
+    with pytest.raises(
+        UserError, match=r"^train\.devices is 99, but the GPUs are divided by MIG, and CUDA gives a process one "
+    ):
         share_among(99)
 
 
