@@ -35,8 +35,26 @@ def serve(measure: Measure) -> None:
         print(json.dumps(measure()), flush=True)
 
 
+def matrix_rate() -> float:
+    """Products of matrices a second, measured for about half a second on all cores."""
+    import numpy as np
+
+    one = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
+    count, began = 0, time.perf_counter()
+    while time.perf_counter() - began < 0.5:
+        one @ one
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
 def compare(
-    module: str, names: Sequence[str], options: Sequence[str], rounds: int, left_out: dict[str, str] | None = None
+    module: str,
+    names: Sequence[str],
+    options: Sequence[str],
+    rounds: int,
+    *,
+    left_out: dict[str, str] | None = None,
+    rate: Callable[[], float] = matrix_rate,
 ) -> Rounds:
     """Starts the contenders and lets them measure in turns.
 
@@ -46,6 +64,7 @@ def compare(
         options: for all contenders.
         rounds: the number of turns of each.
         left_out: gets the contenders that fail to start, with the last line that they printed.
+        rate: measures how fast the machine is now, see `quiet_rounds`.
 
     Returns:
         The measured figures of each contender in each round.
@@ -71,10 +90,7 @@ def compare(
                 continue
         running[name] = process
     try:
-        if rounds == 1:
-            kept = [_round(running, 1)]
-        else:
-            kept = quiet_rounds(lambda number: _round(running, number), matrix_rate, rounds)
+        kept = [_round(running, 1)] if rounds == 1 else quiet_rounds(lambda number: _round(running, number), rate, rounds)
     finally:
         for process in running.values():
             _end(process)
@@ -111,18 +127,6 @@ def quiet_rounds(
         if done[-1][0] < BUSY * max(rates):
             share = done[-1][0] / max(rates)
             print(f"the machine is busy: {share:.0%} of its best rate; the round is repeated", file=sys.stderr)
-
-
-def matrix_rate() -> float:
-    """Products of matrices a second, measured for about half a second on all cores."""
-    import numpy as np
-
-    one = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
-    count, began = 0, time.perf_counter()
-    while time.perf_counter() - began < 0.5:
-        one @ one
-        count += 1
-    return count / (time.perf_counter() - began)
 
 
 def _round(running: Mapping[str, "subprocess.Popen[str]"], number: int) -> dict[str, dict[str, float]]:
