@@ -11,7 +11,7 @@ export USER ?= $(shell id -u)
 unexport PYTHONHOME PYTHONPATH # .venv has its own, as with `. .venv/bin/activate`
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro verify bench test test-fast soak lint types check lock clean
+.PHONY: help setup repro verify bench bench-gpu test test-fast soak lint types check lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 		.venv-bench/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" && touch .venv-bench/ready)
 	@.venv-bench/bin/python -m resnet.native.library
 	.venv-bench/bin/python -m benchmarks
+
+# PyTorch brings CUDA libraries of another version than TensorFlow's, in the same folders: it has an environment of its own.
+bench-gpu: setup ## Measure on a GPU what is missing in benchmarks/results-gpu.md, with PyTorch in .venv-torch
+	@test -e .venv-torch/ready || (python -m venv --clear .venv-torch && \
+		.venv-torch/bin/pip install --disable-pip-version-check --quiet "torch==2.13.*" numpy && touch .venv-torch/ready)
+	python -m benchmarks.gpu --torch .venv-torch/bin/python
 
 test: setup ## Run all tests
 	pytest

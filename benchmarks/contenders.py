@@ -53,6 +53,7 @@ def compare(
     options: Sequence[str],
     rounds: int,
     *,
+    interpreter: Callable[[str], str] = lambda name: sys.executable,
     left_out: dict[str, str] | None = None,
     rate: Callable[[], float] = matrix_rate,
 ) -> Rounds:
@@ -63,6 +64,7 @@ def compare(
         names: of the contenders. One that fails to start is left out, and the last line that it printed is shown.
         options: for all contenders.
         rounds: the number of turns of each.
+        interpreter: the Python of a contender.
         left_out: gets the contenders that fail to start, with the last line that they printed.
         rate: measures how fast the machine is now, see `quiet_rounds`.
 
@@ -74,7 +76,7 @@ def compare(
     """
     running = {}
     for name in names:
-        command = [sys.executable, "-m", module, "--contender", name, *options]
+        command = [interpreter(name), "-m", module, "--contender", name, *options]
         # Libraries print much while they start; it is shown only if the start fails.
         with tempfile.TemporaryFile("w+") as said:
             process = subprocess.Popen(

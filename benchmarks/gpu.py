@@ -15,12 +15,12 @@ Every row is written as soon as it is measured, so that a run that was interrupt
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +37,30 @@ from resnet.network.occupancy import used_by_others
 RESULTS = Path(__file__).with_name("results-gpu.json")
 
 
-@dataclass
 class Clock:
     """The time of a call.
 
     Args:
         minutes: that it may last; 0 sets no limit.
+        now: tells seconds.
     """
 
-    minutes: float
-    began: float = field(default_factory=time.monotonic)
-    longest: float = 0.0
+    def __init__(self, minutes: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._minutes, self._now = minutes, now
+        self._began = self._row = now()
+        self._longest = 0.0
+
+    def begin(self) -> None:
+        """Notes that a row begins."""
+        self._row = self._now()
+
+    def end(self) -> None:
+        """Notes that the row has ended."""
+        self._longest = max(self._longest, self._now() - self._row)
 
     def allows(self) -> bool:
         """Whether another row as long as the longest one so far would end in time."""
-        return not self.minutes or time.monotonic() - self.began + self.longest < 60 * self.minutes
-
-    def took(self, began: float) -> None:
-        """Notes a row that began at this time and has ended."""
-        self.longest = max(self.longest, time.monotonic() - began)
+        return not self._minutes or self._now() - self._began + self._longest < 60 * self._minutes
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -107,10 +112,15 @@ def measure(row: Row, options: argparse.Namespace, held: dict[str, Any] | None, 
             save(result | {"rounds": {names[0]: [{"seconds": _repro()} for _ in range(min(2, own.rounds))]}})
         else:
             left_out: dict[str, str] = {}
-            wanted = list(dict.fromkeys(names))
-            settings = gpu_contenders.options(own)
-            # No round is repeated because the processor is busy: the GPU does the work, and its time is lent.
-            rounds = compare("benchmarks.gpu_contenders", wanted, settings, own.rounds, left_out=left_out, rate=lambda: 1.0)
+            rounds = compare(
+                "benchmarks.gpu_contenders",
+                list(dict.fromkeys(names)),
+                gpu_contenders.options(own),
+                own.rounds,
+                interpreter=lambda name: own.torch if name.startswith("torch") else sys.executable,
+                left_out=left_out,
+                rate=lambda: 1.0,  # no round is repeated because the processor is busy: the time of the GPU is lent
+            )
             save(result | {"rounds": rounds, "left_out": left_out})
     except (RuntimeError, subprocess.CalledProcessError) as error:
         save(result | {"failed": str(error)})
@@ -128,7 +138,7 @@ def run(options: argparse.Namespace, rows: Sequence[Row]) -> int:
     """Measures rows one after another; returns 1 if one of them failed."""
     results = read(options.json)
     missing = [row for row in rows if options.again or not is_done(row, results.get(row.name), options.runs)]
-    machine = look(options.device) if missing else {}
+    machine = look(options.device, options.torch) if missing else {}
     for clause in used_by_others() if missing and options.device == "gpu" else ():
         print(clause, file=sys.stderr)
     clock = Clock(options.minutes)
@@ -137,7 +147,7 @@ def run(options: argparse.Namespace, rows: Sequence[Row]) -> int:
             print(f"no time is left for {', '.join(one.name for one in missing[number:])}: run the same command again")
             break
         print(f"row {row.name}", file=sys.stderr)
-        began = time.monotonic()
+        clock.begin()
 
         def save(result: dict[str, Any], row: Row = row) -> bool:
             results[row.name] = result | {"machine": machine}
@@ -146,7 +156,7 @@ def run(options: argparse.Namespace, rows: Sequence[Row]) -> int:
 
         measure(row, options, None if options.again else results.get(row.name), save)
         if row.kind != "repeats":
-            clock.took(began)
+            clock.end()
     write(options.json, results)
     print(f"{options.json.with_suffix('.md')} has {len(results)} of {len(ROWS)} rows")
     return int(any(results.get(row.name, {}).get("failed") for row in missing))
@@ -167,6 +177,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="also rows that have figures")
     parser.add_argument("--minutes", type=float, default=0, help="start no row that might end later")
     parser.add_argument("--peer", default=PEER, help="settings of PyTorch to compare with; the row peers-224-128 shows which")
+    parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="the Python that has PyTorch")
     parser.add_argument("--contenders", nargs="+", help="in place of those of the row")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")
     parser.add_argument("--seconds", type=float, default=3.0, help="least duration of a turn")
@@ -180,6 +191,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.rows if name not in names]:
         raise UserError(f"--rows names {', '.join(unknown)}, but the rows are {', '.join(names)}.")
+    if shutil.which(options.torch) is None:
+        raise UserError(f"--torch is {options.torch}, which is no program: name the Python that has PyTorch.")
     changed = (options.device, options.size, options.batch, options.network) != ("gpu", None, None, "resnet50")
     if options.json == RESULTS and options.rows and (changed or options.contenders) and not options.list:
         raise UserError(

@@ -258,8 +258,11 @@ def _torch_inference(name: str, arguments: argparse.Namespace) -> Callable[[], o
     inputs = inputs.contiguous(memory_format=torch.channels_last)
 
     def step() -> object:
+        logits: Any = None
         with torch.inference_mode():
-            return [forward(inputs) for _ in range(arguments.steps)][-1].float().cpu()
+            for _ in range(arguments.steps):
+                logits = forward(inputs)
+            return logits.float().cpu()
 
     return step
 

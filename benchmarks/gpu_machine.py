@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from resnet.core.errors import UserError
@@ -41,21 +41,25 @@ print(json.dumps({
 """
 
 
-def look(device: str) -> dict[str, Any]:
-    """The card and the versions; for "cpu" the versions of the packages alone.
+def look(device: str, torch_python: str) -> dict[str, Any]:
+    """The card and the versions; for "cpu" that of TensorFlow alone.
+
+    Args:
+        device: "gpu" or "cpu".
+        torch_python: the Python that has PyTorch.
 
     Raises:
         UserError: "gpu" was asked for, and TensorFlow finds none.
     """
     if device == "cpu":
-        return {"card": "none, on the processor", "tensorflow": version("tensorflow"), "torch": _version("torch")}
+        return {"card": "none, on the processor", "tensorflow": version("tensorflow")}
     listed = gpus_of_driver()
     if not listed or hidden(len(listed)) is not None:
         raise _without(silence() or (obstacle() if listed else "NVIDIA's driver lists none"))
-    found = _facts(_TENSORFLOW)
+    found = _facts(sys.executable, _TENSORFLOW)
     if not found.pop("gpus", None):
         raise _without(obstacle() or "TensorFlow does not see it; `train-resnet doctor` says more")
-    return {"card": listed[0], "driver": driver()} | found | _facts(_TORCH)
+    return {"card": listed[0], "driver": driver()} | found | _facts(torch_python, _TORCH)
 
 
 def described(machine: dict[str, Any]) -> str:
@@ -75,16 +79,9 @@ def _without(why: str | None) -> UserError:
     )
 
 
-def _facts(program: str) -> dict[str, Any]:
+def _facts(python: str, program: str) -> dict[str, Any]:
     """What a program prints as JSON; nothing if it fails."""
     quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=quiet)
+    done = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False, env=quiet)
     facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
     return facts
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -113,7 +113,7 @@ def _section(row: Row, result: Mapping[str, Any] | None, *, several: bool) -> It
     else:
         yield from _table(result["rounds"])
     for name, why in result.get("left_out", {}).items():
-        yield from ("", f"{name} is left out: {why}")
+        yield from ("", f"{name} is left out: {why[:200]}")
 
 
 def _table(rounds: Rounds) -> Iterator[str]:
