@@ -7,8 +7,8 @@ A name is made of words, joined by hyphens. `ours` is the step of the `train` st
 - `deterministic`, `free`: with TensorFlow's op determinism or without
 - `product`, `convolution`: how 1x1 convolutions are computed
 - `fused`: `TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT=1`, which TensorFlow's fusion of normalisation and ReLU asks for
-- `two`: the device is divided into two logical ones, which share the step
 - `fit`: the training loop over images on disk instead of one batch that is held on the device
+- `two`, after `fit`: the device is divided into two logical ones, which share each step
 - `held`: inference of a batch that is held on the device, by a `tf.function`, instead of one in main memory
 
 Where a name does not say, the kernels are those of `resnet.network.device_kernels.GPU`.
@@ -78,6 +78,8 @@ def read_name(name: str) -> Ours:
         found[key] = value
     if first != "ours":
         raise ValueError(f"{name} does not begin with 'ours'")
+    if "two" in words and "fit" not in words:
+        raise ValueError(f"{name} has two devices, to which the training loop alone gives their shares: add 'fit'")
     return Ours(**found)
 
 

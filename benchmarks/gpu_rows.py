@@ -74,7 +74,7 @@ DEVICES = Row(
     "devices",
     "One device, and one divided into two",
     "training",
-    ("ours", "ours-two"),
+    ("ours-fit", "ours-fit-two"),
     batch=MATRIX_BATCH,
     note="Two logical devices on one card show the overhead of sharing a step, and nothing about a second card.",
 )

@@ -43,6 +43,7 @@ SLOW = (
     "test_sources.py",
     "test_bucket_source.py",
     "test_devices.py",
+    "test_gpu.py",
     "test_moved_run.py",
     "test_hosts.py",
     "resnet/training/test_loop.py",

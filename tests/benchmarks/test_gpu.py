@@ -53,8 +53,8 @@ def test_every_contender_has_a_name_that_its_process_understands() -> None:
             assert name.partition("-")[0] in PEERS or read_name(name)
     assert read_name("ours") == Ours()
     assert read_name("ours-float16-xla-free-product-fused") == Ours("float16", True, True, deterministic=False, fused=True)
-    assert read_name("ours-plain-deterministic-convolution-two") == Ours("auto", False, False, devices=2)
-    for name in ("ours-fast", "hours-xla"):
+    assert read_name("ours-plain-deterministic-convolution-fit-two") == Ours("auto", False, False, fit=True, devices=2)
+    for name in ("ours-fast", "hours-xla", "ours-two"):
         with pytest.raises(ValueError, match=name):
             read_name(name)
 
@@ -103,7 +103,7 @@ def test_what_was_found_is_told() -> None:
     rows = {
         "waiting": figures(ours=[100, 100], ours_fit=[97, 95]),
         "kernels-bfloat16-convolution": figures(**xla),
-        "devices": figures(ours=[10], ours_two=[8]),
+        "devices": figures(ours_fit=[10], ours_fit_two=[8]),
         "repeats": {"size": 224, "batch": 64, "machine": CARD, "hashes": {"whole": ["a", "a"], "resumed": ["a", "b"]}},
         "digits": {"size": 32, "batch": 64, "machine": CARD, "rounds": {"dvc repro": [{"seconds": 41.0}, {"seconds": 35.0}]}},
     }
@@ -124,7 +124,7 @@ def test_what_was_found_is_told() -> None:
 
 def test_rows_of_two_cards_name_their_card() -> None:
     other = CARD | {"card": "NVIDIA H200"}
-    rows = {"waiting": figures(ours=[1], ours_fit=[1]), "devices": figures(ours=[1], ours_two=[1]) | {"machine": other}}
+    rows = {"waiting": figures(ours=[1], ours_fit=[1]), "devices": figures(ours_fit=[1], ours_fit_two=[1]) | {"machine": other}}
     text = page(rows)
     assert text.count(described(CARD)) == text.count(described(other)) == 2
 
@@ -132,10 +132,10 @@ def test_rows_of_two_cards_name_their_card() -> None:
 def test_a_failure_and_a_contender_that_is_left_out_are_on_the_page() -> None:
     rows = {
         "waiting": {"size": 224, "batch": 256, "machine": CARD, "failed": "ours ended in round 2"},
-        "devices": figures(ours=[1]) | {"left_out": {"ours-two": "out of memory"}},
+        "devices": figures(ours=[1]) | {"left_out": {"ours-fit-two": "out of memory"}},
     }
     assert "Failed: ours ended in round 2" in page(rows)
-    assert "ours-two is left out: out of memory" in page(rows)
+    assert "ours-fit-two is left out: out of memory" in page(rows)
 
 
 @pytest.fixture
