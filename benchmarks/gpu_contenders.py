@@ -20,7 +20,6 @@ Its images are normalised floats, which favours it: ours are uint8, which the st
 
 import argparse
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -140,7 +139,7 @@ def training(choice: Ours, arguments: argparse.Namespace, folder: Path) -> Measu
     given = tf.constant(images), tf.constant(labels), trainer.augmentation.draw(arguments.batch, 0, 1)
 
     def step() -> float:
-        loss = None
+        loss: Any = None
         for _ in range(arguments.steps):
             loss = trainer.train_step(*given)[0]
         return float(loss)
@@ -337,4 +336,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -42,7 +42,7 @@ def trainer(precision: str = "float32", devices: int = 1, **options: Any) -> Any
     strategy = share_among(devices)
     with strategy.scope(), dtype_policy(precision):
         # The large stem: it has the max-pooling, whose gradient is the hard one for determinism.
-        model = ResNet((SIDE, SIDE, 3), CLASSES, blocks=[1, 1], width=8, zero_init_last_gamma=False)
+        model = ResNet((SIDE, SIDE, 3), CLASSES, blocks=[1], width=8, zero_init_last_gamma=False)
         scaling = precision == "float16"
         optimizer = make_optimizer("sgd", 0.02, 0.9, 1e-4, model.trainable_variables, loss_scaling=scaling)
     return Trainer(model, optimizer, augmentation=Augmentation(flip=True, shift=0.1), strategy=strategy, **options)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from resnet.network.cuda import nvidia_smi
 
@@ -10,7 +10,8 @@ _MUCH = 0.1  # share of the memory: a desktop or an idle context needs less
 _FIELDS = "index,uuid,name,memory.used,memory.total,compute_mode,mig.mode.current"
 
 
-class Gpu(NamedTuple):
+@dataclass(frozen=True)
+class Gpu:
     """A GPU that the driver lists.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -202,7 +203,12 @@ def test_hashes_are_added_until_there_are_enough(
     found = {"whole": ["h", "h"], "resumed": ["h"]}
     trial = options(tmp_path / "found.json", "--device", "cpu", "--size", "8", "--batch", "2", "--runs", "2")
     saved: list[int] = []
-    gpu_repeats.extend(found, "ours", trial, lambda hashes: bool(saved.append(sum(map(len, hashes.values()))) or True))
+
+    def save(hashes: dict[str, list[str]]) -> bool:
+        saved.append(sum(map(len, hashes.values())))
+        return True
+
+    gpu_repeats.extend(found, "ours", trial, save)
     assert found == {"whole": ["h", "h"], "resumed": ["h", "h"]}
     assert saved == [4]
     (killed, at), whole = calls
@@ -263,7 +269,7 @@ def test_a_row_is_measured_on_the_processor(tmp_path: Path) -> None:
 
 def test_a_killed_run_ends_with_the_bytes_of_a_whole_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_repeats, "STEPS", 12)  # of which ten are before the first checkpoint
-    monkeypatch.setattr(gpu_repeats.random.Random, "randrange", lambda *_: 11)
+    monkeypatch.setattr(random.Random, "randrange", lambda *_: 11)
     trial = ["--device", "cpu", "--size", "8", "--batch", "2", "--network", "tiny", "--runs", "1"]
     found: dict[str, list[str]] = {"whole": [], "resumed": []}
     gpu_repeats.extend(found, "ours-float32", options(tmp_path / "found.json", *trial), lambda _: True)
