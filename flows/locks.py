@@ -7,8 +7,6 @@ another run's temporary server, and it does not say which GPU is free.
 
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +17,7 @@ from filelock import FileLock, Timeout
 from flows.ending import RunEndedError, ending
 from resnet.core import disk
 from resnet.core.errors import UserError
+from resnet.network.cuda import for_cuda
 
 SLOTS_VARIABLE = "TRAIN_RESNET_SLOTS"
 _POLL_SECONDS = 0.5
@@ -99,22 +98,11 @@ def slot(on_wait: Callable[[], None], devices: int = 1) -> Iterator[dict[str, st
 
 
 def find_gpus() -> list[str]:
-    """The GPUs that may be used: those in `CUDA_VISIBLE_DEVICES` if it is set, otherwise those that `nvidia-smi` lists."""
+    """The GPUs that may be used, or slices of them: those in `CUDA_VISIBLE_DEVICES`, otherwise all that `nvidia-smi` lists."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    listed = subprocess.run(
-        [program, "--query-gpu=index", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        timeout=60,
-    )
-    return listed.stdout.split() if listed.returncode == 0 else []
+    return for_cuda()
 
 
 def slot_count() -> int:

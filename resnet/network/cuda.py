@@ -22,6 +22,7 @@ OLDEST_CUDNN = (9, 3)  # TensorFlow refuses an older one than it was built with 
 OLDEST_DRIVER = (525, 60, 13)  # for CUDA 12: NVIDIA, CUDA Compatibility, minor version compatibility
 _PACKAGES = "nvidia"  # the folder in site-packages that has the wheels' libraries
 _SECONDS = 30.0
+_SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[\w/-]+)\)", re.ASCII)
 _OK = 1  # the first word of an absl::Status without an error
 
 
@@ -86,7 +87,23 @@ def gpus_of_driver() -> list[str]:
 def slices() -> list[str]:
     """The names of the slices of GPUs with MIG, such as "1g.10gb". A process can use one of them: NVIDIA, MIG User Guide."""
     lines, _ = nvidia_smi("--list-gpus")
-    return [found[1] for line in lines if (found := re.match(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID", line, re.ASCII))]
+    return [found[1] for line in lines if (found := _SLICE.match(line))]
+
+
+def for_cuda() -> list[str]:
+    """The names of the GPUs for CUDA_VISIBLE_DEVICES: indices, and in place of a GPU with MIG those of its slices."""
+    lines, why_not = nvidia_smi("--list-gpus")
+    names: list[str] = []
+    gpu = None
+    for line in lines if why_not is None else ():
+        if found := re.match(r"GPU (\d+): ", line, re.ASCII):
+            gpu = found[1]
+            names.append(gpu)
+        elif found := _SLICE.match(line):
+            if names and names[-1] == gpu:
+                names.pop()
+            names.append(found[2])
+    return names
 
 
 def silence() -> str | None:

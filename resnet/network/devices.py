@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from resnet.core.errors import UserError
-from resnet.network.cuda import slices
+from resnet.network.cuda import gpus_of_driver, obstacle, slices
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,6 +28,12 @@ def share_among(devices: int) -> "tf.distribute.Strategy":
             raise UserError(
                 f"train.devices is {devices}, but the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 "
                 "or switch MIG off."
+            )
+        why = obstacle() if kind == "CPU" and gpus_of_driver() else None
+        if why:
+            raise UserError(
+                f"train.devices is {devices}, but TensorFlow finds none of this machine's GPUs, because {why}, or set "
+                "train.devices to 1 to train on the processor."
             )
         raise UserError(
             f"train.devices is {devices}, but TensorFlow finds {len(found)} {kind}{'s' if len(found) > 1 else ''}: set it to "

@@ -102,7 +102,8 @@ def test_a_run_that_wants_more_gpus_than_there_are_gets_all_of_them(
 def test_gpus_are_listed_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\n[ "$*" = "--query-gpu=index --format=csv,noheader" ] && printf "0\\n1\\n"\n')
+    listed = "GPU 0: NVIDIA L4 (UUID: GPU-1)\nGPU 1: NVIDIA L4 (UUID: GPU-2)"
+    program.write_text(f"#!/bin/sh\n[ $* = --list-gpus ] && echo '{listed}'\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_gpus() == ["0", "1"]

@@ -12,7 +12,18 @@ import pytest
 from packaging.requirements import Requirement
 
 from resnet.network import cuda
-from resnet.network.cuda import LIBRARIES, OLDEST_DRIVER, driver, gpus_of_driver, hidden, obstacle, old_cudnn, silence, slices
+from resnet.network.cuda import (
+    LIBRARIES,
+    OLDEST_DRIVER,
+    driver,
+    for_cuda,
+    gpus_of_driver,
+    hidden,
+    obstacle,
+    old_cudnn,
+    silence,
+    slices,
+)
 from tests.imports import ROOT
 
 L4 = "GPU 0: NVIDIA L4 (UUID: GPU-1)"
@@ -64,6 +75,9 @@ def test_slices_of_gpus_are_listed_below_their_gpu(tmp_path: Path, monkeypatch: 
     put_nvidia_smi(tmp_path, monkeypatch, MIG, "550.54.15")
     assert gpus_of_driver() == ["NVIDIA A100-SXM4-40GB"]
     assert slices() == ["3g.20gb", "1c.3g.20gb"]
+    assert for_cuda() == ["MIG-c7384736-a75d-5afc-978f-d2f1294409fd", "MIG-a28ad590-3fda-56dd-84fc-0a0b96edc58d"]
+    put_nvidia_smi(tmp_path, monkeypatch, f"{L4}\n{MIG.replace('GPU 0', 'GPU 1')}\nGPU 2: NVIDIA L4 (UUID: GPU-3)", "550.54.15")
+    assert [name[:6] for name in for_cuda()] == ["0", "MIG-c7", "MIG-a2", "2"]
     put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15")
     assert slices() == []
 

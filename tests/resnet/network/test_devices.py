@@ -11,7 +11,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.network.devices import share_among
 from tests.imports import ROOT
-from tests.resnet.network.test_cuda import MIG, put_nvidia_smi
+from tests.resnet.network.test_cuda import L4, MIG, put_nvidia_smi
 
 
 def test_one_device_needs_no_sharing() -> None:
@@ -30,6 +30,18 @@ def test_more_devices_than_one_slice_is_a_user_error(tmp_path: Path, monkeypatch
         UserError, match=r"^train\.devices is 99, but the GPUs are divided by MIG, and CUDA gives a process one "
     ):
         share_among(99)
+
+
+def test_devices_that_are_hidden_are_a_user_error_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    with pytest.raises(UserError) as caught:
+        share_among(2)
+    assert str(caught.value) == (
+        "train.devices is 2, but TensorFlow finds none of this machine's GPUs, because CUDA_VISIBLE_DEVICES is '', which hides "
+        "all GPUs: unset it, or set train.devices to 1 to train on the processor."
+    )
 
 
 def test_a_network_is_loaded_onto_all_devices() -> None:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from resnet.network.device_kernels import GPU, using
 from resnet.network.folding import fold, folded_network, folded_weights
 from resnet.network.model import ResNet
 from resnet.network.normalisation import normalise
@@ -43,6 +44,18 @@ def test_in_16_bits_it_gives_nearly_the_same_logits(precision: str) -> None:
     found = fold(model, precision)(tf.constant(IMAGES))
     assert found.dtype == tf.float32
     assert 0 < np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_with_the_kernels_of_a_gpu_16_bits_predict_the_same_classes(precision: str) -> None:
+    model, generator = network(), np.random.default_rng(1)
+    colours = generator.integers(0, 256, (128, 1, 1, 3)) + generator.integers(-40, 40, (128, 40, 32, 3))
+    images = np.clip(colours, 0, 255).astype(np.uint8)
+    with using(GPU):
+        expected, found = (folded_network(model, one)(images) for one in ("float32", precision))
+    drift = np.abs(found - expected).max()
+    assert 0 < drift < 0.02 * np.abs(expected).max()
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
 
 
 @pytest.mark.parametrize("variant", ["v1", "v1.5", "D"])
