@@ -24,19 +24,17 @@ def share_among(devices: int) -> "tf.distribute.Strategy":
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     found = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(found) < devices:
-        if len(slices()) > 1:
-            raise UserError(
-                f"train.devices is {devices}, but the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 "
-                "or switch MIG off."
-            )
-        why = obstacle() if kind == "CPU" and gpus_of_driver() else None
-        if why:
-            raise UserError(
-                f"train.devices is {devices}, but TensorFlow finds none of this machine's GPUs, because {why}, or set "
-                "train.devices to 1 to train on the processor."
-            )
-        raise UserError(
-            f"train.devices is {devices}, but TensorFlow finds {len(found)} {kind}{'s' if len(found) > 1 else ''}: set it to "
-            f"{len(found)}, or run `train-resnet doctor` to see why there are not more."
-        )
+        raise UserError(f"train.devices is {devices}, but {_why_too_few(kind, len(found))}")
     return tf.distribute.MirroredStrategy(found[:devices])
+
+
+def _why_too_few(kind: str, found: int) -> str:
+    why = obstacle() if kind == "CPU" and gpus_of_driver() else None
+    if why:
+        return (
+            f"TensorFlow finds none of this machine's GPUs, because {why}, or set train.devices to 1 to train on the processor."
+        )
+    if kind == "GPU" and len(slices()) > 1:
+        return "the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 or switch MIG off."
+    there_are = f"TensorFlow finds {found} {kind}{'s' if found > 1 else ''}"
+    return f"{there_are}: set it to {found}, or run `train-resnet doctor` to see why there are not more."

@@ -26,6 +26,7 @@ def test_more_devices_than_there_are_is_a_user_error() -> None:
 
 def test_more_devices_than_one_slice_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_nvidia_smi(tmp_path, monkeypatch, MIG, "550.54.15")
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: ["one slice"])
     with pytest.raises(
         UserError, match=r"^train\.devices is 99, but the GPUs are divided by MIG, and CUDA gives a process one "
     ):
