@@ -127,10 +127,14 @@ def measure(row: Row, options: argparse.Namespace, held: dict[str, Any] | None, 
 
 
 def _repro() -> float:
-    """Seconds of all six stages in a clone of the last commit."""
+    """Seconds of all six stages in a clone of the last commit, or in a copy where the tree came without Git."""
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"
-        subprocess.run(["git", "clone", "--quiet", ".", str(project)], check=True)
+        if Path(".git").exists():
+            subprocess.run(["git", "clone", "--quiet", ".", str(project)], check=True)
+        else:
+            shutil.copytree(".", project, ignore=shutil.ignore_patterns(".venv*", ".gpu", "cache", "tmp", "shared"))
+            subprocess.run(["dvc", "config", "--local", "core.no_scm", "true"], cwd=project, check=True)
         return seconds(["dvc", "repro", "--force"], project)
 
 
@@ -183,6 +187,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3.0, help="least duration of a turn")
     parser.add_argument("--steps", type=int, default=10, help="steps between two waits for a result")
     parser.add_argument("--runs", type=int, default=20, help="of each kind, for the rows `repeats`")
+    parser.add_argument("--parallel", type=int, default=4, help="runs at a time, for the rows `repeats`")
     parser.add_argument("--json", type=Path, default=RESULTS, help="file of results; the page is written beside it")
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
     parser.add_argument("--size", type=int, help="in place of the row's")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def extend(found: Hashes, name: str, options: argparse.Namespace, save: Callable
     Args:
         found: the hashes so far, under "whole" and "resumed".
         name: of the contender.
-        options: how many `runs` are wanted, and their size, batch, network and device.
+        options: how many `runs` are wanted, how many of them in `parallel`, and their size, batch, network and device.
         save: is called after each run and says whether to go on.
     """
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -38,19 +39,34 @@ def extend(found: Hashes, name: str, options: argparse.Namespace, save: Callable
         splits(data, options.size, options.batch, STEPS)
         command = [sys.executable, "-m", "benchmarks.gpu_repeats", "--contender", name, "--data", str(data)]
         command += ["--batch", str(options.batch), "--network", options.network, "--device", options.device]
-        while min(map(len, found.values())) < options.runs:
-            kind = "whole" if len(found["whole"]) <= len(found["resumed"]) else "resumed"
-            number = len(found[kind])
-            with tempfile.TemporaryDirectory(dir=data) as checkpoints:
-                if kind == "resumed":
-                    command_there = [*command, "--checkpoints", checkpoints]
-                    _run(command_there, random.Random(number).randrange(1, STEPS))
-                    found[kind].append(_run(command_there))
-                else:
-                    found[kind].append(_run(command))
-            print(f"{name}, {kind} run {number + 1} of {options.runs}: {found[kind][-1][:16]}", file=sys.stderr)
-            if not save(found):
-                return
+        jobs = [(kind, number) for number in range(options.runs) for kind in found if number >= len(found[kind])]
+
+        def add(done: "Future[str]", kind: str) -> bool:
+            found[kind].append(done.result())
+            print(f"{name}, {kind} run {len(found[kind])} of {options.runs}: {found[kind][-1][:16]}", file=sys.stderr)
+            return save(found)
+
+        pool = ThreadPoolExecutor(options.parallel)
+        waiting = {pool.submit(_whole_or_resumed, command, data, *job): job[0] for job in jobs}
+        try:
+            for done in as_completed(list(waiting)):
+                if not add(done, waiting.pop(done)):
+                    break
+        finally:
+            pool.shutdown(cancel_futures=True)  # waits for those that have begun
+        for done, kind in waiting.items():
+            if not done.cancelled():
+                add(done, kind)
+
+
+def _whole_or_resumed(command: list[str], data: Path, kind: str, number: int) -> str:
+    """The hash of a run; a resumed one is killed at a step that depends on its number."""
+    if kind == "whole":
+        return _run(command)
+    with tempfile.TemporaryDirectory(dir=data) as checkpoints:
+        kept = [*command, "--checkpoints", checkpoints]
+        _run(kept, random.Random(number).randrange(1, STEPS))
+        return _run(kept)
 
 
 def _run(command: list[str], kill_at: int | None = None) -> str:

@@ -30,15 +30,8 @@ class Row(NamedTuple):
     note: str = ""
 
 
-def _training() -> Iterator[Row]:
-    peers = (PEER, "torch-bfloat16-autotuned", "torch-bfloat16", "torch-float16-compiled")
-    yield Row("training-224-256", "Training", "training", ("ours", "ours-xla", PEER))
-    yield Row("peers-224-128", "Which settings of PyTorch are the fastest", "training", peers, batch=MATRIX_BATCH)
-
-
-def _sizes() -> Iterator[Row]:
-    for size, batch in ((224, 64), (224, 128), (224, 512), (128, 256), (32, 64), (32, 256)):
-        yield Row(f"training-{size}-{batch}", "Training", "training", ("ours", "ours-xla", PEER), size, batch)
+def _training(size: int, batch: int) -> Row:
+    return Row(f"training-{size}-{batch}", "Training", "training", ("ours", "ours-xla", PEER), size, batch)
 
 
 def _kernels() -> Iterator[Row]:
@@ -93,15 +86,31 @@ INFERENCE = Row(
     note="`ours` takes the images from main memory, as `predict` does; those of `held` and of PyTorch are on the GPU already.",
 )
 
+PEERS = Row(
+    "peers-224-128",
+    "Which settings of PyTorch are the fastest",
+    "training",
+    (PEER, "torch-bfloat16-autotuned", "torch-bfloat16", "torch-float16-compiled"),
+    batch=MATRIX_BATCH,
+)
+_BFLOAT16, *_OTHER_KERNELS = _kernels()
+
 ROWS: tuple[Row, ...] = (
-    *_training(),
+    _training(224, 256),
     WAITING,
-    REPEATS,
-    *_kernels(),
-    REPEATS._replace(name="repeats-xla", title="The same bytes, with XLA", contenders=("ours-xla",)),
-    *_sizes(),
+    _BFLOAT16,
     DIGITS,
     INFERENCE,
+    _training(224, 64),
+    _training(224, 512),
+    REPEATS,
+    *_OTHER_KERNELS,
+    REPEATS._replace(name="repeats-xla", title="The same bytes, with XLA", contenders=("ours-xla",)),
+    PEERS,
+    _training(32, 64),
     DEVICES,
+    _training(128, 256),
+    _training(32, 256),
+    _training(224, 128),
     _fused(),
 )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Set before any test imports TensorFlow, whose libraries print much otherwise.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+# Otherwise the first of several workers would take all memory of a GPU.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 # Importing Prefect closes every log handler. The one of absl, which TensorFlow imports, then closes its stream too, unless that
 # is the process's own: pytest's capture would lose its file.

@@ -211,13 +211,38 @@ def test_hashes_are_added_until_there_are_enough(
     gpu_repeats.extend(found, "ours", trial, save)
     assert found == {"whole": ["h", "h"], "resumed": ["h", "h"]}
     assert saved == [4]
-    (killed, at), whole = calls
-    assert killed
-    assert at is not None
-    assert 0 < at < gpu_repeats.STEPS
-    assert whole == (True, None)
+    assert calls[0][0]
+    assert 0 < (calls[0][1] or 0) < gpu_repeats.STEPS
+    assert calls[1:] == [(True, None)]  # no more than the resumed run that was missing
     assert gpu.is_done(BY_NAME["repeats"], {"hashes": found}, 2)
     assert not gpu.is_done(BY_NAME["repeats"], {"hashes": found}, 20)
+
+
+def test_a_call_without_time_ends_after_the_runs_that_have_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gpu_repeats, "_run", lambda *_: "h")
+    trial = options(tmp_path / "found.json", "--device", "cpu", "--size", "8", "--batch", "2", "--parallel", "1")
+    found: dict[str, list[str]] = {"whole": [], "resumed": []}
+    gpu_repeats.extend(found, "ours", trial, lambda _: False)
+    assert 1 <= sum(map(len, found.values())) < 40
+
+
+def test_a_run_that_fails_ends_the_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(gpu_repeats, "_run", fail)
+    trial = options(tmp_path / "found.json", "--device", "cpu", "--size", "8", "--batch", "2")
+    saved: list[dict[str, Any]] = []
+
+    def save(result: dict[str, Any]) -> bool:
+        saved.append(result)
+        return True
+
+    gpu.measure(BY_NAME["repeats"], trial, None, save)
+    assert [one["failed"] for one in saved] == ["no kernel image"]
 
 
 def test_without_a_gpu_it_ends_with_one_sentence(
