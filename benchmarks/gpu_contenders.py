@@ -102,8 +102,11 @@ def start(choice: Ours, device: str) -> Any:
 
     if choice.devices > 1:
         divide(tf.config.list_physical_devices(device.upper())[0], choice.devices)
-    named = {"xla": choice.xla, "products": choice.products}
-    return replace(GPU, **{key: value for key, value in named.items() if value is not None})
+    return replace(GPU, xla=_chosen(choice.xla, GPU.xla), products=_chosen(choice.products, GPU.products))
+
+
+def _chosen(choice: bool | None, usual: bool) -> bool:
+    return usual if choice is None else choice
 
 
 def divide(device: Any, parts: int) -> None:
@@ -114,8 +117,10 @@ def divide(device: Any, parts: int) -> None:
     if device.device_type == "GPU":
         from resnet.network.occupancy import usable
 
-        # A tenth is left for the context and the libraries.
-        limit = int(0.9 * usable()[0].total_mib / parts)
+        known = usable()
+        if not known:
+            raise RuntimeError("nvidia-smi does not say how much memory the GPU has, or MIG divides it")
+        limit = int(0.9 * known[0].total_mib / parts)  # a tenth is left for the context and the libraries
     tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration(memory_limit=limit)] * parts)
 
 
