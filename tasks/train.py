@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import partial
 from itertools import pairwise
@@ -23,6 +24,7 @@ from resnet.network.cuda import gpus_of_driver, obstacle, silence
 from resnet.network.devices import share_among
 from resnet.network.huge_pages import use_huge_pages
 from resnet.network.memory import enough_memory
+from resnet.network.occupancy import used_by_others
 from resnet.network.precision import choose_precision
 from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
@@ -220,7 +222,8 @@ def train(
     training_split, _ = splits = Split(training, len(classes)), Split(validation, len(classes))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
-        gpus = start_tensorflow()
+        # In this order: later this process uses memory of the GPUs, too.
+        shared_with, gpus = used_by_others(params.devices), start_tensorflow()
         hosts = met(cluster)
     from resnet.native.library import in_use
 
@@ -237,7 +240,7 @@ def train(
         state, recipe, steps = trainer.state, params.recipe(), len(training_split) // params.batch_size
         resumed = shared_state(hosts, state, resume(state, run, params, in_store, last_epoch=trainer.last_epoch))
         _write_results(history_csv, training_json, state.history)
-        _say_surprises(params, recipe, gpus)
+        _say_surprises(params, recipe, gpus, shared_with)
         live = Live()
         with (
             Events.from_environment() as events,
@@ -385,8 +388,10 @@ def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, see
     raise HelpedError(hosts.addresses[0])
 
 
-def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str]) -> None:
-    """Says what a user may not expect: a GPU that is not used, and a warm-up that is shorter than asked for."""
+def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str], shared_with: Sequence[str] = ()) -> None:
+    """Says what a user may not expect: a GPU that is not used or is shared, and a shorter warm-up than asked for."""
+    for clause in shared_with if gpus else ():
+        say(f"train: {clause}")
     unused = [] if gpus else gpus_of_driver()
     if unused:
         why = obstacle() or "TensorFlow does not see it: run `train-resnet doctor`"

@@ -16,10 +16,10 @@ pytestmark = pytest.mark.slow  # the stand-in is a process
 BY_PROCESSOR = "train: on the processor and not on NVIDIA L4, because "
 
 
-def said(capsys: pytest.CaptureFixture[str], gpus: list[str]) -> str:
+def said(capsys: pytest.CaptureFixture[str], gpus: list[str], *more: list[str]) -> str:
     """What is said about the default parameters where TensorFlow sees these GPUs."""
     params = load_params(ROOT / PARAMS_YAML, read_graph(ROOT / DVC_YAML)).section(Train)
-    _say_surprises(params, params.recipe(), gpus)
+    _say_surprises(params, params.recipe(), gpus, *more)
     return capsys.readouterr().out.strip()
 
 
@@ -64,3 +64,8 @@ def test_nothing_is_said_without_a_driver_or_on_a_gpu(
     assert said(capsys, []) == ""
     put_nvidia_smi(tmp_path, monkeypatch, L4, "550.54.15")
     assert said(capsys, ["NVIDIA L4"]) == ""
+
+
+def test_a_gpu_that_others_use_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, ["NVIDIA L4"], ["another process uses it"]) == "train: another process uses it"
+    assert said(capsys, [], []) == ""
