@@ -174,7 +174,10 @@ class Allowance:
 
 def too_many(path: Path, entries: int) -> UserError:
     """The error for an archive with more than `MAX_ENTRIES`."""
-    return bomb(path, f"it has {entries:,} entries or more; the limit is {MAX_ENTRIES:,}")
+    return UserError(
+        f"{path} has {entries:,} entries or more, but an archive may have {MAX_ENTRIES:,} at most: divide it, or unpack it and "
+        "use the folder as the source."
+    )
 
 
 def bomb(path: Path, found: str) -> UserError:

@@ -71,5 +71,5 @@ def test_the_number_of_entries_is_limited(monkeypatch: pytest.MonkeyPatch) -> No
     allowance = Allowance(Path("x.tar"))
     allowance.take(100)
     allowance.take(100)
-    with pytest.raises(UserError, match="3 entries or more; the limit is 2"):
+    with pytest.raises(UserError, match="has 3 entries or more, but an archive may have 2 at most: divide it, or unpack it"):
         allowance.take(100)
