@@ -264,9 +264,21 @@ def _is_whole(root: Path) -> bool:
     # What was cut short within a hash, or between the lines of an entry, is YAML too.
     if not text.endswith(b"\n") or stages is None or not all(map(_is_stage, stages.values())):
         return False
-    # What was cut short between two entries or stages has nothing wrong in it, but lacks something.
-    missing = _parts(_stages(_read(root / DVC_YAML)) or {}) - _parts(stages)
-    return not missing or missing.isdisjoint(_parts(_stages(_committed_lock(root) or b"") or {}))
+    # What was cut short between two entries or stages has nothing wrong in it, but lacks something at its end.
+    last = str(next(reversed(stages), "")).partition("@")[0]
+    found = _parts(stages)
+    whole = _parts(_stages(_read(root / DVC_YAML)) or {}) & _parts(_stages(_committed_lock(root) or b"") or {})
+    missing = {part for part in whole - found if (part[0], "cmd", "") not in found or part[:2] == (last, "outs")}
+    return not missing or _is_known_to_git(root)
+
+
+def _is_known_to_git(root: Path) -> bool:
+    """Whether somebody has given Git this very file: an older one, or a side of a merge, may lack something too."""
+    try:
+        git_bytes(root, "cat-file", "-e", git_bytes(root, "hash-object", "--no-filters", DVC_LOCK.name).decode().strip())
+    except UserError:
+        return False
+    return True
 
 
 def _read(path: Path) -> bytes:
@@ -294,7 +306,7 @@ def _parts(stages: dict[str, Any]) -> set[tuple[str, str, str]]:
         for key, value in body.items() if isinstance(body, dict) else ():
             if value and key in _PARTS:
                 paths = [_path(entry) for entry in value] if isinstance(value, list) and key != "params" else []
-                found |= {(name.partition("@")[0], _PARTS[key], path) for path in ("", *paths)}
+                found |= {(str(name).partition("@")[0], _PARTS[key], path) for path in ("", *paths)}
     return found
 
 

@@ -351,7 +351,8 @@ def _in_parts(
     if params.accumulate != "auto":
         return None, params, facts
     trainer = make()
-    parts = parts_that_fit(trainer, training, params, facts)
+    with at_once():  # there is nothing to save, and an exception within a step that fails would be lost
+        parts = parts_that_fit(trainer, training, params, facts)
     return trainer, params.model_copy(update={"accumulate": parts}), facts | {"train.accumulate": parts}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 # A server that does not answer must not hold up a command for long; by default botocore waits for 60 s.
 _S3 = {"config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 2}}}
-_PASSWORD = re.compile(r"//[^/@\s]*@")
+_PASSWORD = re.compile(r"//\S*@")  # a password may have @ or / in it, although they should be encoded
 _BELOW_HOST = re.compile(r"(https?://[^/\s\"']+)/[^\s\"']*")  # keys and signatures, hundreds of characters
 
 

@@ -7,7 +7,8 @@ that uploaded the object.
 - `x-amz-checksum-sha256` or `-crc32` of the whole object, which newer programs send.
 - The ETag is the MD5 of an object that was uploaded in one request, unless it was encrypted with a key of KMS or the customer.
 - The ETag of an object that was uploaded in parts is the MD5 of the MD5s of its parts, then `-` and the number of parts.
-  Programs make parts of one size and a smaller last one, so the size of the first part tells where all of them end.
+  Most programs make parts of one size and a smaller last one, so the size of the first part tells where all of them end.
+  Some do not: if the checksum differs, the sizes of all parts are asked for, and if they differ too, nothing is known.
 """
 
 import base64
@@ -76,11 +77,13 @@ class ObjectSum:
     Args:
         expected: what the storage keeps, in hexadecimal digits.
         running: computes it.
+        applies: whether a difference means wrong bytes; asked only if there is one.
     """
 
-    def __init__(self, expected: str, running: Sum) -> None:
+    def __init__(self, expected: str, running: Sum, applies: Callable[[], bool] = lambda: True) -> None:
         self.expected = expected
         self._running = running
+        self._applies = applies
 
     def update(self, data: bytes) -> None:
         """Takes the next bytes of the object."""
@@ -90,13 +93,17 @@ class ObjectSum:
         """The checksum of the bytes so far, in hexadecimal digits."""
         return self._running.hexdigest()
 
+    def proves_damage(self) -> bool:
+        """Whether the bytes so far, which are the whole object, are not those that were uploaded."""
+        return self.found() != self.expected and self._applies()
 
-def kept_sum(head: Mapping[str, Any], part_size: Callable[[], int]) -> Callable[[], ObjectSum] | None:
+
+def kept_sum(head: Mapping[str, Any], part_size: Callable[[int], int]) -> Callable[[], ObjectSum] | None:
     """What makes an `ObjectSum` for each reading of an object; None if the storage has no checksum that can be computed here.
 
     Args:
         head: the answer to HEAD with the checksum mode, as botocore returns it.
-        part_size: asks for the size of the first part in bytes, of an object that was uploaded in parts.
+        part_size: asks for the size in bytes of a part, counted from 1, of an object that was uploaded in parts.
     """
     match = _ETAG.fullmatch(head.get("ETag", ""))
     in_parts = match is not None and match[2] is not None
@@ -111,7 +118,7 @@ def kept_sum(head: Mapping[str, Any], part_size: Callable[[], int]) -> Callable[
         return None
     if match[2] is None:
         return lambda: ObjectSum(match[1], _md5())
-    size, number = part_size(), int(match[2])
+    size, number = part_size(1), int(match[2])
     if -(-head["ContentLength"] // max(size, 1)) != number:
         return None  # the parts have different sizes, or the storage does not say them
-    return lambda: ObjectSum(match[1], _Parts(size))
+    return lambda: ObjectSum(match[1], _Parts(size), lambda: all(part_size(part) == size for part in range(2, number)))

@@ -99,9 +99,9 @@ class StoredFile:
             found: dict[str, Any] = self._files.call_s3("head_object", Bucket=bucket, Key=key, **more)
             return found
 
-        def part_size() -> int:
+        def part_size(number: int) -> int:
             try:
-                return int(head(PartNumber=1)["ContentLength"])
+                return int(head(PartNumber=number)["ContentLength"])
             except OSError:  # not every storage knows the parts
                 return 0
 
@@ -150,7 +150,9 @@ class _Reading(io.RawIOBase):
         return data
 
     def _compare(self, kept: ObjectSum) -> None:
-        if kept.found() != kept.expected:
+        with _explained(self._url):
+            damaged = kept.proves_damage()
+        if damaged:
             raise UserError(
                 f"{self._url} was received with other bytes than were uploaded (their sum is {kept.found()} instead of "
                 f"{kept.expected}): run the command again, and if that does not help, upload the file again."

@@ -147,7 +147,9 @@ class Folder(Store):
 
     def __init__(self, top: Path) -> None:
         self._top = top
-        if not top.parent.is_dir():
+        with explained():
+            mounted = top.parent.is_dir()
+        if not mounted:
             raise BucketError(f"there is no folder {top.parent}; mount the disk, or make it")
 
     @contextmanager

@@ -199,25 +199,43 @@ def test_a_dvc_lock_that_was_cut_anywhere_is_found(root: Path) -> None:
 @pytest.mark.parametrize(
     ("gone_from_stages", "gone_from_lock"),
     [
-        ("a.py, ", "    - path: a.py\n      md5: 0123456789abcdef\n"),
         ("    params: [seed]\n", "    params:\n      params.yaml:\n        seed: 0\n"),
         (STAGES[STAGES.index("  d:") : STAGES.index("  later:")], WHOLE[WHOLE.index("  d:") :]),
         (", f", WHOLE[WHOLE.index("    - path: f") :]),
     ],
 )
 def test_a_dvc_lock_that_lacks_what_dvc_yaml_lacks_too_stays(root: Path, gone_from_stages: str, gone_from_lock: str) -> None:
-    path = root / "dvc.lock"
-    git(root, "init", "--quiet")
-    path.write_text(WHOLE)
-    git(root, "add", "dvc.lock")
-    git(root, "commit", "--quiet", "--message", "results")
     (root / "dvc.yaml").write_text(STAGES.replace(gone_from_stages, ""))
-    path.write_text(WHOLE.replace(gone_from_lock, ""))
+    _commit_whole(root)
+    (root / "dvc.lock").write_text(WHOLE.replace(gone_from_lock, ""))
     assert repair_dvc_files(root) == []
     (root / "dvc.yaml").write_text("stages: [")
     assert repair_dvc_files(root) == []
+
+
+def test_a_dvc_lock_that_lacks_something_before_its_end_was_not_cut(root: Path) -> None:
     (root / "dvc.yaml").write_text(STAGES)
-    assert len(repair_dvc_files(root)) == 1
+    _commit_whole(root)
+    older = WHOLE.replace("    - path: a.py\n      md5: 0123456789abcdef\n", "")
+    (root / "dvc.lock").write_text(older)
+    assert repair_dvc_files(root) == []
+
+
+def test_a_dvc_lock_that_git_knows_was_not_cut(root: Path) -> None:
+    (root / "dvc.yaml").write_text(STAGES)
+    _commit_whole(root)
+    theirs = WHOLE[: WHOLE.index("  d:")].replace("0123", "4567")
+    (root / "dvc.lock").write_text(theirs)  # as after `git checkout --theirs dvc.lock`, and `git add` of it
+    git(root, "add", "dvc.lock")
+    assert repair_dvc_files(root) == []
+    assert (root / "dvc.lock").read_text() == theirs
+
+
+def _commit_whole(root: Path) -> None:
+    git(root, "init", "--quiet")
+    (root / "dvc.lock").write_text(WHOLE)
+    git(root, "add", "dvc.lock")
+    git(root, "commit", "--quiet", "--message", "results")
 
 
 @pytest.mark.parametrize("name", ["dvc.lock", "params.yaml", "dvc.yaml"])

@@ -15,7 +15,7 @@ SHA256_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015a
 CRC32_OF_DIGITS = "cbf43926"
 
 
-def refuse() -> int:
+def refuse(part: int) -> int:
     raise AssertionError("the size of the parts is not needed")
 
 
@@ -67,7 +67,7 @@ def test_the_sum_of_parts_does_not_depend_on_how_the_object_is_read(cuts: list[i
     content = b"hello world"
     parts = [hashlib.md5(part).digest() for part in (b"hell", b"o wo", b"rld")]
     etag = hashlib.md5(b"".join(parts)).hexdigest()
-    new = kept_sum({"ETag": f'"{etag}-3"', "ContentLength": 11, "ChecksumCRC32": "y/Q5Jg=="}, lambda: 4)
+    new = kept_sum({"ETag": f'"{etag}-3"', "ContentLength": 11, "ChecksumCRC32": "y/Q5Jg=="}, lambda part: 4)
     assert new is not None
     kept = new()
     for start, end in pairwise(cuts):
@@ -77,4 +77,15 @@ def test_the_sum_of_parts_does_not_depend_on_how_the_object_is_read(cuts: list[i
 
 @pytest.mark.parametrize("size", [0, 5, 11])
 def test_parts_of_unknown_or_different_sizes_are_no_sum(size: int) -> None:
-    assert kept_sum({"ETag": f'"{MD5_OF_ABC}-5"', "ContentLength": 11}, lambda: size) is None
+    assert kept_sum({"ETag": f'"{MD5_OF_ABC}-5"', "ContentLength": 11}, lambda part: size) is None
+
+
+def test_parts_of_different_sizes_prove_nothing() -> None:
+    sizes = {1: 4, 2: 3, 3: 4}
+    new = kept_sum({"ETag": f'"{MD5_OF_ABC}-3"', "ContentLength": 11}, sizes.__getitem__)
+    assert new is not None
+    one = new()
+    one.update(b"abcdefghijk")
+    assert not one.proves_damage()
+    sizes[2] = 4
+    assert one.proves_damage()
