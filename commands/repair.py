@@ -227,10 +227,10 @@ def while_dvc_waits(root: Path) -> Iterator[None]:
 
 def _repair_lock_file(root: Path) -> Iterator[str]:
     path = root / DVC_LOCK
-    if not path.exists() or _is_whole(root) or _has_conflict(path):
+    if not path.exists() or is_whole(root) or _has_conflict(path):
         return
     with _dvc_lock(root / _REPOSITORY_LOCK):  # without the lock, DVC may be writing it right now
-        if _is_whole(root):
+        if is_whole(root):
             return
         committed = _committed_lock(root)
         if committed is None:
@@ -258,7 +258,8 @@ def _has_conflict(path: Path) -> bool:
     return any(line.startswith(b"<<<<<<< ") for line in lines) and b"=======" in lines
 
 
-def _is_whole(root: Path) -> bool:
+def is_whole(root: Path) -> bool:
+    """Whether `dvc.lock` in a folder is as somebody wrote it, and not cut short."""
     text = (root / DVC_LOCK).read_bytes()
     stages = _stages(text)
     # What was cut short within a hash, or between the lines of an entry, is YAML too.

@@ -22,7 +22,7 @@ import typer
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from commands.repair import DVC_LOCK, refuse_conflicts, verify_remotes, while_dvc_waits
+from commands.repair import DVC_LOCK, is_whole, refuse_conflicts, verify_remotes, while_dvc_waits
 from resnet.core.checksums import md5
 from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, read_graph
@@ -274,6 +274,8 @@ def recorded_outputs(path: Path) -> list[dict[str, Any]]:
             f"{path} has no valid MD5 for {nameless[0]}: if `dvc repro` is running, wait until it ends; otherwise "
             f"`git checkout {path}` restores the committed version, without the results of later runs."
         )
+    if not is_whole(path.parent):
+        raise UserError(f"{path} is cut short; `train-resnet repair` repairs it.")
     return outputs
 
 

@@ -49,7 +49,8 @@ def explained() -> Iterator[None]:
     except BucketError:
         raise
     except ImportError as error:
-        raise BucketError(f"a package is missing ({error}): run pip install 'train-resnet[s3]'") from error
+        remedy = ": run pip install 'train-resnet[s3]'" if "s3fs" in str(error) else ""
+        raise BucketError(f"a package is missing ({str(error).rstrip('.')}){remedy}") from error
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BucketError(without_password(_BELOW_HOST.sub(r"\1", lines[0])).rstrip(".:")) from error

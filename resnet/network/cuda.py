@@ -2,10 +2,12 @@
 
 import ctypes
 import importlib.util
+import math
 import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 # What TensorFlow opens when it starts, by the name of its loader's function. If one does not open, it uses no GPU at all.
@@ -22,6 +24,8 @@ OLDEST_CUDNN = (9, 3)  # TensorFlow refuses an older one than it was built with 
 OLDEST_DRIVER = (525, 60, 13)  # for CUDA 12: NVIDIA, CUDA Compatibility, minor version compatibility
 _PACKAGES = "nvidia"  # the folder in site-packages that has the wheels' libraries
 _SECONDS = 30.0
+_PAUSE_SECONDS = 600.0  # before a program is asked again that did not answer
+_hung: dict[str, float] = {}  # such programs, and when that was
 _SLICE = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[\w/-]+)\)", re.ASCII)
 _OK = 1  # the first word of an absl::Status without an error
 
@@ -172,6 +176,9 @@ def nvidia_smi(*arguments: str) -> tuple[list[str], str | None]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return [], None
+    no_answer = f"nvidia-smi does not answer within {_SECONDS:.0f} s"
+    if time.monotonic() < _hung.get(program, -math.inf) + _PAUSE_SECONDS:
+        return [], no_answer
     try:
         done = subprocess.run(
             [program, *arguments], capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS
@@ -179,5 +186,6 @@ def nvidia_smi(*arguments: str) -> tuple[list[str], str | None]:
     except OSError as error:
         return [], f"nvidia-smi does not start ({error.strerror})"
     except subprocess.TimeoutExpired:
-        return [], f"nvidia-smi does not answer within {_SECONDS:.0f} s"
+        _hung[program] = time.monotonic()
+        return [], no_answer
     return done.stdout.splitlines(), f"nvidia-smi fails with exit code {done.returncode}" if done.returncode else None

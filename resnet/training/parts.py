@@ -25,7 +25,7 @@ def find_parts(trainer: "Trainer", training: Split, batch_size: int, first: int 
         trainer: that has not been used.
         training: the split to train on.
         batch_size: images in a step.
-        first: number of parts to try first; it is doubled until the step fits.
+        first: number of parts to try first. If the step does not fit, the next larger number that divides the batch is tried.
 
     Returns:
         The number of parts.
@@ -37,12 +37,13 @@ def find_parts(trainer: "Trainer", training: Split, batch_size: int, first: int 
     batch = _largest_batch(trainer, training, batch_size)
     try:
         while not _fits(trainer, batch, parts):
-            if batch_size % (2 * parts * trainer.strategy.num_replicas_in_sync):
+            more = _more_parts(trainer, batch_size)
+            if more is None:
                 raise UserError(
                     f"{_step(trainer, batch_size, batch[3])} needs more memory than is free, and the batch cannot be divided "
-                    f"into {2 * parts} equal parts on each device: lower train.batch_size or the size of the images."
+                    "into more parts: lower the size of the images or build.width."
                 )
-            parts *= 2
+            parts = more
     finally:
         trainer.state.restore(before)
     trainer.tried = True

@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     listing = [{"md5": store(CONTENTS[f"data/{name}"]), "relpath": name} for name in ("a.txt", "deep/b.txt")]
     outs = {"model.bin": store(CONTENTS["model.bin"]), "data": store(json.dumps(listing).encode(), ".dir")}
     stages = {"make": {"cmd": "true", "outs": [{"path": path, "md5": md5} for path, md5 in outs.items()]}}
-    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))  # JSON is YAML
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}) + "\n")  # JSON is YAML
     return tmp_path
 
 
@@ -88,7 +88,7 @@ def many(folder: Path) -> list[str]:
     lock = json.loads(Path("dvc.lock").read_text())
     names = [f"report-{number}.html" for number in range(14)]
     lock["stages"]["make"]["outs"] += [{"path": name, "md5": store(name.encode())} for name in names]
-    Path("dvc.lock").write_text(json.dumps(lock))
+    Path("dvc.lock").write_text(json.dumps(lock) + "\n")
     return names
 
 
@@ -121,7 +121,7 @@ def test_many_damaged_files_of_an_output_are_two_sentences(folder: Path, train_r
     names = [f"{number}.txt" for number in range(9)]
     listing = [{"md5": store(name.encode()), "relpath": name} for name in names]
     outs = [{"path": "data", "md5": store(json.dumps(listing).encode(), ".dir")}]
-    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"make": {"cmd": "true", "outs": outs}}}))
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": {"make": {"cmd": "true", "outs": outs}}}) + "\n")
     for name in names:
         Path("data", name).write_text("?")
     first, second = train_resnet("verify").stderr.splitlines()
@@ -142,7 +142,7 @@ def test_a_folder_whose_list_is_missing_is_named(folder: Path, train_resnet: Cal
 def test_what_git_keeps_comes_from_git(folder: Path, train_resnet: Callable[..., Result]) -> None:
     lock = json.loads(Path("dvc.lock").read_text())
     lock["stages"]["make"]["outs"].append({"path": "metrics.json", "md5": "0" * 32})
-    Path("dvc.lock").write_text(json.dumps(lock))
+    Path("dvc.lock").write_text(json.dumps(lock) + "\n")
     assert train_resnet("verify").stderr == (
         "metrics.json is missing: run `git checkout metrics.json`, or `dvc repro`, which makes what is missing again.\n"
     )
@@ -198,7 +198,7 @@ def test_a_lock_file_that_is_missing_or_cut_short(folder: Path, train_resnet: Ca
 def test_a_hash_that_is_none_is_refused(folder: Path, train_resnet: Callable[..., Result], md5: str | None) -> None:
     lock = json.loads(Path("dvc.lock").read_text())
     lock["stages"]["make"]["outs"][0]["md5"] = md5
-    Path("dvc.lock").write_text(json.dumps(lock))
+    Path("dvc.lock").write_text(json.dumps(lock) + "\n")
     result = train_resnet("verify")
     assert result.exit_code == 1
     advice = "if `dvc repro` is running, wait until it ends; otherwise `git checkout dvc.lock` restores"

@@ -152,7 +152,7 @@ PLANTED: dict[str, list[Patch]] = {
     "the folder of a run is not synced": [(runs, "disk", _Disk(sync=lambda path: None))],
     "one name for the partial files of all": [(files, "disk", _Disk(process=lambda: 0, is_running=lambda number: False))],
     "a folder is removed before its successor is durable": [(files, "_swap", _swap_without_sync)],
-    "a lock file of DVC that was cut short is believed": [(repair, "_is_whole", _is_yaml)],
+    "a lock file of DVC that was cut short is believed": [(repair, "is_whole", _is_yaml)],
     "damaged checkpoints of other runs are removed": [(checkpoint_files, "read_newest", _remove_everywhere)],
     "the holder of a lock is read after it is gone": [(runs, "_read_holder", _read_holder)],
     "a run that has just finished may go": [(runs, "prune", lambda folder, ours=None: prune(folder))],
@@ -190,6 +190,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="of the schedule to play again")
     given = parser.parse_args(arguments)
     names = [name for name in PLANTED if given.name in name]
+    if not names:
+        parser.error(f"no bug has {given.name!r} in its name")
     if given.seed is not None:
         with planted(names[0]):
             print("\n".join(play(given.seed)))

@@ -109,3 +109,16 @@ def test_an_object_that_cannot_be_removed_is_named(folder: Path, monkeypatch: py
     found = the_one()
     (left,) = folder.iterdir()
     assert found.found.endswith(f"it cannot remove an object, so {left.name} stays there: Access Denied")
+
+
+def test_an_answer_that_was_lost_is_no_fault_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create, lost = Folder.create, [True]
+
+    def made_twice(self: Folder, content: bytes, *names: str) -> None:
+        create(self, content, *names)
+        if lost and lost.pop():
+            create(self, content, *names)  # as a client does that got no answer
+
+    monkeypatch.setattr(Folder, "create", made_twice)
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path))
+    assert not the_one().wrong

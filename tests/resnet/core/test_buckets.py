@@ -16,6 +16,7 @@ from resnet.core.buckets import BucketError, explained, open_bucket, without_pas
             'no answer of "http://127.0.0.1:5555"',
         ),
         (OSError("https://me:secret@host/x"), "https://...@host"),
+        (ImportError("Please install gcsfs."), "a package is missing (Please install gcsfs)"),
         (ImportError("no s3fs"), "a package is missing (no s3fs): run pip install 'train-resnet[s3]'"),
         (BucketError("as it is."), "as it is."),
     ],
@@ -35,3 +36,4 @@ def test_a_bucket_is_asked_each_time_and_not_for_long() -> None:
 
 def test_addresses_lose_their_passwords() -> None:
     assert without_password("ftp://me:secret@host/x and s3://bucket/y") == "ftp://...@host/x and s3://bucket/y"
+    assert without_password("https://u:p@ss/word@host:1/x") == "https://...@host:1/x"

@@ -65,8 +65,13 @@ def test_gpus_and_driver_are_those_of_nvidia_smi(tmp_path: Path, monkeypatch: py
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n", "utf-8")
     assert (gpus_of_driver(), driver(), silence()) == ([], None, "nvidia-smi fails with exit code 9")
     monkeypatch.setattr(cuda, "_SECONDS", 0.2)
-    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexec /bin/sleep 60\n", "utf-8")
+    asked = tmp_path / "asked"
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\necho >> {asked}\nexec /bin/sleep 60\n", "utf-8")
     assert (gpus_of_driver(), driver(), silence()) == ([], None, "nvidia-smi does not answer within 0 s")
+    assert asked.read_text() == "\n"  # a driver that hangs is not waited for again and again
+    monkeypatch.setattr(cuda, "_PAUSE_SECONDS", 0.0)
+    gpus_of_driver()
+    assert asked.read_text() == "\n\n"
     (tmp_path / "nvidia-smi").unlink()
     assert (gpus_of_driver(), driver(), silence()) == ([], None, None)
 

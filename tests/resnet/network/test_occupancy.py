@@ -79,7 +79,7 @@ def test_a_gpu_that_others_use_is_named_with_what_to_do(tmp_path: Path, monkeypa
         (1, "", ""),
         (2303, "", ""),
         (2304, "", "others use"),  # in a container the driver lists no processes
-        (900, f"GPU-aa11, {os.getpid()}", ""),
+        (900, "GPU-aa11, OURS", ""),  # a name for our process: all workers of pytest must collect the same names
         (900, "GPU-aa11, 999999999", "another process uses"),
         (900, "GPU-aa11, 999999998\nGPU-aa11, 999999999", "2 other processes use"),
         (900, "GPU-bb22, 999999999", ""),
@@ -89,7 +89,12 @@ def test_a_gpu_that_others_use_is_named_with_what_to_do(tmp_path: Path, monkeypa
 def test_a_process_or_much_memory_counts(
     used: int, running: str, who: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(tmp_path, monkeypatch, f"0, GPU-aa11, NVIDIA L4, {used}, 23034, Default, [N/A]", running)
+    put(
+        tmp_path,
+        monkeypatch,
+        f"0, GPU-aa11, NVIDIA L4, {used}, 23034, Default, [N/A]",
+        running.replace("OURS", str(os.getpid())),
+    )
     found = used_by_others()
     assert [one.partition(" NVIDIA")[0] for one in found] == ([who] if who else [])
 

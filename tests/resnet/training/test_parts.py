@@ -22,16 +22,17 @@ def exhaust(*_: Any) -> None:
     raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
 
-@pytest.mark.parametrize(("most", "first", "parts"), [(8, 1, 1), (3, 1, 4), (8, 4, 4)])
-def test_parts_are_doubled_until_the_step_fits(
-    most: int, first: int, parts: int, separable: Callable[[str, int], Split]
+@pytest.mark.parametrize(
+    ("batch", "most", "first", "parts"), [(8, 8, 1, [1]), (8, 3, 1, [1, 2, 4]), (8, 8, 4, [4]), (9, 4, 1, [1, 3])]
+)
+def test_the_fewest_parts_in_which_the_step_fits_are_found(
+    batch: int, most: int, first: int, parts: list[int], separable: Callable[[str, int], Split]
 ) -> None:
     one = trainer(network(2, blocks=1))
     seen = small_device(one, most)
-    assert find_parts(one, separable("t", 16), 8, first) == one.accumulate == parts
+    assert find_parts(one, separable("t", 16), batch, first) == one.accumulate == parts[-1]
     assert one.tried
-    tried = [number for number in (1, 2, 4) if first <= number <= parts]
-    assert {images for images, _ in seen} == {8 // number for number in tried}
+    assert {images for images, _ in seen} == {batch // number for number in parts}
 
 
 def test_a_trial_leaves_no_trace_in_the_run(separable: Callable[[str, int], Split]) -> None:
@@ -59,14 +60,14 @@ def test_the_trial_has_the_largest_size_of_the_run(separable: Callable[[str, int
 
 def test_a_batch_that_cannot_be_divided_further_is_refused(separable: Callable[[str, int], Split]) -> None:
     one = trainer(network(2, blocks=1))
-    small_device(one, 2)
+    small_device(one, 0)
     weights = one.model.get_weights()
     sentence = (
-        "a step of 6 images of 32 x 32 pixels in 2 parts needs more memory than is free, and the batch cannot be divided into "
-        "4 equal parts on each device: lower train.batch_size or the size of the images."
+        "a step of 3 images of 32 x 32 pixels in 3 parts needs more memory than is free, and the batch cannot be divided into "
+        "more parts: lower the size of the images or build.width."
     )
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
-        find_parts(one, separable("t", 16), 6)
+        find_parts(one, separable("t", 16), 3)
     assert all(np.array_equal(now, then) for now, then in zip(one.model.get_weights(), weights, strict=True))
     assert not one.tried
 

@@ -86,3 +86,8 @@ def test_a_folder_whose_disk_is_not_mounted_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(BucketError, match=f"^there is no folder {tmp_path}/disk; mount the disk"):
         open_store(f"{tmp_path}/disk/checkpoints")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_examined_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BucketError, match="File name too long"):
+        open_store(f"{tmp_path}/{'a' * 300}/checkpoints")
