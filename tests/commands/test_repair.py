@@ -213,11 +213,13 @@ def test_a_dvc_lock_that_lacks_what_dvc_yaml_lacks_too_stays(root: Path, gone_fr
     assert repair_dvc_files(root) == []
 
 
-def test_a_dvc_lock_that_lacks_something_before_its_end_was_not_cut(root: Path) -> None:
+@pytest.mark.parametrize(
+    "gone", ["    - path: a.py\n      md5: 0123456789abcdef\n", "    params:\n      params.yaml:\n        seed: 0\n"]
+)
+def test_a_dvc_lock_that_lacks_something_before_its_end_was_not_cut(root: Path, gone: str) -> None:
     (root / "dvc.yaml").write_text(STAGES)
     _commit_whole(root)
-    older = WHOLE.replace("    - path: a.py\n      md5: 0123456789abcdef\n", "")
-    (root / "dvc.lock").write_text(older)
+    (root / "dvc.lock").write_text(WHOLE.replace(gone, ""))
     assert repair_dvc_files(root) == []
 
 
