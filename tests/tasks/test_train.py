@@ -1,6 +1,8 @@
 """The parameters of `train`."""
 
+import os
 import re
+import signal
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from resnet.training.recipe import Recipe
 from tasks import train
 from tasks.build import Build
 from tasks.ingest import Ingest
+from tasks.stage import signals
 from tasks.stage.params import Params
 from tasks.train import Train
 from tests.parameters import PREPROCESS
@@ -114,6 +117,23 @@ def test_automatic_parts_begin_with_the_whole_batch() -> None:
     check(params(accumulate="auto", devices=2))
     with pytest.raises(UserError, match=r"train.batch_size is 8, which cannot be divided into .* = 3 x 1 equal parts"):
         check(params(accumulate="auto", devices=3))
+
+
+class EndedAtOnceError(BaseException):
+    """Stands in for the end of the process."""
+
+
+def test_a_signal_ends_the_trial_of_parts_at_once(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def end(code: int) -> None:
+        raise EndedAtOnceError(code)
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(signals, "_received", None)
+    monkeypatch.setattr(train, "parts_that_fit", lambda *_: signals._on_signal(signal.SIGTERM, None))
+    none: Any = None
+    with pytest.raises(EndedAtOnceError, match="143"):
+        train._in_parts(lambda: none, none, Train(**(VALUES | {"accumulate": "auto"})), {})
+    assert "ended by SIGTERM" in capfd.readouterr().err
 
 
 def test_every_schedule_can_be_chosen() -> None:
