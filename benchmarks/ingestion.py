@@ -51,7 +51,7 @@ class Project:
         params["ingest"]["source"] = str(source)
         params["preprocess"]["near_duplicates"] = near_duplicates
         yaml.dump(params, folder / "params.yaml")
-        for name in ("tasks", "resnet", "dvc.yaml", ".dvcignore", "data/.gitignore"):
+        for name in ("tasks", "resnet", "dvc.yaml", ".dvcignore", "data/.gitignore", "data/decisions.csv"):
             target = folder / name
             target.parent.mkdir(exist_ok=True)
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy2)(ROOT / name, target)

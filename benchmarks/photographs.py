@@ -33,6 +33,7 @@ from tasks.stage.params import PARAMS_YAML, Params
 
 _ROOT = Path(__file__).resolve().parents[1]
 _CODE = ("builtin", "resnet", "tasks", DVC_YAML.name)
+_DECISIONS = Path("data/decisions.csv")
 _DONE = "done"
 _ANY = 1000  # epochs: more than the sizes of any schedule
 
@@ -58,8 +59,8 @@ class Workshop:
         self._text = text
         if not (self._folder / "code").exists():
             with replacing(self._folder / "code") as copy:
-                copy.mkdir()
-                for name in _CODE:
+                (copy / _DECISIONS.parent).mkdir(parents=True)
+                for name in (*_CODE, str(_DECISIONS)):
                     source = _ROOT / name
                     shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy2(source, copy / name)
 
@@ -118,6 +119,7 @@ class Workshop:
             _link(room / name, target)
         for name in ("data", "models", "reports"):
             (room / name).mkdir(exist_ok=True)
+        _link(room / _DECISIONS, self._folder / "code" / _DECISIONS)
         self._write(room, params)
         for stage in stages:
             _run(room, stage)
@@ -133,7 +135,7 @@ class Workshop:
 
 def _hash_of_code() -> str:
     digest = hashlib.sha256()
-    for name in _CODE:
+    for name in (*_CODE, str(_DECISIONS)):
         for path in sorted((_ROOT / name).rglob("*")) or [_ROOT / name]:
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())

@@ -1,7 +1,8 @@
 """List or remove the training runs that have checkpoints.
 
 The last three finished runs, and those that were worked on in the last two weeks, are kept. The stage `train` removes older
-ones. What a search that prunes will go on with is kept until the search ends.
+ones. What a search that prunes will go on with is kept until the search ends. Runs in the store that
+TRAIN_RESNET_CHECKPOINT_REMOTE names are listed too; a rule of the bucket removes them.
 """
 
 import importlib
@@ -14,6 +15,7 @@ import typer
 from resnet.core.errors import UserError
 
 if TYPE_CHECKING:
+    from resnet.training.checkpoint_files import Checkpoint
     from tasks.training.fingerprint import Facts
     from tasks.training.runs import Run
 
@@ -44,21 +46,21 @@ def checkpoints(
 
 
 def _list() -> None:
-    from tasks.training.fingerprint import fingerprint
-    from tasks.training.resume import sources
-    from tasks.training.runs import Run, home, list_runs
+    from tasks.training.moving import list_stored
+    from tasks.training.runs import home, list_runs
 
-    runs = list_runs(home())
+    runs, stored = list_runs(home()), list(list_stored())
     if not runs:
         print(f"there are no checkpoints in {home()}")
+    if not runs and not stored:
         return
     now, params = _now()
     for run in runs:
-        current = _with_machine(now, run.facts)
-        next_run = Run(run.folder.with_name(fingerprint(current)), current)
-        ours = [source.folder.name for source in sources(next_run, params)]
         when = datetime.fromtimestamp(run.used).astimezone().isoformat(sep=" ", timespec="minutes")
-        print(f"{run.folder.name}  {when}  {_place(run)}, {run.size / 1e6:.1f} MB; {_relation(run, current, ours)}")
+        relation = _busy(run) or _relation(run.folder.name, run.facts, run.newest, now, params)
+        print(f"{run.folder.name}  {when}  {_place(run.facts, run.newest)}, {run.size / 1e6:.1f} MB; {relation}")
+    for name, facts, newest in stored:
+        print(f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, now, params)}")
 
 
 def _now() -> "tuple[Facts, Any]":
@@ -81,31 +83,42 @@ def _with_machine(now: "Facts", then: "Facts") -> "Facts":
     return now | {name: then[name] for name in unknown if name in then}
 
 
-def _place(run: "Run") -> str:
-    newest = run.newest
+def _place(facts: "Facts", newest: "Checkpoint | None") -> str:
+    from tasks.training.runs import is_complete
+
     if newest is None:
         return "no checkpoint yet"
-    if run.finished:
-        return f"finished ({run.facts['train.epochs']} epochs)"
-    return f"epoch {newest.epoch} of {run.facts.get('train.epochs', '?')}, step {newest.step}"
+    if is_complete(facts, newest):
+        return f"finished ({facts['train.epochs']} epochs)"
+    return f"epoch {newest.epoch} of {facts.get('train.epochs', '?')}, step {newest.step}"
 
 
-def _relation(run: "Run", now: "Facts", ours: Sequence[str]) -> str:
-    """Which process works on a run, and whether the next training would resume from it."""
-    from tasks.training.fingerprint import differences
+def _busy(run: "Run") -> str | None:
+    """Which process works on a run of this host, or will."""
     from tasks.training.runs import held_by, who
 
     if holder := who(run):
         return f"{holder} works on it"
     if holder := held_by(run):
         return f"{holder} will go on with it"
-    differing = differences(now, run.facts)
+    return None
+
+
+def _relation(name: str, then: "Facts", newest: "Checkpoint | None", now: "Facts", params: Any) -> str:
+    """Whether the next training would resume from a run."""
+    from tasks.training.fingerprint import differences, fingerprint
+    from tasks.training.resume import sources
+    from tasks.training.runs import Run, home, is_complete
+
+    current = _with_machine(now, then)
+    differing = differences(current, then)
     if not differing:
-        return "the next run has nothing left to train" if run.finished else "the next run resumes from it"
-    if run.folder.name in ours:
+        done = is_complete(then, newest)
+        return "the next run has nothing left to train" if done else "the next run resumes from it"
+    if name in [source.folder.name for source in sources(Run(home() / fingerprint(current), current), params)]:
         return "the next run continues from it, unless it has a checkpoint of its own"
     more = f" and {len(differing) - _MOST_DIFFERENCES} more" if len(differing) > _MOST_DIFFERENCES else ""
-    return f"differs in {', '.join(_difference(name, run.facts, now) for name in differing[:_MOST_DIFFERENCES])}{more}"
+    return f"differs in {', '.join(_difference(one, then, current) for one in differing[:_MOST_DIFFERENCES])}{more}"
 
 
 def _difference(name: str, then: "Facts", now: "Facts") -> str:

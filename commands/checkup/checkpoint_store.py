@@ -11,7 +11,7 @@ from commands.storage_errors import meaning
 from resnet.core.buckets import BucketError, without_password
 from resnet.core.errors import printable
 from tasks.training.moving import VARIABLE
-from tasks.training.store import Store, TakenError, open_store
+from tasks.training.store import Folder, Store, TakenError, open_store
 
 _SECONDS = 30.0  # for all requests; the clients repeat some of them, and a network disk may never answer
 _REMEDY = (
@@ -37,6 +37,7 @@ def _tried(url: str) -> Finding:
     store: Store | None = None
     try:
         store = open_store(url)
+        absent = store.top if isinstance(store, Folder) and not store.top.exists() else None
         done = "be listed"
         store.names()
         done = "be written to"
@@ -53,6 +54,10 @@ def _tried(url: str) -> Finding:
         return _unusable(url, "it gives back other bytes than were written")
     if not alone:
         return _unusable(url, "it ignores `If-None-Match`, so two hosts could train one run")
+    if absent:
+        with suppress(OSError):  # another host may use it by now
+            absent.rmdir()
+        return Finding("checkpoints", f"{_named(url)}, a folder that does not exist yet; training will make it")
     return Finding("checkpoints", f"{_named(url)}, which can be read and written to")
 
 

@@ -28,6 +28,7 @@ from tasks.training.store import Store, TakenError
 
 BEAT = 10.0  # seconds between two changes
 PATIENCE = 60.0  # seconds without a change after which the holder counts as dead
+_LEAVING = 10.0  # seconds in which the lease can be given back; otherwise it ends by itself
 _NAME = re.compile(r"lease-(\d{8})")
 
 
@@ -81,12 +82,9 @@ class Lease:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()
-        self._thread.join()
-        if self._taken_by is None:
-            try:
-                self._store.write(self._content(given_back=True), self._run, _name(self._number))
-            except BucketError as failure:
-                self._say(f"train: the lease on the run {self._run} could not be given back ({failure}); it ends by itself")
+        self._thread.join(_LEAVING)
+        if self._thread.is_alive():
+            self._not_given_back(f"the store has not answered for {_LEAVING:g} s")
 
     @property
     def taken_by(self) -> str | None:
@@ -131,7 +129,11 @@ class Lease:
         here = {"host": platform.node(), "process": os.getpid(), "folder": self._folder, "place": self._place}
         return json.dumps({**here, "beat": self._beats, "given_back": given_back}).encode()
 
+    def _not_given_back(self, why: object) -> None:
+        self._say(f"train: the lease on the run {self._run} could not be given back ({why}); it ends by itself")
+
     def _keep(self) -> None:
+        """Changes the lease until another host has taken it, or gives it back at the end."""
         while not self._over.wait(BEAT):
             try:
                 newest = self._newest()
@@ -141,6 +143,10 @@ class Lease:
                 self._store.write(self._content(), self._run, _name(self._number))
             except BucketError:
                 continue  # the store may be away for a while
+        try:
+            self._store.write(self._content(given_back=True), self._run, _name(self._number))
+        except BucketError as error:
+            self._not_given_back(error)
 
     def _remove_older(self) -> None:
         for name in self._store.names(self._run):

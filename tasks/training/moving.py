@@ -37,7 +37,8 @@ _PLACE = "place"
 # Beginnings of the names of facts; with `train.accumulate: auto` the memory of the host decides.
 _OF_THE_HOST = ("machine.", "version.", "environment.", "precision", "train.accumulate")
 _RUN = re.compile(r"[0-9a-f]{16}")
-_MOST_RUNS = 50  # of the store are compared, if it has none to go on with
+_LEAVING = 60.0  # seconds for the last copy, if training was stopped or has failed
+_MOST_RUNS = 50  # of the store are compared or listed
 
 
 @contextmanager
@@ -60,13 +61,45 @@ def shared(run: Run) -> Iterator["Shared | None"]:
             made = Shared(store, run, lease)
             try:
                 yield made
-            finally:
-                made.close()
+            except BaseException:
+                made.close(_LEAVING)
+                raise
+            made.close()
     except BucketError as error:
-        raise UserError(
-            f"{VARIABLE} is {without_password(url)}, but that store cannot be used ({error}): correct the address or the "
-            "credentials, or unset the variable."
-        ) from error
+        raise _unusable(url, error) from error
+
+
+def _unusable(url: str, error: BucketError) -> UserError:
+    return UserError(
+        f"{VARIABLE} is {without_password(url)}, but that store cannot be used ({error}): correct the address or the "
+        "credentials, or unset the variable."
+    )
+
+
+def list_stored() -> "Iterator[tuple[str, Facts, Checkpoint | None]]":
+    """The runs in the store that the environment names: the ID, the facts and the newest checkpoint of each; at most 50.
+
+    The facts are empty if they cannot be read.
+
+    Raises:
+        UserError: the store cannot be used.
+    """
+    from resnet.training.checkpoint_files import sort
+
+    url = os.environ.get(VARIABLE)
+    if not url:
+        return
+    try:
+        store = open_store(url)
+        for name in _runs(store):
+            newest = next(iter(sort(map(Path, store.names(name)))), None)
+            yield name, _parsed(store.read(name, _FACTS)), newest
+    except BucketError as error:
+        raise _unusable(url, error) from error
+
+
+def _runs(store: Store) -> list[str]:
+    return [name for name in store.names() if _RUN.fullmatch(name)][:_MOST_RUNS]
 
 
 def _place(run: Run) -> str:
@@ -147,11 +180,17 @@ class Shared:
         except BucketError as error:
             say(f"train: an old checkpoint stays in the store ({error})")
 
-    def close(self) -> None:
-        """Waits until the newest checkpoint is copied, or its copy has failed."""
+    def close(self, seconds: float | None = None) -> None:
+        """Waits until the newest checkpoint is copied, or its copy has failed.
+
+        Args:
+            seconds: for how long at most; without a limit if None.
+        """
         self._over = True
         self._wanted.set()
-        self._thread.join()
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            say(f"train: the store did not take the last checkpoint within {seconds:g} s; only this host has it")
 
     def cost(self) -> dict[str, float]:
         """The number of copies, and the processor time of the thread that makes them."""
@@ -178,7 +217,7 @@ class Shared:
 
     def _name_what_differs(self) -> None:
         """Names what keeps this host from going on with a run of the store that has the same parameters, data and code."""
-        for name in [name for name in self._store.names() if _RUN.fullmatch(name)][:_MOST_RUNS]:
+        for name in _runs(self._store):
             facts = _parsed(self._store.read(name, _FACTS))
             others = differences(facts, self._run.facts) if facts else []
             if others and all(other.startswith(_OF_THE_HOST) for other in others):

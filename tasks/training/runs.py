@@ -63,8 +63,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training is complete."""
-        newest = self.newest
-        return newest is not None and newest.epoch > self.facts.get("train.epochs", math.inf)
+        return is_complete(self.facts, self.newest)
 
     @property
     def used(self) -> float:
@@ -89,6 +88,11 @@ class Run:
         for path in self.folder.glob("*"):
             with suppress(FileNotFoundError):  # another process may remove files here
                 yield path.name, path.stat()
+
+
+def is_complete(facts: Facts, newest: Checkpoint | None) -> bool:
+    """Whether a run with these facts and this newest checkpoint has trained all its epochs."""
+    return newest is not None and newest.epoch > facts.get("train.epochs", math.inf)
 
 
 def list_runs(folder: Path) -> list[Run]:

@@ -143,10 +143,13 @@ class Folder(Store):
 
     Args:
         top: the folder. It is made if the folder above it exists: where the disk is not mounted, nothing is.
+
+    Attributes:
+        top: see above.
     """
 
     def __init__(self, top: Path) -> None:
-        self._top = top
+        self.top = top
         with explained():
             mounted = top.parent.is_dir()
         if not mounted:
@@ -158,7 +161,7 @@ class Folder(Store):
 
         What killed processes of this host left there is removed.
         """
-        path, here = self._top.joinpath(*names), f".{platform.node()}-"
+        path, here = self.top.joinpath(*names), f".{platform.node()}-"
         with explained():
             path.parent.mkdir(parents=True, exist_ok=True)
             for left in path.parent.glob(f"{glob.escape(here)}*"):
@@ -175,7 +178,7 @@ class Folder(Store):
         """See `Store`."""
         with explained():
             try:
-                return sorted(path.name for path in self._top.joinpath(*folder).iterdir() if not path.name.startswith("."))
+                return sorted(path.name for path in self.top.joinpath(*folder).iterdir() if not path.name.startswith("."))
             except (FileNotFoundError, NotADirectoryError):
                 return []
 
@@ -183,7 +186,7 @@ class Folder(Store):
         """See `Store`."""
         with explained():
             try:
-                return self._top.joinpath(*names).read_bytes()
+                return self.top.joinpath(*names).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -210,12 +213,12 @@ class Folder(Store):
 
     def _copy_out(self, path: Path, *names: str) -> None:
         with explained():
-            shutil.copyfile(self._top.joinpath(*names), path)
+            shutil.copyfile(self.top.joinpath(*names), path)
 
     def remove(self, *names: str) -> None:
         """See `Store`."""
         with explained():
-            self._top.joinpath(*names).unlink(missing_ok=True)
+            self.top.joinpath(*names).unlink(missing_ok=True)
 
 
 def open_store(address: str) -> Store:

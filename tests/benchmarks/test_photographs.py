@@ -87,6 +87,7 @@ class Stages:
         params = with_values((room / "params.yaml").read_text("utf-8"), {})
         if (stage, params.seed) in self.failing:
             raise subprocess.CalledProcessError(1, stage)
+        assert (room / "data/decisions.csv").read_text("utf-8").startswith("pixel_hash,")  # which `ingest` needs
         self.ran.append(stage)
         epochs = params.value("train.epochs", int)
         (room / "reports").mkdir(exist_ok=True)

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from resnet.training.checkpoint_files import write_checkpoint
+from resnet.training.state import Snapshot
 from tasks.training.runs import begun, hold, list_runs
 from tests.project import Project
 from tests.tasks.training.test_runs import make
@@ -93,3 +95,17 @@ def test_a_finished_run_leaves_nothing_to_train(
     make(runs, epochs=3, at=4)
     monkeypatch.setattr("tasks.training.fingerprint.differences", lambda *_: [])
     assert train_resnet("checkpoints").stdout.endswith("; the next run has nothing left to train\n")
+
+
+def test_runs_of_the_store_are_listed_too(
+    runs: Path, tmp_path: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_resnet("checkpoints", "--all")
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path))
+    with begun(tmp_path, {"train.epochs": 3}) as run:  # the store is a folder of runs
+        write_checkpoint(run.folder, Snapshot({}, {"epoch": 2, "step": 4}))
+    nothing, stored = train_resnet("checkpoints").stdout.splitlines()
+    assert nothing == "there are no checkpoints in .dvc/tmp/checkpoints"
+    assert re.fullmatch(rf"{run.folder.name}  in the store  epoch 2 of 3, step 4; differs in .* and \d+ more", stored)
+    monkeypatch.setattr("tasks.training.fingerprint.differences", lambda *_: [])
+    assert train_resnet("checkpoints").stdout.endswith("in the store  epoch 2 of 3, step 4; the next run resumes from it\n")

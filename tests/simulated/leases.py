@@ -250,10 +250,14 @@ class _Thread:
         assert running is not None
         self._thread = running.process.spawn(self._target)
 
-    def join(self) -> None:
-        running = Hosts.current.machine.running
-        assert running is not None
-        running.wait(lambda: self._thread.ended)
+    def join(self, seconds: float) -> None:
+        _wait(self._has_ended, seconds)
+
+    def is_alive(self) -> bool:
+        return not self._has_ended()
+
+    def _has_ended(self) -> bool:
+        return self._thread.ended
 
 
 class _Threading:

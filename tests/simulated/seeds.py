@@ -39,7 +39,12 @@ def run(
     given = parser.parse_args(arguments)
     with replaced():
         if given.seed is not None:
-            print("\n".join(play(given.seed)))
+            try:
+                print("\n".join(play(given.seed)))
+            except BrokenError as error:
+                print(*getattr(error, "__notes__", []), f"seed {given.seed} failed: {error}", sep="\n")
+                return 1
+            print(f"seed {given.seed}: every invariant held")
             return 0
         began, failed = time.perf_counter(), 0
         for seed, error in failing(play, given.first, given.count):

@@ -198,6 +198,10 @@ def test_a_failure_names_its_seed(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     monkeypatch.setattr(World, "cut_power", fail)
     assert schedules.main(["--count", "9"]) == 1
     assert "python -m tests.simulated.schedules --seed 0: it broke" in capsys.readouterr().out
+    assert schedules.main(["--seed", "0"]) == 1
+    *done, verdict = capsys.readouterr().out.splitlines()
+    assert verdict == "seed 0 failed: it broke"
+    assert any("train" in line for line in done)
 
 
 def test_schedules_leave_nothing_in_memory() -> None:

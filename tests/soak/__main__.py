@@ -87,8 +87,9 @@ def _foot(table: Sequence[str], order: Sequence[str]) -> str:
     """What the rows of the table add up to, from the rows themselves."""
     cells = [line.strip("| ").split(" | ") for line in table]
     trials, survived, seconds = (sum(int(row[column]) for row in cells) for column in (1, 2, 4))
-    missing = f" Not yet run whole: {len(order) - len(table)} of {len(order)} rows." if len(table) < len(order) else ""
-    return f"Total: {len(table)} rows, {trials:,} trials, {survived:,} survived, {seconds:,} seconds.{missing}"
+    total = f"Total: {len(table)} rows, {trials:,} trials, {survived:,} survived, {seconds:,} seconds."
+    missing = [fault for fault in order if fault not in {row[0] for row in cells}]
+    return total + ("\n\nNot yet run whole:\n\n" + "\n".join(f"- {fault}" for fault in missing) if missing else "")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -84,8 +84,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_that_can_be_used_is_empty_afterwards(folder: Path) -> None:
-    assert not the_one().wrong
+    folder.mkdir()
+    assert the_one() == Finding("checkpoints", f"TRAIN_RESNET_CHECKPOINT_REMOTE is {folder}, which can be read and written to")
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_does_not_exist_is_said_to_be_new(folder: Path) -> None:
+    named = f"TRAIN_RESNET_CHECKPOINT_REMOTE is {folder}, a folder that does not exist yet; training will make it"
+    assert the_one() == Finding("checkpoints", named)
+    assert not folder.exists()
 
 
 def test_a_disk_that_is_not_mounted(monkeypatch: pytest.MonkeyPatch) -> None:

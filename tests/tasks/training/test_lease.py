@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,30 @@ def test_a_store_that_is_away_for_a_while_does_no_harm(store: Store, monkeypatch
         monkeypatch.setattr(store, "names", away)
         until(lambda: store.read("run", "lease-00000001") != first)
         assert (len(asked) >= 4, held.taken_by) == (True, None)
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for_at_the_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 1e6)
+    monkeypatch.setattr(lease, "_LEAVING", 0.2)
+    said, answers = list[str](), threading.Event()
+    held = make(store, "here", said)
+    with held:
+        monkeypatch.setattr(store, "write", lambda *_: answers.wait(600))
+    assert said == [
+        "train: the lease on the run run could not be given back (the store has not answered for 0.2 s); it ends by itself"
+    ]
+    answers.set()
+    held._thread.join(600)
+
+
+def test_a_lease_that_cannot_be_given_back_ends_by_itself(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise BucketError("away")
+
+    said: list[str] = []
+    with make(store, "here", said):
+        monkeypatch.setattr(store, "write", fail)
+    assert said == ["train: the lease on the run run could not be given back (away); it ends by itself"]
 
 
 def test_the_name_of_a_holder_cannot_write_to_the_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

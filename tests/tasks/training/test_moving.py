@@ -1,5 +1,6 @@
 """Checkpoints in a store that hosts share: what is copied, what is fetched, and what is said."""
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from resnet.training.checkpoint_files import list_checkpoints, write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.training import lease, moving
 from tasks.training.fingerprint import Facts
-from tasks.training.moving import shared
+from tasks.training.moving import list_stored, shared
 from tasks.training.resume import sources
 from tasks.training.runs import Run, begun, home
 from tasks.training.store import Folder, Store, open_store
@@ -303,3 +304,33 @@ def test_a_store_that_cannot_be_used_is_one_sentence(host: Callable[[str], Host]
     )
     with begun(host("a").home, FACTS) as run, pytest.raises(UserError, match=sentence), shared(run):
         pass
+
+
+def test_a_copy_that_hangs_does_not_keep_a_stopped_training(
+    host: Callable[[str], Host], store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_LEAVING", 0.2)
+    answers = threading.Event()
+    monkeypatch.setattr(Folder, "put", lambda *_: answers.wait(600))
+    with begun(host("a").home, FACTS) as run, pytest.raises(SystemExit), shared(run) as elsewhere:
+        assert elsewhere is not None
+        host("a").save(run, 1, 1)
+        raise SystemExit(143)
+    assert said == ["train: the store did not take the last checkpoint within 0.2 s; only this host has it"]
+    answers.set()
+    elsewhere._thread.join(600)
+
+
+def test_the_runs_of_the_store_are_listed(host: Callable[[str], Host], store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_checkpoints(host("a"), store)
+    with begun(host("a").home, FACTS | {"train.epochs": 4}) as without, shared(without):
+        pass
+    ((first, facts, newest), (second, *nothing)) = sorted(list_stored(), key=lambda one: not one[1])
+    assert (facts, newest and (newest.epoch, newest.step)) == (FACTS, (1, 2))
+    assert nothing == [{}, None]
+    assert {first, second} == set(store.names())
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "/dev/null/store")
+    with pytest.raises(UserError, match=r"^TRAIN_RESNET_CHECKPOINT_REMOTE is /dev/null/store, but that store cannot be used"):
+        list(list_stored())
+    monkeypatch.delenv("TRAIN_RESNET_CHECKPOINT_REMOTE")
+    assert list(list_stored()) == []
