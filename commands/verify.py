@@ -3,9 +3,9 @@
 DVC hashes a file again only when its time or size has changed. It does not notice a flipped bit, neither in the work tree nor
 in its cache, and copies it. This command reads every file that `dvc.lock` names, in both places, at 0.7 GB/s: the speed of MD5
 on one core. `make repro` verifies only the cache, whose files never change for a good reason, and only up to 4 GB. Outputs that
-are missing from the work tree are named too, for example after a `dvc pull` that failed, but not with `--cache`. With
-`--remote` the command downloads and verifies what the default remote has instead. The exit code is 1 if anything is damaged or
-missing.
+are missing from the work tree or from the cache are named too, for example after a `dvc pull` that failed, but not with
+`--cache`. With `--remote` the command downloads and verifies what the default remote has instead. The exit code is 1 if
+anything is damaged or missing.
 """
 
 import json
@@ -78,6 +78,8 @@ def verify(
         damaged = find_damaged(files)
         changed = _changed_outputs() if any(not file.cached for file, _ in damaged) else ()
         found += [*_damages(damaged, changed)]
+        if not cache and not found:
+            found = find_uncached(Path(), folder)
     if any(sentence.endswith(_PULL) for sentence in found):
         found.append(_REMOTE)
     for sentence in found:
@@ -210,6 +212,35 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], in_git: Container[str
     if not lost:
         return _Missing(name, what, _CHECKOUT)
     return _Missing(name, f"{what}; DVC's cache does not have {object_key(lost[0])}", _PULL)
+
+
+def find_uncached(root: Path, cache: Path) -> list[str]:
+    """A sentence about outputs that the work tree has and the cache has not, so that DVC can neither push nor restore them.
+
+    No output may be damaged or missing: `dvc commit` takes a damaged one for undamaged.
+
+    Args:
+        root: of the project.
+        cache: the folder that `dvc cache dir` prints.
+
+    Raises:
+        UserError: `dvc.lock` is missing or damaged.
+    """
+    in_git = _kept_by_git(root / DVC_YAML)
+    lost: dict[str, list[str]] = {}
+    for out in recorded_outputs(root / DVC_LOCK):
+        name, pairs = out["path"], _files(root, cache, out)
+        absent = [md5 for _, md5 in pairs if not _cached(cache, md5).is_file()]
+        if absent and name not in in_git:
+            lost[name] = absent
+    if not lost:
+        return []
+    count, first = sum(map(len, lost.values())), next(iter(lost.values()))[0]
+    files, them = ("file", "it") if count == 1 else ("files", "them")
+    return [
+        f"DVC's cache does not have {count:,} {files} of {', '.join(lost)}, such as {object_key(first)}, so `dvc push` and "
+        f"`dvc checkout` cannot bring {them}: run `dvc commit`, which takes {them} from this folder."
+    ]
 
 
 def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:

@@ -11,6 +11,7 @@ from typer.testing import Result
 
 from commands import repair
 from commands import verify as module
+from commands.verify import object_key
 from resnet.core.errors import UserError
 
 CONTENTS = {"model.bin": b"weights", "data/a.txt": b"a", "data/deep/b.txt": b"b"}
@@ -174,6 +175,35 @@ def test_damage_in_the_cache_is_named(name: str, folder: Path, train_resnet: Cal
         result = train_resnet("verify", *options)
         assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
         assert f"`rm -f '{path}'`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["model.bin"],
+            "1 file of model.bin, such as {}, so `dvc push` and `dvc checkout` cannot bring it: run `dvc commit`, ",
+        ),
+        (["data/a.txt"], "1 file of data, such as {}, so "),
+        (["data/a.txt", "data/deep/b.txt", "model.bin"], "3 files of model.bin, data, such as {}, so "),
+    ],
+)
+def test_what_only_the_work_tree_has_is_named(
+    names: list[str], said: str, folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    for name in names:
+        cached(hash_of(name)).unlink()
+    result = train_resnet("verify")
+    first = object_key(hash_of("model.bin" if "model.bin" in names else names[0]))
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"DVC's cache does not have {said.format(first)}")
+    assert train_resnet("verify", "--cache").exit_code == 0
+
+
+def test_what_is_damaged_is_not_to_be_committed(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    cached(hash_of("data/a.txt")).unlink()
+    Path("data/a.txt").write_bytes(b"?")
+    assert "dvc commit" not in train_resnet("verify").stderr
 
 
 def test_more_than_the_limit_is_not_read(folder: Path, train_resnet: Callable[..., Result]) -> None:
