@@ -1,5 +1,6 @@
 """What DVC and experiments need of the Git repository in the current folder."""
 
+import re
 from pathlib import Path
 
 from resnet.core.errors import UserError
@@ -8,6 +9,7 @@ from tasks.stage.git import git, git_or_none
 SHALLOW = "this clone has only a part of the history, in which `dvc exp run --temp` loses its experiment without a message"
 UNSHALLOW = "git fetch --unshallow"
 _OWNED_BY_ANOTHER = "; To add an exception for this directory, call: "  # Git's advice, which ends in a command
+_DETACHED = re.compile(r"checkout: moving from (\S+) to [0-9a-f]{40}")  # in the reflog, as DVC's checkout is written there
 _REMEDIES = {
     "not a git repository": "git init && git add --all && git commit --message first",
     "does not have any commits": "git add --all && git commit --message first",
@@ -48,3 +50,21 @@ def needs_git() -> bool:
 def is_shallow() -> bool:
     """Whether the clone was made with `--depth`, so that its oldest commits lack their parents."""
     return git_or_none(Path(), "rev-parse", "--is-shallow-repository") == "true"
+
+
+def branch_before_experiment() -> str | None:
+    """The branch on which a `dvc exp run` began that was killed: DVC detaches HEAD for an experiment, and returns at its end.
+
+    Returns:
+        None if HEAD is on a branch, or is detached for another reason, as in a checkout of a CI system. The experiment may
+        still be running.
+    """
+    if git_or_none(Path(), "symbolic-ref", "--quiet", "HEAD") is not None:
+        return None
+    if git_or_none(Path(), "rev-parse", "--verify", "--quiet", "refs/exps/exec/EXEC_HEAD") is None:
+        return None
+    moves = (git_or_none(Path(), "reflog", "--format=%gs", "HEAD") or "").splitlines()
+    detached = _DETACHED.fullmatch(next((move for move in moves if move.startswith("checkout: ")), ""))
+    if detached and git_or_none(Path(), "rev-parse", "--verify", "--quiet", f"refs/heads/{detached[1]}") is not None:
+        return detached[1]
+    return None

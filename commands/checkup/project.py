@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from typing import Any
 from commands.check import examine
 from commands.checkup.findings import Finding
 from commands.environment import inherited, obstacles
-from commands.repository import SHALLOW, UNSHALLOW, is_shallow, latest_commit, repository_fault
+from commands.repair import refuse_during_a_run
+from commands.repository import SHALLOW, UNSHALLOW, branch_before_experiment, is_shallow, latest_commit, repository_fault
 from resnet.core.errors import UserError, printable
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import DVC_YAML, read_graph
@@ -58,11 +60,28 @@ def check_git() -> Iterator[Finding]:
     revision, changed = latest_commit(), (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
     state = f"{len(changed)} files are not committed" if len(changed) != 1 else "1 file is not committed"
     yield Finding("git", f"at {printable(revision)}; {state if changed else 'nothing to commit'}")
+    yield from _after_killed_experiment()
     if is_shallow():
         yield Finding("git", SHALLOW, wrong=True, remedy=UNSHALLOW)
     if git_or_none(Path(), "var", "GIT_COMMITTER_IDENT") is None:
         remedy = "git config user.name NAME && git config user.email ADDRESS"
         yield Finding("git", "no author is set, so experiments cannot be saved", wrong=True, remedy=remedy)
+
+
+def _after_killed_experiment() -> Iterator[Finding]:
+    branch = branch_before_experiment()
+    if branch is None:
+        return
+    try:
+        refuse_during_a_run()
+    except UserError:
+        return  # the experiment is running
+    yield Finding(
+        "git",
+        "a killed `dvc exp run` has left HEAD on no branch; your changes are here, with the parameters of the experiment",
+        wrong=True,
+        remedy=f"git switch {shlex.quote(branch)} && git diff {PARAMS_YAML}",
+    )
 
 
 def check_dvc() -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.repository import is_shallow, needs_git, repository_fault
+from commands.repository import branch_before_experiment, is_shallow, needs_git, repository_fault
 from tests.imports import ROOT
 
 
@@ -89,3 +89,21 @@ def test_a_clone_with_core_autocrlf_has_the_bytes_that_dvc_recorded(folder: Path
     assert {name: (folder / "windows" / name).read_bytes() for name in files} == files
     listed = subprocess.run(["git", "ls-files", "--eol"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert [line for line in listed.splitlines() if "eol=lf" not in line and "attr/-text" not in line] == []
+
+
+def test_the_branch_that_a_killed_experiment_left_is_known() -> None:
+    git("init", "--quiet", "--initial-branch", "trunk")
+    commit("a", b"a")
+    git("checkout", "--quiet", "--detach")
+    assert branch_before_experiment() is None  # a person did it, or a CI system
+    git("update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")
+    assert branch_before_experiment() is None  # as `git checkout --detach` writes it: from trunk to HEAD
+    git("switch", "--quiet", "trunk")
+    assert branch_before_experiment() is None
+    latest = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("checkout", "--quiet", latest)  # DVC names the commit
+    assert branch_before_experiment() == "trunk"
+    commit("b", b"b")  # on no branch
+    assert branch_before_experiment() == "trunk"
+    git("branch", "--move", "trunk", "main")
+    assert branch_before_experiment() is None

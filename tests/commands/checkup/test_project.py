@@ -60,6 +60,17 @@ def test_git_needs_an_author_because_experiments_are_commits(monkeypatch: pytest
     assert state.found.endswith(" first; 1 file is not committed")
 
 
+def test_what_a_killed_experiment_left_is_named_when_no_run_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "repository_fault", lambda: None)
+    monkeypatch.setattr(project, "latest_commit", lambda: "abc first")
+    monkeypatch.setattr(project, "branch_before_experiment", lambda: "a branch")
+    assert remedies(list(check_git()))[0] == "git switch 'a branch' && git diff params.yaml"
+    rwlock = folder / ".dvc" / "tmp" / "rwlock"
+    rwlock.parent.mkdir(parents=True)
+    rwlock.write_text(json.dumps({"write": {"models": {"pid": os.getpid(), "cmd": "dvc exp run"}}}))
+    assert not any("git switch" in remedy for remedy in remedies(list(check_git())))
+
+
 def test_what_dvc_does_not_survive_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "inherited", lambda: {"SHELL": "/bin/false", "USER": "a", "HOME": "/"})
     assert remedies(list(check_environment())) == ["export SHELL=/bin/sh"]
