@@ -15,7 +15,9 @@ from tests.soak.trials import Trial, main
 from tests.two_hosts import LOST, TwoHosts
 
 _SECONDS = 15.0  # the approximate duration of an undisturbed run on both
-_LIMIT = 60.0  # seconds within which the other host must end
+# Seconds within which the other host must end. If its partner was killed before they met, it waits for the 60 s that
+# `TinyRun.start` gives them, from the moment at which it has imported TensorFlow.
+_LIMIT = 120.0
 
 
 def trial(run: TwoHosts, expected: str, rng: random.Random, number: int) -> None:
@@ -60,7 +62,7 @@ ROWS = (
     Trial(
         "SIGKILL to one of two hosts that train one network, and a new start of both",
         20,
-        "the other ends with a sentence within 60 s, then the bytes of an undisturbed run",
+        "the other ends with a sentence within 120 s, 60 of which it waits if they have not met; then the same bytes",
         killed,
     ),
 )
