@@ -16,18 +16,19 @@ from pathlib import Path
 
 from benchmarks.command import parser, report
 from benchmarks.contenders import compare, serve, summarise
-from benchmarks.training import make_trainer
+from benchmarks.training import add_network, make_trainer, network_option
 
 
-def writing(size: int, batch: int, seconds: float) -> None:
+def writing(size: int, batch: int, seconds: float, network: str) -> None:
     """Runs the process that measures: the time of some steps with a checkpoint, minus the time of as many without.
 
     Args:
         size: height and width of the images in pixels.
         batch: images in a step.
         seconds: the least time that the steps take.
+        network: one of `NETWORKS`.
     """
-    trainer = make_trainer("ours", size)
+    trainer = make_trainer("ours", size, network)
     import numpy as np
 
     from resnet.training.checkpoint_files import CheckpointWriter
@@ -68,6 +69,7 @@ def writing(size: int, batch: int, seconds: float) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measures and reports; the arguments are those of `parser`. Returns the exit code."""
     options = ["--size", str(arguments.size), "--batch", str(arguments.batch), "--seconds", str(arguments.seconds)]
+    options += network_option(arguments.network)
     rounds = compare("benchmarks.checkpoint_cost", ["ours"], options, arguments.rounds)
     rows = [row for figure in ("seconds_a_checkpoint", "percent_of_time") for row in summarise(rounds, figure, "ours")]
     title = f"Checkpoints, {arguments.size} px, batch {arguments.batch}"
@@ -80,9 +82,10 @@ def main() -> int:
     """Runs the benchmark, or with `--contender` the process that measures; returns the exit code."""
     made = parser("benchmarks.checkpoint_cost", (__doc__ or "").splitlines()[0], [], 224, 32)
     made.set_defaults(seconds=12.0)
+    add_network(made)
     arguments = made.parse_args()
     if arguments.contender:
-        writing(arguments.size, arguments.batch, arguments.seconds)
+        writing(arguments.size, arguments.batch, arguments.seconds, arguments.network)
         return 0
     return run(arguments)
 

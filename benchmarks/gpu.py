@@ -30,6 +30,7 @@ from benchmarks.gpu_machine import look
 from benchmarks.gpu_page import page
 from benchmarks.gpu_rows import PEER, ROWS, Row
 from benchmarks.pipeline import seconds
+from benchmarks.training import NETWORKS
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.network.occupancy import used_by_others
@@ -192,7 +193,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
     parser.add_argument("--size", type=int, help="in place of the row's")
     parser.add_argument("--batch", type=int, help="in place of the row's")
-    parser.add_argument("--network", choices=list(gpu_contenders.ARGUMENTS), default="resnet50")
+    parser.add_argument("--network", choices=list(NETWORKS), default="resnet50")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.rows if name not in names]:
         raise UserError(f"--rows names {', '.join(unknown)}, but the rows are {', '.join(names)}.")

@@ -30,8 +30,6 @@ from benchmarks.command import figures, repeat
 from benchmarks.contenders import Measure, serve
 from benchmarks.training import CLASSES, NETWORKS, RATE, batch_of, normalised, trainer_of
 
-# `tiny` is for tests of these programs. PyTorch has no network of this kind.
-ARGUMENTS: dict[str, dict[str, Any]] = NETWORKS | {"tiny": {"depth": 18, "stem": "small", "blocks": [1], "width": 4}}
 PRECISIONS = ("float32", "bfloat16", "float16")
 _SWITCHES = {
     "xla": ("xla", True),
@@ -137,7 +135,7 @@ def training(choice: Ours, arguments: argparse.Namespace, folder: Path) -> Measu
     from resnet.network.precision import choose_precision
 
     precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
-    trainer = trainer_of(arguments.size, ARGUMENTS[arguments.network], precision, devices=choice.devices)
+    trainer = trainer_of(arguments.size, NETWORKS[arguments.network], precision, devices=choice.devices)
     if choice.fit:
         return epochs(trainer, arguments.size, arguments.batch, folder)
     images, labels = batch_of(arguments.size, arguments.batch)
@@ -196,7 +194,7 @@ def inference(choice: Ours, arguments: argparse.Namespace) -> Measure:
     from resnet.network.precision import choose_precision
 
     precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
-    model = trained_network(arguments.size, network=ARGUMENTS[arguments.network])
+    model = trained_network(arguments.size, network=NETWORKS[arguments.network])
     images, _ = batch_of(arguments.size, arguments.batch)
     if not choice.held:
         network = folded_network(model, precision)
@@ -316,7 +314,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--kind", choices=["training", "inference"], default="training")
     made.add_argument("--size", type=int, default=224)
     made.add_argument("--batch", type=int, default=256)
-    made.add_argument("--network", choices=list(ARGUMENTS), default="resnet50")
+    made.add_argument("--network", choices=list(NETWORKS), default="resnet50")
     made.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
     made.add_argument("--steps", type=int, default=10, help="steps between two waits for a result")
     made.add_argument("--seconds", type=float, default=3.0, help="least duration of a turn")

@@ -16,8 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_contenders import ARGUMENTS, read_name, splits, start
-from benchmarks.training import CLASSES, trainer_of
+from benchmarks.gpu_contenders import read_name, splits, start
+from benchmarks.training import CLASSES, NETWORKS, trainer_of
 
 STEPS = 50
 EVERY = 10  # steps between checkpoints
@@ -106,7 +106,7 @@ def train(name: str, data: Path, checkpoints: Path | None, arguments: argparse.N
     with using(chosen):
         training, validation = Split(data / "training", CLASSES), Split(data / "validation", CLASSES)
         precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
-        network = ARGUMENTS[arguments.network]
+        network = NETWORKS[arguments.network]
         trainer: Any = trainer_of(training.image_shape[0], network, precision, devices=choice.devices)
         snapshot = read_newest(checkpoints, print) if checkpoints else None
         if snapshot:
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--network", choices=list(ARGUMENTS), default="resnet50")
+    parser.add_argument("--network", choices=list(NETWORKS), default="resnet50")
     parser.add_argument("--device", choices=["gpu", "cpu"], default="gpu")
     arguments = parser.parse_args()
     print(json.dumps({"sha256": train(arguments.contender, arguments.data, arguments.checkpoints, arguments)}))

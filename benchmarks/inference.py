@@ -29,8 +29,15 @@ FLOP_PER_IMAGE = 8.2e9  # ResNet-50 at 224 pixels; a multiply-add counts as two
 SIDE = 4096
 
 
-def ours(name: str, size: int, images: Any) -> Callable[[], object]:
-    """Makes the step of the folded network, in `auto` precision or in float32."""
+def ours(name: str, size: int, images: Any, network: dict[str, Any] | None = None) -> Callable[[], object]:
+    """Makes the step of the folded network, in `auto` precision or in float32.
+
+    Args:
+        name: of the contender.
+        size: height and width of the images in pixels.
+        images: (batch, size, size, 3), uint8.
+        network: arguments of `ResNet`, for TensorFlow; by default, and always in OpenVINO, it is a ResNet-50.
+    """
     from resnet.network.huge_pages import use_huge_pages
     from resnet.prediction.engines import choose_engine
 
@@ -45,8 +52,8 @@ def ours(name: str, size: int, images: Any) -> Callable[[], object]:
     from resnet.network.folding import folded_network
 
     precision = choose_precision("auto") if choice.precision == "auto" else choice.precision
-    network = folded_network(trained_network(size), precision)
-    return lambda: network(images)
+    folded = folded_network(trained_network(size, network=network), precision)
+    return lambda: folded(images)
 
 
 def _ours_in_openvino(size: int, images: Any, precision: str, *, int8: bool) -> Callable[[], object]:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from benchmarks.command import parser, report
 from benchmarks.contenders import compare, serve, summarise
-from benchmarks.training import make_trainer
+from benchmarks.training import add_network, make_trainer, network_option
 
 STEPS = 8
 
 
-def waiting(size: int, batch: int) -> None:
+def waiting(size: int, batch: int, network: str) -> None:
     """Runs the process that measures: the share of waiting in `STEPS` training steps with batches from disk."""
-    trainer = make_trainer("ours", size)
+    trainer = make_trainer("ours", size, network)
     import numpy as np
 
     from resnet.dataset.arrays import Split, SplitWriter
@@ -60,7 +60,7 @@ def _drop_from_page_cache(folder: Path) -> None:
 
 def run(arguments: argparse.Namespace, name: str) -> int:
     """Measures and reports; the arguments are those of `parser`. Returns the exit code."""
-    options = ["--size", str(arguments.size), "--batch", str(arguments.batch)]
+    options = ["--size", str(arguments.size), "--batch", str(arguments.batch), *network_option(arguments.network)]
     rounds = compare("benchmarks.input", [name], options, arguments.rounds)
     rows = summarise(rounds, "share_of_waiting", name)
     command = f"python -m benchmarks.input {' '.join(options)}"
@@ -77,9 +77,11 @@ def run(arguments: argparse.Namespace, name: str) -> int:
 
 def main() -> int:
     """Runs the benchmark, or with `--contender` the process that measures; returns the exit code."""
-    arguments = parser("benchmarks.input", (__doc__ or "").splitlines()[0], [], 224, 32).parse_args()
+    made = parser("benchmarks.input", (__doc__ or "").splitlines()[0], [], 224, 32)
+    add_network(made)
+    arguments = made.parse_args()
     if arguments.contender:
-        waiting(arguments.size, arguments.batch)
+        waiting(arguments.size, arguments.batch, arguments.network)
         return 0
     return run(arguments, "ours")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.command import OURS, figures, write
 from benchmarks.contenders import Rounds, compare, serve
-from benchmarks.training import make_trainer
+from benchmarks.training import add_network, make_trainer, network_option
 
 SIZES = (32, 64, 128, 224)
 BATCHES = (8, 32, 128)
@@ -27,15 +27,16 @@ EPOCHS = """
 |---|---|---|---|"""
 
 
-def epochs(images: int, size: int = 32, batch: int = 32) -> None:
+def epochs(images: int, network: str, size: int = 32, batch: int = 32) -> None:
     """Runs the process that measures: an epoch of `Trainer.fit` over images on disk.
 
     Args:
         images: in the epoch.
+        network: one of `NETWORKS`.
         size: height and width in pixels.
         batch: images in a step.
     """
-    trainer = make_trainer("ours", size)
+    trainer = make_trainer("ours", size, network)
     import numpy as np
 
     from resnet.dataset.arrays import Split, SplitWriter
@@ -69,19 +70,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=2.0, help="least duration for which a step is repeated")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
+    add_network(parser)
     arguments = parser.parse_args()
     if arguments.contender:
-        epochs(arguments.images[0])
+        epochs(arguments.images[0], arguments.network)
         return 0
+    network = network_option(arguments.network)
     rounds: Rounds = {}
     lines = [HEAD]
     for size, batch in dict.fromkeys([(size, BATCH) for size in arguments.sizes] + [(SIZE, one) for one in arguments.batches]):
-        options = ["--size", str(size), "--batch", str(batch), "--seconds", str(arguments.seconds)]
+        options = ["--size", str(size), "--batch", str(batch), "--seconds", str(arguments.seconds), *network]
         rounds[f"{size} px, batch {batch}"] = answers = compare("benchmarks.training", [OURS], options, 1)[OURS]
         lines.append(f"| {size} | {batch} | {_cells(answers[0], batch)} |")
     lines.append(EPOCHS)
     for images in arguments.images:
-        rounds[f"{images} images"] = answers = compare("benchmarks.scaling", [OURS], ["--images", str(images)], 1)[OURS]
+        options = ["--images", str(images), *network]
+        rounds[f"{images} images"] = answers = compare("benchmarks.scaling", [OURS], options, 1)[OURS]
         lines.append(f"| {images} | {_cells(answers[0], images)} |")
     slopes = {
         "pixels": slope({size**2: _seconds(rounds[f"{size} px, batch {BATCH}"][0], BATCH) for size in arguments.sizes}),

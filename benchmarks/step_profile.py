@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.command import write
 from benchmarks.inference import compiled_by_openvino, make_images
 from benchmarks.inference import ours as our_inference
+from benchmarks.training import NETWORKS, add_network, network_option
 from benchmarks.training import ours as our_training
 
 WARM_UP = 3  # steps
@@ -26,18 +27,20 @@ LEAST = 0.005  # an operation with a smaller share of the step is counted under 
 Events = Iterable[tuple[str, float]]  # kind of operation, milliseconds
 
 
-def of_training(size: int, batch: int, steps: int) -> tuple[float, Events]:
+def of_training(size: int, batch: int, steps: int, network: str) -> tuple[float, Events]:
     """Returns the milliseconds of a training step, and the operations of all steps."""
-    return _profiled(our_training("ours", size, batch), steps)
+    return _profiled(our_training("ours", size, batch, network), steps)
 
 
-def of_inference(size: int, batch: int, steps: int) -> tuple[float, Events]:
+def of_inference(size: int, batch: int, steps: int, network: str) -> tuple[float, Events]:
     """Returns the milliseconds of an inference step, and the operations of all steps."""
-    return _profiled(our_inference("ours-tensorflow", size, make_images(size, batch)), steps)
+    return _profiled(our_inference("ours-tensorflow", size, make_images(size, batch), NETWORKS[network]), steps)
 
 
-def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
+def of_openvino(size: int, batch: int, steps: int, network: str) -> tuple[float, Events]:
     """Returns the milliseconds of a step of OpenVINO, and the operations of all steps by OpenVINO's own counters."""
+    if network != "resnet50":
+        sys.exit(f"the network for OpenVINO is a resnet50, but --network is {network}: leave it out.")
     model, given = compiled_by_openvino("openvino-bf16", make_images(size, batch), {"PERF_COUNT": True})
     request, times, events = model.create_infer_request(), [], []
     for step in range(-WARM_UP, steps):
@@ -49,7 +52,7 @@ def of_openvino(size: int, batch: int, steps: int) -> tuple[float, Events]:
     return statistics.median(times) * 1e3, [event for event in events if event[1]]
 
 
-KINDS: dict[str, Callable[[int, int, int], tuple[float, Events]]] = {
+KINDS: dict[str, Callable[[int, int, int, str], tuple[float, Events]]] = {
     "training": of_training,
     "inference": of_inference,
     "openvino": of_openvino,
@@ -124,10 +127,12 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32, help="images in a step")
     parser.add_argument("--steps", type=int, default=5, help="number of steps to profile")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
+    add_network(parser)
     arguments = parser.parse_args()
-    step, events = KINDS[arguments.kind](arguments.size, arguments.batch, arguments.steps)
+    step, events = KINDS[arguments.kind](arguments.size, arguments.batch, arguments.steps, arguments.network)
     title = f"Profile of {arguments.kind}, {arguments.size} px, batch {arguments.batch}"
-    command = f"python -m benchmarks.step_profile {arguments.kind} --size {arguments.size} --batch {arguments.batch}"
+    options = ["--size", str(arguments.size), "--batch", str(arguments.batch), *network_option(arguments.network)]
+    command = f"python -m benchmarks.step_profile {arguments.kind} {' '.join(options)}"
     text, rows = table(title, command, step, events, arguments.steps)
     write(text, rows, {"step": [{"ms": step}]}, arguments.json)
     return 0

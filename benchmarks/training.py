@@ -18,9 +18,25 @@ from typing import Any
 from benchmarks.command import main, parser
 
 CLASSES = 1000
-NETWORKS: dict[str, dict[str, Any]] = {"resnet50": {}, "resnet18": {"depth": 18, "stem": "small"}}  # arguments of ResNet
+# Arguments of ResNet. `tiny` is for tests of these programs; PyTorch has no network of this kind.
+NETWORKS: dict[str, dict[str, Any]] = {
+    "resnet50": {},
+    "resnet18": {"depth": 18, "stem": "small"},
+    "tiny": {"depth": 18, "stem": "small", "blocks": [1], "width": 4},
+}
 PEERS = ["keras", "keras-bf16", "torch-bf16", "torch-bf16-compiled"]  # and keras-bf16-xla, torch, torch-compiled
 RATE = 1e-3
+
+
+def add_network(made: argparse.ArgumentParser) -> None:
+    """Adds the option that chooses one of `NETWORKS`."""
+    words = "resnet18 has the stem for small images; tiny shows in seconds that a benchmark runs"
+    made.add_argument("--network", choices=list(NETWORKS), default="resnet50", help=words)
+
+
+def network_option(name: str) -> list[str]:
+    """The option that chooses a network, for a command line; none for the default."""
+    return [] if name == "resnet50" else ["--network", name]
 
 
 def ours(name: str, size: int, batch: int, network: str = "resnet50") -> Callable[[], object]:
@@ -184,7 +200,7 @@ def normalised(images: Any) -> Any:
 
 if __name__ == "__main__":
     options = parser("benchmarks.training", (__doc__ or "").splitlines()[0], PEERS, 224, 32)
-    options.add_argument("--network", choices=list(NETWORKS), default="resnet50", help="resnet18 has the stem for small images")
+    add_network(options)
     given = options.parse_args(sys.argv[1:])
     title = "Training" if given.network == "resnet50" else f"Training, {given.network}"
     main("benchmarks.training", title, given, make, ["--network", given.network])
