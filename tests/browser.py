@@ -4,7 +4,6 @@ import base64
 import fcntl
 import json
 import os
-import re
 import select
 import shutil
 import subprocess
@@ -18,29 +17,7 @@ _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
-_DUMP = ("--enable-logging=stderr", "--v=0", "--dump-dom")
 _PATIENCE = 120  # seconds without an answer
-
-
-def open_page(page: Path, profile: Path) -> tuple[str, list[str]]:
-    """Opens a page.
-
-    Args:
-        page: the HTML file.
-        profile: a folder for Chromium's user data.
-
-    Returns:
-        The document after loading, and the messages on the console, which include requests that the page's policy blocks.
-    """
-    assert CHROMIUM is not None
-    result = subprocess.run(
-        [CHROMIUM, *_FLAGS, *_DUMP, f"--user-data-dir={profile}", page.resolve().as_uri()],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=_PATIENCE,
-    )
-    return result.stdout, re.findall(r".*CONSOLE.*", result.stderr)
 
 
 class Tab:
@@ -71,6 +48,10 @@ class Tab:
         self._call("Page.navigate", url=page.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._receive()
+
+    def document(self) -> str:
+        """The open page as it is now, as HTML."""
+        return str(self.ask("document.documentElement.outerHTML"))
 
     def resize(self, width: int, height: int = 900) -> None:
         """Changes the size of the window, in CSS pixels. A narrow one is that of a phone, which has no scroll bars."""

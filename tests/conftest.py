@@ -18,6 +18,7 @@ from tests.imports import ROOT
 from tests.project import STAGES, Project
 
 if TYPE_CHECKING:
+    from tests.browser import Tab
     from tests.s3_store import Store
 
 # Set before any test imports TensorFlow, whose libraries print much otherwise.
@@ -164,6 +165,15 @@ def finished_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(finished_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the finished project."""
     return Project(tmp_path_factory.mktemp("project"), copy_of=finished_project)
+
+
+@pytest.fixture(scope="session")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Tab"]:
+    """A tab of a Chromium that all tests of a worker share; only for tests that are skipped where there is none."""
+    from tests.browser import browsing
+
+    with browsing(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The pages as people see them, in a browser: on a phone, a tablet and a desktop, light and dark, and on paper."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from resnet.comparison.runs import render_runs
 from resnet.comparison.search import render_search
 from resnet.pictures.data_report import render_data_report
 from resnet.pictures.report import Results, render_report
-from tests.browser import CHROMIUM, Tab, browsing
+from tests.browser import CHROMIUM, Tab
 from tests.imports import ROOT
 from tests.pictures import picture
 from tests.resnet.audit.test_page import audit
@@ -30,12 +30,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium o
 PROBE = (ROOT / "tests/probe.js").read_text("utf-8")
 WIDTHS = (360, 768, 1280)
 KINDS = ("warbler", "great spotted woodpecker (juvenile)", "dog" * 20, "hummingbird")
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with browsing(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @cache

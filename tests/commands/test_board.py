@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,15 @@ EventFile(folder).point({"event": "step", "time": 1.0, "epoch": 2, "step": 3, **
 """
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the curves of a run."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text("utf-8"), "utf-8")
+    subprocess.run([sys.executable, "-c", WRITE], check=True, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -36,9 +46,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_the_curves_on_this_machine_until_a_signal(project: Path, number: signal.Signals) -> None:
+def test_it_serves_the_curves_on_this_machine_until_a_signal(project: Path, written: Path, number: signal.Signals) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", WRITE], check=True, env=environment)
+    shutil.copytree(written / "live", project / "live")
     as_by_script = ["/bin/sh", "-c", "trap '' INT; exec \"$@\"", "sh"]  # ignores SIGINT, as after & in a script
     command = [*as_by_script, sys.executable, "-u", "-m", "commands", "board"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import keras
 import numpy as np
@@ -38,6 +39,7 @@ for kernels in (GPU, replace(GPU, xla=True), replace(GPU, xla=True)):
 """
 
 
+@cache
 def network(choice: DeviceKernels) -> list[np.ndarray]:
     """Logits in training, gradients and moving statistics of a small network with these kernels."""
     with using(choice):

@@ -4,26 +4,31 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.imports import ROOT
 
 
-def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_be_imported_after() -> None:
+@pytest.fixture(scope="module")
+def started() -> list[str]:
+    """What a process prints that starts TensorFlow."""
     program = (
-        "import sys; from resnet.network.startup import start_tensorflow; start_tensorflow()\n"
+        "import gc, sys; from resnet.network.startup import start_tensorflow\n"
+        "before = gc.get_freeze_count(); start_tensorflow()\n"
+        "print(before, gc.get_freeze_count() > 100_000, gc.isenabled())\n"
         "print([name for name in ('sklearn', 'pandas', 'matplotlib') if name in sys.modules])\n"
         "import keras, matplotlib.pyplot, pandas, sklearn.metrics; print(keras.backend.backend(), pandas.Series([1]).sum())"
     )
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.splitlines() == ["[]", "tensorflow 1"]
+    return result.stdout.splitlines()
 
 
-def test_the_garbage_collector_is_at_work_again_after_the_start() -> None:
-    program = (
-        "import gc; from resnet.network.startup import start_tensorflow; before = gc.get_freeze_count(); start_tensorflow()\n"
-        "print(before, gc.get_freeze_count() > 100_000, gc.isenabled())"
-    )
-    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["0", "True", "True"]
+def test_tensorflow_starts_without_packages_that_it_does_not_need_and_they_can_be_imported_after(started: list[str]) -> None:
+    assert started[1:] == ["[]", "tensorflow 1"]
+
+
+def test_the_garbage_collector_is_at_work_again_after_the_start(started: list[str]) -> None:
+    assert started[0].split() == ["0", "True", "True"]
 
 
 def test_what_native_code_prints_is_shown_only_after_a_failure() -> None:

@@ -14,7 +14,7 @@ from resnet.evaluation.calibration import reliability
 from resnet.evaluation.metrics import detail, per_class, summarise
 from resnet.pictures.data_warnings import DataWarning
 from resnet.pictures.report import Results, Samples, render_report
-from tests.browser import CHROMIUM, open_page
+from tests.browser import CHROMIUM, Tab
 
 HISTORY = pd.DataFrame(
     {
@@ -294,17 +294,18 @@ def test_the_page_needs_no_network(small: Results) -> None:
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 @pytest.mark.parametrize("make", [lambda: results(["<b>cat</b>", "dog"], 40), lambda: results([*map(str, range(300))], 900)])
-def test_a_browser_opens_it_without_messages(make: Callable[[], Results], tmp_path: Path) -> None:
+def test_a_browser_opens_it_without_messages(make: Callable[[], Results], tmp_path: Path, tab: Tab) -> None:
     (tmp_path / "index.html").write_text(render_report(make()), encoding="utf-8")
-    document, said = open_page(tmp_path / "index.html", tmp_path / "profile")
-    assert said == []
+    tab.open(tmp_path / "index.html")
+    document = tab.document()
     assert document.count("<svg") == 5
     assert '<h2 id="provenance">' in document
+    assert tab.messages == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path) -> None:
+def test_a_request_would_not_go_unnoticed(small: Results, tmp_path: Path, tab: Tab) -> None:
     page = render_report(small).replace("</body>", '<img src="http://127.0.0.1:9/x.png" alt=""></body>')
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
-    _, said = open_page(tmp_path / "index.html", tmp_path / "profile")
-    assert any("Content Security Policy" in line for line in said)
+    tab.open(tmp_path / "index.html")
+    assert any("Content Security Policy" in line for line in tab.messages)

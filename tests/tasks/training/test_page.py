@@ -9,7 +9,7 @@ import pytest
 
 from tasks.training.page import render_page, seconds_left
 from tasks.training.points import Points
-from tests.browser import CHROMIUM, open_page
+from tests.browser import CHROMIUM, Tab
 
 ABOUT = {"parameters that differ from the commit": "train.learning_rate=0.01", "folder": "/home/<me>/project" + "x" * 90}
 
@@ -141,13 +141,13 @@ def test_it_has_no_script_and_may_load_nothing() -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_browser_shows_it_without_complaint_and_nothing_overflows_a_narrow_screen(tmp_path: Path) -> None:
+def test_a_browser_shows_it_without_complaint_and_nothing_overflows_a_narrow_screen(tmp_path: Path, tab: Tab) -> None:
     """The page itself, then the page in a frame of 360 pixels, which a page around it measures."""
     page = render_page(points(9, steps=60), 1070.0, running=False)
     (tmp_path / "index.html").write_text(page, encoding="utf-8")
-    document, said = open_page(tmp_path / "index.html", tmp_path / "profile")
-    assert said == []
-    assert document.count("<svg") == 4
+    tab.open(tmp_path / "index.html")
+    assert tab.document().count("<svg") == 4
+    assert tab.messages == []
     frame = f'<iframe width="360" height="800" style="border:0" srcdoc="{html.escape(page)}"></iframe>'
     script = (
         "onload = () => { const page = document.querySelector('iframe').contentDocument;"
@@ -155,7 +155,7 @@ def test_a_browser_shows_it_without_complaint_and_nothing_overflows_a_narrow_scr
         ".map(box => `${box.scrollWidth} of ${box.clientWidth}`).join(); }"
     )
     (tmp_path / "frame.html").write_text(f"<!doctype html><title></title>{frame}<script>{script}</script>", encoding="utf-8")
-    document, _ = open_page(tmp_path / "frame.html", tmp_path / "profile")
-    for measured in re.findall("<title>([^<]*)</title>", document)[0].split(","):
+    tab.open(tmp_path / "frame.html")
+    for measured in tab.ask("document.title").split(","):
         needed, available = map(int, measured.split(" of "))
         assert needed <= available <= 360
