@@ -1,13 +1,16 @@
 """A copy of this project with a tiny network, for tests that run the pipeline."""
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from tests.forks import Forks
 from tests.imports import ROOT
 
 METRICS = [  # in their order in the file
@@ -25,6 +28,21 @@ METRICS = [  # in their order in the file
     "refused_high",
 ]
 STAGES = ["ingest", "preprocess", "build", "train", "evaluate", "render"]
+
+
+# What most commands of DVC import late.
+_OF_DVC = (
+    *("dvc.cli.parser", "dvc._debug", "dvc.dirs", "dvc.cachemgr", "dvc.data_cloud", "dvc.utils.strictyaml"),
+    *("dvc.repo.artifacts", "dvc.repo.index", "dvc.repo.graph", "dvc.repo.plots", "dvc.repo.stage", "dvc.repo.datasets"),
+    *("dvc.repo.experiments.show", "dvc.repo.experiments.queue.celery", "dvc_data.hashfile.db.local", "networkx", "dvc_render"),
+)
+
+
+@cache
+def _dvc() -> Forks:
+    made = Forks("dvc.cli:main", *_OF_DVC)
+    atexit.register(made.close)
+    return made
 
 
 class Project:
@@ -56,12 +74,20 @@ class Project:
         )
         for name in filter(None, listed.stdout.split("\0")):
             if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.folder / name)
+                self._copy(name)
         self.set(blocks="[1, 1]", width="8", epochs="2", warmup_epochs="0.5", samples="8", dpi="60")
         self.run("git", "init", "--quiet")
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", "tiny")
+
+    def _copy(self, name: str) -> None:
+        """Copies a file, and a module's bytecode, which is valid for a copy of the same time."""
+        folder, _, file = name.rpartition("/")
+        bytecode = f"{folder}/__pycache__/{file.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+        for one in (name, bytecode):
+            if (ROOT / one).exists():
+                (self.folder / one).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / one, self.folder / one)
 
     def set(self, **values: str) -> None:
         """Changes parameter values in params.yaml by replacing their lines, as a user with an editor does."""
@@ -74,11 +100,24 @@ class Project:
 
     def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Runs a command in the project's folder and checks its exit code."""
-        result = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
-        )
+        result = self.call(*command)
         assert result.returncode == code, f"the exit code of {command} is {result.returncode}:\n{result.stdout}{result.stderr}"
         return result
+
+    def call(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the project's folder; DVC in a fork of a process that has imported it."""
+        if command[0] == "dvc":
+            return _dvc().run(command, self.folder, self.environment)
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=300,
+        )
 
     def repro(self) -> list[str]:
         """Runs `dvc repro`; returns the stages that it ran."""

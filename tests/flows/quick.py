@@ -1,7 +1,6 @@
 """What the tests of flows share: a project whose stages take no time, a Prefect server, and small stand-ins."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -18,20 +17,9 @@ from typing import Any
 
 from flows.child_runs import Child
 from flows.results import Result
+from tests.forks import Forks, like_from_a_shell
 from tests.imports import ROOT
 from tests.project import Project
-
-_LIBC = ctypes.CDLL(None)
-
-
-def like_from_a_shell() -> None:
-    """Makes a process that a test starts react to signals, and end when the tests end, even by SIGKILL.
-
-    After `nohup`, or `&` in a script, the tests ignore SIGHUP and SIGINT, and a process inherits what is ignored.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 class Server:
@@ -92,6 +80,12 @@ class Server:
             time.sleep(1)
         raise AssertionError(f"{path} is unavailable")
 
+    def submit(self, deployment: str, name: str, overrides: dict[str, Any]) -> str:
+        """Submits a run as `prefect deployment run` does, without the seconds of its start; returns its id."""
+        found = self.ask(f"deployments/name/{deployment}")["id"]
+        body = {"name": name, "parameters": {"overrides": overrides}, "state": {"type": "SCHEDULED"}}
+        return str(self.ask(f"deployments/{found}/create_flow_run", body)["id"])
+
     def run(self, name: str) -> dict[str, Any]:
         """The latest flow run with this name, to which its accuracy may have been added."""
         runs = self.ask("flow_runs/filter", {"flow_runs": {"name": {"like_": name}}, "sort": "START_TIME_DESC"})
@@ -126,7 +120,7 @@ class QuickProject(Project):
         (folder / "dvc.yaml").write_text(text, encoding="utf-8")
         (folder / "quick_stage.py").write_bytes((ROOT / "tests" / "flows" / "quick_stage.py").read_bytes())
         self.commit("quick")
-        self._warm: subprocess.Popen[str] | None = None
+        self._warm: Forks | None = None
 
     def commit(self, message: str) -> None:
         """Commits everything."""
@@ -136,22 +130,11 @@ class QuickProject(Project):
     def flow(self, *arguments: str, code: int = 0) -> str:
         """Does what `python -m flows.train_resnet` does, in a fork of a process that has imported it; returns its log."""
         if self._warm is None:
-            self._warm = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("warm_flow.py"))],
-                cwd=self.folder,
-                env=self.environment | {"PYTHONPATH": str(self.folder), "QUICK_NOTES": ""},  # not one of `processes`
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
-            )
-        assert self._warm.stdin is not None
-        assert self._warm.stdout is not None
-        log = self.folder.parent / f"{self.folder.name}-flow.log"
-        print(json.dumps([arguments, str(log), self.environment]), file=self._warm.stdin, flush=True)
-        found, shown = int(self._warm.stdout.readline()), log.read_text("utf-8")
-        assert found == code, f"the exit code of the flow is {found}:\n{shown}"
-        return shown
+            environment = self.environment | {"QUICK_NOTES": ""}  # not one of `processes`
+            self._warm = Forks("flows.train_resnet:main", folder=self.folder, environment=environment)
+        done = self._warm.run(["flows.train_resnet", *arguments], self.folder, self.environment, together=True)
+        assert done.returncode == code, f"the exit code of the flow is {done.returncode}:\n{done.stdout}"
+        return done.stdout
 
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
         """Starts a command in the project's folder; its output goes to a file."""
@@ -198,7 +181,7 @@ class QuickProject(Project):
     def close(self) -> None:
         """Ends the process of `flow`, and kills what a failed test left running."""
         if self._warm is not None:
-            self._warm.communicate()
+            self._warm.close()
         wait_for(lambda: not self.kill_all())
 
     def kill_all(self) -> bool:

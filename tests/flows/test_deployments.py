@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.quick import QuickProject, Server, like_from_a_shell, wait_for
+from tests.flows.quick import QuickProject, Server, wait_for
+from tests.forks import like_from_a_shell
 from tests.project import STAGES, Project
 
 DEPLOYMENT = "train-resnet/train-resnet"
@@ -69,12 +70,12 @@ def submit(project: Project, *arguments: str, code: int = 0, name: str = "train-
     return project.run("prefect", "deployment", "run", name, *arguments, code=code)
 
 
-def submit_training(project: QuickProject, epochs: int, name: str) -> str:
+def submit_training(project: QuickProject, server: Server, epochs: int, name: str) -> str:
     """Submits a run, waits until it trains, and returns its id."""
     trained = project.noted("begin")
-    shown = submit(project, "--param", f'overrides={{"train.epochs": {epochs}}}', "--flow-run-name", name).stdout
+    run = server.submit(DEPLOYMENT, name, {"train.epochs": epochs})
     wait_for(lambda: project.noted("begin") > trained)
-    return re.findall(r"UUID: (\S+)", shown)[0]
+    return run
 
 
 def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: QuickProject, server: Server) -> None:
@@ -92,14 +93,14 @@ def test_served_runs_are_experiments_that_can_be_watched_and_cancelled(project: 
         refused = submit(project, "-p", 'overrides={"train.epochs": 0}', "--flow-run-name", "refused", code=1)
         assert "0 is less than the minimum of 1" in refused.stdout + refused.stderr
         assert server.ask("flow_runs/filter", {"flow_runs": {"name": {"any_": ["refused"]}}}) == []
-        cancelled = submit_training(project, 4000, "cancelled")
+        cancelled = submit_training(project, server, 4000, "cancelled")
         project.run("prefect", "flow-run", "cancel", cancelled)
         wait_for(lambda: server.run("cancelled")["state_type"] == "CANCELLED")
         wait_for(lambda: not any("quick_stage" in line or "dvc_program" in line for line in project.processes()), 25)
         assert project.checkouts() == []
 
-        submit_training(project, 4001, "ended")
-        submit(project, "--flow-run-name", "next")
+        submit_training(project, server, 4001, "ended")
+        server.submit(DEPLOYMENT, "next", {})
         process.send_signal(signal.SIGTERM)
         process.wait(40)
         assert project.processes() == []
@@ -119,7 +120,7 @@ def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: Quic
     project.notes.unlink()
     with serving(project, server, "--limit", "1"):
         for number, name in enumerate(names):
-            submit(project, "-p", f'overrides={{"seed": {100 + number}}}', "--flow-run-name", name)
+            server.submit(DEPLOYMENT, name, {"seed": 100 + number})
         wait_for(lambda: all(server.run(name)["state_type"] == "COMPLETED" for name in names), 120)
     assert sorted(names, key=lambda name: str(server.run(name)["start_time"])) == names
     assert project.notes.read_text("utf-8").split() == ["begin", "None", "end"] * 3  # never two at once
@@ -180,7 +181,7 @@ def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_c
         return [path for path in place.glob("home/.local/share/train-resnet/*/.dvc/tmp/flows/checkouts/*") if path.is_dir()]
 
     with working(project, place) as worker:
-        submit_training(project, 60, "elsewhere-lost")
+        submit_training(project, server, 60, "elsewhere-lost")
         project.kill_all()
         worker.wait(60)
     assert pushed() == set()
@@ -202,8 +203,8 @@ def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_c
     assert project.repro() == []
 
 
-def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(
-    make_project: Callable[[], Project], server: Server
+def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone_and_gives_the_bytes_of_dvc_repro(
+    make_project: Callable[[], Project], finished_project: Path, server: Server
 ) -> None:
     project = make_project()
     project.environment |= server.environment
@@ -221,3 +222,4 @@ def test_the_real_pipeline_runs_by_the_name_of_its_deployment_alone(
     project.run("dvc", "exp", "apply", "real")
     assert project.repro() == []
     assert {"models/resnet.keras", "reports/index.html", "reports/data.html"} <= project.hashes().keys()
+    assert project.hashes() == project.hashes(finished_project / "dvc.lock")  # by processes that saw nothing of one another

@@ -9,7 +9,8 @@ import pytest
 from prefect.settings import get_current_settings
 
 from flows.ending import be_brief
-from tests.flows.quick import like_from_a_shell, wait_for
+from tests.flows.quick import wait_for
+from tests.forks import like_from_a_shell
 from tests.imports import ROOT
 
 # A program in the block of `in_time`, with a child process that ignores SIGTERM.

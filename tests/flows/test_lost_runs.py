@@ -246,10 +246,7 @@ def test_a_run_survives_that_the_server_is_killed_and_started_again(project: Qui
 def test_a_run_that_is_killed_with_its_parent_is_continued_by_a_new_one(project: QuickProject, server: Server) -> None:
     trained = project.noted("begin")
     with serving(project, server):
-        project.run(
-            *("prefect", "deployment", "run", "train-resnet", "--flow-run-name", "lost"),
-            *("-p", 'overrides={"train.epochs": 100}'),
-        )
+        server.submit("train-resnet/train-resnet", "lost", {"train.epochs": 100})
         wait_for(lambda: project.noted("begin") > trained)
         wait_for(lambda: not project.kill_all())
     first = server.run("lost")

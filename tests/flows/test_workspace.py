@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from flows.dvc_process import DvcError
 from flows.workspace import Request, Workspace, opened
 from resnet.core.errors import UserError
 from tests.flows.quick import QuickProject
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QuickProject]:
+    """A project for tests that change nothing in it."""
+    made = QuickProject(tmp_path_factory.mktemp("untouched"))
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -27,15 +35,14 @@ from tests.flows.quick import QuickProject
     ],
 )
 def test_an_invalid_request_is_refused_and_creates_nothing(
-    make_quick: Callable[..., QuickProject], request_: dict[str, Any], sentence: str
+    untouched: QuickProject, request_: dict[str, Any], sentence: str
 ) -> None:
-    project = make_quick()
-    before = project.tree()
-    with pytest.raises(UserError) as error, opened(Request(**request_), "run", print, project.folder):
+    before = untouched.tree()
+    with pytest.raises(UserError) as error, opened(Request(**request_), "run", print, untouched.folder):
         pass
     assert str(error.value).startswith(sentence)
-    assert project.tree() == before
-    assert project.checkouts() == []
+    assert untouched.tree() == before
+    assert untouched.checkouts() == []
 
 
 def test_a_command_reports_a_mistake_before_a_run_starts(make_quick: Callable[..., QuickProject]) -> None:
@@ -76,13 +83,12 @@ def test_a_run_in_place_is_refused_before_a_server_is_started(make_quick: Callab
 
 
 @pytest.mark.parametrize("name", ["ingest.source", "build.weights"])
-def test_a_source_that_is_not_in_the_checkout_is_refused(make_quick: Callable[..., QuickProject], name: str) -> None:
-    project = make_quick()
+def test_a_source_that_is_not_in_the_checkout_is_refused(untouched: QuickProject, name: str) -> None:
     request = Request(overrides={name: "../elsewhere"})
     expected = rf"{re.escape(name)} is \.\./elsewhere, which is not in the run's checkout; track it with"
-    with pytest.raises(UserError, match=expected), opened(request, "run", print, project.folder):
+    with pytest.raises(UserError, match=expected), opened(request, "run", print, untouched.folder):
         pass
-    assert project.checkouts() == []
+    assert untouched.checkouts() == []
 
 
 def test_a_changed_file_whose_name_is_not_utf8_is_named_in_utf8(make_quick: Callable[..., QuickProject]) -> None:

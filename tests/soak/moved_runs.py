@@ -29,7 +29,8 @@ class Hosts:
     """
 
     def __init__(self, folder: Path, server: dict[str, str]) -> None:
-        self._both = (TinyRun(folder / "a"), TinyRun(folder / "b"))
+        first = TinyRun(folder / "a")
+        self._both = (first, TinyRun(folder / "b", copy_of=first))
         self._server = server
         self._number = 0
         self.expected = self._both[0].complete()

@@ -125,9 +125,7 @@ class SmallProject(Project):
     def recovers(self, *, check: bool = False) -> str:
         """Runs `dvc repro`, with `check` after `train-resnet check`; returns a description of any difference, or ""."""
         for command in [["python", "-m", "commands", "check"]] * check + [["dvc", "repro"]]:
-            result = subprocess.run(
-                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, errors="replace", check=False
-            )
+            result = self.call(*command)
             if result.returncode:
                 return f"{' '.join(command)} ended with {result.returncode}: {result.stderr[-500:]}"
         if self.hashes() != self.reference:
