@@ -46,6 +46,14 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         # at 160 pixels 121 s, at 192 pixels 174 s, at 224 pixels 236 s. All but the epochs takes about 50 s.
         (PHOTOGRAPHS, 8, {"preprocess.image_size": 64, "build.depth": 50, "train.epochs": 22, "train.flip": True}),
         (PHOTOGRAPHS, 30, {"preprocess.image_size": 128, "build.depth": 50, "train.crop": 0.35}),
+        (PHOTOGRAPHS, 30, {"train.size_schedule": [64, 96, 128]}),
+        (PHOTOGRAPHS, 8, {"train.size_schedule": []}),  # 64 pixels: smaller ones are not measured there
+        (
+            replace(PHOTOGRAPHS, images=(600, 60, 60)),
+            8,
+            {"preprocess.image_size": 128, "train.size_schedule": []},
+        ),  # too few images
+        (SMALL, 60, {"train.size_schedule": []}),
         (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
         (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
         (PHOTOGRAPHS, 4, {"preprocess.image_size": 64, "build.depth": 18, "train.epochs": 30}),
@@ -85,7 +93,7 @@ def test_every_recommendation_passes_the_checks_and_fits_into_the_time(
 @pytest.mark.parametrize("mirror", [ALIKE, DIGITS.mirror, UNKNOWN.mirror])
 def test_no_figure_of_small_images_is_used_for_photographs(minutes: float, mirror: MirrorTest) -> None:
     made = plan(replace(PHOTOGRAPHS, mirror=mirror, rarest=50, largest=800), minutes)
-    whys = {choice.name: choice.why for choice in made.choices}
+    whys = {choice.name: choice.why for choice in made.choices if choice.name != "train.size_schedule"}
     assert not [why for why in whys.values() if "CIFAR" in why or "MNIST" in why or "points" in why]
     assert {choice.measured for choice in made.choices if choice.name in ("train.flip", "train.crop")} == {False}
     if mirror is ALIKE:
@@ -142,7 +150,7 @@ def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["preprocess.image_size"] == 128
     # Multiples of 8 next to 64, 102.4, 128 and 160.
     assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([64, 104, 128], 160)
-    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 64), 19) == []
+    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 128), 6) == []  # 18,000 images
 
 
 def test_sizes_that_were_chosen_for_other_images_do_not_stay() -> None:
