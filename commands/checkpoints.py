@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 
 if TYPE_CHECKING:
     from resnet.training.checkpoint_files import Checkpoint
@@ -59,8 +59,17 @@ def _list() -> None:
         when = datetime.fromtimestamp(run.used).astimezone().isoformat(sep=" ", timespec="minutes")
         relation = _busy(run) or _relation(run.folder.name, run.facts, run.newest, now, params)
         print(f"{run.folder.name}  {when}  {_place(run.facts, run.newest)}, {run.size / 1e6:.1f} MB; {relation}")
-    for name, facts, newest in stored:
-        print(f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, now, params)}")
+    for name, found, newest in stored:
+        facts = found if _describes(found, name) else {}  # others write there too
+        line = f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, now, params)}"
+        print(printable(line))
+
+
+def _describes(facts: "Facts", name: str) -> bool:
+    """Whether these are the facts of the run of this name, which is their fingerprint."""
+    from tasks.training.fingerprint import fingerprint
+
+    return fingerprint(facts) == name and isinstance(facts.get("train.epochs"), int)
 
 
 def _now() -> "tuple[Facts, Any]":

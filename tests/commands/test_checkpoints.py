@@ -1,5 +1,6 @@
 """The list of training runs, and their removal."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typer.testing import Result
 
 from resnet.training.checkpoint_files import write_checkpoint
 from resnet.training.state import Snapshot
+from tasks.training.fingerprint import fingerprint
 from tasks.training.runs import begun, hold, list_runs
 from tests.project import Project
 from tests.tasks.training.test_runs import make
@@ -109,3 +111,25 @@ def test_runs_of_the_store_are_listed_too(
     assert re.fullmatch(rf"{run.folder.name}  in the store  epoch 2 of 3, step 4; differs in .* and \d+ more", stored)
     monkeypatch.setattr("tasks.training.fingerprint.differences", lambda *_: [])
     assert train_resnet("checkpoints").stdout.endswith("in the store  epoch 2 of 3, step 4; the next run resumes from it\n")
+
+
+@pytest.mark.parametrize("facts", [{"train.epochs": 3, "a": "\x1b[2J"}, {"train.epochs": "\x1b[2J"}])
+@pytest.mark.parametrize("named", [True, False])
+def test_what_others_wrote_into_the_store_cannot_write_to_the_terminal(
+    facts: dict[str, Any],
+    named: bool,
+    runs: Path,
+    tmp_path: Path,
+    train_resnet: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train_resnet("checkpoints", "--all")
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path))
+    folder = tmp_path / (fingerprint(facts) if named else "0123456789abcdef")
+    folder.mkdir()
+    (folder / "facts.json").write_text(json.dumps(facts), "utf-8")
+    write_checkpoint(folder, Snapshot({}, {"epoch": 2, "step": 4}))
+    result = train_resnet("checkpoints")
+    assert (result.exit_code, "\x1b" in result.output) == (0, False)
+    epochs = 3 if named and facts["train.epochs"] == 3 else "\\?"
+    assert re.search(rf"{folder.name}  in the store  epoch 2 of {epochs}, step 4; differs in ", result.stdout)

@@ -41,8 +41,8 @@ def run(
         if given.seed is not None:
             try:
                 print("\n".join(play(given.seed)))
-            except BrokenError as error:
-                print(*getattr(error, "__notes__", []), f"seed {given.seed} failed: {error}", sep="\n")
+            except BrokenError as broken:
+                print(*getattr(broken, "__notes__", []), f"seed {given.seed} failed: {broken}", sep="\n")
                 return 1
             print(f"seed {given.seed}: every invariant held")
             return 0

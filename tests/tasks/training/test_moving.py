@@ -318,6 +318,7 @@ def test_a_copy_that_hangs_does_not_keep_a_stopped_training(
         raise SystemExit(143)
     assert said == ["train: the store did not take the last checkpoint within 0.2 s; only this host has it"]
     answers.set()
+    assert elsewhere is not None
     elsewhere._thread.join(600)
 
 
