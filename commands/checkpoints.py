@@ -46,22 +46,22 @@ def checkpoints(
 
 
 def _list() -> None:
+    """Lists the runs of this host, and then those of the store, which may be out of reach."""
     from tasks.training.moving import list_stored
     from tasks.training.runs import home, list_runs
 
-    runs, stored = list_runs(home()), list(list_stored())
+    runs, current = list_runs(home()), None
+    for run in runs:
+        current = current or _now()
+        when = datetime.fromtimestamp(run.used).astimezone().isoformat(sep=" ", timespec="minutes")
+        relation = _busy(run) or _relation(run.folder.name, run.facts, run.newest, *current)
+        print(f"{run.folder.name}  {when}  {_place(run.facts, run.newest)}, {run.size / 1e6:.1f} MB; {relation}")
     if not runs:
         print(f"there are no checkpoints in {home()}")
-    if not runs and not stored:
-        return
-    now, params = _now()
-    for run in runs:
-        when = datetime.fromtimestamp(run.used).astimezone().isoformat(sep=" ", timespec="minutes")
-        relation = _busy(run) or _relation(run.folder.name, run.facts, run.newest, now, params)
-        print(f"{run.folder.name}  {when}  {_place(run.facts, run.newest)}, {run.size / 1e6:.1f} MB; {relation}")
-    for name, found, newest in stored:
+    for name, found, newest in list_stored():
+        current = current or _now()
         facts = found if _describes(found, name) else {}  # others write there too
-        line = f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, now, params)}"
+        line = f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, *current)}"
         print(printable(line))
 
 

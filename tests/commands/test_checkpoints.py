@@ -113,6 +113,20 @@ def test_runs_of_the_store_are_listed_too(
     assert train_resnet("checkpoints").stdout.endswith("in the store  epoch 2 of 3, step 4; the next run resumes from it\n")
 
 
+def test_a_store_out_of_reach_does_not_hide_the_runs_of_this_host(
+    runs: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(runs, epochs=3, at=2)
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "/dev/null/store")
+    result = train_resnet("checkpoints")
+    assert result.stdout.startswith(f"{run.folder.name}  ")
+    assert (result.exit_code, result.stderr.startswith("checkpoints: TRAIN_RESNET_CHECKPOINT_REMOTE is /dev/null/store")) == (
+        1,
+        True,
+    )
+    train_resnet("checkpoints", "--all")
+
+
 @pytest.mark.parametrize("facts", [{"train.epochs": 3, "a": "\x1b[2J"}, {"train.epochs": "\x1b[2J"}])
 @pytest.mark.parametrize("named", [True, False])
 def test_what_others_wrote_into_the_store_cannot_write_to_the_terminal(
