@@ -9,7 +9,7 @@ from tasks.stage.git import git, git_or_none
 SHALLOW = "this clone has only a part of the history, in which `dvc exp run --temp` loses its experiment without a message"
 UNSHALLOW = "git fetch --unshallow"
 _OWNED_BY_ANOTHER = "; To add an exception for this directory, call: "  # Git's advice, which ends in a command
-_DETACHED = re.compile(r"checkout: moving from (\S+) to [0-9a-f]{40}")  # in the reflog, as DVC's checkout is written there
+_DETACHED = re.compile(r"checkout: moving from (\S+) to ([0-9a-f]{40})")  # in the reflog, as DVC's checkout is written there
 _REMEDIES = {
     "not a git repository": "git init && git add --all && git commit --message first",
     "does not have any commits": "git add --all && git commit --message first",
@@ -61,10 +61,15 @@ def branch_before_experiment() -> str | None:
     """
     if git_or_none(Path(), "symbolic-ref", "--quiet", "HEAD") is not None:
         return None
-    if git_or_none(Path(), "rev-parse", "--verify", "--quiet", "refs/exps/exec/EXEC_HEAD") is None:
+    # DVC removes EXEC_BASELINE at the end of an experiment, and leaves EXEC_HEAD.
+    if _commit("refs/exps/exec/EXEC_BASELINE") is None:
         return None
     moves = (git_or_none(Path(), "reflog", "--format=%gs", "HEAD") or "").splitlines()
     detached = _DETACHED.fullmatch(next((move for move in moves if move.startswith("checkout: ")), ""))
-    if detached and git_or_none(Path(), "rev-parse", "--verify", "--quiet", f"refs/heads/{detached[1]}") is not None:
-        return detached[1]
-    return None
+    if detached is None or detached[2] != _commit("refs/exps/exec/EXEC_HEAD"):
+        return None
+    return detached[1] if _commit(f"refs/heads/{detached[1]}") is not None else None
+
+
+def _commit(reference: str) -> str | None:
+    return git_or_none(Path(), "rev-parse", "--verify", "--quiet", reference)

@@ -78,7 +78,7 @@ def _after_killed_experiment() -> Iterator[Finding]:
         return  # the experiment is running
     yield Finding(
         "git",
-        "a killed `dvc exp run` has left HEAD on no branch; your changes are here, with the parameters of the experiment",
+        "a killed `dvc exp run` has left HEAD on no branch, and its parameters; your changes are here or in `git stash list`",
         wrong=True,
         remedy=f"git switch {shlex.quote(branch)} && git diff {PARAMS_YAML}",
     )

@@ -94,16 +94,25 @@ def test_a_clone_with_core_autocrlf_has_the_bytes_that_dvc_recorded(folder: Path
 def test_the_branch_that_a_killed_experiment_left_is_known() -> None:
     git("init", "--quiet", "--initial-branch", "trunk")
     commit("a", b"a")
-    git("checkout", "--quiet", "--detach")
+    experiment = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("checkout", "--quiet", experiment)  # DVC names the commit
     assert branch_before_experiment() is None  # a person did it, or a CI system
     git("update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")
-    assert branch_before_experiment() is None  # as `git checkout --detach` writes it: from trunk to HEAD
-    git("switch", "--quiet", "trunk")
-    assert branch_before_experiment() is None
-    latest = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    git("checkout", "--quiet", latest)  # DVC names the commit
+    assert branch_before_experiment() is None  # an experiment has ended
+    git("update-ref", "refs/exps/exec/EXEC_BASELINE", "HEAD")
     assert branch_before_experiment() == "trunk"
     commit("b", b"b")  # on no branch
     assert branch_before_experiment() == "trunk"
+    git("switch", "--quiet", "trunk")
+    assert branch_before_experiment() is None
+    commit("c", b"c")
+    git("checkout", "--quiet", "--detach")
+    assert branch_before_experiment() is None  # as a person does it: from trunk to HEAD
+    git("switch", "--quiet", "trunk")
+    later = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("checkout", "--quiet", later)
+    assert branch_before_experiment() is None  # not the commit of the experiment
+    git("switch", "--quiet", "trunk")
+    git("checkout", "--quiet", experiment)
     git("branch", "--move", "trunk", "main")
     assert branch_before_experiment() is None
