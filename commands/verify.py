@@ -239,7 +239,8 @@ def find_uncached(root: Path, cache: Path) -> list[str]:
     files, them = ("file", "it") if count == 1 else ("files", "them")
     return [
         f"DVC's cache does not have {count:,} {files} of {', '.join(lost)}, such as {object_key(first)}, so `dvc push` and "
-        f"`dvc checkout` cannot bring {them}: run `dvc commit`, which takes {them} from this folder."
+        f"`dvc checkout` cannot bring {them}: run `dvc commit`, which takes {them} from this folder; if it says that "
+        "dependencies have changed, answer n and run `dvc repro`."
     ]
 
 

@@ -80,7 +80,7 @@ def _after_killed_experiment() -> Iterator[Finding]:
         "git",
         "a killed `dvc exp run` has left HEAD on no branch, and its parameters; your changes are here or in `git stash list`",
         wrong=True,
-        remedy=f"git switch {shlex.quote(branch)} && git diff {PARAMS_YAML}",
+        remedy=f"git switch {shlex.quote(branch)} && git diff HEAD {PARAMS_YAML}",
     )
 
 

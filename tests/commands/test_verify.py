@@ -197,6 +197,7 @@ def test_what_only_the_work_tree_has_is_named(
     first = object_key(hash_of("model.bin" if "model.bin" in names else names[0]))
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith(f"DVC's cache does not have {said.format(first)}")
+    assert result.stderr.endswith("answer n and run `dvc repro`.\n")  # `dvc commit` would record old outputs as new ones
     assert train_resnet("verify", "--cache").exit_code == 0
 
 

@@ -64,7 +64,7 @@ def test_what_a_killed_experiment_left_is_named_when_no_run_goes_on(folder: Path
     monkeypatch.setattr(project, "repository_fault", lambda: None)
     monkeypatch.setattr(project, "latest_commit", lambda: "abc first")
     monkeypatch.setattr(project, "branch_before_experiment", lambda: "a branch")
-    assert remedies(list(check_git()))[0] == "git switch 'a branch' && git diff params.yaml"
+    assert remedies(list(check_git()))[0] == "git switch 'a branch' && git diff HEAD params.yaml"
     rwlock = folder / ".dvc" / "tmp" / "rwlock"
     rwlock.parent.mkdir(parents=True)
     rwlock.write_text(json.dumps({"write": {"models": {"pid": os.getpid(), "cmd": "dvc exp run"}}}))
