@@ -32,8 +32,7 @@ from tasks.stage.graph import DVC_YAML
 from tasks.stage.params import PARAMS_YAML, Params
 
 _ROOT = Path(__file__).resolve().parents[1]
-_CODE = ("builtin", "resnet", "tasks", DVC_YAML.name)
-_DECISIONS = Path("data/decisions.csv")
+_CODE = ("builtin", "resnet", "tasks", DVC_YAML.name, "data/decisions.csv")  # what the stages read of the repository
 _DONE = "done"
 _ANY = 1000  # epochs: more than the sizes of any schedule
 
@@ -59,9 +58,9 @@ class Workshop:
         self._text = text
         if not (self._folder / "code").exists():
             with replacing(self._folder / "code") as copy:
-                (copy / _DECISIONS.parent).mkdir(parents=True)
-                for name in (*_CODE, str(_DECISIONS)):
+                for name in _CODE:
                     source = _ROOT / name
+                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy2(source, copy / name)
 
     def prepared(self, values: Mapping[str, Any]) -> Path:
@@ -112,14 +111,11 @@ class Workshop:
         if (room / _DONE).exists():
             return room
         room.mkdir(parents=True, exist_ok=True)
-        for name in _CODE:
-            _link(room / name, self._folder / "code" / name)
-        for name, target in inputs.items():
+        for name, target in [*((name, self._folder / "code" / name) for name in _CODE), *inputs.items()]:
             (room / name).parent.mkdir(parents=True, exist_ok=True)
             _link(room / name, target)
         for name in ("data", "models", "reports"):
             (room / name).mkdir(exist_ok=True)
-        _link(room / _DECISIONS, self._folder / "code" / _DECISIONS)
         self._write(room, params)
         for stage in stages:
             _run(room, stage)
@@ -135,7 +131,7 @@ class Workshop:
 
 def _hash_of_code() -> str:
     digest = hashlib.sha256()
-    for name in (*_CODE, str(_DECISIONS)):
+    for name in _CODE:
         for path in sorted((_ROOT / name).rglob("*")) or [_ROOT / name]:
             if path.is_file() and "__pycache__" not in path.parts:
                 digest.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes())

@@ -61,8 +61,8 @@ def _list() -> None:
     for name, found, newest in list_stored():
         current = current or _now()
         facts = found if _describes(found, name) else {}  # others write there too
-        line = f"{name}  in the store  {_place(facts, newest)}; {_relation(name, facts, newest, *current)}"
-        print(printable(line))
+        relation = _relation(name, facts, newest, *current) if facts else "what it was trained with cannot be read"
+        print(printable(f"{name}  in the store  {_place(facts, newest)}; {relation}"))
 
 
 def _describes(facts: "Facts", name: str) -> bool:

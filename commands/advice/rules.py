@@ -36,7 +36,7 @@ Recipe = Mapping[str, Entry]
 
 # Smaller images first: what was measured of them on photographs, see docs/recipes.md.
 _GROWING_FROM = 96  # pixels of the last size
-_GROWING_IMAGES = 20_000  # training images in all epochs: 24,500 of clothes had the gain, 1,800 photographs in one run a loss
+_GROWING_IMAGES = 3_000  # for training: 3,068 of clothes had the gain, about 180 in one run a loss
 
 # The recipes, by parameter. This is the place to change when docs/recipes.md gets new figures: `python -m benchmarks.recipes
 # photographs` measures all of these parameters and train.optimizer, train.schedule, train.learning_rate and evaluate.mirror.
@@ -245,13 +245,14 @@ def recipe_of(data: "DataFacts", network: Network, epochs: int) -> Recipe:
     """The recipe for a kind of images and a length of run."""
     if data.are_small:
         return SMALL_IMAGES if epochs >= ENOUGH else SHORT
-    grows = network.size >= _GROWING_FROM and epochs * data.images[0] >= _GROWING_IMAGES
+    grows = network.size >= _GROWING_FROM and data.images[0] >= _GROWING_IMAGES
     return PHOTOGRAPHS if grows else {**PHOTOGRAPHS, "train.size_schedule": _ONE_SIZE["train.size_schedule"]}
 
 
 def size_schedule(data: "DataFacts", network: Network, epochs: int) -> list[int]:
     """The sizes of training images in equal shares of the epochs; empty if all have the size of the network."""
-    return [_pixels(share, network.size) for share in recipe_of(data, network, epochs)["train.size_schedule"].value]
+    shares = recipe_of(data, network, epochs)["train.size_schedule"].value
+    return [_pixels(share, network.size) for share in shares] if epochs >= len(shares) else []
 
 
 def _pixels(share: float, size: int) -> int:

@@ -16,7 +16,6 @@ from typing import Any
 from commands.check import examine
 from commands.checkup.findings import Finding
 from commands.environment import inherited, obstacles
-from commands.repair import refuse_during_a_run
 from commands.repository import SHALLOW, UNSHALLOW, branch_before_experiment, is_shallow, latest_commit, repository_fault
 from resnet.core.errors import UserError, printable
 from tasks.stage.git import git_or_none
@@ -70,18 +69,28 @@ def check_git() -> Iterator[Finding]:
 
 def _after_killed_experiment() -> Iterator[Finding]:
     branch = branch_before_experiment()
-    if branch is None:
+    if branch is None or _experiment_runs():
         return
-    try:
-        refuse_during_a_run()
-    except UserError:
-        return  # the experiment is running
+    back = f"git switch {shlex.quote(branch)} && git diff HEAD {PARAMS_YAML}"
     yield Finding(
         "git",
         "a killed `dvc exp run` has left HEAD on no branch, and its parameters; your changes are here or in `git stash list`",
         wrong=True,
-        remedy=f"git switch {shlex.quote(branch)} && git diff HEAD {PARAMS_YAML}",
+        remedy=f"git branch NAME if you have committed since, then {back}",
     )
+
+
+def _experiment_runs() -> bool:
+    """Whether a process of DVC works on an experiment in this folder. Between two stages it holds none of DVC's locks."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            here = (process / "cwd").samefile(".")
+        except OSError:  # it has ended, or is that of another user
+            continue
+        if here and any(b"dvc" in word for word in words) and {b"exp", b"experiments"} & {*words}:
+            return True
+    return False
 
 
 def check_dvc() -> Iterator[Finding]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from resnet.core.buckets import BucketError, without_password
 from resnet.core.checksums import sha256
-from resnet.core.errors import UserError
+from resnet.core.errors import UserError, printable
 from tasks.training.fingerprint import Facts, differences
 from tasks.training.lease import Lease
 from tasks.training.progress import say
@@ -223,6 +223,7 @@ class Shared:
             if others and all(other.startswith(_OF_THE_HOST) for other in others):
                 here = self._run.facts
                 found = ", ".join(f"{other} is {here.get(other)} here and {facts.get(other)} there" for other in others)
+                found = printable(found)  # others write there too
                 say(f"train: the store has the run {name}, which could go on here if its host were like this one: {found}")
 
     def _work(self) -> None:
@@ -262,7 +263,7 @@ class Shared:
 def _parsed(content: bytes | None) -> Facts:
     try:
         facts = json.loads(content or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

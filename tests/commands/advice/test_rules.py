@@ -11,8 +11,8 @@ from commands.advice.forecast import Timing
 from commands.advice.mirror import MirrorTest
 from commands.advice.parameters import with_values
 from commands.advice.plan import Plan, make_plan
+from commands.advice.rules import ENOUGH, RULES, SIZES, Entry, Network, batch_size, candidates, size_schedule
 from commands.advice.rules import PHOTOGRAPHS as PHOTOGRAPHS_RECIPE
-from commands.advice.rules import RULES, Entry, Network, batch_size, candidates, size_schedule
 from tasks.training.changes import parameters
 from tests.imports import ROOT
 
@@ -48,11 +48,7 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         (PHOTOGRAPHS, 30, {"preprocess.image_size": 128, "build.depth": 50, "train.crop": 0.35}),
         (PHOTOGRAPHS, 30, {"train.size_schedule": [64, 96, 128]}),
         (PHOTOGRAPHS, 8, {"train.size_schedule": []}),  # 64 pixels: smaller ones are not measured there
-        (
-            replace(PHOTOGRAPHS, images=(600, 60, 60)),
-            8,
-            {"preprocess.image_size": 128, "train.size_schedule": []},
-        ),  # too few images
+        (replace(PHOTOGRAPHS, images=(2900, 340, 370)), 30, {"preprocess.image_size": 128, "train.size_schedule": []}),
         (SMALL, 60, {"train.size_schedule": []}),
         (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
         (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
@@ -150,10 +146,20 @@ def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert found["preprocess.image_size"] == 128
     # Multiples of 8 next to 64, 102.4, 128 and 160.
     assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([64, 104, 128], 160)
-    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 128), 6) == []  # 18,000 images
+    assert size_schedule(PHOTOGRAPHS, Network(50, "large", 128), 2) == []  # fewer epochs than sizes
 
 
 def test_sizes_that_were_chosen_for_other_images_do_not_stay() -> None:
     base = {**BASE, "train.size_schedule": [200, 300], "preprocess.training_size": 400}
     found = values(PHOTOGRAPHS, 8, base)
     assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([], None)
+
+
+@pytest.mark.parametrize("images", [180, 900, 1500, 3000, 30_000])
+@pytest.mark.parametrize("epochs", [5, 8, 20, 100])
+def test_what_is_timed_has_the_sizes_that_are_recommended(images: int, epochs: int) -> None:
+    # `advise` measures a network before it knows the epochs: with ENOUGH.
+    data = replace(PHOTOGRAPHS, images=(images, 340, 370))
+    for size in SIZES:
+        network = Network(50, "large", size)
+        assert size_schedule(data, network, ENOUGH) == size_schedule(data, network, epochs)

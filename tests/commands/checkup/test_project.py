@@ -60,15 +60,19 @@ def test_git_needs_an_author_because_experiments_are_commits(monkeypatch: pytest
     assert state.found.endswith(" first; 1 file is not committed")
 
 
-def test_what_a_killed_experiment_left_is_named_when_no_run_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_killed_experiment_left_is_named_when_none_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "repository_fault", lambda: None)
     monkeypatch.setattr(project, "latest_commit", lambda: "abc first")
     monkeypatch.setattr(project, "branch_before_experiment", lambda: "a branch")
-    assert remedies(list(check_git()))[0] == "git switch 'a branch' && git diff HEAD params.yaml"
-    rwlock = folder / ".dvc" / "tmp" / "rwlock"
-    rwlock.parent.mkdir(parents=True)
-    rwlock.write_text(json.dumps({"write": {"models": {"pid": os.getpid(), "cmd": "dvc exp run"}}}))
-    assert not any("git switch" in remedy for remedy in remedies(list(check_git())))
+    expected = "git branch NAME if you have committed since, then git switch 'a branch' && git diff HEAD params.yaml"
+    waiting = [sys.executable, "-c", "print(flush=True); input()", "dvc", "exp", "run"]
+    for place, named in ((folder, False), (folder.parent, True)):
+        with subprocess.Popen(waiting, cwd=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert (expected in remedies(list(check_git()))) == named
+            process.communicate(b"\n")
+    assert expected in remedies(list(check_git()))
 
 
 def test_what_dvc_does_not_survive_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,7 +199,7 @@ def test_a_damaged_checkpoint_of_this_host_is_replaced_by_that_of_the_store(host
     assert newest.read_bytes() == whole
 
 
-@pytest.mark.parametrize("content", [b'{"train.epochs": 3, "se', b"[1]", b"\xff"])
+@pytest.mark.parametrize("content", [b'{"train.epochs": 3, "se', b"[1]", b"\xff", b"[" * 100_000])
 def test_what_else_is_in_the_store_does_no_harm(
     content: bytes, host: Callable[[str], Host], store: Store, tmp_path: Path
 ) -> None:
@@ -247,7 +247,8 @@ def test_a_longer_run_continues_a_shorter_one_of_another_host(host: Callable[[st
 def test_what_keeps_a_run_of_the_store_from_going_on_here_is_named(
     host: Callable[[str], Host], store: Store, said: list[str]
 ) -> None:
-    for facts in (FACTS, {**FACTS, "data.classes.json": "13"}):  # the second one has other data
+    there = {**FACTS, "machine.processor": "\x1b[2JXeon"}
+    for facts in (there, {**FACTS, "data.classes.json": "13"}):  # the second one has other data
         with begun(host("a").home, facts) as run, shared(run):
             host("a").save(run, 1, 1)
     here = {**FACTS, "machine.processor": "EPYC", "train.accumulate": 2, "version.keras": "3.15.1"}
@@ -256,7 +257,7 @@ def test_what_keeps_a_run_of_the_store_from_going_on_here_is_named(
         elsewhere.fetch(sources(run, Params()))
     (line,) = said
     assert line.endswith(
-        "which could go on here if its host were like this one: machine.processor is EPYC here and Xeon there, "
+        "which could go on here if its host were like this one: machine.processor is EPYC here and \\x1b[2JXeon there, "
         "train.accumulate is 2 here and 1 there, version.keras is 3.15.1 here and 3.15.0 there"
     )
 
