@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
 from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once
+
+if TYPE_CHECKING:
+    from resnet.evaluation.metrics import Answers
 
 
 class Evaluate(Section):
@@ -80,9 +83,7 @@ def evaluate(
     paths = _test_paths(index_csv, len(split))
     with at_once():
         start_tensorflow()
-    from scipy.special import softmax
-
-    from resnet.evaluation.metrics import before_calibration, detail, per_class, refusals, summarise
+    from resnet.evaluation.metrics import answers, before_calibration, detail, per_class, probabilities_of, refusals, summarise
     from resnet.evaluation.occlusion import occlude
     from resnet.network.folding import folded_network, folded_network_with_features
     from resnet.network.inference import mirrored, predict_with_features
@@ -96,31 +97,31 @@ def evaluate(
     batch = f"a batch of {params.batch_size} images", "lower evaluate.batch_size"
     with enough_memory(*batch), tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits, features = predict_with_features(both, split, params.batch_size, on_batch=bar.update)
-    figures, details = summarise(split.labels, logits), detail(split.labels, logits)
-    uncalibrated = logits.astype(np.float64) * model.temperature
-    figures |= before_calibration(split.labels, uncalibrated)
+    labels = split.labels
+    found, before = answers(labels, logits), answers(labels, logits, model.temperature)
+    figures, details = summarise(labels, found), detail(labels, found)
+    figures |= before_calibration(labels, before)
     if model.known_score is not None:
         figures |= refusals(model.known_score(features))
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    predicted = probabilities.argmax(axis=1)
-    rows = choose_samples(split.labels, probabilities, params.samples)
+    rows = choose_samples(labels, found, params.samples)
     images = split.gather(rows)
     with enough_memory(*batch), tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
-        occlusion = occlude(folded_network(model, precision), images, predicted[rows], params.batch_size, on_batch=bar.update)
+        occlusion = occlude(
+            folded_network(model, precision), images, found.predicted[rows], params.batch_size, on_batch=bar.update
+        )
     with replacing(evaluation) as folder:
         folder.mkdir()
         with (folder / "samples.npz").open("wb") as file:
             np.savez(file, rows=rows, images=images, fall=occlusion.fall, lowest=occlusion.lowest)
         if fold:
-            np.save(folder / "probabilities.npy", probabilities.astype(np.float32))
+            np.save(folder / "probabilities.npy", probabilities_of(logits))
         _write_json(folder / "details.json", details | _model_facts(resnet_keras, precision))
         _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
-        _write_table(folder / "per_class.csv", per_class(split.labels, predicted, classes))
-        _write_table(folder / "calibration.csv", _reliability(probabilities, predicted == split.labels))
-        before = _reliability(softmax(uncalibrated, axis=1), predicted == split.labels)
-        _write_table(folder / "uncalibrated.csv", before)
+        _write_table(folder / "per_class.csv", per_class(labels, found.predicted, classes))
+        _write_table(folder / "calibration.csv", _reliability(labels, found))
+        _write_table(folder / "uncalibrated.csv", _reliability(labels, before))
     with replacing(predictions_csv) as partial:
-        _write_predictions(partial, paths, split.labels, probabilities, classes)
+        _write_predictions(partial, paths, labels, found, classes)
     with replacing(metrics_json) as partial:
         _write_json(partial, figures | ({"mirror": True} if params.mirror else {}))
     print(
@@ -130,12 +131,12 @@ def evaluate(
     )
 
 
-def choose_samples(labels: npt.NDArray[np.uint16], probabilities: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
+def choose_samples(labels: npt.NDArray[np.uint16], found: "Answers", count: int) -> npt.NDArray[np.int64]:
     """Rows of images to show: the most confident mistakes, at most half of `count`, then the least confident hits.
 
     There are more mistakes if there are not enough hits, and the other way round.
     """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    predicted, confidence = found.predicted, found.confidence
     wrong, right = np.flatnonzero(predicted != labels), np.flatnonzero(predicted == labels)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")]
     least_sure = right[np.argsort(confidence[right], kind="stable")]
@@ -170,11 +171,11 @@ def _model_facts(path: Path, precision: str) -> dict[str, Any]:
     }
 
 
-def _reliability(probabilities: npt.NDArray[np.float64], correct: npt.NDArray[np.bool_]) -> dict[str, list[Any]]:
+def _reliability(labels: npt.NDArray[np.uint16], answered: "Answers") -> dict[str, list[Any]]:
     from resnet.evaluation.calibration import BINS, reliability
     from resnet.evaluation.metrics import wilson_interval
 
-    found = reliability(probabilities.max(axis=1), correct)
+    found = reliability(answered.confidence, answered.predicted == labels)
     images, hits = found.images.tolist(), found.hits.tolist()
     bounds = [wilson_interval(hit, number) if number else (0.0, 1.0) for hit, number in zip(hits, images, strict=True)]
     return {
@@ -205,16 +206,15 @@ def _write_predictions(
     path: Path,
     paths: list[str],
     labels: npt.NDArray[np.uint16],
-    probabilities: npt.NDArray[np.float64],
+    found: "Answers",
     classes: list[str],
 ) -> None:
-    predicted = probabilities.argmax(axis=1)
     columns = {
         "path": paths,
         "label": [classes[label] for label in labels],
-        "predicted": [classes[guess] for guess in predicted],
-        "probability": probabilities.max(axis=1).tolist(),
-        "label_probability": probabilities[np.arange(len(labels)), labels].tolist(),
+        "predicted": [classes[guess] for guess in found.predicted],
+        "probability": found.confidence.tolist(),
+        "label_probability": found.label_probability.tolist(),
     }
     _write_table(path, columns)
 

@@ -1,16 +1,73 @@
 """Metrics of predictions with confidence intervals: six headline figures, details, and a table of classes."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support, top_k_accuracy_score
 
+from resnet.core.row_blocks import row_blocks
 from resnet.evaluation.calibration import error_by_chance, reliability
 from resnet.network.known_score import is_known
 
 CONFIDENCE = 0.95
 _RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier said about the images of one split.
+
+    Attributes:
+        predicted: (images,) int64, the most probable classes.
+        confidence: (images,) float64, their probabilities.
+        label_probability: (images,) float64, those of the true classes.
+        losses: (images,) float64, cross-entropies in nats.
+        top5: the number of images whose true class is among the five most probable; None for up to five classes.
+        classes: their number.
+    """
+
+    predicted: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
+    label_probability: npt.NDArray[np.float64]
+    losses: npt.NDArray[np.float64]
+    top5: int | None
+    classes: int
+
+
+def answers(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32], temperature: float = 1.0) -> Answers:
+    """What logits say. Float64 copies are made of some rows at a time: those of all images would need ten times the memory.
+
+    Args:
+        labels: (images,) true classes.
+        logits: (images, classes).
+        temperature: by which the logits had been divided; they are multiplied by it.
+    """
+    images, classes = logits.shape
+    predicted, numbers, top5 = np.empty(images, np.int64), np.empty((3, images)), 0
+    for rows in row_blocks(*logits.shape):
+        exact, truth = logits[rows].astype(np.float64) * temperature, labels[rows]
+        probabilities, order = softmax(exact, axis=1), np.arange(len(truth))
+        predicted[rows] = probabilities.argmax(axis=1)
+        numbers[:, rows] = (
+            probabilities.max(axis=1),
+            probabilities[order, truth],
+            -log_softmax(exact, axis=1)[order, truth],
+        )
+        if classes > 5:
+            top5 += int(top_k_accuracy_score(truth, logits[rows], k=5, labels=np.arange(classes), normalize=False))
+    confidence, label_probability, losses = numbers
+    return Answers(predicted, confidence, label_probability, losses, top5 if classes > 5 else None, classes)
+
+
+def probabilities_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The probabilities of all classes, as `logits` (images, classes)."""
+    found = np.empty_like(logits)
+    for rows in row_blocks(*logits.shape):
+        found[rows] = softmax(logits[rows].astype(np.float64), axis=1)
+    return found
 
 
 def wilson_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -22,12 +79,12 @@ def wilson_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> t
     return float(interval.low), float(interval.high)
 
 
-def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> dict[str, float]:
+def summarise(labels: npt.NDArray[np.uint16], found: Answers) -> dict[str, float]:
     """The headline figures of a classifier on one split.
 
     Args:
         labels: (images,) true classes.
-        logits: (images, classes).
+        found: the answers.
 
     Returns:
         In this order: accuracy, with the bounds accuracy_low and accuracy_high of its 95 % Wilson interval; macro_f1, the mean
@@ -35,35 +92,33 @@ def summarise(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -
         calibration_error_by_chance, which a calibrated network exceeds on 1 of 20 such test sets, see `error_by_chance` there;
         loss, the mean cross-entropy in nats. All but the loss are in [0, 1].
     """
-    predicted, confidence = _decide(logits)
-    correct = predicted == labels
+    correct = found.predicted == labels
     hits = int(correct.sum())
     low, high = wilson_interval(hits, len(labels))
     figures = {
         "accuracy": hits / len(labels),
         "accuracy_low": low,
         "accuracy_high": high,
-        "macro_f1": _macro_f1(*_count(labels, predicted, logits.shape[1])),
-        "calibration_error": reliability(confidence, correct).error,
-        "calibration_error_by_chance": error_by_chance(confidence),
-        "loss": float(_losses(labels, logits).mean()),
+        "macro_f1": _macro_f1(*_count(labels, found.predicted, found.classes)),
+        "calibration_error": reliability(found.confidence, correct).error,
+        "calibration_error_by_chance": error_by_chance(found.confidence),
+        "loss": float(found.losses.mean()),
     }
     return _rounded(figures)
 
 
-def before_calibration(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.floating]) -> dict[str, float]:
-    """What the temperature changed: the calibration error and the loss of the logits as they were before it.
+def before_calibration(labels: npt.NDArray[np.uint16], found: Answers) -> dict[str, float]:
+    """What the temperature changed: the calibration error and the loss of the answers as they were before it.
 
     Args:
         labels: (images,) true classes.
-        logits: (images, classes), not yet divided by the temperature.
+        found: the answers of logits that were not yet divided by the temperature.
 
     Returns:
         calibration_error_before and loss_before, as `calibration_error` and `loss` of `summarise`.
     """
-    predicted, confidence = _decide(logits)
-    error = reliability(confidence, predicted == labels).error
-    return _rounded({"calibration_error_before": error, "loss_before": float(_losses(labels, logits).mean())})
+    error = reliability(found.confidence, found.predicted == labels).error
+    return _rounded({"calibration_error_before": error, "loss_before": float(found.losses.mean())})
 
 
 def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
@@ -85,7 +140,7 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in figures.items()}
 
 
-def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> dict[str, float | int]:
+def detail(labels: npt.NDArray[np.uint16], found: Answers) -> dict[str, float | int]:
     """Details behind the headline figures of `summarise`, for the same arguments.
 
     Returns:
@@ -95,17 +150,15 @@ def detail(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.float32]) -> d
         that is the same for all drawn test sets has no bounds, such as the macro F1 if every prediction is correct, or none is:
         an interval without width would claim certainty.
     """
-    images, classes = logits.shape
-    predicted, _ = _decide(logits)
     figures: dict[str, float | int] = {}
-    if classes > 5:
-        figures["top5_accuracy"] = float(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(classes)))
-    drawn = _bootstrap(labels, predicted, _losses(labels, logits), classes)
+    if found.top5 is not None:
+        figures["top5_accuracy"] = found.top5 / len(labels)
+    drawn = _bootstrap(labels, found.predicted, found.losses, found.classes)
     bounds = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0).round(6)
     for name, (low, high) in zip(("macro_f1", "loss"), bounds.T, strict=True):
         if low < high:
             figures |= {f"{name}_low": low, f"{name}_high": high}
-    numbers = {"images": images, "classes": classes, "macro_f1_classes": len(np.union1d(labels, predicted))}
+    numbers = {"images": len(labels), "classes": found.classes, "macro_f1_classes": len(np.union1d(labels, found.predicted))}
     return numbers | {name: round(float(value), 6) for name, value in figures.items()}
 
 
@@ -141,16 +194,6 @@ def per_class(
         "recall_high": [high for _, high in bounds],
         "f1": f1.tolist(),
     }
-
-
-def _decide(logits: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The predicted classes and their probabilities."""
-    probabilities = softmax(logits.astype(np.float64), axis=1)
-    return probabilities.argmax(axis=1), probabilities.max(axis=1)
-
-
-def _losses(labels: npt.NDArray[np.uint16], logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    return -log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
 
 
 def _count(

@@ -25,11 +25,11 @@ def predict_logits(
         batch_size: images at a time.
         on_batch: is called after each batch with its number of images.
     """
-    results = []
+    logits = _Rows(len(split))
     for images, _, _ in batches(split, np.arange(len(split)), batch_size):
-        results.append(network(images))
+        logits.add(network(images))
         on_batch(len(images))
-    return np.concatenate(results)
+    return logits.whole()
 
 
 def predict_with_features(
@@ -51,14 +51,41 @@ def predict_with_features(
         size: height and width that the network expects, if the split may have whole photographs, of which it gets the centre.
         on_batch: is called after each batch with its number of images.
     """
-    results = []
-    for images, _, of_batch in batches(split, np.arange(len(split)) if rows is None else rows, batch_size):
+    chosen = np.arange(len(split)) if rows is None else rows
+    logits, features = _Rows(len(chosen)), _Rows(len(chosen))
+    for images, _, of_batch in batches(split, chosen, batch_size):
         if split.aspects is not None and size is not None:
             images = centre_squares(images, split.aspects[of_batch], size)  # noqa: PLW2901
-        results.append(network(images))
+        for results, found in zip((logits, features), network(images), strict=True):
+            results.add(found)
         on_batch(len(images))
-    logits, features = zip(*results, strict=True)
-    return np.concatenate(logits), np.concatenate(features)
+    return logits.whole(), features.whole()
+
+
+class _Rows:
+    """Results of batches, in one array from the first on: joining them at the end would need their memory twice.
+
+    Args:
+        count: rows of all batches together.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._rows: npt.NDArray[np.float32] | None = None
+        self._end = 0
+
+    def add(self, results: npt.NDArray[np.float32]) -> None:
+        """Takes the results of the next batch, (batch, columns)."""
+        if self._rows is None:
+            self._rows = np.empty((self._count, *results.shape[1:]), np.float32)
+        self._rows[self._end : self._end + len(results)] = results
+        self._end += len(results)
+
+    def whole(self) -> npt.NDArray[np.float32]:
+        """All rows."""
+        assert self._rows is not None
+        assert self._end == self._count
+        return self._rows
 
 
 def mirrored(network: Both) -> Both:

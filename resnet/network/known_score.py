@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from resnet.core.row_blocks import row_blocks
+
 OUTPUT = "known_score"  # its name in exports
 MOST_DIRECTIONS = 64
 # With these limits of its numbers every sum stays finite in float32 for 2,048 features of at most the second.
@@ -54,20 +56,24 @@ class KnownScore:
 
         They are computed in float32, as exports do. A score that is not finite, or beyond `LARGEST`, becomes -`LARGEST`.
         """
-        found = self._scores(np.asarray(features, np.float32), self.middle, self.kernel, self.bias, np.float32(self.scale))
+        found = self._scores(features, self.middle, self.kernel, self.bias, np.float32(self.scale))
         return np.where(np.abs(found) <= LARGEST, found, np.float32(-LARGEST))
 
     def exact(self, features: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """The same in float64: how far rounding moves the scores."""
         middle, kernel, bias = (np.asarray(part, np.float64) for part in (self.middle, self.kernel, self.bias))
-        return np.asarray(self._scores(np.asarray(features, np.float64), middle, kernel, bias, np.float64(self.scale)))
+        return np.asarray(self._scores(features, middle, kernel, bias, np.float64(self.scale)))
 
-    def _scores(self, features: Any, middle: Any, kernel: Any, bias: Any, scale: Any) -> Any:
+    def _scores(self, features: npt.NDArray[np.floating], middle: Any, kernel: Any, bias: Any, scale: Any) -> Any:
+        """The scores in the precision of `middle`."""
+        scores = np.empty(len(features), middle.dtype)
         with np.errstate(over="ignore", invalid="ignore"):  # of features that are not finite
-            x = features - middle
-            z = x @ kernel + bias
-            directions, classes = z[:, : self.directions], z[:, self.directions :]
-            return 1 - (scale * (x * x).sum(axis=1) - (directions * directions).sum(axis=1) + classes.min(axis=1))
+            for rows in row_blocks(*features.shape):
+                x = np.asarray(features[rows], middle.dtype) - middle
+                z = x @ kernel + bias
+                directions, classes = z[:, : self.directions], z[:, self.directions :]
+                scores[rows] = 1 - (scale * (x * x).sum(axis=1) - (directions * directions).sum(axis=1) + classes.min(axis=1))
+        return scores
 
     def to_bytes(self) -> bytes:
         """Scale, middle, bias and kernel as little-endian float32."""

@@ -9,6 +9,8 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
+from resnet.core.row_blocks import row_blocks
+
 BOUND = 20.0  # the temperature is between one over this and this
 _SPREAD = 0.35  # the standard deviation of the prior on the logarithm of the temperature
 
@@ -43,15 +45,22 @@ def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floa
     Returns:
         The temperature, with six digits, within `BOUND`; 1 if there are no images, or if the logits do not differ.
     """
-    centred = np.asarray(logits, np.float64)
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    if not len(labels) or not np.ptp(centred):
+    images = len(labels)
+    blocks = row_blocks(*logits.shape)
+
+    def centred(rows: slice) -> npt.NDArray[np.float64]:
+        exact = np.asarray(logits[rows], np.float64)
+        return exact - exact.mean(axis=1, keepdims=True)
+
+    if not images or max(centred(rows).max() for rows in blocks) == min(centred(rows).min() for rows in blocks):
         return 1.0
-    rows = np.arange(len(labels))
+    losses = np.empty(images)
 
     def cost(log_inverse: float) -> float:
-        found = log_softmax(centred * np.exp(log_inverse), axis=1)
-        return float(-found[rows, labels].sum() + (log_inverse / _SPREAD) ** 2 / 2)
+        for rows in blocks:
+            found = log_softmax(centred(rows) * np.exp(log_inverse), axis=1)
+            losses[rows] = -found[np.arange(len(found)), labels[rows]]
+        return float(losses.sum() + (log_inverse / _SPREAD) ** 2 / 2)
 
     reach = np.log(BOUND)
     result = minimize_scalar(cost, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})

@@ -11,14 +11,15 @@ import pytest
 import tensorflow as tf
 
 from resnet.core.errors import UserError
+from resnet.evaluation.metrics import answers
 from tasks import evaluate
 from tasks.evaluate import choose_samples
 
 
 def choose(right: list[bool], sureness: list[float], count: int) -> list[int]:
     labels = np.array([0 if hit else 1 for hit in right], np.uint16)
-    probabilities = np.array([[sure, 1 - sure] for sure in sureness])
-    return choose_samples(labels, probabilities, count).tolist()
+    logits = np.log([[sure, 1 - sure] for sure in sureness]).astype(np.float32)
+    return choose_samples(labels, answers(labels, logits), count).tolist()
 
 
 def test_the_surest_mistakes_come_first_then_the_least_sure_hits() -> None:

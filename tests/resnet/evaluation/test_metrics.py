@@ -1,11 +1,15 @@
 """Metrics against definitions written out by hand, and against scikit-learn."""
 
+import tracemalloc
+from dataclasses import fields
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score
 
-from resnet.evaluation.metrics import detail, per_class, refusals, summarise, wilson_interval
+from resnet.core import row_blocks
+from resnet.evaluation.metrics import answers, detail, per_class, probabilities_of, refusals, summarise, wilson_interval
 
 
 def wilson(hits: int, trials: int) -> tuple[float, float]:
@@ -25,7 +29,7 @@ def test_figures_of_a_small_case() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2], np.uint16)
     predicted = [0, 1, 1, 1, 0, 2]
     logits = np.log(np.full((6, 3), 0.1) + 0.7 * np.eye(3)[predicted]).astype(np.float32)
-    figures = summarise(labels, logits)
+    figures = summarise(labels, answers(labels, logits))
     # F1 = 2 TP / (2 TP + FP + FN): 2/4, 4/5, 2/3.
     assert figures["macro_f1"] == pytest.approx((2 / 4 + 4 / 5 + 2 / 3) / 3, abs=1e-6)
     assert figures["accuracy"] == pytest.approx(4 / 6, abs=1e-6)
@@ -39,8 +43,8 @@ def test_figures_of_a_small_case() -> None:
 def test_with_more_than_five_classes_there_is_a_top5_accuracy() -> None:
     labels = np.array([0, 1, 2], np.uint16)
     logits = np.tile(np.arange(6, dtype=np.float32), (3, 1))  # the top five are 5, 4, 3, 2, 1
-    assert detail(labels, logits)["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
-    assert "top5_accuracy" not in detail(labels, logits[:, :5])
+    assert detail(labels, answers(labels, logits))["top5_accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    assert "top5_accuracy" not in detail(labels, answers(labels, logits[:, :5]))
 
 
 def test_the_interval_of_the_loss_is_that_of_its_mean() -> None:
@@ -50,7 +54,7 @@ def test_the_interval_of_the_loss_is_that_of_its_mean() -> None:
     losses = np.log1p(np.exp(logits[np.arange(1000), 1 - labels] - logits[np.arange(1000), labels]))
     halves = [losses[:500], losses[500:]]  # within the classes, as the resampling is
     deviation = float(np.sqrt(sum(0.25 * half.var() / 500 for half in halves)))
-    details = detail(labels, logits)
+    details = detail(labels, answers(labels, logits))
     expected = losses.mean() + np.array([-1.96, 1.96]) * deviation
     assert [details["loss_low"], details["loss_high"]] == pytest.approx(expected.tolist(), abs=0.2 * deviation)
 
@@ -66,7 +70,7 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
             [generator.choice(np.flatnonzero(labels == label), (labels == label).sum()) for label in range(3)]
         )
         drawn.append(f1_score(labels[rows], predicted[rows], average="macro"))
-    details = detail(labels, logits)
+    details = detail(labels, answers(labels, logits))
     expected = np.quantile(drawn, [0.025, 0.975])
     assert [details["macro_f1_low"], details["macro_f1_high"]] == pytest.approx(expected.tolist(), abs=0.015)
 
@@ -74,7 +78,7 @@ def test_the_interval_of_macro_f1_agrees_with_resampling_by_scikit_learn() -> No
 def test_a_figure_that_all_drawn_test_sets_share_has_no_interval() -> None:
     labels = np.array([0, 1], np.uint16)
     names = {"images", "classes", "macro_f1_classes"}
-    assert set(detail(labels, np.eye(2, dtype=np.float32))) == names
+    assert set(detail(labels, answers(labels, np.eye(2, dtype=np.float32)))) == names
 
 
 def test_refused_are_those_below_zero() -> None:
@@ -113,9 +117,9 @@ def test_macro_f1_is_the_mean_over_classes_with_images_or_predictions(
     labels: list[int], predicted: list[int], expected: float, counted: int
 ) -> None:
     truth, logits = np.array(labels, np.uint16), logits_of(predicted, 4)
-    assert summarise(truth, logits)["macro_f1"] == pytest.approx(expected, abs=1e-6)
+    assert summarise(truth, answers(truth, logits))["macro_f1"] == pytest.approx(expected, abs=1e-6)
     assert f1_score(labels, predicted, average="macro") == pytest.approx(expected)  # the same rule
-    assert detail(truth, logits)["macro_f1_classes"] == counted
+    assert detail(truth, answers(truth, logits))["macro_f1_classes"] == counted
 
 
 def test_the_interval_of_macro_f1_leaves_out_absent_classes_too() -> None:
@@ -124,8 +128,10 @@ def test_the_interval_of_macro_f1_leaves_out_absent_classes_too() -> None:
     logits = (generator.normal(size=(80, 2)) + 1.5 * np.eye(2)[labels]).astype(np.float32)
     wide = np.concatenate([logits, np.full((80, 6), -50, np.float32)], axis=1)  # six more classes, which nobody predicts
     names = ("macro_f1_low", "macro_f1_high", "macro_f1_classes")
-    assert [detail(labels, wide)[name] for name in names] == [detail(labels, logits)[name] for name in names]
-    assert detail(labels, wide)["macro_f1_low"] > 0.6
+    assert [detail(labels, answers(labels, wide))[name] for name in names] == [
+        detail(labels, answers(labels, logits))[name] for name in names
+    ]
+    assert detail(labels, answers(labels, wide))["macro_f1_low"] > 0.6
 
 
 @pytest.mark.parametrize(("labels", "predicted"), [([0, 1, 0, 1], [1, 0, 1, 0]), ([0], [1]), ([0] * 9, [1] * 9)])
@@ -134,9 +140,29 @@ def test_without_a_hit_the_counts_are_whole_numbers_and_f1_has_no_interval(label
     assert table["support"] == [labels.count(0), labels.count(1)]
     assert table["predicted"] == [predicted.count(0), predicted.count(1)]
     assert {type(count) for name in ("support", "predicted") for count in table[name]} == {int}
-    assert not [name for name in detail(np.array(labels, np.uint16), logits_of(predicted, 2)) if name.startswith("macro_f1_l")]
+    truth = np.array(labels, np.uint16)
+    details = detail(truth, answers(truth, logits_of(predicted, 2)))
+    assert not [name for name in details if name.startswith("macro_f1_l")]
 
 
 def test_a_class_that_is_never_predicted_counts_as_zero() -> None:
-    figures = summarise(np.array([0, 1], np.uint16), np.array([[1, 0], [1, 0]], np.float32))
+    labels = np.array([0, 1], np.uint16)
+    figures = summarise(labels, answers(labels, np.array([[1, 0], [1, 0]], np.float32)))
     assert figures["macro_f1"] == pytest.approx((2 / 3 + 0) / 2, abs=1e-6)
+
+
+def test_blocks_of_rows_change_no_bit_and_bound_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(4)
+    images, classes = 3000, 500
+    labels = generator.integers(classes, size=images).astype(np.uint16)
+    logits = generator.normal(size=(images, classes)).astype(np.float32)
+    whole, probabilities = answers(labels, logits, 1.25), probabilities_of(logits)
+    monkeypatch.setattr(row_blocks, "_NUMBERS", 70_000)  # the last block is smaller
+    tracemalloc.start()
+    blocks = answers(labels, logits, 1.25)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for field in fields(whole):
+        np.testing.assert_array_equal(getattr(blocks, field.name), getattr(whole, field.name))
+    np.testing.assert_array_equal(probabilities_of(logits), probabilities)
+    assert peak < images * classes * 8 / 2  # one copy of all in float64 would be twice as much
