@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ from typing import Any, Self
 from flows.dvc_program import GRACE_SECONDS
 from flows.ending import RunEndedError, ending
 from resnet.core.errors import UserError
-from tasks.stage.git import outside_of_git
+from tasks.stage.git import git, outside_of_git
 
 _AFTER_KILL = 2.0  # seconds
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
@@ -191,6 +191,19 @@ class DvcProcess:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
+
+
+def list_experiments(dvc: DvcProcess, home: Path, commits: Iterable[str]) -> None:
+    """Reads experiments for `dvc exp show`, see `flows/dvc_program.py`. It only saves time later, so it never fails.
+
+    Args:
+        dvc: the process that reads.
+        home: the project that has the experiments.
+        commits: theirs, or their refs.
+    """
+    with contextlib.suppress(DvcEndedError, UserError):  # DvcError is a UserError
+        found = [git(home, "rev-parse", one) for one in commits]
+        dvc.request("list_experiments", root=str(home), commits=found)
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

@@ -209,6 +209,24 @@ def push(root: str) -> dict[str, Any]:
     return {}
 
 
+def list_experiments(root: str, commits: list[str]) -> dict[str, Any]:
+    """Reads experiments for `dvc exp show`, which keeps what it read of each commit: for 200 experiments it would take minutes.
+
+    What cannot be read is left to `dvc exp show`, which then says why.
+
+    Args:
+        root: the project that has the experiments.
+        commits: theirs.
+    """
+    from dvc.repo import Repo
+    from dvc.repo.experiments.collect import collect_rev
+
+    with Repo(root) as repo:
+        for commit in commits:
+            collect_rev(repo, commit)
+    return {}
+
+
 def _is_cached(repo: Any, out: Any) -> bool:
     return not out.use_cache or bool(out.hash_info and repo.cache.local.exists(out.hash_info.value))
 
@@ -220,6 +238,7 @@ REQUESTS: dict[str, Callable[..., dict[str, Any]]] = {
     "reach": reach,
     "fetch": fetch,
     "push": push,
+    "list_experiments": list_experiments,
 }
 
 

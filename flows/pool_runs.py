@@ -36,6 +36,7 @@ from prefect.states import Cancelling
 
 from flows.checkout import experiment_name
 from flows.child_runs import Child, run_all
+from flows.dvc_process import DvcProcess, list_experiments
 from flows.ending import RunEndedError, ending
 from flows.lost_runs import LOST, key_of_successor
 from flows.results import Result, read_result
@@ -223,12 +224,15 @@ class _Flight:
 
 
 def _children(home: Path, rev: str, landed: "list[tuple[FlowRun | None, int, Mapping[str, Any]]]") -> Iterator[Child]:
-    """The runs that have ended; their experiments are fetched in one go."""
+    """The runs that have ended; their experiments are fetched in one go, and read for `dvc exp show`."""
     messages = [_message(run) for run, _, _ in landed]
     names = [found and found[1] for found in (re.match(r"Experiment (\S+): ", message) for message in messages)]
     completed = [bool(run and run.state and run.state.is_completed()) for run, _, _ in landed]
     wanted = [name for name, well in zip(names, completed, strict=True) if name and well]
     commits = _patiently(partial(fetched, home, rev, wanted))
+    if commits:
+        with DvcProcess(home) as dvc:
+            list_experiments(dvc, home, commits.values())
     for (_, number, proposal), message, name, well in zip(landed, messages, names, completed, strict=True):
         if not (name and well):
             yield Child(number, proposal, None, message)

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from commands.repair import refuse_conflicts, repair_dvc_files
 from flows.checkout import changed_files, clone, commit_experiment, experiment_name, private_folder, resolve, snapshot
-from flows.dvc_process import DvcError, DvcProcess
+from flows.dvc_process import DvcError, DvcProcess, list_experiments
 from flows.locks import held
 from flows.overrides import apply_overrides, check_overrides
 from flows.worker_checks import here
@@ -165,7 +165,9 @@ class Workspace:
         baseline and same files.
         """
         if not is_away(self.home):
-            return self._save(wanted)[0]
+            name, ref = self._save(wanted)
+            list_experiments(self.dvc, self.home, [ref])
+            return name
         self.dvc.request("push", root=str(self.root))
         while True:
             name, ref = self._save(wanted, taken_names(self.home))

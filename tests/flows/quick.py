@@ -159,6 +159,11 @@ class QuickProject(Project):
             for revision in experiment["revs"]
         }
 
+    def has_read(self, experiment: str) -> bool:
+        """Whether DVC keeps what `dvc exp show` lists of an experiment, so that it need not be read again."""
+        reference = self.run("git", "for-each-ref", "--format=%(objectname)", f"refs/exps/*/*/{experiment}").stdout.strip()
+        return (self.folder / ".dvc/tmp/exps/cache" / reference[:2] / reference[2:]).is_file()
+
     def noted(self, word: str) -> int:
         """The number of notes that begin with a word."""
         lines = self.notes.read_text("utf-8").splitlines() if self.notes.exists() else []

@@ -195,6 +195,7 @@ def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_c
         wait_for(lambda: pushed() == {experiment, "elsewhere-lost"})  # this run has found the lost one and submitted it again
         wait_for(lambda: server.run("elsewhere-lost")["state_type"] == "COMPLETED")
     assert checkouts() == []
+    assert project.has_read(experiment)
     project.run("dvc", "exp", "pull", "origin", experiment, "elsewhere-lost")
     found = {name: row["params"]["params.yaml"]["data"] for name, row in project.experiments().items()}
     assert found[experiment]["seed"] == 77

@@ -111,6 +111,7 @@ def test_an_override_makes_an_experiment_and_leaves_the_work_tree_alone(project:
     project.flow("--set", "train.epochs=3", "--set", "train.weight_decay=1e-5", "--experiment", "wild; rm -rf $HOME 'x'")
     assert project.tree() == before
     assert project.checkouts() == []
+    assert project.has_read("wild-rm-rf-HOME-x")
     row = project.experiments()["wild-rm-rf-HOME-x"]
     assert row["params"]["params.yaml"]["data"]["train"]["epochs"] == 3
     assert row["params"]["params.yaml"]["data"]["train"]["weight_decay"] == 1e-5
