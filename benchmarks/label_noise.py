@@ -6,7 +6,7 @@
 A fifth of the images, with clean labels, is the test split. Of the others, 5 % get another class at random. An audit ranks them
 by predictions of networks that were not trained on them. Of the first n, where n is the number of flips, those that are wrong
 get their right label, as from a person who makes no mistake. Three networks of the same seed then learn from the noisy, the
-corrected and the clean labels. All are ResNet-18 at 32 pixels with the recipe of params.yaml but for --epochs and --set.
+corrected and the clean labels. All are ResNet-18 with the recipe of params.yaml but for --epochs and --set.
 """
 
 import argparse
@@ -27,7 +27,6 @@ from resnet.dataset.arrays import Split, SplitWriter
 from resnet.preparation.folds import Fold, assign_fold
 from resnet.preparation.splits import TEST, Shares, assign_splits
 
-SIZE = 32
 VALIDATION_SHARE, TEST_SHARE = 0.1, 0.2  # as in params.yaml
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,8 +35,8 @@ Labels = npt.NDArray[np.uint16]
 Learn = Callable[[Pixels, Labels, npt.NDArray[np.int8], int], npt.NDArray[np.float32]]
 
 
-def read_images(name: str) -> tuple[Pixels, Labels, list[str]]:
-    """The images of a source, once each: (images, 32, 32, 3) uint8, their labels, and the names of the classes."""
+def read_images(name: str, size: int) -> tuple[Pixels, Labels, list[str]]:
+    """The images of a source, once each: (images, size, size, 3) uint8, their labels, and the names of the classes."""
     from resnet.images.decoding import load
     from resnet.images.outcomes import Candidate
     from resnet.ingestion.sources.catalog import open_source
@@ -47,7 +46,7 @@ def read_images(name: str) -> tuple[Pixels, Labels, list[str]]:
     found: dict[bytes, tuple[Pixels, int]] = {}
     for file in source.files():
         if isinstance(file, Candidate):
-            pixels = load(file.read(), SIZE)
+            pixels = load(file.read(), size)
             found.setdefault(pixels.tobytes(), (pixels, source.classes.index(file.label)))
     images, labels = zip(*found.values(), strict=True)
     return np.stack(images), np.array(labels, np.uint16), source.classes
@@ -135,7 +134,7 @@ def learner(classes: list[str], arguments: argparse.Namespace) -> Learn:
 
 
 def _write(folder: Path, images: Pixels, labels: Labels, chosen: npt.NDArray[np.bool_], classes: int) -> Split:
-    with SplitWriter(folder, int(chosen.sum()), SIZE) as writer:
+    with SplitWriter(folder, int(chosen.sum()), images.shape[1]) as writer:
         for row in np.flatnonzero(chosen).tolist():
             writer.add(images[row], int(labels[row]))
     return Split(folder, classes)
@@ -180,6 +179,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--size", type=int, default=32, help="of the images, in pixels")
     parser.add_argument("--width", type=int, default=32, help="channels of the stem")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="of train, or build.NAME=VALUE")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -189,7 +189,7 @@ def main() -> int:
 
     use_huge_pages()
     start_tensorflow()
-    images, labels, classes = read_images(arguments.data)
+    images, labels, classes = read_images(arguments.data, arguments.size)
     kept = {key: value for key, value in vars(arguments).items() if key not in ("json", "data", "seeds")}
     found = {"data": Path(arguments.data).name, **kept, "rows": []}
     for seed in arguments.seeds:

@@ -4,7 +4,10 @@ from typing import Any
 
 BASE = "as params.yaml"
 
-# On small images, one part of the recipe at a time.
+_SMALL = {"build.stem": "small"}  # keeps the 32 pixels that the large stem divides by four
+_GROWING = {"train.size_schedule": [16, 24, 32]}
+
+# On small images, one part of the recipe at a time, and with the small stem also some together.
 PARTS: dict[str, dict[str, Any]] = {
     BASE: {},
     "without label smoothing": {"train.label_smoothing": 0.0},
@@ -12,6 +15,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "AdamW, weight decay 0.05": {"train.optimizer": "adamw", "train.weight_decay": 0.05},
     "without shifts": {"train.shift": 0.0},
     "flips": {"train.flip": True},
+    "alternate flips": {"train.flip": "alternate"},
     "random crops of at least half": {"train.crop": 0.5},
     "TrivialAugment": {"train.trivial_augment": True},
     "mixup, alpha 0.2": {"train.mixup": 0.2},
@@ -19,7 +23,13 @@ PARTS: dict[str, dict[str, Any]] = {
     "moving average, 0.99": {"train.ema": 0.99},
     "balanced class weights": {"train.balance": "weights"},
     "variant D": {"build.variant": "D"},
-    "small stem": {"build.stem": "small"},
+    "growing sizes: 16, 24, 32": _GROWING,
+    "small stem": _SMALL,
+    "small stem, growing sizes: 16, 24, 32": _SMALL | _GROWING,
+    "small stem, flips": _SMALL | {"train.flip": True},
+    "small stem, flips, growing sizes: 16, 24, 32": _SMALL | _GROWING | {"train.flip": True},
+    "small stem, flips, random crops of at least half": _SMALL | {"train.flip": True, "train.crop": 0.5},
+    "small stem, flips, TrivialAugment": _SMALL | {"train.flip": True, "train.trivial_augment": True},
 }
 
 
