@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.elsewhere import POOL, share, working
 from tests.flows.quick import QuickProject, Server, wait_for
 from tests.forks import like_from_a_shell
 from tests.project import STAGES, Project
@@ -127,49 +128,11 @@ def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: Quic
     assert set(names) <= set(project.experiments())
 
 
-@contextmanager
-def working(project: QuickProject, place: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Runs a worker as another machine would: it shares the repository, the DVC remote and the server, and nothing else."""
-    own = {"HOME": "home", "TMPDIR": "scratch", "DVC_SITE_CACHE_DIR": "site", "PREFECT_HOME": "prefect", "PWD": ""}
-    for folder in own.values():
-        (place / folder).mkdir(parents=True, exist_ok=True)
-    with (place / "worker.log").open("a") as log:
-        worker = subprocess.Popen(
-            ["prefect", "worker", "start", "--pool", "train-resnet-cpu"],
-            cwd=place,
-            env=project.environment | {name: str(place / folder) for name, folder in own.items()},
-            stdout=log,
-            stderr=log,
-            text=True,
-            preexec_fn=like_from_a_shell,  # noqa: PLW1509 - no other thread holds a lock
-        )
-    try:
-        yield worker
-        worker.terminate()
-        worker.wait(60)
-    finally:
-        worker.kill()
-        worker.wait()
-
-
-def share(project: QuickProject, folder: Path) -> Path:
-    """Gives a project a Git repository and a DVC remote that others reach, and pushes everything; returns the repository."""
-    origin, store = folder / "origin.git", folder / "store"
-    store.mkdir()
-    project.run("git", "init", "--quiet", "--bare", str(origin))
-    project.run("git", "remote", "add", "origin", str(origin))
-    project.run("dvc", "remote", "add", "--quiet", "--default", "store", str(store))
-    project.commit("a remote")
-    project.run("git", "push", "--quiet", "origin", "HEAD")
-    project.run("dvc", "push", "--quiet")
-    return origin
-
-
 def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_cut(
     project: QuickProject, server: Server, tmp_path: Path
 ) -> None:
     origin, place, experiment = share(project, tmp_path), tmp_path / "machine", "sweep-seed-1-01"
-    for pool in ("train-resnet-cpu", "train-resnet-gpu"):
+    for pool in (POOL, "train-resnet-gpu"):
         project.run("prefect", "work-pool", "create", pool, "--type", "process")
     project.run("prefect", "--no-prompt", "deploy", "--all")
 
@@ -186,7 +149,7 @@ def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_c
         worker.wait(60)
     assert pushed() == set()
     with working(project, place):
-        swept = project.run("python", "-m", "flows.sweep", "--grid", "seed=77", "--pool", "train-resnet-cpu").stdout
+        swept = project.run("python", "-m", "flows.sweep", "--grid", "seed=77", "--pool", POOL).stdout
         assert re.search(rf"(?m)^\| {experiment} \| 77 ", swept)
         run = server.run("seed=77")
         assert f"Next: `dvc exp pull origin {experiment} && dvc exp apply {experiment}`" in run["state"]["message"]

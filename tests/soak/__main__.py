@@ -26,6 +26,7 @@ MODULES = (
     "stages",
     "power_cut",
     "killed_server",
+    "killed_worker",
     "s3_faults",
     "killed_hosts",
     "simulated_machine",

@@ -81,10 +81,18 @@ class TrainingProject(SmallProject):
     def processes(self, word: str) -> list[int]:
         """The ids of this project's processes that have a word in their command, in whatever folder they run."""
         found = []
+        for number in self.every_process():
+            with contextlib.suppress(OSError):
+                if word.encode() in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0"):
+                    found.append(number)
+        return found
+
+    def every_process(self) -> list[int]:
+        """The ids of all processes of this project."""
+        found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                if word.encode() in words and self._mark in (entry / "environ").read_bytes().split(b"\0"):
+                if self._mark in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
         return found
 
