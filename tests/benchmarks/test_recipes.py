@@ -1,10 +1,12 @@
 """The recipe benchmark: the arithmetic of its table, and its data sets."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks import recipes
 from benchmarks.recipe_data import open_data
 from benchmarks.recipe_parts import BASE, PARTS
 from benchmarks.recipes import epoch_seconds, epochs_of, interval, table, train
@@ -59,6 +61,22 @@ def test_a_slower_part_gets_fewer_epochs_but_at_least_one() -> None:
         "variant D": 6,
         "small stem": 1,
     }
+
+
+def test_the_time_of_an_epoch_is_measured_at_each_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, clock = {16: 1.0, 24: 2.0, 32: 6.0}, [0.0]
+
+    def prepare(splits: Any, classes: Any, changes: dict[str, Any], **options: Any) -> Any:
+        (size,) = changes["train.size_schedule"]
+
+        def fit(until: int) -> None:
+            clock[0] += seconds[size] + (100 if until == 1 else 0)  # the first epoch includes tracing
+
+        return None, fit
+
+    monkeypatch.setattr(recipes, "prepare", prepare)
+    monkeypatch.setattr(recipes.time, "process_time", lambda: clock[0])
+    assert epoch_seconds([], [], {"train.size_schedule": [16, 24, 32]}, width=4) == 3.0
 
 
 def test_a_part_changes_the_network_and_it_is_trained_and_evaluated(tmp_path: Path) -> None:
