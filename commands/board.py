@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 
 _HOST = "127.0.0.1"
 
@@ -38,9 +39,7 @@ def board(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # scripts start programs with SIGINT ignored
         signal.signal(number, lambda *_: ended.set())
-    print(
-        f"board: {address} shows {runs} {'run' if runs == 1 else 'runs'} of {live()}/, and new ones by itself; Ctrl-C ends it"
-    )
+    print(f"board: {address} shows {counted(runs, 'run')} of {live()}/, and new ones by itself; Ctrl-C ends it")
     ended.wait()
     print("board: ended")
 

@@ -16,6 +16,7 @@ from commands.places import own_place
 from commands.results import WORK_TREE, Prediction, RevisionResults
 from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
+from resnet.core.words import agreeing
 from resnet.pictures.pages import as_yaml
 from tasks.stage.git import git_or_none
 
@@ -195,22 +196,29 @@ def require_same_images(first: RevisionResults, second: RevisionResults) -> None
     for run, mine, other in ((first, ours, theirs), (second, theirs, ours)):
         alone = sorted(mine.keys() - other.keys())
         if alone:
-            differences.append(f"{len(alone)} of {len(mine)} are only in {run.name}, such as {alone[0]}")
+            verb = agreeing(len(alone), "is", "are")
+            differences.append(f"{len(alone)} of {len(mine)} {verb} only in {run.name}, {_such_as(alone)}")
     common = sorted(ours.keys() & theirs.keys())
     relabelled = [path for path in common if ours[path].label != theirs[path].label]
     if relabelled:
-        path = relabelled[0]
-        differences.append(f"{len(relabelled)} have two labels, such as {path}: {ours[path].label} and {theirs[path].label}")
+        labels = [predictions[relabelled[0]].label for predictions in (ours, theirs)]
+        verb = agreeing(len(relabelled), "has", "have")
+        differences.append(f"{len(relabelled)} {verb} two labels, {_such_as(relabelled)}: {' and '.join(labels)}")
     if first.data != second.data:  # a path may name another picture than before
         hashes = first.pixel_hashes(), second.pixel_hashes()
         replaced = [path for path in common if hashes[0][path] != hashes[1][path]]
         if replaced:
-            differences.append(f"{len(replaced)} have other pixels, such as {replaced[0]}")
+            verb = agreeing(len(replaced), "has", "have")
+            differences.append(f"{len(replaced)} {verb} other pixels, {_such_as(replaced)}")
     if differences:
         raise UserError(
             f"the test images of {first.name} and {second.name} differ: {'; '.join(differences)}{_causes(first, second)}. Only "
             "results on the same images can be compared: run one of the two again with the data of the other."
         )
+
+
+def _such_as(paths: list[str]) -> str:
+    return f"{agreeing(len(paths), 'namely', 'such as')} {paths[0]}"
 
 
 def _causes(first: RevisionResults, second: RevisionResults) -> str:

@@ -16,6 +16,7 @@ from commands.out_of_fold import audit_folder
 from resnet.audit.suspects import decisions_in
 from resnet.core.classes import read_classes
 from resnet.core.errors import UserError, listed, printable
+from resnet.core.words import agreeing, counted
 from resnet.ingestion.decisions import KINDS, Decision, Decisions, read_decisions, write_decisions
 from tasks.stage.graph import project_paths
 
@@ -49,8 +50,7 @@ def decide(
     counts = Counter(one.kind for one in new.values())
     found = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
     replaced = f", of which {changed:,} replaced earlier ones" if changed else ""
-    noun = "decision" if len(merged) == 1 else "decisions"
-    print(f"decide: {found}{replaced}; {printable(str(target))} has {len(merged):,} {noun}")
+    print(f"decide: {found}{replaced}; {printable(str(target))} has {counted(len(merged), 'decision')}")
     for note in _unknown([one for key, one in new.items() if key not in known.by_hash], paths["raw"] / "manifest.csv"):
         print(f"decide: {note}")
     print(f"decide: next: `dvc repro`, which applies them, and `git commit {target}`")
@@ -62,8 +62,8 @@ def _unknown(decisions: Sequence[Decision], manifest: Path) -> Iterator[str]:
         with manifest.open(encoding="utf-8", newline="") as file:
             hashes = {row.get("pixel_hash") for row in csv.DictReader(file)}
         if unknown := [one.path for one in decisions if one.pixel_hash not in hashes]:
-            verb = "decision is" if len(unknown) == 1 else "decisions are"
+            verb = agreeing(len(unknown), "is", "are")
             yield (
-                f"warning: {len(unknown):,} {verb} about no image in {manifest}: {listed(unknown)}; check pixel_hash, unless "
-                "the image was rejected because its labels conflict"
+                f"warning: {counted(len(unknown), 'decision')} {verb} about no image in {manifest}: {listed(unknown)}; check "
+                "pixel_hash, unless the image was rejected because its labels conflict"
             )

@@ -6,6 +6,7 @@ nothing. The exit code is 1 if something is wrong.
 """
 
 from commands.checkup.findings import Finding, findings
+from resnet.core.words import agreeing
 
 _WIDTH = 12  # of the column of subjects
 
@@ -20,7 +21,7 @@ def doctor() -> int:
     for finding in findings():
         print(line(finding), flush=True)
         wrong += finding.wrong
-    print(f"\n{wrong} of these are wrong." if wrong > 1 else "\n1 of these is wrong." if wrong else "\nNothing is wrong.")
+    print(f"\n{wrong} of these {agreeing(wrong, 'is', 'are')} wrong." if wrong else "\nNothing is wrong.")
     return 1 if wrong else 0
 
 

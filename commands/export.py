@@ -21,6 +21,7 @@ from commands.export_record import record_export
 from commands.places import own_place
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+from resnet.core.words import agreeing
 from resnet.network.startup import start_tensorflow
 from tasks.stage.graph import project_paths
 
@@ -276,8 +277,10 @@ def _check_known_score(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", n
     expected, found = _known_scores(network, pixels), _in_batches(run, pixels)
     differ = ((expected < 0) != (found < 0)) & (np.abs(expected) > NEAR_ZERO)
     if not np.isfinite(found).all() or differ.mean() > 1 - SAME_LABEL:
+        number = int(differ.sum())
+        verb = agreeing(number, "differs", "differ")
         raise UserError(
-            f"{name} refuses other images than the model: {differ.sum():,} of {len(differ):,} differ; expected at most "
+            f"{name} refuses other images than the model: {number:,} of {len(differ):,} {verb}; expected at most "
             f"{100 * (1 - SAME_LABEL):.1f} %: nothing was written; report this with the versions that `train-resnet doctor` "
             "prints."
         )
@@ -311,7 +314,7 @@ def _check_encoded(
     agreement = measure_agreement(np.concatenate([expected[rows], expected_of_more]), found)
     agreement.check("savedmodel with encoded images", largest=_ENCODED_LARGEST, same_label=_ENCODED_SAME_LABEL)
     left = len(expected) - len(rows)
-    also = f" ({left:,} are of kinds that TensorFlow decodes differently)" if left else ""
+    also = f" ({left:,} {agreeing(left, 'is of a kind', 'are of kinds')} that TensorFlow decodes differently)" if left else ""
     return f"; encoded: {agreement}{also}"
 
 

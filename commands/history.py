@@ -12,6 +12,7 @@ from typing import Any
 
 from resnet.core.checksums import md5_of
 from resnet.core.errors import UserError, printable
+from resnet.core.words import counted
 from tasks.stage.git import git_bytes, git_or_none
 from tasks.stage.graph import is_code
 
@@ -38,7 +39,7 @@ def changes_since(path: Path, recorded: str) -> str:
     changed = unsaved | (_differing(origin, name) if origin else set())
     marked = [f"{_below(path, file)}{' (not committed)' * (file in unsaved)}" for file in sorted(changed)]
     text = f": {', '.join(marked)}" if marked and path.is_dir() else " (not committed)" * bool(unsaved)
-    more = [f"and {len(commits) - _MOST_COMMITS} more commits"] if len(commits) > _MOST_COMMITS else []
+    more = [f"and {counted(len(commits) - _MOST_COMMITS, 'more commit')}"] if len(commits) > _MOST_COMMITS else []
     return text + "".join(f"\n    {line}" for line in [*commits[:_MOST_COMMITS], *more])
 
 

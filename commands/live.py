@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnet.core.errors import printable
+from resnet.core.words import agreeing
 
 if TYPE_CHECKING:
     from tasks.training.points import Points
@@ -87,4 +88,5 @@ def _when(points: "Points") -> str:
 def _position(points: "Points") -> str:
     epochs = points.epochs
     accuracy = f", val_accuracy {epochs[-1]['val_accuracy']:.4f}" if epochs else ""
-    return f"{len(epochs)} of {points.start.get('epochs', '?')} epochs{accuracy}"
+    planned = points.start.get("epochs", "?")
+    return f"{len(epochs)} of {planned} {agreeing(planned, 'epoch', 'epochs')}{accuracy}"

@@ -11,6 +11,7 @@ from commands.results import RevisionResults
 from resnet.audit.suspects import list_suspects, with_earlier_decisions, write_suspects
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+from resnet.core.words import agreeing, counted
 from resnet.ingestion.decisions import read_decisions
 from tasks.stage.graph import project_paths
 
@@ -125,8 +126,8 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
 def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
     yield audit.accuracy.sentence()
     images, suspects = sum(audit.accuracy.images), audit.count
-    noun = "label of {} is" if suspects == 1 else "labels of {} are"
-    yield f"{suspects:,} {noun.format(f'{images:,}')} suspect: {folder / 'index.html'} shows them"
+    verb, them = agreeing(suspects, "is", "are"), agreeing(suspects, "it", "them")
+    yield f"{counted(suspects, 'label')} of {images:,} {verb} suspect: {folder / 'index.html'} shows {them}"
     if audit.is_doubtful:
         yield "the networks are too often wrong to judge labels, so most suspects are probably right: improve the recipe first"
     if audit.suspects:

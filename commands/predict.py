@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 from resnet.images.outcomes import Rejected, shown
 from resnet.network.archive import ModelFacts, ModelFile, model_facts, named_by_user, read_model
 from resnet.prediction.engines import Choice, choose_engine
@@ -113,7 +114,8 @@ def predict(
                     good += 1
             bar.update()
     if bad:
-        print(f"predict: {bad:,} of {bad + good:,} files were not predicted, for the reasons above", file=sys.stderr)
+        found = f"{bad:,} of {counted(bad + good, 'file')} {agreeing(bad, 'was', 'were')} not predicted"
+        print(f"predict: {found}, for the {agreeing(bad, 'reason', 'reasons')} above", file=sys.stderr)
     return 1 if bad else 0
 
 

@@ -25,6 +25,7 @@ from resnet.core.checksums import md5, sha256
 from resnet.core.classes import write_classes
 from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
+from resnet.core.words import counted
 from resnet.network.archive import read_model_facts
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import project_paths
@@ -215,7 +216,7 @@ def _write_sums(folder: Path) -> tuple[int, int]:
 
 def _report(folder: Path, count: int, size: int, exports: list[Path], revision: Revision) -> None:
     names = ", ".join(path.name for path in exports) or "none; --to makes them"
-    print(f"publish: {printable(str(folder))} has {count:,} files, {size / 1e6:.1f} MB; exports: {names}")
+    print(f"publish: {printable(str(folder))} has {counted(count, 'file')}, {size / 1e6:.1f} MB; exports: {names}")
     if revision.commit is None:
         print("publish: Git has no commit of this project, so the README names none")
     elif revision.changes:

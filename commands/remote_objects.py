@@ -18,6 +18,7 @@ from commands.dvc_errors import unreadable
 from commands.storage_errors import unusable
 from commands.verify import object_key, pushed_outputs
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 
 if TYPE_CHECKING:
     from dvc.data_cloud import Remote
@@ -63,7 +64,8 @@ def verify_remote() -> int:
     if faults:
         print("`train-resnet repair --remote` replaces them from the cache of a clone that has them.", file=sys.stderr)
     else:
-        print(f"verify: {number:,} objects of the remote {remote.name!r} were verified; none is damaged or missing.")
+        verified = f"{counted(number, 'object')} of the remote {remote.name!r} {agreeing(number, 'was', 'were')} verified"
+        print(f"verify: {verified}; none is damaged or missing.")
     return 1 if faults else 0
 
 
@@ -97,8 +99,14 @@ def repair_remote() -> int:
                     file=sys.stderr,
                 )
         if not faults:
-            print(f"None of the {number:,} objects of dvc.lock's outputs is missing or damaged in the remote {remote.name!r}.")
+            print(f"{_none_of(number)} in the remote {remote.name!r}.")
     return 1 if lacking else 0
+
+
+def _none_of(number: int) -> str:
+    if number == 1:
+        return "The only object of dvc.lock's outputs is neither missing nor damaged"
+    return f"None of the {number:,} objects of dvc.lock's outputs is missing or damaged"
 
 
 def _refuse_an_empty_one(remote: "RemoteObjects", number: int, faults: list[Fault]) -> None:

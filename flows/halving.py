@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing
 
 FACTOR = 3  # of trials from rung to rung; Li et al. recommend 3 or 4
 _TIMED: tuple[tuple[str, Any], ...] = (("restarts", []), ("patience", 0), ("budget_minutes", 0))
@@ -31,7 +32,8 @@ def rungs(epochs: int, settling: int) -> tuple[int, int, int]:
     least = settling + 1
     first, second = max(epochs // FACTOR**2, least), epochs // FACTOR
     if first >= second:
-        settled = f", of which {settling} warm up or train the head alone" if settling else ""
+        verb = agreeing(settling, "warms up or trains", "warm up or train")
+        settled = f", of which {settling} {verb} the head alone" if settling else ""
         raise UserError(
             f"train.epochs is {epochs}{settled}, but a search that prunes compares its trials after two earlier epochs too: "
             f"set it to {FACTOR * (least + 1)} or more, or leave out prune."

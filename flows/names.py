@@ -16,6 +16,7 @@ from flows.form import filled, filled_overrides
 from flows.values import text
 from flows.workspace import PROJECT
 from resnet.core.errors import printable
+from resnet.core.words import agreeing
 from tasks.stage.git import git_or_none
 from tasks.stage.params import PARAMS_YAML
 
@@ -104,8 +105,9 @@ def describe_search(given: Mapping[str, Any]) -> str:
     """The name of a run of `search`: its parameters and the number of trials."""
     names = [name for kind in ("between", "between_log", "among") for name in filled(given.get(kind))]
     pruned = ", pruned" if given.get("prune") else ""
+    trials = given.get("trials", 20)  # as the server keeps it, so perhaps no number
     words = " ".join(["search", *short_names(names).values(), changes(filled_overrides(given.get("overrides")))])
-    return f"{_cut(words.strip())}: {given.get('trials', 20)} trials{pruned}"
+    return f"{_cut(words.strip())}: {trials} {agreeing(trials, 'trial', 'trials')}{pruned}"
 
 
 def describe_audit(given: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from flows.search_record import SearchRecord, Trial
 from flows.trial import Reached, on_reached, trial
 from flows.workspace import HOME
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 from tasks.stage.git import git
 from tasks.training.runs import Run, hold, home, remove_checkpoints
 
@@ -193,9 +194,9 @@ class PrunedSearch:
         free = shutil.disk_usage(self._project).free
         if left * self._largest > free:
             raise UserError(
-                f"the checkpoints of {left} more trials, which pause, need {left * self._largest / 1e9:.1f} GB, but the disk "
-                f"of {self._project} has {free / 1e9:.1f} GB free: free some space and type the command again, which goes on, "
-                "or search with fewer trials."
+                f"the checkpoints of {counted(left, 'more trial')}, which {agreeing(left, 'pauses', 'pause')}, need "
+                f"{left * self._largest / 1e9:.1f} GB, but the disk of {self._project} has {free / 1e9:.1f} GB "
+                "free: free some space and type the command again, which goes on, or search with fewer trials."
             )
 
     def _forget_lost_experiments(self) -> None:

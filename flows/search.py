@@ -37,6 +37,7 @@ from flows.sweep import check, conclude, exit_code, next_step
 from flows.temporary_server import watched
 from flows.workspace import HOME
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from tasks.stage.git import git
 from tasks.stage.params import PARAMS_YAML
 
@@ -161,7 +162,7 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     standing = search.standing()
     text = table(standing)
     print(text)
-    create_markdown_artifact(text, key="runs", description=f"{len(standing.trials)} trials, best first")
+    create_markdown_artifact(text, key="runs", description=f"{counted(len(standing.trials), 'trial')}, best first")
     finished = [standing.trials[number].result for number in standing.ordered() if standing.trials[number].result]
     failed = [one.failure for one in standing.trials.values() if one.failure]
     if not finished or finished[0] is None:
@@ -169,7 +170,7 @@ def search_pruned(plan: Plan, record: SearchRecord) -> State[None]:
     words = f"Page: {(HOME / PAGE).as_uri()}. {next_step(finished[0])}"
     if failed:
         return Completed(name="Partial", message=f"{len(failed)} of {len(standing.trials)} trials failed. {words}")
-    return Completed(message=f"{len(standing.trials)} trials. {words}")
+    return Completed(message=f"{counted(len(standing.trials), 'trial')}. {words}")
 
 
 def train_params(commit: str, overrides: Mapping[str, Any]) -> dict[str, Any]:

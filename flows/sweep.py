@@ -27,6 +27,7 @@ from flows.server import accept_server
 from flows.temporary_server import watched
 from flows.workspace import Request
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 
 
 @flow(name="sweep", flow_run_name=naming(describe_sweep), description=SWEEP, persist_result=False)
@@ -93,14 +94,15 @@ def conclude(children: list[Child], *, elsewhere: bool | None = None) -> State[N
     """
     text = table(children)
     print(text)
-    create_markdown_artifact(text, key="runs", description=f"{len(children)} runs, best first")
+    create_markdown_artifact(text, key="runs", description=f"{counted(len(children), 'run')}, best first")
     failed = sum(child.result is None for child in children)
     if failed == len(children):
-        return Failed(message=f"All {failed} runs failed: {children[0].message if children else 'there were none'}")
+        subject = agreeing(failed, "The only run", f"All {failed} runs")
+        return Failed(message=f"{subject} failed: {children[0].message if children else 'there were none'}")
     step = next_step(_best(children), elsewhere)
     if failed:
         return Completed(name="Partial", message=f"{failed} of {len(children)} runs failed. {step}")
-    return Completed(message=f"{len(children)} runs. {step}")
+    return Completed(message=f"{counted(len(children), 'run')}. {step}")
 
 
 def _best(children: Iterable[Child]) -> Result:

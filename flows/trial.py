@@ -20,6 +20,7 @@ from flows.stages import run_logger
 from flows.train_resnet import run_stages, show_result
 from flows.workspace import Request, opened
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from tasks.training import pause
 from tasks.training.points import read_points
 
@@ -76,5 +77,5 @@ def _run(request: Request, name: str, until: int, last: bool, pin: Callable[[str
     fresh = (start.get("epoch"), start.get("step")) == (1, 0)
     reached = Reached(history, str(start.get("run", "")), fresh, result)
     on_reached.get()(reached)
-    words = f"{len(history)} epochs, lowest validation loss {lowest_loss(history):.4f}"
+    words = f"{counted(len(history), 'epoch')}, lowest validation loss {lowest_loss(history):.4f}"
     return Completed(message=words, data=reached)

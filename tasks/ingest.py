@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from resnet.core.errors import listed, printable
+from resnet.core.words import agreeing, counted
 from tasks.stage.command import main
 from tasks.stage.params import MOST, Section
 
@@ -67,7 +68,8 @@ def ingest(params: Ingest, *, decisions_csv: Path, raw: Path) -> None:
         min_images_per_class=params.min_images_per_class,
         decisions=decisions,
     )
-    print(f"ingest: {ledger.accepted:,} images of {len(ledger.classes):,} classes from {printable(params.source)}")
+    found = f"{counted(ledger.accepted, 'image')} of {counted(len(ledger.classes), 'class', 'classes')}"
+    print(f"ingest: {found} from {printable(params.source)}")
     small = [name for name in source.classes if name not in ledger.classes]
     for note in [
         *_decided(ledger, decisions_csv, len(decisions)),
@@ -83,18 +85,13 @@ def _decided(ledger: "Ledger", decisions_csv: Path, decisions: int) -> list[str]
     """Notes on what the decisions about labels changed, and on those that are about no image."""
     notes = []
     if decisions:
-        labels, left_out = _counted(ledger.decided["relabel"], "label"), _counted(ledger.decided["leave out"], "image")
+        labels, left_out = counted(ledger.decided["relabel"], "label"), counted(ledger.decided["leave out"], "image")
         notes.append(f"decisions in {decisions_csv} changed {labels} and left out {left_out}")
     if ledger.unmatched:
-        verb = "is" if ledger.unmatched == 1 else "are"
-        notes.append(
-            f"warning: {ledger.unmatched:,} of {decisions:,} decisions in {decisions_csv} {verb} about no image of the source"
-        )
+        unmatched = f"{ledger.unmatched:,} of {counted(decisions, 'decision')} in {decisions_csv}"
+        verb = agreeing(ledger.unmatched, "is", "are")
+        notes.append(f"warning: {unmatched} {verb} about no image of the source")
     return notes
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else f'{noun}s'}"
 
 
 def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
@@ -104,16 +101,15 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
         parts.append(f"{ledger.rejected.total():,} rejected ({ledger.reasons()}), see {raw / 'rejected.csv'}")
     parts += [f"{one}, see {raw / 'rejected.csv'}" for one in ledger.set_aside_in_words()]
     if ledger.duplicates:
-        noun = "duplicate" if ledger.duplicates == 1 else "duplicates"
-        parts.append(f"{ledger.duplicates:,} {noun}, see {raw / 'duplicates.csv'}")
+        parts.append(f"{counted(ledger.duplicates, 'duplicate')}, see {raw / 'duplicates.csv'}")
     if ledger.ignored:
         parts.append(f"{ledger.ignored:,} ignored, see {raw / 'ignored.csv'}")
-    return [f"left out of {ledger.files:,} files: {'; '.join(parts)}"] if parts else []
+    return [f"left out of {counted(ledger.files, 'file')}: {'; '.join(parts)}"] if parts else []
 
 
 def _small(names: list[str], least: int) -> list[str]:
-    noun = "class" if len(names) == 1 else "classes"
-    return [f"left out {len(names):,} {noun} with fewer than {least:,} images: {listed(names)}"] if names else []
+    classes = counted(len(names), "class", "classes")
+    return [f"left out {classes} with fewer than {counted(least, 'image')}: {listed(names)}"] if names else []
 
 
 def _empty(ledger: "Ledger") -> list[str]:

@@ -13,6 +13,7 @@ from resnet.core.classes import read_classes, write_classes
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.tables import SPLITS
+from resnet.core.words import agreeing, counted
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.preparation.folds import Fold, assign_fold
 from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
@@ -156,7 +157,7 @@ def _similar(
     """A note on images that look alike."""
     if len(similar):
         across = int(leaks(similar, splits).sum())
-        pairs = "1 pair of images looks" if len(similar) == 1 else f"{len(similar):,} pairs of images look"
+        pairs = f"{counted(len(similar), 'pair')} of images {agreeing(len(similar), 'looks', 'look')}"
         part = f"{len(listed):,} of them are in " if len(listed) < len(similar) else "see "
         yield f"{pairs} alike, {f'{across:,}' if across else 'none'} across splits; {part}{prepared / 'near_duplicates.csv'}"
 
@@ -173,7 +174,7 @@ def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str
     given = set(filter(None, manifest.splits))
     lacking = [split for split in SPLITS[1:] if given and split not in given]
     if lacking:
-        verb = "splits; they were" if len(lacking) > 1 else "split; it was"
+        verb = agreeing(len(lacking), "split; it was", "splits; they were")
         yield f"the source gives no {' and no '.join(lacking)} {verb} cut from the images for training"
     torn = groups_across_splits(manifest.groups, splits)
     if torn:
@@ -183,7 +184,8 @@ def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str
 
 
 def _some(one: str, many: str, names: list[str]) -> str:
-    return f"1 {one} ({names[0]!r}) is" if len(names) == 1 else f"{len(names):,} {many} ({names[0]!r} and others) are"
+    shown = agreeing(len(names), f"({names[0]!r}) is", f"({names[0]!r} and others) are")
+    return f"{counted(len(names), one, many)} {shown}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pydantic import Field
 from resnet.core.checksums import md5
 from resnet.core.files import replacing
 from resnet.core.learning_rates import suitable_rate
+from resnet.core.words import counted
 from tasks.report.croissant import write_croissant
 from tasks.report.data import PreparedTables, RawTables, read_data, write_data_page
 from tasks.report.last_run import describe_last_run
@@ -123,7 +124,7 @@ def _draw(results: "Results", dpi: int, pictures: Pictures) -> None:
     shown = [labels[row] for row in rows], [predicted[row] for row in rows]
     mistakes = sum(label != guess for label, guess in zip(*shown, strict=True))
     in_all = sum(label != guess for label, guess in zip(labels, predicted, strict=True))
-    title = f"{mistakes} of {in_all} mistakes, then {len(rows) - mistakes} of {len(labels) - in_all} hits"
+    title = f"{mistakes} of {counted(in_all, 'mistake')}, then {len(rows) - mistakes} of {counted(len(labels) - in_all, 'hit')}"
     _save(draw_curves(results.history, "loss", "cross-entropy, nats"), pictures.loss_png, dpi)
     _save(draw_curves(results.history, "accuracy", "share of images"), pictures.accuracy_png, dpi)
     _save(

@@ -18,6 +18,7 @@ from resnet.core.classes import read_classes
 from resnet.core.errors import damaged_input
 from resnet.core.parallel import in_order
 from resnet.core.tables import SPLITS, read_table
+from resnet.core.words import counted
 from resnet.images.decoding import load
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.images.outcomes import BadFile
@@ -66,8 +67,8 @@ class DataFacts:
         numbers = ", ".join(f"{count:,} {split}" for count, split in zip(self.images, SPLITS, strict=True))
         few = f"; {few_validation(self.images[1])}" if self.images[1] < ENOUGH_VALIDATION else ""
         return (
-            f"{self.source}: {numbers} images of {self.classes:,} classes; the shorter side has {self.short_side:,} pixels "
-            f"(median); {self.rarest:,} to {self.largest:,} training images in a class{few}"
+            f"{self.source}: {numbers} images of {self.classes:,} classes; the shorter side has "
+            f"{counted(self.short_side, 'pixel')} (median); {self.rarest:,} to {self.largest:,} training images in a class{few}"
         )
 
 
@@ -138,7 +139,7 @@ def take_sample(raw: Path, manifest: Manifest, rows: npt.NDArray[np.int64]) -> S
     wanted[rows] = True
     groups = list(_groups(raw))
     if sum(length for *_, length in groups) != len(manifest):
-        raise damaged_input(raw, f"its manifest lists {len(manifest)} images, but its shards hold another number")
+        raise damaged_input(raw, f"its manifest lists {counted(len(manifest), 'image')}, but its shards hold another number")
     starts = np.cumsum([0, *(length for *_, length in groups)])
     chosen = np.unique(np.linspace(0, len(groups) - 1, min(_GROUPS, len(groups))).round().astype(int))
     near = np.concatenate([np.arange(starts[number], starts[number + 1]) for number in chosen])

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from resnet.core.words import agreeing, counted
+
 if TYPE_CHECKING:
     from commands.advice.data_facts import DataFacts
 
@@ -155,7 +157,7 @@ def _image_size(case: Case) -> Choice:
     if size >= min(max(SIZES), data.short_side):
         why = "the largest size that is considered for these originals"
     if case.epochs < ENOUGH:
-        why = f"a size at which {case.epochs} epochs fit into the time"
+        why = f"a size at which {_fitting(case.epochs)} into the time"
     return Choice("preprocess.image_size", size, f"{why}; other sizes in equal time: not measured", measured=False)
 
 
@@ -177,13 +179,17 @@ def _stem(case: Case) -> Choice:
     if case.base["build.weights"] != "builtin/random":
         return Choice("build.stem", case.network.stem, "as in params.yaml, because build.weights fits this network only")
     if case.network.stem == "small":
-        why = f"{case.epochs} epochs fit even with a stem that keeps small images at full size; with 2 epochs it lost 13 points"
+        why = f"{_fitting(case.epochs)} even with a stem that keeps small images at full size; with 2 epochs it lost 13 points"
         return Choice("build.stem", "small", f"{why}, longer runs: not measured", measured=False)
     if not case.data.are_small:
         return Choice("build.stem", case.network.stem, "the stem of the results in README.md")
     return Choice(
         "build.stem", case.network.stem, "the small stem takes many times as long; in equal time it lost 7 to 22 points"
     )
+
+
+def _fitting(epochs: int) -> str:
+    return f"{counted(epochs, 'epoch')} {agreeing(epochs, 'fits', 'fit')}"
 
 
 def _epochs(case: Case) -> Choice:
@@ -195,8 +201,9 @@ def _batch_size(case: Case) -> Choice:
     size = batch_size(case.data, case.base)
     if size == case.base["train.batch_size"]:
         return Choice("train.batch_size", size, "as in params.yaml; other sizes: not measured", measured=False)
-    why = f"{case.data.images[0]:,} training images make too few steps of {case.base['train.batch_size']}"
-    return Choice("train.batch_size", size, f"{why}; not measured", measured=False)
+    images = case.data.images[0]
+    few = f"{counted(images, 'training image')} {agreeing(images, 'makes', 'make')} too few steps"
+    return Choice("train.batch_size", size, f"{few} of {case.base['train.batch_size']}; not measured", measured=False)
 
 
 def _flip(case: Case) -> Choice:
@@ -284,6 +291,8 @@ def _validation_share(case: Case) -> Choice | None:
 
 def few_validation(images: int) -> str:
     """What a small validation split means."""
+    if images == 1:
+        return "1 validation image is too few: it alone chooses the epoch and the temperature"
     return (
         f"{images:,} validation images are few: they choose the epoch and the temperature, and a single one is "
         f"{100 / max(images, 1):.0f} % of their accuracy"

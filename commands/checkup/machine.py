@@ -17,6 +17,7 @@ from packaging.specifiers import SpecifierSet
 
 from commands.checkup.findings import Finding
 from commands.checkup.gpus import examine
+from resnet.core.words import counted
 from resnet.native.library import MENDED_BY_SETUP, unavailable
 from tasks.stage.record import machine
 
@@ -41,7 +42,7 @@ def check_processor() -> Iterator[Finding]:
     here = machine()
     flags = _cpu_flags()
     kernels = ", ".join(flag.replace("_", "-").upper() for flag in _FLAGS if flag in flags) or "none of AVX2, FMA and AVX-512"
-    found = f"{here['processor']}, {here['cores']} cores, {here['memory_gb']} GB of memory; {kernels}"
+    found = f"{here['processor']}, {counted(here['cores'], 'core')}, {here['memory_gb']} GB of memory; {kernels}"
     lacking = "avx" not in flags
     yield Finding("processor", found, lacking, "another machine: TensorFlow needs AVX" if lacking else "")
 

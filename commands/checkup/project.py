@@ -18,6 +18,7 @@ from commands.checkup.findings import Finding
 from commands.environment import inherited, obstacles
 from commands.repository import SHALLOW, UNSHALLOW, branch_before_experiment, is_shallow, latest_commit, repository_fault
 from resnet.core.errors import UserError, printable
+from resnet.core.words import agreeing, counted
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML
@@ -57,7 +58,7 @@ def check_git() -> Iterator[Finding]:
         yield Finding("git", fault[0], wrong=True, remedy=fault[1])
         return
     revision, changed = latest_commit(), (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
-    state = f"{len(changed)} files are not committed" if len(changed) != 1 else "1 file is not committed"
+    state = f"{counted(len(changed), 'file')} {agreeing(len(changed), 'is', 'are')} not committed"
     yield Finding("git", f"at {printable(revision)}; {state if changed else 'nothing to commit'}")
     yield from _after_killed_experiment()
     if is_shallow():
@@ -129,7 +130,7 @@ def _user_of(rwlock: Path) -> int | None:
 def check_cache(cache: Path) -> Iterator[Finding]:
     """Where the cache is, how large it is, and how much space is left there and in the current folder."""
     size, files, more = _size(cache)
-    amount = f"{'more than ' if more else ''}{size / 1e9:,.1f} GB in {files:,} files"
+    amount = f"{'more than ' if more else ''}{size / 1e9:,.1f} GB in {counted(files, 'file')}"
     yield Finding("cache", f"{cache}, {amount}" if cache.is_dir() else f"{cache} does not exist yet")
     places = {os.stat(path).st_dev: path for path in (cache, Path.cwd()) if path.is_dir()}  # noqa: PTH116
     for place in places.values():

@@ -7,6 +7,7 @@ from typing import Any
 
 from resnet.comparison.lines import curves
 from resnet.comparison.paired_comparison import ClassChange, PairedComparison
+from resnet.core.words import agreeing
 from resnet.pictures.pages import environment
 
 MIRROR = "evaluate.mirror"  # a parameter
@@ -70,7 +71,8 @@ class Comparison:
             return "The second network is significantly better."
         if self.paired.high < 0:
             return "The second network is significantly worse."
-        return f"There is no significant difference on these {self.paired.images:,} images: the interval contains zero."
+        these = agreeing(self.paired.images, "this image", f"these {self.paired.images:,} images")
+        return f"There is no significant difference on {these}: the interval contains zero."
 
     @property
     def testing(self) -> str:

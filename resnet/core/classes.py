@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet.core.errors import UserError, damaged_input, missing_input
+from resnet.core.words import counted
 
 MAX_CLASSES = 2**16  # labels are uint16
 
@@ -28,11 +29,10 @@ def check_classes(classes: list[str]) -> None:
             "are one class, or different names."
         )
     if not 2 <= len(classes) <= MAX_CLASSES:
-        noun = "class" if len(classes) == 1 else "classes"
         found = ", ".join(map(repr, classes[:3])) or "none"
         raise UserError(
-            f"the source has {len(classes)} {noun} ({found}), but a classifier needs 2 to {MAX_CLASSES}: add images of another "
-            "class, or choose another source."
+            f"the source has {counted(len(classes), 'class', 'classes')} ({found}), but a classifier needs 2 to "
+            f"{MAX_CLASSES:,}: add images of another class, or choose another source."
         )
 
 

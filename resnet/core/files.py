@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resnet.core import disk
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 
 # EFBIG is a limit on the size of a file (`ulimit -f`), EDQUOT a quota. They are reported like a full disk.
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -129,7 +130,7 @@ def _full(path: Path, error: OSError, needed: int) -> UserError:
     free = disk.free(next(parent for parent in path.absolute().parents if parent.is_dir()))
     return UserError(
         f"{path} could not be written because the disk is full or a limit on file sizes was reached "
-        f"({os.strerror(error.errno or 0)}): it needs at least {needed:,} bytes, and {free:,} are free; "
+        f"({os.strerror(error.errno or 0)}): it needs at least {counted(needed, 'byte')}, and {free:,} are free; "
         "no partial file was left: free some space and run again."
     )
 

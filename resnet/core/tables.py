@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet.core.errors import damaged_input, missing_input
+from resnet.core.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,7 @@ def read_table(path: Path, columns: Mapping[str, str], rows: int | None = None) 
     except (ValueError, csv.Error) as error:
         raise damaged_input(path, error) from error
     if rows is not None and len(typed) != rows:
-        raise damaged_input(path, f"it has {len(typed)} rows instead of {rows}")
+        raise damaged_input(path, f"it has {counted(len(typed), 'row')} instead of {rows:,}")
     return typed
 
 

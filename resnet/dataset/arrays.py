@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError, damaged_input, missing_input
+from resnet.core.words import counted
 
 SHARD_BYTES = 256 * 2**20
 _SPARE_FILES = 256  # for everything else that a process opens later
@@ -75,7 +76,7 @@ class SplitWriter:
             self._file.close()
         if kind is None:
             if len(self._labels) != self._images:
-                raise ValueError(f"Expected {self._images} images. Received: {len(self._labels)}.")
+                raise ValueError(f"Expected {counted(self._images, 'image')}. Received: {len(self._labels)}.")
             _save(self._folder / "labels.npy", np.asarray(self._labels, dtype=np.uint16))
             _save(self._folder / "checksums.npy", np.asarray(self._checksums, dtype=np.uint32))
             if self._aspects:
@@ -161,9 +162,8 @@ class Split:
             columns.append(("aspects.npy", self.aspects, "float32"))
         for name, found, kind in columns:
             if found.dtype != kind or found.shape != (self._starts[-1],):
-                raise damaged_input(
-                    folder / name, f"{found.dtype} of shape {found.shape} for {self._starts[-1]} images instead of {kind}"
-                )
+                images = counted(int(self._starts[-1]), "image")
+                raise damaged_input(folder / name, f"{found.dtype} of shape {found.shape} for {images} instead of {kind}")
         if self.labels.max(initial=0) >= classes:
             raise UserError(
                 f"{folder / 'labels.npy'} has the label {self.labels.max()}, but with {classes} classes labels are 0 to "

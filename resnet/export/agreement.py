@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 
 SAME_LABEL = 0.999  # share of images
 LARGEST = 1e-4  # difference of a probability, in float32
@@ -30,7 +31,7 @@ class Agreement:
     largest: float
 
     def __str__(self) -> str:
-        labels = f"same label on {self.same_label:,} of {self.images:,} images"
+        labels = f"same label on {self.same_label:,} of {counted(self.images, 'image')}"
         return f"{labels}, largest difference of a probability {self.largest:.1e}"
 
     def check(self, name: str, largest: float = LARGEST, same_label: float = SAME_LABEL) -> None:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from resnet.comparison.paired_comparison import compare_hits
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 
 WORSE = 0.005  # of the accuracy, which an int8 export may lose
 
@@ -41,7 +42,7 @@ class Drift:
     def __str__(self) -> str:
         accuracies = f"accuracy {100 * self.int8_accuracy:.2f} % instead of {100 * self.accuracy:.2f} % in float32"
         interval = f"{100 * self.difference:+.2f} points, 95 % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}"
-        labels = f"same label on {self.same_label:,} of {self.images:,} images"
+        labels = f"same label on {self.same_label:,} of {counted(self.images, 'image')}"
         changes = f"difference of a probability {self.mean_change:.1e} in the mean, {self.largest_change:.1e} at most"
         return f"{accuracies} ({interval}); {labels}, {changes}"
 

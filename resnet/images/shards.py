@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from resnet.core.errors import damaged_input
+from resnet.core.words import counted
 
 SHARD_BYTES = 240 * 2**20  # a shard may exceed it by one group
 _GROUP_BYTES = 16 * 2**20  # written together, so memory holds them
@@ -93,7 +94,7 @@ def read_encoded(folder: Path, paths: Iterable[str]) -> Iterator[bytes]:
         count += 1
         yield image["bytes"]
     if next(stored, None) is not None:
-        raise damaged_input(folder, f"its shards hold more than the {count} images that its manifest lists")
+        raise damaged_input(folder, f"its shards hold more than the {counted(count, 'image')} that its manifest lists")
 
 
 def _stored(folder: Path) -> Iterator[dict[str, Any]]:

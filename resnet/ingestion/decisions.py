@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnet.core.errors import UserError, listed
 from resnet.core.files import replacing
+from resnet.core.words import agreeing
 from resnet.ingestion.sources.rows import TableFile
 
 RELABEL, LEAVE_OUT, KEEP = "relabel", "leave out", "keep"
@@ -122,7 +123,7 @@ def require_columns(path: Path, header: Sequence[str], columns: Sequence[str], *
     if not any(header):
         raise UserError(f"{path} is empty, but its first row must name {', '.join(columns)}: {empty}.")
     if missing := [name for name in columns if name not in header]:
-        noun = "column" if len(missing) == 1 else "columns"
+        noun = agreeing(len(missing), "column", "columns")
         raise UserError(f"{path} lacks the {noun} {', '.join(missing)}: its first row must name {', '.join(columns)}.")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 from resnet.images.outcomes import Reason, Rejected
 
 _EXAMPLES = 3
@@ -116,12 +117,13 @@ class Ledger:
         considered = self.files - self.ignored - self.set_aside.total()
         rejected = self.rejected.total()
         if rejected > max_rejected * considered:
+            found = f"{rejected:,} of {counted(considered, 'file')} {agreeing(rejected, 'was', 'were')} rejected"
             raise UserError(
-                f"{rejected:,} of {considered:,} files were rejected ({self.reasons()}), more than ingest.max_rejected allows "
-                f"(a share of {max_rejected:g}); the first are {self._first()}: fix or remove them, or raise the limit."
+                f"{found} ({self.reasons()}), more than ingest.max_rejected allows (a share of {max_rejected:g}); "
+                f"{self._first()}: fix or remove {agreeing(rejected, 'it', 'them')}, or raise the limit."
             )
         if not self.accepted:
-            first = f"; the first are {self._first()}" if rejected else ""
+            first = f"; {self._first()}" if rejected else ""
             raise UserError(f"the source has no usable image ({self._found() or 'no files'}){first}: {self._advice()}.")
 
     def _advice(self) -> str:
@@ -145,7 +147,8 @@ class Ledger:
         return [f"{count:,} {_IN_WORDS.get(reason, reason)}" for reason, count in sorted(self.set_aside.items()) if count]
 
     def _first(self) -> str:
-        return ", ".join(f"{file.path!r} ({file.reason}: {file.detail})" for file in self._examples)
+        examples = ", ".join(f"{file.path!r} ({file.reason}: {file.detail})" for file in self._examples)
+        return f"{agreeing(self.rejected.total(), 'the file is', 'the first are')} {examples}"
 
     def __enter__(self) -> Self:
         return self

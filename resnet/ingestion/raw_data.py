@@ -19,6 +19,7 @@ from resnet.core.classes import write_classes
 from resnet.core.errors import UserError
 from resnet.core.files import remove, replacing
 from resnet.core.parallel import in_order
+from resnet.core.words import agreeing
 from resnet.images.decoding import ImageFacts, inspect
 from resnet.images.manifest import COLUMNS
 from resnet.images.outcomes import LONGEST_NAME, BadFile, Candidate, Ignored, Outcome, Reason, Rejected, shown
@@ -88,7 +89,8 @@ def write_raw(
             ledger.check(max_rejected)
         except UserError as error:  # keep the list: it may have taken hours to make
             shutil.copy(new / "rejected.csv", kept_list)
-            raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists all of them.") from error
+            them = agreeing(ledger.rejected.total() + ledger.set_aside.total(), "it", "all of them")
+            raise UserError(f"{str(error).rstrip('.')}; {kept_list} lists {them}.") from error
         write_sums(new / RAW)
     return ledger
 

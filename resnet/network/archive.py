@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from resnet.core.errors import UserError, missing_input
+from resnet.core.words import counted
 from resnet.network.plan import plan
 
 if TYPE_CHECKING:
@@ -332,9 +333,8 @@ def _check_weights(path: Path, content: bytes, config: dict[str, Any]) -> int:
         raise RefusedModelError(path, f"its weights have arrays of {size:,} bytes in a file of {len(content):,}")
     # Each block has weights. Without this limit a small file could name 8,000 blocks, which take minutes to build.
     if sum(config["blocks"]) > arrays:
-        raise RefusedModelError(
-            path, f"its network has {sum(config['blocks']):,} blocks, and its weights have {arrays:,} arrays"
-        )
+        blocks, found = counted(sum(config["blocks"]), "block"), counted(arrays, "array")
+        raise RefusedModelError(path, f"its network has {blocks}, and its weights have {found}")
     return size
 
 

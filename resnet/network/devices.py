@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from resnet.network.cuda import gpus_of_driver, obstacle, slices
 
 if TYPE_CHECKING:
@@ -36,5 +37,5 @@ def _why_too_few(kind: str, found: int) -> str:
         )
     if kind == "GPU" and len(slices()) > 1:
         return "the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 or switch MIG off."
-    there_are = f"TensorFlow finds {found} {kind}{'s' if found > 1 else ''}"
+    there_are = f"TensorFlow finds {counted(found, kind)}"
     return f"{there_are}: set it to {found}, or run `train-resnet doctor` to see why there are not more."

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.row_blocks import row_blocks
+from resnet.core.words import agreeing, counted
 
 OUTPUT = "known_score"  # its name in exports
 MOST_DIRECTIONS = 64
@@ -99,9 +100,8 @@ def read_known_score(content: bytes, features: int, classes: int) -> KnownScore:
     """
     columns, rest = divmod(len(content) // 4 - 1 - features, features + 1)
     if len(content) % 4 or rest or not 0 <= columns - classes <= MOST_DIRECTIONS:
-        raise ValueError(
-            f"its known score has {len(content):,} bytes, which do not fit {features:,} features, {classes:,} classes"
-        )
+        size = f"{counted(len(content), 'byte')}, which {agreeing(len(content), 'does', 'do')} not fit"
+        raise ValueError(f"its known score has {size} {counted(features, 'feature')}, {counted(classes, 'class', 'classes')}")
     values = np.frombuffer(content, "<f4").astype(np.float32)
     middle, bias, kernel = np.split(values[1:], [features, features + columns])
     found = KnownScore(middle, kernel.reshape(features, columns), bias, float(values[0]), columns - classes)

@@ -8,7 +8,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from resnet.pictures.pages import count, percent, plain
+from resnet.core.words import agreeing, counted
+from resnet.pictures.pages import percent, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,35 +87,35 @@ def data_warnings(
     if pairs["leaked_test_images"]:
         leaked = pairs["leaked_test_images"]
         share = percent(leaked / max(tested, 1))
-        have, these = ("has", "this image") if leaked == 1 else ("have", f"these {leaked:,} images")
-        others = f"; that on the other {tested - leaked:,} is not affected" if tested > leaked else ""
+        have, these = agreeing(leaked, "has", "have"), agreeing(leaked, "this image", f"these {leaked:,} images")
+        left = tested - leaked
+        others = f"; that on the other {agreeing(left, 'one', f'{left:,}')} is not affected" if left > 0 else ""
         found.append(
             DataWarning(
                 "leaks",
-                f"{leaked:,} of {count(tested, 'test image')} ({share}) {have} a near-duplicate in the training or validation "
-                f"split. The accuracy on {these} says little about new images{others}.",
+                f"{leaked:,} of {counted(tested, 'test image')} ({share}) {have} a near-duplicate in the training or "
+                f"validation split. The accuracy on {these} says little about new images{others}.",
                 of_accuracy=True,
             )
         )
     elif pairs["leaks"]:
-        text = (
-            f"{count(pairs['leaks'], 'near-duplicate pair')} across training and validation; validation selects the best epoch."
-        )
+        across = counted(pairs["leaks"], "near-duplicate pair")
+        text = f"{across} across training and validation; validation selects the best epoch."
         found.append(DataWarning("leaks", text))
     if pairs["other_labels"]:
-        text = f"{count(pairs['other_labels'], 'near-duplicate pair')} with two different labels: one of them may be wrong."
+        text = f"{counted(pairs['other_labels'], 'near-duplicate pair')} with two different labels: one of them may be wrong."
         found.append(DataWarning("leaks", text))
     if groups["astride"]:
-        text = f"{count(len(groups['astride']), 'group')} in more than one split:"
+        text = f"{counted(len(groups['astride']), 'group')} in more than one split:"
         found.append(DataWarning("splits", text, groups["astride"], of_accuracy=True))
     total = sum(files.values())
     if files["rejected"] > _MANY_REJECTS * total:
         text = f"{percent(files['rejected'] / total)} of the files were rejected."
         found.append(DataWarning("rejected", text))
     if unmatched:
-        verb = "is" if unmatched == 1 else "are"
+        verb = agreeing(unmatched, "is", "are")
         found.append(
-            DataWarning("decisions", f"{count(unmatched, 'decision')} about labels {verb} about no image of the source.")
+            DataWarning("decisions", f"{counted(unmatched, 'decision')} about labels {verb} about no image of the source.")
         )
     return found + _class_warnings(table, balance)
 
@@ -123,10 +124,10 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
     found = []
     empty = table.index[table["images"] == 0].tolist()
     if empty:
-        found.append(DataWarning("classes", f"{count(len(empty), 'class', 'classes')} without images:", empty))
+        found.append(DataWarning("classes", f"{counted(len(empty), 'class', 'classes')} without images:", empty))
     few = table[(table["images"] > 0) & (table["test"] < _MIN_TEST_IMAGES)].sort_values("test", kind="stable").index.tolist()
     if few:
-        noun = count(len(few), "class", "classes")
+        noun = counted(len(few), "class", "classes")
         text = f"{noun} with fewer than {_MIN_TEST_IMAGES} test images, so that one error counts for more than ten points:"
         found.append(DataWarning("classes", text, few))
     found += _validation_warnings(table[table["images"] > 0]["validation"].tolist())
@@ -144,8 +145,8 @@ def _validation_warnings(images: list[int]) -> list[DataWarning]:
     if not images or (total >= _MIN_VALIDATION_IMAGES and least >= _MIN_VALIDATION_IMAGES_OF_A_CLASS):
         return []
     text = (
-        f"The validation split has {count(total, 'image')}, at least one class has {least or 'none'}: the choice of the epoch "
-        "and the temperature rest on few images; raise preprocess.validation_share, or add images."
+        f"The validation split has {counted(total, 'image')}, at least one class has {least or 'none'}: the choice of the "
+        "epoch and the temperature rest on few images; raise preprocess.validation_share, or add images."
     )
     return [DataWarning("splits", text)]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resnet.core.words import agreeing, counted
 from resnet.pictures.pages import share_of
 
 if TYPE_CHECKING:
@@ -137,15 +138,17 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     yield "## Results"
     yield ""
     mirror = _MIRROR if metrics.get("mirror") else ""
-    yield f"On {metrics['images']:,} test images, which were used for nothing else{mirror}:"
+    images = int(metrics["images"])
+    yield f"On {counted(images, 'test image')}, which {agreeing(images, 'was', 'were')} used for nothing else{mirror}:"
     yield ""
     yield "| figure | value |"
     yield "|---|---|"
-    accuracy = share_of(metrics["accuracy"], int(metrics["images"]))
+    accuracy = share_of(metrics["accuracy"], images)
     yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
     shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes", "mirror"}
-    counted = int(metrics["macro_f1_classes"])
-    notes = _NOTES | {"macro_f1": f", mean of {counted:,} of {classes:,} classes: those with test images or predictions"}
+    averaged = int(metrics["macro_f1_classes"])
+    those = agreeing(averaged, "the one", "those")
+    notes = _NOTES | {"macro_f1": f", mean of {averaged:,} of {classes:,} classes: {those} with test images or predictions"}
     for name, value in metrics.items():
         if name not in shown and isinstance(value, int | float):
             yield f"| {escape(name)} | {value:.4f}{notes.get(name, '')} |"
@@ -168,7 +171,8 @@ def _training(history: "pd.DataFrame", validated: int, imagenet: bool) -> Iterat
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     yield "## Training"
     yield ""
-    yield f"{len(history):,} epochs. All settings, including the initial weights, are in `params.yaml` of the same commit. The"
+    epochs = counted(len(history), "epoch")
+    yield f"{epochs}. All settings, including the initial weights, are in `params.yaml` of the same commit. The"
     yield f"weights are those of epoch {int(best['epoch'])}, which has the lowest loss on the validation split"
     yield f"({best['val_loss']:.4f}, accuracy {100 * share_of(best['val_accuracy'], validated):.2f} %)."
     if imagenet:
@@ -215,8 +219,8 @@ def _limits(
     if temperature is None:
         yield "- The probability of a prediction is not the measured rate of correct predictions."
     else:
-        validated = data.images.get("validation", 0)
-        yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated:,} validation images."
+        validated = counted(data.images.get("validation", 0), "validation image")
+        yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated}."
         yield "  On the test images, probabilities and the rate of correct predictions differ by"
         yield f"  {metrics['calibration_error']:.4f} on average; if they agreed, chance alone would give up to"
         yield f"  {metrics['calibration_error_by_chance']:.4f}. For each class by itself the difference can be larger."

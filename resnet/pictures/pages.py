@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet.core.words import counted
+
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
@@ -30,7 +32,7 @@ def environment(*folders: Path) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": "{:,}".format, "percent": percent, "count": count, "plain": plain, "name": _name}
+    environment.filters |= {"number": "{:,}".format, "percent": percent, "count": counted, "plain": plain, "name": _name}
     environment.filters |= {"yaml": as_yaml, "enlarged": enlarged}
     environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
     return environment
@@ -56,11 +58,6 @@ def share_of(share: float, images: int) -> float:
     """
     exact = round(share * images) / max(images, 1)
     return exact if abs(exact - share) <= 5.01e-7 else share
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun; the plural is `many`, by default `one` with an "s"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def plain(text: str) -> str:

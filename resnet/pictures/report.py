@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from resnet.core.words import counted
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.pages import count, environment, percent, places_by, plain, share_of
+from resnet.pictures.pages import environment, percent, places_by, plain, share_of
 from resnet.pictures.reliability import draw_reliability
 from resnet.pictures.samples import BLUE, ORANGE, encode_image, overlay_occlusion, shown_size
 from resnet.pictures.svg import inline_svg, text_of_pages
@@ -153,11 +154,12 @@ def _facts(results: Results) -> dict[str, str]:
     files, splits = results.data["files"], results.data["splits"]
     source = str(results.parameters.get("ingest", {}).get("source", ""))
     of_splits = f"{splits['training']:,} for training, {splits['validation']:,} for validation, {splits['test']:,} for testing"
-    images = f"{count(files['accepted'], 'image')} in {count(results.data['classes_in_all'], 'class', 'classes')}: {of_splits}"
+    classes = counted(results.data["classes_in_all"], "class", "classes")
+    images = f"{counted(files['accepted'], 'image')} in {classes}: {of_splits}"
     return {
         "data": f"{source}, {images}" if source else images,
         "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
-        "training": f"{count(len(results.history), 'epoch')}, weights of epoch {kept}",
+        "training": f"{counted(len(results.history), 'epoch')}, weights of epoch {kept}",
         "testing": _MIRROR if results.metrics.get("mirror") else "",
         "gate": "" if results.gate["checks"] else "none set",
     }
@@ -167,7 +169,7 @@ def _facts(results: Results) -> dict[str, str]:
 def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
     history, metrics = results.history, results.metrics
     last = history.iloc[-1]
-    ends = f"{count(len(history), 'epoch')}; in the last one {{:.4g}} in training, {{:.4g}} in validation."
+    ends = f"{counted(len(history), 'epoch')}; in the last one {{:.4g}} in training, {{:.4g}} in validation."
     return {
         "loss": inline_svg(
             draw_curves(history, "loss", "nats", _SMALL_FIGURE),
@@ -182,7 +184,7 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
         "learning_rate": inline_svg(
             draw_learning_rate(history, _SMALL_FIGURE),
             "learning-rate",
-            f"Learning rate over {count(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
+            f"Learning rate over {counted(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
         ),
         "confusion": inline_svg(
             draw_confusion(counts, results.classes, title=""),

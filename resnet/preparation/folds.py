@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError, listed
+from resnet.core.words import agreeing, counted
 from resnet.preparation.assignment import Assignment
 from resnet.preparation.components import components_of, positions_of
 from resnet.preparation.splits import TEST, TRAINING, VALIDATION
@@ -111,7 +112,8 @@ def _refuse_too_many(folds: Assignment, classes: Sequence[str], number: int) -> 
     few = np.flatnonzero(in_all < number)
     if len(few):
         shown = ", ".join(f"class {classes[label]!r} has {in_all[label]}" for label in few[:_NAMED].tolist())
-        more = f", and so have {len(few) - _NAMED:,} other classes" if len(few) > _NAMED else ""
+        left = len(few) - _NAMED
+        more = f", and so {agreeing(left, 'has', 'have')} {counted(left, 'other class', 'other classes')}" if left > 0 else ""
         least = int(in_all.min())
         fewer = f"use at most {least} folds, " if least > 2 else ""
         raise UserError(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from resnet.core.errors import UserError, listed
 from resnet.core.tables import SPLITS
+from resnet.core.words import agreeing, counted
 from resnet.preparation.assignment import Assignment
 from resnet.preparation.components import components_of, positions_of
 
@@ -108,7 +109,7 @@ def _given(given: Sequence[str | None], component: npt.NDArray[np.int32]) -> npt
 def _refuse_absent(absent: list[str]) -> None:
     """Raises `UserError` for classes that the source has in its validation or test split only."""
     if absent:
-        noun, verb = ("class", "is") if len(absent) == 1 else ("classes", "are")
+        noun, verb = agreeing(len(absent), "class", "classes"), agreeing(len(absent), "is", "are")
         raise UserError(
             f"{noun} {listed(absent, _NAMED)} {verb} not in the training split of the source, and there are no images without "
             "a split that could be used: add training images, or remove the images of such classes."
@@ -121,7 +122,7 @@ def _refuse_small(numbers: dict[str, int], wanted: Sequence[int]) -> None:
         return
     if len(numbers) == 1:
         ((name, number),) = numbers.items()
-        found = f"class {name!r} has {number} {'image' if number == 1 else 'images'}"
+        found = f"class {name!r} has {counted(number, 'image')}"
     else:
         shown = [f"{name!r} has {number}" for name, number in numbers.items()]
         more = f" and {len(shown) - _NAMED:,} more" if len(shown) > _NAMED else ""
@@ -134,8 +135,9 @@ def _refuse_small(numbers: dict[str, int], wanted: Sequence[int]) -> None:
 
 
 def _missing_error(name: str, split: str, movable: int) -> UserError:
+    found = counted(movable, "image or group of images", "images or groups of images")
     return UserError(
-        f"class {name!r} has no images in the {split} split: {movable} images or groups of images could be moved there, but "
+        f"class {name!r} has no images in the {split} split: {found} could be moved there, but "
         "then a class would have none in another split; add images to the class or remove it."
     )
 
@@ -164,10 +166,9 @@ def few_for_validation(images: Sequence[int]) -> str | None:
     total, least = sum(images), min(images, default=0)
     if total >= _FEW_IMAGES and least >= _FEW_OF_A_CLASS:
         return None
-    noun = "image" if total == 1 else "images"
     return (
-        f"the validation split has {total:,} {noun}, at least one class has {least or 'none'}: the choice of the epoch and the "
-        "temperature rest on few images; raise preprocess.validation_share, or add images"
+        f"the validation split has {counted(total, 'image')}, at least one class has {least or 'none'}: the choice of the "
+        "epoch and the temperature rest on few images; raise preprocess.validation_share, or add images"
     )
 
 

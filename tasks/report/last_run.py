@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.record import RUN_JSON
 
@@ -21,7 +22,7 @@ def describe_last_run() -> str:
         revision = (
             f"revision {last['revision'][:7]}{_changed(last['uncommitted'])}" if last["revision"] else "no revision of Git"
         )
-        return f"{seconds}; {revision}; {last['machine']['cores']} cores of {last['machine']['processor']}"
+        return f"{seconds}; {revision}; {counted(last['machine']['cores'], 'core')} of {last['machine']['processor']}"
     except (OSError, ValueError, LookupError, TypeError):
         return ""
 

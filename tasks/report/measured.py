@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet.core.errors import damaged_input, missing_input
 from resnet.core.tables import HISTORY_COLUMNS, read_table
+from resnet.core.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,8 @@ def _read_samples(path: Path, images: int) -> "Samples":
         raise damaged_input(path, error) from error
     lengths = {len(samples.rows), len(samples.images), len(samples.fall), len(samples.lowest)}
     if len(lengths) > 1 or samples.rows.max(initial=0) >= images:
-        raise damaged_input(path, f"its rows do not fit {len(samples.images)} images of {images} predictions")
+        found = f"{counted(len(samples.images), 'image')} of {counted(images, 'prediction')}"
+        raise damaged_input(path, f"its rows do not fit {found}")
     return samples
 
 

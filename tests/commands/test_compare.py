@@ -41,10 +41,10 @@ def test_the_text_has_the_figures_and_the_images() -> None:
 @pytest.mark.parametrize(
     ("other", "difference"),
     [
-        ("more", "1 of 6 are only in more, such as c/1 (preprocess.split_seed is 0 and 1)"),
+        ("more", "1 of 6 is only in more, namely c/1 (preprocess.split_seed is 0 and 1)"),
         ("other", "5 of 5 are only in first, such as <b>/3; 5 of 5 are only in other, such as <b>/3x."),
-        ("relabelled", "1 have two labels, such as a/2: a and b."),
-        ("repainted", "1 have other pixels, such as b/1."),
+        ("relabelled", "1 has two labels, namely a/2: a and b."),
+        ("repainted", "1 has other pixels, namely b/1."),
     ],
 )
 def test_results_on_different_test_images_are_refused(other: str, difference: str) -> None:

@@ -79,8 +79,10 @@ def test_what_is_not_committed_is_marked() -> None:
 
 
 def test_many_commits_are_counted() -> None:
-    for number in range(7):
+    for number in range(6):
         commit(f"commit-{number}", a=f"number {number}")
+    assert changes_since(CODE / "a.py", md5("1")).splitlines()[6].strip() == "and 1 more commit"
+    commit("commit-6", a="number 6")
     lines = changes_since(CODE / "a.py", md5("1")).splitlines()
     assert [line.split()[-1] for line in lines[1:6]] == ["commit-6", "commit-5", "commit-4", "commit-3", "commit-2"]
     assert lines[6].strip() == "and 2 more commits"

@@ -63,7 +63,7 @@ def test_a_line_for_each_image_and_errors_on_standard_error(
     shown = ["cat", "a,b", r"x\ny\x1b"]
     assert lines[0].split("\t")[1:] == [f"{shown[n]} {expected[n]:.4f}" for n in np.argsort(-expected)]
     assert re.search(r"^predict: photos/2.png: .+ \(truncated\)$", result.stderr, re.MULTILINE)
-    assert result.stderr.splitlines()[-1] == "predict: 1 of 3 files were not predicted, for the reasons above"
+    assert result.stderr.splitlines()[-1] == "predict: 1 of 3 files was not predicted, for the reason above"
     assert "image/s" not in result.stderr  # the bar is only for terminals
 
 

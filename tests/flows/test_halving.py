@@ -28,7 +28,7 @@ def test_rungs_are_a_ninth_and_a_third_of_the_epochs_but_after_the_warm_up(
 
 def test_too_few_epochs_are_refused_with_the_least_number() -> None:
     words = (
-        "^train.epochs is 8, of which 1 warm up or train the head alone, but a search that prunes compares its trials after "
+        "^train.epochs is 8, of which 1 warms up or trains the head alone, but a search that prunes compares its trials after "
         "two earlier epochs too: set it to 9 or more, or leave out prune.$"
     )
     with pytest.raises(UserError, match=words):

@@ -89,6 +89,7 @@ def test_a_sweep_and_a_search_are_named_by_their_parameters() -> None:
     assert describe_sweep({"grid": {"train.learning_rate": [0.1, 0.2], "seed": [0]}}) == "sweep lr(2) x seed(1)"
     given = {"between": None, "between_log": {"train.learning_rate": [0.1, 1]}, "among": {"train.optimizer": ["sgd"]}}
     assert describe_search({**given, "trials": 7}) == "search lr optimizer: 7 trials"
+    assert describe_search({**given, "trials": 1}) == "search lr optimizer: 1 trial"
     assert describe_sweep({"grid": {"train": {"epochs": [1, 2]}, "seed": None}}) == "sweep epochs(2)"
 
 

@@ -53,6 +53,8 @@ def test_the_table_lists_the_lowest_validation_loss_first_and_failures_last() ->
         ([0.2, 0.1], "COMPLETED", "Completed", f"2 runs. {BEST.format(2)}"),
         ([0.1, None], "COMPLETED", "Partial", f"1 of 2 runs failed. {BEST.format(1)}"),
         ([None, None], "FAILED", "Failed", "All 2 runs failed: train: a | b"),
+        ([0.2], "COMPLETED", "Completed", f"1 run. {BEST.format(1)}"),
+        ([None], "FAILED", "Failed", "The only run failed: train: a | b"),
     ],
 )
 def test_the_parents_state_follows_from_the_children(

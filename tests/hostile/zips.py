@@ -170,7 +170,7 @@ def _zip_wholes() -> Iterator[Hostile]:
         ("with-more-behind.zip", good + b"more", truncated),
         ("without-directory.zip", good[:directory], truncated),
         ("damaged-directory.zip", good.replace(b"PK\x01\x02", b"PK\x01\x03"), "directory is damaged"),
-        ("short-directory.zip", zipped(*two, entries=1), "declares 1 entries and its directory holds 2"),
+        ("short-directory.zip", zipped(*two, entries=1), "declares 1 entry and its directory holds 2"),
         ("too-few.zip", zipped(*two, entries=3), "declares a directory of 3 entries"),
         ("far-directory.zip", zipped(*two, offset=5000), "declares a directory"),
         ("in-pieces.zip", zipped(*two, disk=2), "split into several"),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from resnet.ingestion.archives.entries import Allowance, damaged
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class UnpackedStream:
         try:
             data = self._unpacked.read(size)
         except EOFError as error:
-            found = f"it is truncated: its compressed data break off after {self._position:,} unpacked bytes"
+            found = f"it is truncated: its compressed data break off after {counted(self._position, 'unpacked byte')}"
             raise damaged(self.path, found) from error
         except (OSError, zlib.error, lzma.LZMAError) as error:
             if isinstance(error, OSError) and error.errno:

@@ -19,6 +19,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from resnet.core.words import counted
 from resnet.images.outcomes import BadFile, Reason, check_size, shown
 from resnet.ingestion.archives.entries import (
     MAX_ENTRIES,
@@ -76,8 +77,8 @@ class _ArchiveFile(io.RawIOBase):
         if self.entries > MAX_ENTRIES:  # ten-millions.zip
             raise too_many(path, self.entries)
         if self.directory < offset or self.entries * _CENTRAL_BYTES > size:  # far-directory.zip, too-few.zip
-            found = f"the record at its end declares a directory of {self.entries:,} entries in {size:,} bytes at {offset:,}"
-            raise damaged(path, f"{found}, which is not there")
+            found = f"{counted(self.entries, 'entry', 'entries')} in {counted(size, 'byte')} at {offset:,}"
+            raise damaged(path, f"the record at its end declares a directory of {found}, which is not there")
 
     def close(self) -> None:
         """As in `io.IOBase`, which calls it when the file is no longer used."""
@@ -190,7 +191,8 @@ def _check_entries(path: Path, file: _ArchiveFile, infos: list[zipfile.ZipInfo])
     """
     allowance = Allowance(path)
     if len(infos) != file.entries and (file.wide or len(infos) % 65536 != file.entries):  # short-directory.zip
-        raise damaged(path, f"it declares {file.entries:,} entries and its directory holds {len(infos):,}")
+        declared = counted(file.entries, "entry", "entries")
+        raise damaged(path, f"it declares {declared} and its directory holds {len(infos):,}")
     for info in infos:
         allowance.check_ratio(info.compress_size, info.file_size, info.filename)  # bomb.zip
         if _end(info) > file.directory:  # outside.zip
@@ -228,7 +230,8 @@ def _item(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str
     mode = info.external_attr >> 16
     if name.endswith("/") or stat.S_ISDIR(mode):
         if info.file_size:
-            raise BadFile(Reason.NAME_NOT_USABLE, f"its name is that of a folder, but it holds {info.file_size:,} bytes")
+            content = counted(info.file_size, "byte")
+            raise BadFile(Reason.NAME_NOT_USABLE, f"its name is that of a folder, but it holds {content}")
         return names.folder(name)
     usable = names.file(name)
     if info.flag_bits & _ENCRYPTED:
@@ -270,7 +273,8 @@ def _read(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
         reason = getattr(error, "strerror", None) or error  # the text of an OSError would contain the path
         raise BadFile(Reason.UNREADABLE, f"it cannot be unpacked ({reason})") from error
     if len(data) != info.file_size:
-        raise BadFile(Reason.UNREADABLE, f"it unpacks to {len(data):,} of the {info.file_size:,} bytes that it declares")
+        declared = counted(info.file_size, "byte")
+        raise BadFile(Reason.UNREADABLE, f"it unpacks to {len(data):,} of the {declared} that it declares")
     return data
 
 

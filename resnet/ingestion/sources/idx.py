@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
@@ -94,7 +95,8 @@ class _Values:
         zeros, kind, count = struct.unpack(">HBB", self.read(4))
         if zeros or kind != _UBYTE or count not in dimensions:
             expected = " or ".join(map(str, dimensions))
-            raise _damaged(path, f"its header is of type {kind} with {count} dimensions; expected type 8 and {expected}")
+            found = f"its header is of type {kind} with {counted(count, 'dimension')}"
+            raise _damaged(path, f"{found}; expected type 8 and {expected}")
         self.shape = struct.unpack(f">{count}L", self.read(4 * count))
         if self.shape[0] > MAX_ENTRIES:
             raise _damaged(path, f"its header declares {self.shape[0]:,} items; at most {MAX_ENTRIES:,} are read")
@@ -102,7 +104,7 @@ class _Values:
     def read(self, size: int) -> bytes:
         data = self._file.read(size)
         if len(data) < size:
-            raise _damaged(self._path, f"it ends {size - len(data):,} bytes before the end of an item")
+            raise _damaged(self._path, f"it ends {counted(size - len(data), 'byte')} before the end of an item")
         return data
 
     def check_end(self) -> None:
@@ -145,7 +147,8 @@ def _checked_labels(pair: _Pair) -> npt.NDArray[np.uint8]:
     labels = _stream(pair.labels, (1,))
     count = cast(tuple[int, ...], next(labels))[0]
     if count != shape[0]:
-        raise UserError(f"{pair.images} has {shape[0]:,} images, but {pair.labels} has {count:,} labels; expected as many.")
+        images, found = counted(shape[0], "image"), counted(count, "label")
+        raise UserError(f"{pair.images} has {images}, but {pair.labels} has {found}; expected as many.")
     return np.frombuffer(b"".join(cast(Iterator[bytes], labels)), np.uint8)
 
 

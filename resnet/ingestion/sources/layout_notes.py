@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from resnet.core.errors import listed
+from resnet.core.words import agreeing, counted
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.split_folders import Reading
 from resnet.ingestion.sources.split_names import UNLABELLED, roles
@@ -31,7 +32,7 @@ def _unlabelled(tree: FolderTree, reading: Reading, roots: Mapping[Folder, str |
     for root, split in reading.roots.items():
         if roots[root] == UNLABELLED:
             number = tree.all_images(root)
-            images = "1 image is" if number == 1 else f"{number:,} images are"
+            images = f"{counted(number, 'image')} {agreeing(number, 'is', 'are')}"
             cut = "" if split in given else f"; the {split} split is cut from the training images"
             yield f"{'/'.join(root)!r} has no class folders, so its {images} unlabelled and left out{cut}"
 
@@ -43,9 +44,10 @@ def _nested(tree: FolderTree, reading: Reading, classes: list[str]) -> Iterator[
         number = len({folder[-1] for folder in nested})
         like_splits = next((folder for folder in nested if len(roles(tree.filled(folder))) == len(tree.filled(folder))), None)
         example = like_splits or nested[0]
+        such = f"{agreeing(number, 'namely', 'such as')} {example[-1]!r}"
+        below = agreeing(number, "has all its images in folders below it", "have all their images in folders below them")
         yield (
-            f"{number:,} of {len(classes):,} classes, such as {example[-1]!r}, have all their images in folders below them "
-            f"({listed(tree.filled(example))}); "
+            f"{number:,} of {counted(len(classes), 'class', 'classes')}, {such}, {below} ({listed(tree.filled(example))}); "
             + (
                 "these were not read as splits: folders of splits in the classes must be called train, val and test"
                 if like_splits

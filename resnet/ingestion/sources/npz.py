@@ -19,6 +19,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
@@ -178,9 +179,8 @@ def _check(pair: _Pair) -> None:
             "or a name for each image."
         )
     if rows != images.shape[0]:
-        raise UserError(
-            f"{pair.path}: {images.key} has {images.shape[0]:,} images, but {labels.key} has {rows:,} labels; expected as many."
-        )
+        of_images, of_labels = counted(images.shape[0], "image"), counted(rows, "label")
+        raise UserError(f"{pair.path}: {images.key} has {of_images}, but {labels.key} has {of_labels}; expected as many.")
 
 
 def _array(path: Path, array: _Array) -> npt.NDArray[Any]:
@@ -253,7 +253,8 @@ def _numbered(
     present = everything[everything >= 0]
     if names is not None:
         if present.size and present[-1] >= len(names):
-            raise UserError(f"{path} has {len(names):,} class names, but the label {present[-1]}; expected a name for each.")
+            found = counted(len(names), "class name")
+            raise UserError(f"{path} has {found}, but the label {present[-1]}; expected a name for each.")
         return names, labels
     return [str(number) for number in present.tolist()], [
         np.where(one < 0, -1, np.searchsorted(present, one)).astype(np.int64) for one in labels

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, TextIO
 
 from resnet.core.errors import UserError
+from resnet.core.words import counted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 _DELIMITERS = ",;\t|"
@@ -109,8 +110,9 @@ def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
             line = before + reader.line_num
             if any(cell.strip() for cell in cells[len(header) :]):
                 raise UserError(
-                    f"{table.shown}, line {line}: there are {len(cells)} cells, but {len(header)} columns; put a cell that "
-                    f"contains {delimiter!r} in double quotes, with no space before them, or add a name to the header."
+                    f"{table.shown}, line {line}: there are {len(cells)} cells, but {counted(len(header), 'column')}; put a "
+                    f"cell that contains {delimiter!r} in double quotes, with no space before them, or add a name to the "
+                    "header."
                 )
             if any(cell.strip() for cell in cells):  # a spreadsheet writes an empty row as `,,,`
                 yield line, {name: cell for name, cell in zip(header, cells, strict=False) if name}

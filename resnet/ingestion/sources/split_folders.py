@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from resnet.core.errors import UserError, listed
+from resnet.core.words import counted
 from resnet.ingestion.sources.folder_tree import Folder, FolderTree
 from resnet.ingestion.sources.layout_checks import refuse_masks
 from resnet.ingestion.sources.source import SPLIT_NAMES
@@ -53,8 +54,7 @@ def read_folders(tree: FolderTree) -> Reading:
             well as classes, or they hold images and masks.
     """
     top = _below_wrapping(tree)
-    levels = "1 level" if len(top) == 1 else f"{len(top)} levels"
-    notes = (f"the classes were found {levels} down",) if top else ()
+    notes = (f"the classes were found {counted(len(top), 'level')} down",) if top else ()
     refuse_masks(tree.filled(top), len(top) + 1)
     splits = _splits(tree, top)
     if splits:

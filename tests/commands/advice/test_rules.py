@@ -102,6 +102,9 @@ def test_a_raised_share_of_validation_says_why_and_that_it_is_still_few() -> Non
     (why,) = [choice.why for choice in plan(data, 30).choices if choice.name == "preprocess.validation_share"]
     assert why.startswith("0.1 leaves too few images to choose the epoch")
     assert "44 validation images are few" in why
+    data = replace(data, images=(180, 1, 56))
+    (why,) = [choice.why for choice in plan(data, 30).choices if choice.name == "preprocess.validation_share"]
+    assert "1 validation image is too few: it alone chooses the epoch" in why
 
 
 def test_no_time_for_an_epoch_gives_the_smallest_run_that_makes_sense() -> None:

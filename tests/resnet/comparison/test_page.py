@@ -82,6 +82,12 @@ def test_the_conclusion_follows_the_interval(gained: int, lost: int, conclusion:
     assert conclusion in words(render_comparison(found))
 
 
+def test_the_conclusion_about_one_image_is_in_the_singular() -> None:
+    found = comparison(1, 1)
+    found = replace(found, paired=replace(found.paired, images=1))
+    assert found.conclusion == "There is no significant difference on this image: the interval contains zero."
+
+
 def test_two_equal_runs_have_a_page() -> None:
     equal = replace(comparison(0, 0), parameters={}, code=[], classes=[])
     text = words(render_comparison(equal))

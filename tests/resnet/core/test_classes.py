@@ -25,9 +25,9 @@ def test_as_many_classes_as_uint16_labels_are_accepted(number: int) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ([], r"has 0 classes \(none\), but a classifier needs 2 to 65536"),
+        ([], r"has 0 classes \(none\), but a classifier needs 2 to 65,536"),
         (["cat"], r"has 1 class \('cat'\)"),
-        ([str(label) for label in range(65_537)], r"has 65537 classes \('0', '1', '2'\)"),
+        ([str(label) for label in range(65_537)], r"has 65,537 classes \('0', '1', '2'\)"),
         (["a", "b", "a"], "names the class 'a' twice"),
     ],
 )

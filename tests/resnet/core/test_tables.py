@@ -32,7 +32,7 @@ def test_text_stays_text_and_numbers_become_numbers(tmp_path: Path) -> None:
         ("path,epoch,loss\na,1,0.5,7\n", "one of its lines is incomplete"),
         ("path,epoch,loss\na,one,0.5\n", "invalid literal for int"),
         ("path,epoch,loss\na,1,\n", "could not convert string to float"),
-        ("path,epoch,loss\na,1,0.5\n", "it has 1 rows instead of 2"),
+        ("path,epoch,loss\na,1,0.5\n", "it has 1 row instead of 2"),
         ("", "its columns are not path, epoch, loss"),
         ("path,loss,epoch,name\na,1,1\nb,1,1,x\n", "one of its lines is incomplete"),
     ],

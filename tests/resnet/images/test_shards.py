@@ -50,7 +50,7 @@ def test_a_shard_that_is_full_is_followed_by_another(tmp_path: Path, monkeypatch
     [
         (["a/0.png", "b/1.png"], "lists b/1.png where its shards hold a/1.png"),
         ([*IMAGES, "a/9.png"], "lists a/9.png where its shards hold nothing"),
-        (["a/0.png"], "more than the 1 images"),
+        (["a/0.png"], "more than the 1 image that"),
     ],
 )
 def test_shards_that_do_not_fit_the_manifest_are_refused(paths: list[str], words: str, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_more_rejected_files_than_the_limit_stop_the_run(
     if not stops:
         made.check(limit)
         return
-    with pytest.raises(UserError, match="files were rejected"):
+    with pytest.raises(UserError, match="files (was|were) rejected"):
         made.check(limit)
 
 
@@ -94,6 +94,16 @@ def test_the_message_has_the_reasons_and_the_first_three_files(tmp_path: Path) -
         "1,003 of 1,004 files were rejected (1,001 truncated, 2 empty), more than ingest.max_rejected allows (a share of 0.5); "
         "the first are 'e0' (empty: no bytes), 'e1' (empty: no bytes), 't0' (truncated: ends early): fix or remove them, or "
         "raise the limit."
+    )
+
+
+def test_the_message_about_one_file_is_in_the_singular(tmp_path: Path) -> None:
+    made = ledger(tmp_path, empty=1)
+    with pytest.raises(UserError) as caught:
+        made.check(0.5)
+    assert str(caught.value) == (
+        "1 of 1 file was rejected (1 empty), more than ingest.max_rejected allows (a share of 0.5); the file is 'e0' (empty: "
+        "no bytes): fix or remove it, or raise the limit."
     )
 
 

@@ -113,7 +113,7 @@ def test_a_full_shard_is_followed_by_another(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(("classes", "found"), [(["cat"], "1 class \\('cat'\\)"), ([], "0 classes \\(none\\)")])
 def test_fewer_than_two_classes_are_refused(tmp_path: Path, classes: list[str], found: str) -> None:
-    with pytest.raises(UserError, match=f"the source has {found}, but a classifier needs 2 to 65536"):
+    with pytest.raises(UserError, match=f"the source has {found}, but a classifier needs 2 to 65,536"):
         ingest(tmp_path / "raw", Source(classes, lambda: iter(())))
     assert not (tmp_path / "raw").exists()
 

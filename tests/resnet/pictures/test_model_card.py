@@ -23,7 +23,7 @@ def card(names: list[str], warnings: Sequence[str] = (), equal: int = 0, **optio
             "accuracy_high": 0.94,
             "macro_f1": 0.76,
             "loss": 0.5,
-            "images": 9,
+            "images": options.pop("images", 9),
             "macro_f1_classes": 2,
         },
         history=options.pop("history", HISTORY),
@@ -78,6 +78,14 @@ def test_a_warning_follows_the_figures_it_concerns() -> None:
 def test_macro_f1_says_of_how_many_classes_it_is_the_mean() -> None:
     expected = "| macro\\_f1 | 0.7600, mean of 2 of 3 classes: those with test images or predictions |"
     assert expected in card(["cat", "dog", "owl"]).splitlines()
+
+
+def test_one_image_and_one_epoch_are_in_the_singular() -> None:
+    errors = {"calibration_error": 0.2, "calibration_error_by_chance": 0.22}
+    text = card(["cat", "dog"], images=1, history=HISTORY[:1], validated=1, network={"temperature": 0.61}, more=errors)
+    assert "On 1 test image, which was used for nothing else:" in text
+    assert "\n1 epoch. All settings" in text
+    assert "fitted on 1 validation image.\n" in text
 
 
 def test_it_says_that_mirror_images_were_tested_too() -> None:

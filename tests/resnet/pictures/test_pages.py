@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from resnet.pictures.pages import as_yaml, count, enlarged, environment, percent, places_by, plain, share_of
+from resnet.pictures.pages import as_yaml, enlarged, environment, percent, places_by, plain, share_of
 from tests.pictures import picture
 
 
@@ -50,11 +50,6 @@ def test_an_image_is_crisp_where_it_is_shown_twice_as_large(size: tuple[int, int
 
 def test_what_is_no_image_is_not_enlarged() -> None:
     assert not enlarged(b"not an image", 72, 72)
-
-
-def test_numbers_have_separators_and_their_noun_has_its_plural() -> None:
-    assert [count(number, "class", "classes") for number in (0, 1, 2)] == ["0 classes", "1 class", "2 classes"]
-    assert count(12345, "image") == "12,345 images"
 
 
 @pytest.mark.parametrize(

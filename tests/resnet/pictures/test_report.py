@@ -244,7 +244,7 @@ def test_macro_f1_says_of_how_many_classes_it_is_the_mean(small: Results) -> Non
     absent = small.per_class.assign(support=[40, 0], predicted=[39, 1], recall=[0.975, 0.0])
     text = words(render_report(replace(small, per_class=absent, details={**small.details, "classes": 3})))
     assert "mean of 2 of 3 classes" in text
-    assert "have test images or were predicted: 2 of 3. The others have no F1." in text
+    assert "have test images or were predicted: 2 of 3. The other has no F1." in text
     assert re.search("dog 0 [0-9.]+ \u2013 \u2013", text)  # a class without test images has a precision and no recall
 
 

@@ -14,7 +14,7 @@ def test_plain_class_folders_need_no_note() -> None:
 def test_classes_whose_images_are_all_further_down_are_named_with_the_level() -> None:
     assert notes("pets/animal/cat/1.jpg", "pets/animal/dog/1.jpg", "pets/tree/1.jpg") == (
         "the classes were found 1 level down",
-        "1 of 2 classes, such as 'animal', have all their images in folders below them ('cat', 'dog'); if those are the "
+        "1 of 2 classes, namely 'animal', has all its images in folders below it ('cat', 'dog'); if those are the "
         "classes, set ingest.class_level to 3",
     )
 

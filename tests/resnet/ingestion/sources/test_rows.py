@@ -94,6 +94,8 @@ def test_a_row_with_more_cells_than_columns_is_refused() -> None:
     """Without its quotes, `Washington, DC` and `Washington, state` would be one class, Washington."""
     with pytest.raises(UserError, match="^x.csv, line 3: there are 3 cells, but 2 columns; put a cell that contains ','"):
         read("path,label\n1.png,cat\n2.png,Washington, DC\n")
+    with pytest.raises(UserError, match="^x.csv, line 2: there are 2 cells, but 1 column; put"):
+        read("path\n1.png,cat\n")
     assert read("path,label\n1.png,cat,, \n") == [{"path": "1.png", "label": "cat"}]  # as a spreadsheet may write it
 
 
