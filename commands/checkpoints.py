@@ -58,11 +58,14 @@ def _list() -> None:
         print(f"{run.folder.name}  {when}  {_place(run.facts, run.newest)}, {run.size / 1e6:.1f} MB; {relation}")
     if not runs:
         print(f"there are no checkpoints in {home()}")
-    for name, found, newest in list_stored():
+    for one in list_stored():
+        if one.fault:
+            print(printable(f"{one.name}  in the store  cannot be read ({one.fault})"))
+            continue
         current = current or _now()
-        facts = found if _describes(found, name) else {}  # others write there too
-        relation = _relation(name, facts, newest, *current) if facts else "what it was trained with cannot be read"
-        print(printable(f"{name}  in the store  {_place(facts, newest)}; {relation}"))
+        facts = one.facts if _describes(one.facts, one.name) else {}  # others write there too
+        relation = _relation(one.name, facts, one.newest, *current) if facts else "what it was trained with cannot be read"
+        print(printable(f"{one.name}  in the store  {_place(facts, one.newest)}; {relation}"))
 
 
 def _describes(facts: "Facts", name: str) -> bool:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from resnet.training.averaging import MovingAverage
 
+_LARGEST_NUMBER = 8  # bytes
+_ROOM = 1024  # bytes of text for an array or an epoch; they need less than half of it
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -112,6 +115,12 @@ class TrainingState:
     def least(self) -> float:
         """The lowest validation loss so far."""
         return min((epoch.val_loss for epoch in self.history), default=math.inf)
+
+    def most_bytes(self, epochs: int) -> int:
+        """Bytes that a checkpoint of this state has at most after so many epochs; it usually has a third of them."""
+        shapes = [tuple(variable.shape) for variable in self._variables.values()]
+        numbers = 2 * sum(map(math.prod, shapes))  # no more of them are weights that were best
+        return _LARGEST_NUMBER * numbers + _ROOM * (2 * len(shapes) + epochs + 1)
 
     def finish_epoch(self, result: Epoch, model: "keras.Model | MovingAverage") -> None:
         """Adds the results of an epoch, keeps the weights if it is the best one, and moves to the next epoch.

@@ -14,8 +14,11 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +29,7 @@ from tasks.training.fingerprint import Facts, differences
 from tasks.training.lease import Lease
 from tasks.training.progress import say
 from tasks.training.runs import Run, begun
-from tasks.training.store import Store, open_store
+from tasks.training.store import Store, UnfitError, open_store
 
 if TYPE_CHECKING:
     from resnet.training.checkpoint_files import Checkpoint
@@ -38,7 +41,8 @@ _PLACE = "place"
 _OF_THE_HOST = ("machine.", "version.", "environment.", "precision", "train.accumulate")
 _RUN = re.compile(r"[0-9a-f]{16}")
 _LEAVING = 60.0  # seconds for the last copy, if training was stopped or has failed
-_MOST_RUNS = 50  # of the store are compared or listed
+_AT_ONCE = 16  # runs of the store that are read: a bucket takes a tenth of a second for each request
+_MOST_COMPARED = 1000  # runs of the store with the one that begins, which takes some ten seconds
 
 
 @contextmanager
@@ -76,30 +80,62 @@ def _unusable(url: str, error: BucketError) -> UserError:
     )
 
 
-def list_stored() -> "Iterator[tuple[str, Facts, Checkpoint | None]]":
-    """The runs in the store that the environment names: the ID, the facts and the newest checkpoint of each; at most 50.
+@dataclass(frozen=True)
+class StoredRun:
+    """A run in the store.
 
-    The facts are empty if they cannot be read.
+    Attributes:
+        name: the ID of the run, which is the fingerprint of its facts.
+        facts: as they were found there; empty if they cannot be parsed.
+        newest: checkpoint.
+        fault: why the store does not give what it has of this run; None if it does.
+    """
+
+    name: str
+    facts: Facts
+    newest: "Checkpoint | None"
+    fault: str | None = None
+
+
+def list_stored() -> Iterator[StoredRun]:
+    """The runs in the store that the environment names.
 
     Raises:
         UserError: the store cannot be used.
     """
-    from resnet.training.checkpoint_files import sort
-
     url = os.environ.get(VARIABLE)
     if not url:
         return
     try:
         store = open_store(url)
-        for name in _runs(store):
-            newest = next(iter(sort(map(Path, store.names(name)))), None)
-            yield name, _parsed(store.read(name, _FACTS)), newest
+        yield from _read_runs(store, _runs(store))
     except BucketError as error:
         raise _unusable(url, error) from error
 
 
 def _runs(store: Store) -> list[str]:
-    return [name for name in store.names() if _RUN.fullmatch(name)][:_MOST_RUNS]
+    return [name for name in store.names() if _RUN.fullmatch(name)]
+
+
+def _read_runs(store: Store, names: Sequence[str]) -> Iterator[StoredRun]:
+    """The runs of these names, in their order. One that cannot be read hides no other.
+
+    Raises:
+        BucketError: the store itself cannot be used.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(partial(_read_run, store), names)
+
+
+def _read_run(store: Store, name: str) -> StoredRun:
+    from resnet.training.checkpoint_files import sort
+
+    try:
+        newest = next(iter(sort(map(Path, store.names(name)))), None)
+        return StoredRun(name, _parsed(store.read(name, _FACTS)), newest)
+    except BucketError as error:
+        store.names()  # does the store answer at all?
+        return StoredRun(name, {}, None, str(error))
 
 
 def _place(run: Run) -> str:
@@ -132,11 +168,12 @@ class Shared:
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def fetch(self, runs: Iterator[Run]) -> None:
+    def fetch(self, runs: Iterator[Run], largest: int) -> None:
         """Downloads the newest checkpoint of the first run that has one, if the store has a newer one than this host.
 
         Args:
             runs: this run and those that it continues, see `tasks.training.resume.sources`.
+            largest: bytes that a checkpoint of them can have.
 
         Raises:
             BucketError: the store cannot be used.
@@ -150,7 +187,7 @@ class Shared:
             newer = [one for one in self._listed(run) if newest is None or _at(one) > _at(newest)]
             if newer:
                 with nullcontext() if run.folder == self._run.folder else begun(run.folder.parent, run.facts):
-                    any(self._download(run, one.path.name) for one in newer)
+                    any(self._download(run, one.path.name, largest) for one in newer)
             if run.newest is not None:
                 return
         self._name_what_differs()
@@ -201,30 +238,36 @@ class Shared:
 
         return sort(map(Path, self._store.names(run.folder.name)))
 
-    def _download(self, run: Run, name: str) -> bool:
+    def _download(self, run: Run, name: str, largest: int) -> bool:
         """Whether the checkpoint is undamaged, and on this host now."""
-        partial = run.folder / f".{name}"  # the next start removes what begins with a point
-        for _ in range(2):  # the way here may have damaged it
-            self._store.get(partial, run.folder.name, name)
-            if sha256(partial) in name:
-                partial.replace(run.folder / name)
-                say(f"train: takes a newer checkpoint of the run {run.folder.name} from the store")
-                return True
-        partial.unlink()
+        incomplete = run.folder / f".{name}"  # the next start removes what begins with a point
+        fault = "it is damaged"
+        try:
+            for _ in range(2):  # the way here may have damaged it
+                self._store.get(incomplete, run.folder.name, name, largest=largest)
+                if sha256(incomplete) in name:
+                    incomplete.replace(run.folder / name)
+                    say(f"train: takes a newer checkpoint of the run {run.folder.name} from the store")
+                    return True
+            incomplete.unlink()
+        except UnfitError as error:
+            fault = str(error)
         self._damaged.add(name)
-        say(f"train: the checkpoint {name} of the run {run.folder.name} in the store is damaged; it is not used")
+        say(f"train: the checkpoint {name} of the run {run.folder.name} in the store is not used: {fault}")
         return False
 
     def _name_what_differs(self) -> None:
         """Names what keeps this host from going on with a run of the store that has the same parameters, data and code."""
-        for name in _runs(self._store):
-            facts = _parsed(self._store.read(name, _FACTS))
-            others = differences(facts, self._run.facts) if facts else []
+        names = _runs(self._store)
+        for one in _read_runs(self._store, names[:_MOST_COMPARED]):
+            others = differences(one.facts, self._run.facts) if one.facts else []
             if others and all(other.startswith(_OF_THE_HOST) for other in others):
-                here = self._run.facts
-                found = ", ".join(f"{other} is {here.get(other)} here and {facts.get(other)} there" for other in others)
+                here, there = self._run.facts, one.facts
+                found = ", ".join(f"{other} is {here.get(other)} here and {there.get(other)} there" for other in others)
                 found = printable(found)  # others write there too
-                say(f"train: the store has the run {name}, which could go on here if its host were like this one: {found}")
+                say(f"train: the store has the run {one.name}, which could go on here if its host were like this one: {found}")
+        if (left := len(names) - _MOST_COMPARED) > 0:
+            say(f"train: {left:,} of the {len(names):,} runs in the store were not compared with this one")
 
     def _work(self) -> None:
         over = False

@@ -93,7 +93,7 @@ def resume(
     from resnet.training.checkpoint_files import read_newest
 
     if in_store:
-        in_store.fetch(sources(run, params))
+        in_store.fetch(sources(run, params), state.most_bytes(params.epochs))
     for source in sources(run, params):
         snapshot = read_newest(source.folder, lambda line: say(f"train: {line}"), remove=source.folder == run.folder)
         if snapshot is not None:

@@ -9,16 +9,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from resnet.core import disk
 from resnet.core.buckets import BucketError, explained, open_bucket
 from resnet.core.errors import UserError
 
+LARGEST_READ = 1 << 20  # bytes of an object that is read into memory: the facts of a run and a lease have some kilobytes
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_CHUNK = 1 << 20  # bytes
 
 
 class TakenError(BucketError):
     """There is an object with this name already."""
+
+
+class UnfitError(BucketError):
+    """What has a name in the store cannot be what training wrote there: it is no regular file, or too large."""
 
 
 class Store(ABC):
@@ -30,7 +37,11 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, *names: str) -> bytes | None:
-        """The content of an object, or None if there is none."""
+        """The content of an object, or None if there is none.
+
+        Raises:
+            UnfitError: it is no regular file, or has more than `LARGEST_READ` bytes.
+        """
 
     @abstractmethod
     def write(self, content: bytes, *names: str) -> None:
@@ -53,17 +64,23 @@ class Store(ABC):
         """Removes an object if there is one."""
 
     @abstractmethod
-    def _copy_out(self, path: Path, *names: str) -> None:
+    def _copy_out(self, path: Path, *names: str, largest: int) -> None:
         """Copies an object of the store to a file."""
 
-    def get(self, path: Path, *names: str) -> None:
+    def get(self, path: Path, *names: str, largest: int) -> None:
         """Copies an object of the store to a file.
 
+        Args:
+            path: of the file.
+            names: of the object.
+            largest: bytes that the object can have.
+
         Raises:
+            UnfitError: it is no regular file, or larger.
             UserError: the disk of this host is full.
         """
         try:
-            self._copy_out(path, *names)
+            self._copy_out(path, *names, largest=largest)
         except BucketError as error:
             path.unlink(missing_ok=True)
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL:
@@ -102,9 +119,15 @@ class Bucket(Store):
         """See `Store`."""
         with explained():
             try:
-                return bytes(self._files.cat_file(self._path(*names)))
+                self._check_size(*names, largest=LARGEST_READ)
+                return bytes(self._files.cat_file(self._path(*names), max_concurrency=1))
             except FileNotFoundError:
                 return None
+
+    def _check_size(self, *names: str, largest: int) -> None:
+        size = int(self._files.info(self._path(*names), refresh=True)["size"] or 0)
+        if size > largest:
+            raise _too_large(names[-1], size, largest)
 
     def write(self, content: bytes, *names: str) -> None:
         """See `Store`."""
@@ -125,8 +148,9 @@ class Bucket(Store):
         with explained():
             self._files.put_file(str(path), self._path(*names))
 
-    def _copy_out(self, path: Path, *names: str) -> None:
+    def _copy_out(self, path: Path, *names: str, largest: int) -> None:
         with explained():
+            self._check_size(*names, largest=largest)
             self._files.get_file(self._path(*names), str(path))
 
     def remove(self, *names: str) -> None:
@@ -151,9 +175,11 @@ class Folder(Store):
     def __init__(self, top: Path) -> None:
         self.top = top
         with explained():
-            mounted = top.parent.is_dir()
+            mounted, taken = top.parent.is_dir(), top.exists() and not top.is_dir()
         if not mounted:
             raise BucketError(f"there is no folder {top.parent}; mount the disk, or make it")
+        if taken:
+            raise BucketError("it is a file, and a folder is expected")
 
     @contextmanager
     def _written(self, *names: str) -> Iterator[tuple[Path, Path]]:
@@ -186,9 +212,13 @@ class Folder(Store):
         """See `Store`."""
         with explained():
             try:
-                return self.top.joinpath(*names).read_bytes()
+                with _opened(self.top.joinpath(*names), LARGEST_READ) as file:
+                    content = file.read(LARGEST_READ + 1)
             except (FileNotFoundError, NotADirectoryError):
                 return None
+            if len(content) > LARGEST_READ:
+                raise _too_large(names[-1], len(content), LARGEST_READ)
+            return content
 
     def write(self, content: bytes, *names: str) -> None:
         """See `Store`."""
@@ -211,14 +241,39 @@ class Folder(Store):
             shutil.copyfile(path, partial)
             partial.replace(target)
 
-    def _copy_out(self, path: Path, *names: str) -> None:
-        with explained():
-            shutil.copyfile(self.top.joinpath(*names), path)
+    def _copy_out(self, path: Path, *names: str, largest: int) -> None:
+        with explained(), _opened(self.top.joinpath(*names), largest) as source, path.open("wb") as target:
+            copied = 0
+            while chunk := source.read(_CHUNK):
+                copied += len(chunk)
+                if copied > largest:  # some file systems say 0 bytes of a file without an end
+                    raise _too_large(names[-1], copied, largest)
+                target.write(chunk)
 
     def remove(self, *names: str) -> None:
         """See `Store`."""
         with explained():
             self.top.joinpath(*names).unlink(missing_ok=True)
+
+
+@contextmanager
+def _opened(path: Path, largest: int) -> Iterator[BinaryIO]:
+    """A file of the store. Opening a FIFO would wait for a writer, and a device may have no end.
+
+    Raises:
+        UnfitError: it is no regular file, or has more bytes than it can have.
+    """
+    if not path.is_file() and path.exists():
+        raise UnfitError(f"{path.name} is a folder, a FIFO, a socket or a device, and a file is expected")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > largest:
+            raise _too_large(path.name, size, largest)
+        yield file
+
+
+def _too_large(name: str, size: int, largest: int) -> UnfitError:
+    return UnfitError(f"{name} has {size:,} bytes or more, and {largest:,} at most are expected")
 
 
 def open_store(address: str) -> Store:

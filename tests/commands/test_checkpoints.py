@@ -1,6 +1,7 @@
 """The list of training runs, and their removal."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -148,3 +149,35 @@ def test_what_others_wrote_into_the_store_cannot_write_to_the_terminal(
     readable = named and facts["train.epochs"] == 3
     said = "epoch 2 of 3, step 4; differs in " if readable else "epoch 2 of ?, step 4; what it was trained with cannot be read"
     assert f"{folder.name}  in the store  {said}" in result.stdout
+
+
+def test_a_run_of_the_store_that_cannot_be_read_is_named_and_hides_no_other(
+    runs: Path, tmp_path: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_resnet("checkpoints", "--all")
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path))
+    (tmp_path / ("0" * 16)).mkdir()
+    os.mkfifo(tmp_path / ("0" * 16) / "facts.json")
+    with begun(tmp_path, {"train.epochs": 3}) as run:
+        write_checkpoint(run.folder, Snapshot({}, {"epoch": 2, "step": 4}))
+    result = train_resnet("checkpoints")
+    _, unreadable, readable = result.stdout.splitlines()
+    assert result.exit_code == 0
+    assert unreadable == (
+        f"{'0' * 16}  in the store  cannot be read "
+        "(facts.json is a folder, a FIFO, a socket or a device, and a file is expected)"
+    )
+    assert readable.startswith(f"{run.folder.name}  in the store  epoch 2 of 3, step 4; ")
+
+
+def test_a_store_that_is_a_file_is_one_sentence(
+    runs: Path, tmp_path: Path, train_resnet: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").touch()
+    monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", str(tmp_path / "store"))
+    result = train_resnet("checkpoints")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"checkpoints: TRAIN_RESNET_CHECKPOINT_REMOTE is {tmp_path}/store, but that store cannot be used (it is a file, and a "
+        "folder is expected): correct the address or the credentials, or unset the variable.\n",
+    )

@@ -95,6 +95,11 @@ def test_a_folder_that_does_not_exist_is_said_to_be_new(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_a_file_is_no_store(folder: Path) -> None:
+    folder.touch()
+    assert the_one().found.endswith(": it cannot be opened: it is a file, and a folder is expected")
+
+
 def test_a_disk_that_is_not_mounted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "/no/such/disk/runs")
     assert the_one().found.endswith(": it cannot be opened: there is no folder /no/such/disk; mount the disk, or make it")

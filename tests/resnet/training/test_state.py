@@ -13,7 +13,7 @@ from resnet.dataset.arrays import Split
 from resnet.network.device_kernels import PROCESSOR, using
 from resnet.network.model import ResNet
 from resnet.training.augmentation import Augmentation
-from resnet.training.checkpoint_files import CheckpointWriter, read_newest, write_checkpoint
+from resnet.training.checkpoint_files import CheckpointWriter, encoded, read_newest, write_checkpoint
 from resnet.training.loop import Trainer
 from resnet.training.optimizers import make_optimizer, warmup_cosine
 from resnet.training.state import Snapshot
@@ -61,6 +61,8 @@ def test_a_run_is_the_same_after_a_resume_from_anywhere(ahead: int, splits: tupl
     with using(replace(PROCESSOR, steps_ahead=ahead)):
         taken = fit(trainer(), splits)
     assert len(taken) == EPOCHS * (STEPS + 2 + 1)
+    sizes = [sum(map(len, encoded(snapshot))) for snapshot in taken]
+    assert max(sizes) < undisturbed.state.most_bytes(EPOCHS)
     resumed = trainer()  # used for all positions, so that anything not restored is left from another position
     for snapshot in taken:
         resumed.state.images_per_second = 0.0

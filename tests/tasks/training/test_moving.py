@@ -1,5 +1,6 @@
 """Checkpoints in a store that hosts share: what is copied, what is fetched, and what is said."""
 
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +15,7 @@ from resnet.training.checkpoint_files import list_checkpoints, write_checkpoint
 from resnet.training.state import Snapshot
 from tasks.training import lease, moving
 from tasks.training.fingerprint import Facts
-from tasks.training.moving import list_stored, shared
+from tasks.training.moving import StoredRun, list_stored, shared
 from tasks.training.resume import sources
 from tasks.training.runs import Run, begun, home
 from tasks.training.store import Folder, Store, open_store
@@ -28,6 +29,7 @@ FACTS: Facts = {
     "train.accumulate": 1,
     "data.classes.json": "12",
 }
+LARGEST = 1000  # bytes of a checkpoint here, which has some hundred
 
 
 class Host:
@@ -104,7 +106,7 @@ def test_the_newest_two_are_copied_and_another_host_goes_on_from_the_last(
     assert in_store(store, run) == ["E00001-S0000002", "E00001-S0000003"]
     with begun(second.home, FACTS) as there, shared(there) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(there, Params()))
+        elsewhere.fetch(sources(there, Params()), LARGEST)
         assert positions(there) == [(1, 3)]
         assert (there.folder / newest.name).read_bytes() == newest.read_bytes()
     assert said == [f"train: takes a newer checkpoint of the run {run.folder.name} from the store"]
@@ -134,7 +136,7 @@ def test_what_this_host_has_is_not_replaced_by_older_ones(host: Callable[[str], 
     with begun(second.home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
         second.save(run, 2, 1)
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
         assert positions(run) == [(2, 1)]
     assert said == []
     assert in_store(store, run) == ["E00001-S0000007", "E00002-S0000001"]
@@ -159,14 +161,82 @@ def test_a_damaged_checkpoint_of_the_store_is_not_used_and_the_one_before_is(
     store.write(bytes(content), run.folder.name, newest.name)
     with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
         assert positions(run) == [(1, 1)]
         assert (
             said[0]
-            == f"train: the checkpoint {newest.name} of the run {run.folder.name} in the store is damaged; it is not used"
+            == f"train: the checkpoint {newest.name} of the run {run.folder.name} in the store is not used: it is damaged"
         )
         host("b").save(run, 1, 2)  # the run comes to the same place
     assert store.read(run.folder.name, newest.name) == newest.read_bytes()
+
+
+NO_FILE = "is a folder, a FIFO, a socket or a device, and a file is expected"
+
+
+def sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, NO_FILE),
+        (Path.mkdir, NO_FILE),
+        (lambda path: path.symlink_to("/dev/zero"), NO_FILE),
+        (sparse, "has 1,099,511,627,776 bytes or more, and 1,000 at most are expected"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_one_is_not_read_and_the_one_before_is_used(
+    make: Callable[[Path], object], why: str, host: Callable[[str], Host], store: Store, said: list[str], tmp_path: Path
+) -> None:
+    run, newest = two_checkpoints(host("a"), store)
+    there = tmp_path / "store" / run.folder.name / newest.name
+    there.unlink()
+    make(there)
+    with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()), LARGEST)
+        assert positions(run) == [(1, 1)]
+    first, _ = said
+    assert first.startswith(f"train: the checkpoint {newest.name} of the run {run.folder.name} in the store is not used: ")
+    assert why in first
+
+
+def test_facts_that_cannot_be_read_keep_no_run_from_beginning(
+    host: Callable[[str], Host], store: Store, said: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "store/0123456789abcdef").mkdir(parents=True)
+    os.mkfifo(tmp_path / "store/0123456789abcdef/facts.json")
+    there = {**FACTS, "machine.processor": "EPYC"}  # its ID comes later
+    with begun(host("a").home, there) as run, shared(run):
+        host("a").save(run, 1, 1)
+    with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()), LARGEST)
+    (line,) = said
+    assert "machine.processor is Xeon here and EPYC there" in line
+
+
+def test_how_many_runs_were_not_compared_is_said(
+    host: Callable[[str], Host], store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "_MOST_COMPARED", 2)
+    for number in range(5):
+        store.write(b"{}", f"{number:016x}", "facts.json")
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:  # which is one of six
+        assert elsewhere is not None
+        elsewhere.fetch(sources(run, Params()), LARGEST)
+    assert said == ["train: 4 of the 6 runs in the store were not compared with this one"]
+
+
+def test_a_lease_that_cannot_be_read_is_named(host: Callable[[str], Host], store: Store, tmp_path: Path) -> None:
+    with begun(host("a").home, FACTS) as run:
+        (tmp_path / "store" / run.folder.name).mkdir(parents=True)
+        os.mkfifo(tmp_path / "store" / run.folder.name / "lease-00000001")
+        with pytest.raises(UserError, match=rf"cannot be used \(lease-00000001 {NO_FILE}\)"):
+            shared(run).__enter__()
 
 
 def test_a_download_that_is_damaged_on_its_way_is_repeated(
@@ -175,8 +245,8 @@ def test_a_download_that_is_damaged_on_its_way_is_repeated(
     _, newest = two_checkpoints(host("a"), store)
     get, asked = Folder.get, list[str]()
 
-    def flipped(self: Folder, path: Path, *names: str) -> None:
-        get(self, path, *names)
+    def flipped(self: Folder, path: Path, *names: str, largest: int) -> None:
+        get(self, path, *names, largest=largest)
         asked.append(names[-1])
         if len(asked) == 1:
             path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -184,7 +254,7 @@ def test_a_download_that_is_damaged_on_its_way_is_repeated(
     monkeypatch.setattr(Folder, "get", flipped)
     with begun(host("b").home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
         assert positions(run) == [(1, 2)]
     assert asked == [newest.name] * 2
 
@@ -195,7 +265,7 @@ def test_a_damaged_checkpoint_of_this_host_is_replaced_by_that_of_the_store(host
     newest.write_bytes(whole[:-1] + b"?")
     with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
     assert newest.read_bytes() == whole
 
 
@@ -207,7 +277,7 @@ def test_what_else_is_in_the_store_does_no_harm(
     (tmp_path / "store" / "README.txt").touch()
     with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
         host("a").save(run, 1, 1)
     assert in_store(store, run) == ["E00001-S0000001"]
 
@@ -237,7 +307,7 @@ def test_a_longer_run_continues_a_shorter_one_of_another_host(host: Callable[[st
     longer = {**FACTS, "train.epochs": 9, "train.restarts": [3]}
     with begun(second.home, longer) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params(9, [3])))
+        elsewhere.fetch(sources(run, Params(9, [3])), LARGEST)
         fetched = run.folder.with_name(shorter.folder.name)
     assert positions(run) == []
     assert positions(Run(fetched, FACTS)) == [(4, 0)]
@@ -254,7 +324,7 @@ def test_what_keeps_a_run_of_the_store_from_going_on_here_is_named(
     here = {**FACTS, "machine.processor": "EPYC", "train.accumulate": 2, "version.keras": "3.15.1"}
     with begun(host("b").home, here) as run, shared(run) as elsewhere:
         assert elsewhere is not None
-        elsewhere.fetch(sources(run, Params()))
+        elsewhere.fetch(sources(run, Params()), LARGEST)
     (line,) = said
     assert line.endswith(
         "which could go on here if its host were like this one: machine.processor is EPYC here and \\x1b[2JXeon there, "
@@ -327,12 +397,45 @@ def test_the_runs_of_the_store_are_listed(host: Callable[[str], Host], store: St
     two_checkpoints(host("a"), store)
     with begun(host("a").home, FACTS | {"train.epochs": 4}) as without, shared(without):
         pass
-    ((first, facts, newest), (second, *nothing)) = sorted(list_stored(), key=lambda one: not one[1])
-    assert (facts, newest and (newest.epoch, newest.step)) == (FACTS, (1, 2))
-    assert nothing == [{}, None]
-    assert {first, second} == set(store.names())
+    first, second = sorted(list_stored(), key=lambda one: not one.facts)
+    assert (first.facts, first.newest and (first.newest.epoch, first.newest.step)) == (FACTS, (1, 2))
+    assert second == StoredRun(second.name, {}, None)
+    assert {first.name, second.name} == set(store.names())
     monkeypatch.setenv("TRAIN_RESNET_CHECKPOINT_REMOTE", "/dev/null/store")
     with pytest.raises(UserError, match=r"^TRAIN_RESNET_CHECKPOINT_REMOTE is /dev/null/store, but that store cannot be used"):
         list(list_stored())
     monkeypatch.delenv("TRAIN_RESNET_CHECKPOINT_REMOTE")
     assert list(list_stored()) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_all_runs_are_listed_and_one_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+    names = [f"{number:016x}" for number in range(120)]
+    for name in names:
+        (tmp_path / "store" / name).mkdir(parents=True)
+        (tmp_path / "store" / name / "facts.json").write_text('{"train.epochs": 3}', encoding="utf-8")
+    (tmp_path / "store" / names[3] / "facts.json").unlink()
+    os.mkfifo(tmp_path / "store" / names[3] / "facts.json")
+    os.truncate(tmp_path / "store" / names[5] / "facts.json", (1 << 20) + 1)
+    found = list(list_stored())
+    assert [one.name for one in found] == names
+    assert {one.name: one.fault for one in found if one.fault} == {
+        names[3]: f"facts.json {NO_FILE}",
+        names[5]: "facts.json has 1,048,577 bytes or more, and 1,048,576 at most are expected",
+    }
+
+
+def test_a_store_that_goes_away_is_no_fault_of_its_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(40):
+        store.write(b"{}", f"{number:016x}", "facts.json")
+    names, asked = Folder.names, list[tuple[str, ...]]()
+
+    def lost(self: Folder, *folder: str) -> list[str]:
+        asked.append(folder)
+        if len(asked) > 1:
+            raise BucketError("stale file handle")
+        return names(self, *folder)
+
+    monkeypatch.setattr(Folder, "names", lost)
+    with pytest.raises(UserError, match=r"that store cannot be used \(stale file handle\)"):
+        list(list_stored())

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from resnet.core.buckets import BucketError
-from tasks.training.store import TakenError, open_store
+from tasks.training import store as module
+from tasks.training.store import LARGEST_READ, TakenError, UnfitError, open_store
 from tests.s3_store import BUCKET
 from tests.s3_store import Store as Server
 
@@ -35,12 +36,43 @@ def test_what_is_written_is_read(url: str, tmp_path: Path) -> None:
     assert store.read("run", "facts") == b"new"
     (tmp_path / "large").write_bytes(bytes(range(256)) * 1000)
     store.put(tmp_path / "large", "run", "large")
-    store.get(tmp_path / "copy", "run", "large")
+    store.get(tmp_path / "copy", "run", "large", largest=256_000)
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "large").read_bytes()
+    with pytest.raises(UnfitError, match="^large has 256,000 bytes or more, and 255,999 at most are expected$"):
+        store.get(tmp_path / "copy", "run", "large", largest=255_999)
+    assert not (tmp_path / "copy").exists()
     assert (store.names(), store.names("run")) == (["run"], ["facts", "large"])
     store.remove("run", "facts")
     store.remove("run", "facts")
     assert open_store(f"{url}/").names("run") == ["large"]
+
+
+def test_what_is_read_into_memory_has_a_limit(url: str) -> None:
+    store = open_store(url)
+    store.write(bytes(LARGEST_READ), "run", "facts")
+    assert store.read("run", "facts") == bytes(LARGEST_READ)
+    store.write(bytes(LARGEST_READ + 1), "run", "facts")
+    with pytest.raises(UnfitError, match="^facts has 1,048,577 bytes or more, and 1,048,576 at most are expected$"):
+        store.read("run", "facts")
+    store.write(b"", "run", "facts")
+    assert store.read("run", "facts") == b""
+
+
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "large").write_bytes(bytes(3_000_000))
+    # Some file systems, such as /proc, say 0 bytes.
+    monkeypatch.setattr(module.os, "fstat", lambda _: os.stat_result([0] * 10))
+    with pytest.raises(UnfitError, match="^large has 1,048,577 bytes or more"):
+        open_store(str(tmp_path)).read("large")
+    with pytest.raises(UnfitError, match="^large has 2,097,152 bytes or more, and 1,500,000 at most"):
+        open_store(str(tmp_path)).get(tmp_path / "copy", "large", largest=1_500_000)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_file_is_no_store(tmp_path: Path) -> None:
+    (tmp_path / "store").touch()
+    with pytest.raises(BucketError, match="^it is a file, and a folder is expected$"):
+        open_store(str(tmp_path / "store"))
 
 
 def test_one_of_two_creates_an_object(url: str) -> None:
