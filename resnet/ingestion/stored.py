@@ -1,10 +1,18 @@
-"""An object in a bucket as a source: an archive or a Parquet file that is read where it is, without a copy on the disk."""
+"""An object in a bucket as a source: an archive or a Parquet file that is read where it is, without a copy on the disk.
+
+A part of an object comes without a checksum; the storage keeps one of the whole. So blocks are first read from the start to the
+end, and each one adds to the sum of the whole. Its own CRC-32 is kept, and what is read of it later must have the same. Who
+jumps, as to the directory at the end of a ZIP archive, reads what lies before it first. So every byte that is given to a reader
+is proven before the last block is.
+"""
 
 import errno
 import io
 import os
 import stat
-from collections.abc import Callable, Iterator
+import threading
+import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, cast
@@ -17,6 +25,7 @@ from resnet.ingestion.object_sums import ObjectSum, kept_sum
 SCHEME = "s3://"
 # A request takes a tenth of a second wherever the bucket is, so what is read front to back is read in large blocks.
 _BLOCK_BYTES = 8 << 20
+_BLOCKS_KEPT = 6  # in memory; a row group of a Parquet file has a place for each of its columns
 
 
 class _Status(NamedTuple):
@@ -41,8 +50,11 @@ class StoredFile:
         with _explained(url):
             self._files, self._path = open_bucket(url)
             self._etag, self._size = self._now()
-        self._sum: Callable[[], ObjectSum] | None = None
+        self._sum: ObjectSum | None = None
         self._sum_is_known = False
+        self._crcs: dict[int, int] = {}  # of the blocks that were read
+        self._blocks: dict[int, bytes] = {}  # the last ones that were used
+        self._lock = threading.Lock()
 
     def _now(self) -> tuple[str, int]:
         found = self._files.info(self._path, refresh=True)
@@ -89,10 +101,75 @@ class StoredFile:
         with _explained(self._url):
             if not self._sum_is_known:
                 self._sum, self._sum_is_known = self._kept_sum(), True
-            file = self._files.open(self._path, mode, block_size=_BLOCK_BYTES)
-        return _Reading(self._url, file, self._size, self._sum() if self._sum else None)
+            file = self._files.open(self._path, mode, block_size=_BLOCK_BYTES, cache_type="none")
+        return _Reading(self, file)
 
-    def _kept_sum(self) -> Callable[[], ObjectSum] | None:
+    def read(self, file: Any, at: int, size: int) -> bytes:
+        """Some bytes of the object, fewer at its end.
+
+        Args:
+            file: as s3fs opens it.
+            at: the first of them.
+            size: their number.
+
+        Raises:
+            UserError: they are not those that were uploaded, or cannot be read.
+        """
+        parts = []
+        while size > 0 and at < self._size:
+            number, start = divmod(at, _BLOCK_BYTES)
+            parts.append(self._block(file, number)[start : start + size])
+            at += len(parts[-1])
+            size -= len(parts[-1])
+        return b"".join(parts)
+
+    def _block(self, file: Any, number: int) -> bytes:
+        with self._lock:
+            while self._sum and len(self._crcs) < number:
+                self._fetch(file, len(self._crcs))
+            if number not in self._blocks:
+                self._fetch(file, number)
+            self._blocks[number] = self._blocks.pop(number)  # the last used one is the last
+            return self._blocks[number]
+
+    def _fetch(self, file: Any, number: int) -> None:
+        start = number * _BLOCK_BYTES
+        length = min(_BLOCK_BYTES, self._size - start)
+        with _explained(self._url):
+            file.seek(start)
+            block = bytes(file.read(length))
+        if len(block) < length:
+            raise self._damaged(f"{start + len(block):,} bytes", f"{self._size:,}")
+        crc = zlib.crc32(block)
+        if number in self._crcs:
+            if crc != self._crcs[number]:
+                raise self._damaged(f"{crc:08x} in a part", f"{self._crcs[number]:08x}")
+        else:
+            self._crcs[number] = crc
+            self._add(block)
+        self._blocks[number] = block
+        if len(self._blocks) > _BLOCKS_KEPT:
+            del self._blocks[next(iter(self._blocks))]
+
+    def _add(self, block: bytes) -> None:
+        """Adds the next block to the sum of the whole, and compares the sum at the end."""
+        if self._sum is None:
+            return
+        self._sum.update(block)
+        if len(self._crcs) * _BLOCK_BYTES < self._size:
+            return
+        with _explained(self._url):
+            damaged = self._sum.proves_damage()
+        if damaged:
+            raise self._damaged(self._sum.found(), self._sum.expected)
+
+    def _damaged(self, found: str, expected: str) -> UserError:
+        return UserError(
+            f"{self._url} was received with other bytes than were uploaded (their sum is {found} instead of {expected}): run "
+            "the command again, and if that does not help, upload the file again."
+        )
+
+    def _kept_sum(self) -> ObjectSum | None:
         bucket, key, _ = self._files.split_path(self._path)
 
         def head(**more: Any) -> dict[str, Any]:
@@ -105,21 +182,17 @@ class StoredFile:
             except OSError:  # not every storage knows the parts
                 return 0
 
-        return kept_sum(head(ChecksumMode="ENABLED"), part_size)
+        new = kept_sum(head(ChecksumMode="ENABLED"), part_size)
+        return new() if new else None
 
 
 class _Reading(io.RawIOBase):
-    """A file object whose errors are sentences: a connection that breaks is no damage of the archive.
+    """A file object whose errors are sentences: a connection that breaks is no damage of the archive."""
 
-    Who reads it from its start to its end gets the bytes that are stored, or an error. What is skipped is read too.
-    """
-
-    def __init__(self, url: str, file: Any, size: int, kept: ObjectSum | None) -> None:
-        self._url = url
+    def __init__(self, stored: StoredFile, file: Any) -> None:
+        self._stored = stored
         self._file = file
-        self._size = size
-        self._sum = kept
-        self._summed = 0  # bytes
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -128,35 +201,20 @@ class _Reading(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
-        to = start + offset
-        if self._sum and self.tell() == self._summed < to < self._size:
-            while self.tell() < to:
-                self.read(min(to - self.tell(), _BLOCK_BYTES))
-        return int(self._file.seek(to))
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._stored.stat().st_size}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, "it has no byte before its first")
+        self._at = start + offset
+        return self._at
 
     def tell(self) -> int:
-        return int(self._file.tell())
+        return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        at = self.tell()
-        with _explained(self._url):
-            data = bytes(self._file.read(-1 if size is None else size))
-        if self._sum and at == self._summed and data:
-            self._sum.update(data)
-            self._summed += len(data)
-            if self._summed == self._size:
-                self._compare(self._sum)
+        most = self._stored.stat().st_size - self._at
+        data = self._stored.read(self._file, self._at, most if size is None or size < 0 else min(size, most))
+        self._at += len(data)
         return data
-
-    def _compare(self, kept: ObjectSum) -> None:
-        with _explained(self._url):
-            damaged = kept.proves_damage()
-        if damaged:
-            raise UserError(
-                f"{self._url} was received with other bytes than were uploaded (their sum is {kept.found()} instead of "
-                f"{kept.expected}): run the command again, and if that does not help, upload the file again."
-            )
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import boto3
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate
+from resnet.ingestion import stored as module
 from resnet.ingestion.sources.catalog import open_source
 from resnet.ingestion.stored import stored
 from tests.pictures import picture, two_classes
@@ -81,35 +83,77 @@ def test_an_object_that_is_replaced_while_it_is_read_is_refused(files: dict[str,
 
 
 @pytest.fixture(scope="module")
-def bitmaps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tar of BMPs, which have no checksum, and of a large file that is no image: 21 MB, so it is read in three requests."""
+def bitmaps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Archives of BMPs, which have no checksum, and of a large file that is no image; and a Parquet file of BMPs.
+
+    Each has 21 MB, so it is read in three requests.
+    """
     folder = tmp_path_factory.mktemp("bitmaps")
+    rows = []
     for number in range(4):
         pixels = np.random.default_rng(number).integers(0, 256, (1000, 1000, 3), dtype=np.uint8)
-        path = folder / "photos" / ("cat", "dog")[number % 2] / f"{number}.bmp"
+        label = ("cat", "dog")[number % 2]
+        path = folder / "photos" / label / f"{number}.bmp"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
+        rows.append({"image": {"bytes": path.read_bytes(), "path": path.name}, "label": label})
     (folder / "photos" / "notes.txt").write_bytes(bytes(9_000_000))
-    return Path(shutil.make_archive(str(folder / "bitmaps"), "tar", folder / "photos"))
+    archives = {kind: Path(shutil.make_archive(str(folder / "bitmaps"), kind, folder / "photos")) for kind in ("tar", "zip")}
+    with ZipFile(archives["zip"], "w") as archive:  # not compressed
+        for path in sorted(folder.glob("photos/**/*.*")):
+            archive.write(path, path.relative_to(folder / "photos"))
+    table = pa.Table.from_pylist([*rows, *rows])
+    pq.write_table(table, folder / "bitmaps.parquet", compression="none", use_dictionary=False, row_group_size=3)
+    return {**archives, "parquet": folder / "bitmaps.parquet"}
+
+
+def read(source: str) -> list[bytes]:
+    return [one.read() for one in open_source(source).files() if isinstance(one, Candidate)]
 
 
 @pytest.mark.parametrize("part", [100 << 20, 5 << 20])  # in one request, and in parts
-@pytest.mark.parametrize("request_number", [0, 1, 2])
+@pytest.mark.parametrize("kind", ["tar", "zip", "parquet"])
 def test_a_flipped_bit_on_the_way_is_found_where_the_image_has_no_checksum(
-    part: int, request_number: int, bitmaps: Path, server: Store
+    kind: str, part: int, bitmaps: dict[str, Path], server: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "_BLOCKS_KEPT", 1)  # most blocks are asked for a second time
     upload = TransferConfig(multipart_threshold=part, multipart_chunksize=part)
-    boto3.client("s3").upload_file(str(bitmaps), BUCKET, "bitmaps.tar", Config=upload)
-    source = open_source(f"s3://{BUCKET}/bitmaps.tar")
-    whole = [one.read() for one in source.files() if isinstance(one, Candidate)]
-    assert whole == [one.read() for one in open_source(str(bitmaps)).files() if isinstance(one, Candidate)]
-    after = 1 + request_number  # the first request looks at the kind of the file
-    with (
-        server.failing(Fault("flipped answer", after=after)),
-        pytest.raises(UserError, match="^s3://bucket/bitmaps.tar was received with other bytes than were uploaded") as found,
-    ):
-        list(source.files())
-    assert "run the command again, and if that does not help, upload the file again" in str(found.value)
+    url = f"s3://{BUCKET}/bitmaps.{kind}"
+    boto3.client("s3").upload_file(str(bitmaps[kind]), BUCKET, f"bitmaps.{kind}", Config=upload)
+    with server.failing(Fault("flipped answer", count=0)):
+        assert read(url) == read(str(bitmaps[kind]))
+        asked = sum(request.startswith("GET") for request in server.requests)
+    assert asked >= (3 if kind == "tar" else 6)
+    for number in range(asked):
+        with (
+            server.failing(Fault("flipped answer", after=number)),
+            pytest.raises(UserError, match=f"^{url} was received with other bytes than were uploaded") as found,
+        ):
+            read(url)
+        assert server.struck == 1
+        assert "run the command again, and if that does not help, upload the file again" in str(found.value)
+
+
+@pytest.mark.parametrize("kind", ["zip", "parquet"])
+def test_a_block_that_is_still_in_memory_is_not_asked_for_again(kind: str, bitmaps: dict[str, Path], server: Store) -> None:
+    boto3.client("s3").upload_file(str(bitmaps[kind]), BUCKET, f"bitmaps.{kind}")
+    with server.failing(Fault("flipped answer", count=0)):
+        read(f"s3://{BUCKET}/bitmaps.{kind}")
+        assert sum(request.startswith("GET") for request in server.requests) == -(-bitmaps[kind].stat().st_size // (8 << 20))
+
+
+@pytest.mark.parametrize("kind", ["zip", "parquet"])
+def test_without_a_sum_of_the_whole_only_what_is_needed_is_read(
+    kind: str, bitmaps: dict[str, Path], server: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boto3.client("s3").upload_file(str(bitmaps[kind]), BUCKET, f"bitmaps.{kind}")
+    monkeypatch.setattr(module, "kept_sum", lambda *_: None)
+    with server.failing(Fault("flipped answer", count=0)):
+        file = stored(f"s3://{BUCKET}/bitmaps.{kind}").open("rb")
+        file.seek(-10, 2)
+        assert file.read() == bitmaps[kind].read_bytes()[-10:]
+        assert sum(request.startswith("GET") for request in server.requests) == 1
+        assert read(f"s3://{BUCKET}/bitmaps.{kind}") == read(str(bitmaps[kind]))
 
 
 def test_a_truncated_archive_is_damaged_and_not_unreachable(files: dict[str, Path]) -> None:
