@@ -30,7 +30,17 @@ from resnet.network.startup import start_tensorflow
 from tasks.stage.command import main
 from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once, noted
-from tasks.training.cluster import Cluster, HelpedError, agreed, met, require_equal, require_same_result, shared_state, together
+from tasks.training.cluster import (
+    Cluster,
+    HelpedError,
+    agreed,
+    met,
+    require_equal,
+    require_same_result,
+    say_refused,
+    shared_state,
+    together,
+)
 from tasks.training.events import Events
 from tasks.training.fingerprint import Facts
 from tasks.training.live import Live
@@ -38,6 +48,7 @@ from tasks.training.moving import shared
 from tasks.training.parts import parts_that_fit
 from tasks.training.pause import VARIABLE, Pause
 from tasks.training.progress import Display, say
+from tasks.training.refusals import Refusals
 from tasks.training.resume import TRAINED, Elsewhere, Keeper, checkpoint_seconds, decisive, keeping, resume, sources
 from tasks.training.runs import Run, begun, home, prune
 
@@ -217,14 +228,14 @@ def train(
     Returns:
         Facts for `reports/run.json`.
     """
-    seconds, pause, cluster = checkpoint_seconds(), Pause.from_environment(params.epochs), _cluster(params)
+    seconds, pause, (cluster, refusals) = checkpoint_seconds(), Pause.from_environment(params.epochs), _cluster(params)
     classes = read_classes(classes_json)
     training_split, _ = splits = Split(training, len(classes)), Split(validation, len(classes))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         # In this order: later this process uses memory of the GPUs, too.
         shared_with, gpus = used_by_others(params.devices), start_tensorflow()
-        hosts = met(cluster)
+        hosts = met(cluster, refusals)
     from resnet.native.library import in_use
 
     precision = choose_precision(params.precision)
@@ -316,13 +327,19 @@ def train(
     }
 
 
-def _cluster(params: Train) -> Cluster:
+def refused(error: UserError) -> None:
+    """What `tasks.stage.command.main` calls after an error of the user: other hosts of this run would wait for this one."""
+    say_refused(error)
+
+
+def _cluster(params: Train) -> tuple[Cluster, Refusals]:
+    """The hosts of the run, and which of the others are refused from now on."""
     cluster = Cluster.from_environment()
     cluster.check(accumulate=params.accumulate, devices=params.devices, budget_minutes=params.budget_minutes)
     if len(cluster.addresses) > 1:
         # TensorFlow would print six lines about a lost host, whose error Python gets, too.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return cluster
+    return cluster, Refusals(cluster.addresses, cluster.index)
 
 
 def _of_hosts(hosts: "Hosts") -> Facts:

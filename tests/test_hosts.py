@@ -60,6 +60,24 @@ def test_two_hosts_give_the_result_of_one_and_the_same_bytes_after_any_end(run: 
     assert run.written_by_the_other() == []
 
 
+def test_a_host_that_is_refused_before_the_meeting_tells_the_others(run: TwoHosts) -> None:
+    chief, other = run.hosts
+    wait_long = {"meeting_seconds": 600}  # `join` does not
+    for refused, waiting in ((other, chief), (chief, other)):
+        run.forget()
+        refused.set(accumulate="1")
+        assert run.join(run.start(chief=wait_long, other=wait_long)) == (1, 1), run.log
+        refused.set(accumulate="2")
+        sentence = last_line(refused).removeprefix("train: ")
+        assert sentence.startswith(
+            "TF_CONFIG names 2 hosts, which compute one part of a batch each, but train.accumulate is 1: "
+        )
+        number, own = (run.hosts.index(refused), run.hosts.index(waiting))
+        assert last_line(waiting).startswith(f"train: host {number} (127.0.0.1:")
+        assert f" was refused, so this one, host {own} (127.0.0.1:" in last_line(waiting)
+        assert last_line(waiting).endswith(f"), does not wait for it: {sentence}")
+
+
 def test_hosts_that_differ_refuse_each_other_and_a_host_does_not_wait_for_ever(run: TwoHosts) -> None:
     chief, other = run.hosts
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]

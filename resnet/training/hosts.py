@@ -12,8 +12,8 @@ import itertools
 import logging
 import math
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ _ABORTED = re.compile(r"Collective ops is aborted by: ([^\n]*)")
 _TASK = re.compile(r"/job:worker/replica:0/task:(\d+)")
 _GROUP = 1 << 20  # the strategy counts its own groups from 1
 _CHUNK = 1 << 24  # numbers of four bytes that are broadcast at once
+_LOOK_SECONDS = 0.5  # while the hosts meet
 _HEALTH_SECONDS = 5  # between two looks at the other hosts
 # A host may keep the others waiting while it writes a checkpoint, or compiles. One that is gone is known much earlier.
 _PATIENCE_SECONDS = 900.0
@@ -53,17 +54,18 @@ class Hosts:
         """Their number; 1 for a run that is not shared."""
         return len(self.addresses)
 
-    def meet(self, seconds: float) -> None:
+    def meet(self, seconds: float, hopeless: Callable[[], bool] = lambda: False) -> None:
         """Waits for the other hosts. TensorFlow must have been started, and must not have computed anything.
 
         TensorFlow's coordination service is not used: while it waits for hosts, Python cannot react to a signal.
 
         Args:
             seconds: how long to wait.
+            hopeless: is asked every now and then whether one of them will not come.
 
         Raises:
             RuntimeError: they did not come.
-            tf.errors.OpError: this host cannot listen at its address.
+            tf.errors.OpError: one of them will not come, or this host cannot listen at its address.
         """
         if self.count == 1:
             return
@@ -78,7 +80,11 @@ class Hosts:
         )
         # In a thread, so that a signal can end the process meanwhile.
         with ThreadPoolExecutor(max_workers=1) as thread:
-            self._strategy = thread.submit(tf.distribute.MultiWorkerMirroredStrategy, resolver).result()
+            meeting = thread.submit(tf.distribute.MultiWorkerMirroredStrategy, resolver)
+            while not wait([meeting], _LOOK_SECONDS).done:
+                if hopeless():  # they meet by a collective operation, which this ends
+                    context.context().abort_collective_ops(tf.errors.UNAVAILABLE, "one of the hosts will not come")
+            self._strategy = meeting.result()
 
     def lost(self, error: tf.errors.OpError) -> str | None:
         """The host that can no longer be reached, and the reason, by an error of an exchange; None for any other error."""

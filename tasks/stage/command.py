@@ -11,7 +11,8 @@ them with what `dvc.yaml` lists for the stage:
 - a keyword of type `Params` is all of `params.yaml`, for a stage that depends on all of it;
 - any other keyword is the parameter of that name: `image_size` is `preprocess.image_size`, and `train` a whole section.
 
-The function returns facts that can differ between runs with the same result; they are written to `reports/run.json`.
+The function returns facts that can differ between runs with the same result; they are written to `reports/run.json`. If the
+module has a function `refused`, it gets the `UserError` that ended the stage, after it was printed.
 """
 
 import argparse
@@ -52,6 +53,7 @@ def main(stage: str) -> int:
             facts = work(params.sections[stage], **bind(work, graph[stage], params))
     except UserError as error:
         print(f"{stage}: {error}", file=sys.stderr)
+        getattr(module, "refused", _nothing)(error)
         return 1
     except EndedError as end:
         with suppress(OSError):  # nobody may read the output any more
@@ -59,6 +61,10 @@ def main(stage: str) -> int:
         return end.code
     _record(stage, time.perf_counter() - began, facts or {})
     return 0
+
+
+def _nothing(_: UserError) -> None:
+    """What most stages do after an error of the user."""
 
 
 def require_utf8() -> None:

@@ -19,6 +19,7 @@ from tasks.stage.signals import EndedError
 from tasks.training.fingerprint import Facts, differences
 from tasks.training.pause import PausedError
 from tasks.training.progress import say
+from tasks.training.refusals import Refusals, tell
 
 if TYPE_CHECKING:
     from resnet.training.hosts import Hosts
@@ -40,6 +41,10 @@ class HelpedError(EndedError):
         """Takes the address of the chief."""
         BaseException.__init__(self, f"done; the results are on host 0 ({chief})")
         self.code = 0
+
+
+class NotAwaitedError(UserError):
+    """Another host was refused, so this one does not wait for it."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,31 @@ def _unexpected(expected: str, found: object) -> UserError:
     )
 
 
-def met(cluster: Cluster) -> "Hosts":
+def say_refused(error: UserError) -> None:
+    """Tells the other hosts that the environment names why this one is refused, if they have not met.
+
+    Args:
+        error: that ended this host.
+    """
+    if isinstance(error, NotAwaitedError):
+        return
+    try:
+        cluster = Cluster.from_environment()
+    except UserError:  # nobody knows the others
+        return
+    if len(cluster.addresses) > 1:
+        tell(cluster.addresses, cluster.index, str(error))
+
+
+def met(cluster: Cluster, refusals: Refusals) -> "Hosts":
     """Waits until all hosts of a run are there. TensorFlow must have been started, and must not have computed anything.
 
+    Args:
+        cluster: the hosts of the run.
+        refusals: of the other hosts; stopped when all have met.
+
     Raises:
+        NotAwaitedError: another host was refused.
         UserError: they did not come, or this host cannot listen at its address.
     """
     import tensorflow as tf
@@ -138,13 +164,24 @@ def met(cluster: Cluster) -> "Hosts":
     if hosts.count > 1:
         say(f"train: host {hosts.index} ({hosts.addresses[hosts.index]}) waits for the others, {MEETING_SECONDS:.0f} s at most")
         try:
-            hosts.meet(MEETING_SECONDS)
+            hosts.meet(MEETING_SECONDS, lambda: refusals.found is not None)
         except (tf.errors.OpError, RuntimeError) as error:
+            if refusals.found:
+                raise _not_awaited(hosts, *refusals.found) from error
             raise UserError(
                 f"the {hosts.count} hosts of {VARIABLE} did not meet within {MEETING_SECONDS:.0f} s ({_first_line(error)}): "
                 f"start the same command on each host, and let each one reach {', '.join(hosts.addresses)}."
             ) from error
+        finally:
+            refusals.stop()
     return hosts
+
+
+def _not_awaited(hosts: "Hosts", other: int, sentence: str) -> NotAwaitedError:
+    return NotAwaitedError(
+        f"host {other} ({hosts.addresses[other]}) was refused, so this one, host {hosts.index} "
+        f"({hosts.addresses[hosts.index]}), does not wait for it: {sentence}"
+    )
 
 
 def require_equal(hosts: "Hosts", facts: Facts) -> None:
