@@ -2,7 +2,8 @@
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
-will read the folders of the source, or why it will refuse them, before DVC hashes every file.
+will read the folders of the source, or why it will refuse them, before DVC hashes every file. With `-S` it checks the values
+that `dvc exp run` gets.
 """
 
 import os
@@ -11,7 +12,9 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from commands.environment import inherited, obstacles
 from commands.repair import refuse_conflicts, repair_dvc_files
@@ -29,7 +32,17 @@ _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
 _LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
 
-def check() -> int:
+def check(
+    set_param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set-param",
+            "-S",
+            metavar="NAME=VALUE",
+            help="Check with this value, as of `dvc exp run -S`; can be repeated.",
+        ),
+    ] = None,
+) -> int:
     """Checks the project in the current folder, and prints a sentence for each mistake.
 
     Returns:
@@ -41,7 +54,7 @@ def check() -> int:
     refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
-    mistakes, notes = examine(read_graph(DVC_YAML))
+    mistakes, notes = _examine_changed(set_param) if set_param else examine(read_graph(DVC_YAML))
     found = [*(f"{what}: run `{remedy}`." for what, remedy in hindrances()), *mistakes]
     for sentence in found:
         print(f"check: {printable(sentence)}", file=sys.stderr)
@@ -51,7 +64,8 @@ def check() -> int:
         print(f"check: {printable(sentence)}")
     if is_shallow():
         print(f"check: {SHALLOW}: run `{UNSHALLOW}` before it.")
-    print(f"check: {PARAMS_YAML}, the paths in it, and DVC's files are in order.")
+    changed = f" with {' '.join(set_param)}" if set_param else ""
+    print(printable(f"check: {PARAMS_YAML}{changed}, the paths in it, and DVC's files are in order."))
     return 0
 
 
@@ -63,10 +77,32 @@ def hindrances() -> Iterator[tuple[str, str]]:
         yield fault
 
 
-def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and what `ingest` makes of the source."""
+def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """What `examine` finds in `params.yaml` with other values; each sentence once, if they make several experiments."""
+    from commands.overrides import overridden
+
+    graph = read_graph(DVC_YAML)
+    mistakes, notes = dict[str, None](), dict[str, None]()
     try:
-        params, mistakes = examine_params(PARAMS_YAML, graph)
+        examine_params(PARAMS_YAML, graph)  # whether it can be read
+        for path in overridden(overrides):
+            found, noted = examine(graph, path)
+            mistakes |= {sentence.replace(str(path), str(PARAMS_YAML)): None for sentence in found}
+            notes |= dict.fromkeys(noted)
+    except UserError as error:
+        return [str(error)], []
+    return [*mistakes], [*notes]
+
+
+def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tuple[list[str], list[str]]:
+    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and what `ingest` makes of the source.
+
+    Args:
+        graph: the stages of `dvc.yaml`.
+        path: of `params.yaml`, or of a copy with other values.
+    """
+    try:
+        params, mistakes = examine_params(path, graph)
     except UserError as error:
         return [str(error)], []
     notes = []
@@ -76,10 +112,10 @@ def examine(graph: Mapping[str, dict[str, Any]]) -> tuple[list[str], list[str]]:
                 notes += examine_path(params, graph)
             except UserError as error:
                 mistakes.append(str(error))
-    for path in stage_paths(graph.get("ingest", {})):
-        if path.name == _DECISIONS:
+    for read in stage_paths(graph.get("ingest", {})):
+        if read.name == _DECISIONS:
             try:
-                read_decisions(path)
+                read_decisions(read)
             except UserError as error:
                 mistakes.append(str(error))
     return mistakes, notes

@@ -288,3 +288,54 @@ def test_decisions_about_labels_are_checked(folder: Path, train_resnet: Callable
     )
     decisions.unlink()
     assert "data/decisions.csv is missing" in train_resnet("check").stderr
+
+
+def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    two_classes(folder / "my photos", each=2)
+    before = (folder / "params.yaml").read_bytes()
+    fine = train_resnet("check", "-S", "ingest.source='my photos'", "--set-param", "train.restarts=[3]")
+    assert (fine.exit_code, fine.stderr) == (0, "")
+    assert fine.stdout.splitlines() == [
+        "check: my photos has 2 classes ('cat', 'dog')",
+        "check: params.yaml with ingest.source='my photos' train.restarts=[3], the paths in it, and DVC's files are in order.",
+    ]
+    wrong = train_resnet("check", "-S", "train.epochs=0", "-S", "params.yaml:ingest.source=my")
+    assert wrong.exit_code == 1
+    first, second = wrong.stderr.splitlines()
+    assert first == "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0."
+    assert "ingest.source is my, but there is no such file or folder" in second
+    assert (folder / "params.yaml").read_bytes() == before
+
+
+def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    result = train_resnet("check", "-S", "train.epochs=3,0,-1", "-S", "seed=range(1,3)")
+    assert result.stderr.splitlines() == [
+        "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0.",
+        "check: params.yaml: train.epochs should be greater than or equal to 1, but it is -1.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "train.epoch=3",
+            r"-S train.epoch=3 cannot be applied to params.yaml \(.*epoch.*\): write it as NAME=VALUE with",
+        ),
+        ("train.epochs", r"-S train.epochs cannot be applied to params.yaml \(.*\): write it as NAME=VALUE"),
+        ("train.size_schedule=[64", r"-S train.size_schedule=\[64 cannot be applied to params.yaml \(.*\): write it as"),
+        ("+train.more=3", r"params.yaml: there is no parameter train.more; known are "),
+        ("other.yaml:a=3", r"-S names the file other.yaml, but the parameters are in params.yaml: leave the file out"),
+    ],
+)
+def test_values_that_dvc_cannot_take_are_one_sentence(
+    given: str, said: str, folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    result = train_resnet("check", "-S", "seed=1", "-S", given)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert re.match(f"check: {said}", result.stderr), result.stderr
+
+
+def test_a_file_that_is_no_yaml_is_named_before_values_for_it(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "params.yaml").write_text("seed: [", encoding="utf-8")
+    assert train_resnet("check", "-S", "seed=1").stderr == train_resnet("check").stderr
