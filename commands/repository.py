@@ -1,6 +1,7 @@
 """What DVC and experiments need of the Git repository in the current folder."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from resnet.core.errors import UserError
@@ -9,7 +10,10 @@ from tasks.stage.git import git, git_or_none
 SHALLOW = "this clone has only a part of the history, in which `dvc exp run --temp` loses its experiment without a message"
 UNSHALLOW = "git fetch --unshallow"
 _OWNED_BY_ANOTHER = "; To add an exception for this directory, call: "  # Git's advice, which ends in a command
-_DETACHED = re.compile(r"checkout: moving from (\S+) to ([0-9a-f]{40})")  # in the reflog, as DVC's checkout is written there
+# In the reflog, as DVC writes it there: an experiment detaches HEAD, also where it is detached, and puts it back at its end.
+_DETACHED = re.compile(r"checkout: moving from (\S+) to ([0-9a-f]{40})")
+_AGAIN = re.compile(r"checkout: moving from [0-9a-f]{40} to [0-9a-f]{40}")
+_PUT_BACK = re.compile(r"\w+: Restore HEAD to '[0-9a-f]{40}'")
 _REMEDIES = {
     "not a git repository": "git init && git add --all && git commit --message first",
     "does not have any commits": "git add --all && git commit --message first",
@@ -59,16 +63,55 @@ def branch_before_experiment() -> str | None:
         None if HEAD is on a branch, or is detached for another reason, as in a checkout of a CI system. The experiment may
         still be running.
     """
+    left = _left_branch()
+    # DVC removes EXEC_BASELINE at the end of an experiment, and leaves EXEC_HEAD.
+    if left is None or _commit("refs/exps/exec/EXEC_BASELINE") is None:
+        return None
+    return left.branch if left.commit == _commit("refs/exps/exec/EXEC_HEAD") else None
+
+
+def branch_before_ended_experiments() -> str | None:
+    """The branch that HEAD was on before it was detached as DVC does it, if an experiment began and ended since.
+
+    Such an experiment removes the sign by which `branch_before_experiment` knows one that was killed before it. A person who
+    names the whole hash of a commit, and then runs an experiment, leaves the same in the reflog.
+
+    Returns:
+        None if HEAD is on a branch, or was detached in another way.
+    """
+    left = _left_branch()
+    if left is None or not left.put_back or _commit("refs/exps/exec/EXEC_BASELINE") is not None:
+        return None
+    return left.branch
+
+
+@dataclass(frozen=True)
+class _Left:
+    """A branch that HEAD was taken off.
+
+    Attributes:
+        branch: its name; it still exists.
+        commit: to which HEAD was moved.
+        put_back: whether an experiment has put HEAD back to no branch since then.
+    """
+
+    branch: str
+    commit: str
+    put_back: bool
+
+
+def _left_branch() -> _Left | None:
     if git_or_none(Path(), "symbolic-ref", "--quiet", "HEAD") is not None:
         return None
-    # DVC removes EXEC_BASELINE at the end of an experiment, and leaves EXEC_HEAD.
-    if _commit("refs/exps/exec/EXEC_BASELINE") is None:
-        return None
-    moves = (git_or_none(Path(), "reflog", "--format=%gs", "HEAD") or "").splitlines()
-    detached = _DETACHED.fullmatch(next((move for move in moves if move.startswith("checkout: ")), ""))
-    if detached is None or detached[2] != _commit("refs/exps/exec/EXEC_HEAD"):
-        return None
-    return detached[1] if _commit(f"refs/heads/{detached[1]}") is not None else None
+    put_back = False
+    for move in (git_or_none(Path(), "reflog", "--format=%gs", "HEAD") or "").splitlines():
+        put_back = put_back or _PUT_BACK.fullmatch(move) is not None
+        if move.startswith("checkout: ") and not _AGAIN.fullmatch(move):
+            detached = _DETACHED.fullmatch(move)
+            if detached is None or _commit(f"refs/heads/{detached[1]}") is None:
+                return None
+            return _Left(detached[1], detached[2], put_back)
+    return None
 
 
 def _commit(reference: str) -> str | None:

@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ _GIGABYTE = 10**9
 _FEW = 3  # of the same kind are named one by one
 _PULL = "run `dvc pull`, or `dvc repro`, which makes what is missing again."
 _CHECKOUT = "run `dvc checkout {}`, which takes what is missing from DVC's cache, or `dvc repro`, if a run was interrupted."
+_AGAIN = "run `dvc repro`, which makes it again; it has `push: false`, so no remote has it."
 _FROM_GIT = "run `git checkout {}`, or `dvc repro`, which makes what is missing again."
 _REMOTE = (
     "If `dvc pull` does not bring such an object although it was pushed, it is damaged or missing in the remote: run "
@@ -69,7 +70,7 @@ def verify(
         print(sentence)
     folder = _cache_folder()
     files = [file for file in recorded_files(Path(), folder) if file.cached or not cache]
-    found = [] if cache else find_missing(Path(), folder)
+    found = [] if cache else find_missing(Path(), folder, at_most is None)
     size = sum(file.path.stat().st_size for file in files) / _GIGABYTE
     too_large = at_most is not None and size > at_most
     if too_large:
@@ -145,7 +146,7 @@ def _damages(damaged: list[tuple[Recorded, str]], changed: Container[str]) -> It
             yield f"{len(others)} more files in {output} are not what was recorded either: the same command is for all of them."
 
 
-def find_missing(root: Path, cache: Path) -> list[str]:
+def find_missing(root: Path, cache: Path, read: bool = False) -> list[str]:
     """A sentence for each output that `dvc.lock` names and that the work tree does not have, or has only in part.
 
     Those that the cache does not have either come first, because the others are often missing for that reason: a pull that
@@ -154,15 +155,18 @@ def find_missing(root: Path, cache: Path) -> list[str]:
     Args:
         root: of the project.
         cache: the folder that `dvc cache dir` prints.
+        read: read the files of a folder whose list the cache has lost; the folder is complete if its list would be the same.
 
     Raises:
         UserError: `dvc.lock` is missing or damaged.
     """
-    in_git = _kept_by_git(root / DVC_YAML)
-    found = [one for out in recorded_outputs(root / DVC_LOCK) if (one := _missing(root, cache, out, in_git))]
+    outputs = recorded_outputs(root / DVC_LOCK)
+    remedies = dict.fromkeys(_without(root / DVC_YAML, "push"), _AGAIN)
+    remedies |= dict.fromkeys(_kept_by_git(root / DVC_YAML), _FROM_GIT)
+    found = [one for out in outputs if (one := _missing(root, cache, out, remedies, read))]
     return [
         sentence
-        for remedy in (_PULL, _CHECKOUT, _FROM_GIT)
+        for remedy in (_PULL, _AGAIN, _CHECKOUT, _FROM_GIT)
         for sentence in _few([one for one in found if one.remedy == remedy])
     ]
 
@@ -193,8 +197,8 @@ def _few(found: list[_Missing]) -> list[str]:
     return [f"{found[0].what}; {len(found) - 1} more outputs are missing or incomplete too: {remedy}"]
 
 
-def _missing(root: Path, cache: Path, out: dict[str, Any], in_git: Container[str]) -> _Missing | None:
-    """What is missing of an output; None if it is complete."""
+def _missing(root: Path, cache: Path, out: dict[str, Any], remedies: Mapping[str, str], read: bool) -> _Missing | None:
+    """What is missing of an output; None if it is complete. The arguments are as above, and remedies of some outputs."""
     name, pairs = out["path"], _files(root, cache, out)
     absent = [path for path, _ in pairs if not path.exists()]
     lost = [md5 for _, md5 in pairs if not _cached(cache, md5).is_file()]
@@ -203,15 +207,29 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], in_git: Container[str
     elif absent:
         inside = absent[0].relative_to(root)
         what = f"{len(absent)} of the {len(pairs) - 1} files in {name} are missing, such as {inside}"
-    elif out["md5"].endswith(".dir") and out["md5"] in lost:
+    elif out["md5"].endswith(".dir") and out["md5"] in lost and not (read and _folder_md5(root / name) == out["md5"]):
         what = f"{name} was not verified"
     else:
         return None
-    if name in in_git:
+    remedy = remedies.get(name, _PULL)
+    if remedy == _FROM_GIT:
         return _Missing(name, what, _FROM_GIT)
     if not lost:
         return _Missing(name, what, _CHECKOUT)
-    return _Missing(name, f"{what}; DVC's cache does not have {object_key(lost[0])}", _PULL)
+    return _Missing(name, f"{what}; DVC's cache does not have {object_key(lost[0])}", remedy)
+
+
+def _folder_md5(folder: Path) -> str:
+    """The hash that DVC gives to a folder: that of the list of its files, with `.dir`."""
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    tree = Tree()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            tree.add(path.relative_to(folder).parts, None, HashInfo("md5", _md5(path)))
+    tree.digest()
+    return str(tree.oid)
 
 
 def find_uncached(root: Path, cache: Path) -> list[str]:
@@ -226,7 +244,7 @@ def find_uncached(root: Path, cache: Path) -> list[str]:
     Raises:
         UserError: `dvc.lock` is missing or damaged.
     """
-    in_git = _kept_by_git(root / DVC_YAML)
+    in_git, unpushed = _kept_by_git(root / DVC_YAML), _without(root / DVC_YAML, "push")
     lost: dict[str, list[str]] = {}
     for out in recorded_outputs(root / DVC_LOCK):
         name, pairs = out["path"], _files(root, cache, out)
@@ -237,9 +255,10 @@ def find_uncached(root: Path, cache: Path) -> list[str]:
         return []
     count, first = sum(map(len, lost.values())), next(iter(lost.values()))[0]
     files, them = ("file", "it") if count == 1 else ("files", "them")
+    commands = "`dvc checkout`" if unpushed.issuperset(lost) else "`dvc push` and `dvc checkout`"
     return [
-        f"DVC's cache does not have {count:,} {files} of {', '.join(lost)}, such as {object_key(first)}, so `dvc push` and "
-        f"`dvc checkout` cannot bring {them}: run `dvc commit`, which takes {them} from this folder; if it says that "
+        f"DVC's cache does not have {count:,} {files} of {', '.join(lost)}, such as {object_key(first)}, so {commands} "
+        f"cannot bring {them}: run `dvc commit`, which takes {them} from this folder; if it says that "
         "dependencies have changed, answer n and run `dvc repro`."
     ]
 
@@ -266,7 +285,7 @@ def recorded_files(root: Path, cache: Path) -> Iterator[Recorded]:
 
 
 def pushed_outputs(root: Path) -> list[str]:
-    """The hashes of the outputs that `dvc push` sends, which are those that Git does not keep.
+    """The hashes of the outputs that `dvc push` sends, which are those without `cache: false` and `push: false`.
 
     Args:
         root: of the project.
@@ -274,8 +293,8 @@ def pushed_outputs(root: Path) -> list[str]:
     Raises:
         UserError: `dvc.lock` is missing or damaged.
     """
-    in_git = _kept_by_git(root / DVC_YAML)
-    return [str(out["md5"]) for out in recorded_outputs(root / DVC_LOCK) if out["path"] not in in_git]
+    others = _kept_by_git(root / DVC_YAML) | _without(root / DVC_YAML, "push")
+    return [str(out["md5"]) for out in recorded_outputs(root / DVC_LOCK) if out["path"] not in others]
 
 
 def _files(root: Path, cache: Path, out: dict[str, Any]) -> list[tuple[Path, str]]:
@@ -331,11 +350,16 @@ def object_key(md5: str) -> str:
 
 def _kept_by_git(path: Path) -> set[str]:
     """The outputs with `cache: false`, which are not in DVC's cache."""
+    return _without(path, "cache")
+
+
+def _without(path: Path, option: str) -> set[str]:
+    """The outputs in a `dvc.yaml` that have an option with the value false."""
     items = [
         item for entry in read_graph(path).values() for kind in ("outs", "metrics", "plots") for item in entry.get(kind, [])
     ]
     options = [next(iter(item.items())) for item in items if isinstance(item, dict)]
-    return {str(name) for name, option in options if option.get("cache") is False}
+    return {str(name) for name, given in options if given.get(option) is False}
 
 
 def _md5(path: Path) -> str:

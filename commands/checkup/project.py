@@ -16,7 +16,15 @@ from typing import Any
 from commands.check import examine
 from commands.checkup.findings import Finding
 from commands.environment import inherited, obstacles
-from commands.repository import SHALLOW, UNSHALLOW, branch_before_experiment, is_shallow, latest_commit, repository_fault
+from commands.repository import (
+    SHALLOW,
+    UNSHALLOW,
+    branch_before_ended_experiments,
+    branch_before_experiment,
+    is_shallow,
+    latest_commit,
+    repository_fault,
+)
 from resnet.core.errors import UserError, printable
 from resnet.core.words import agreeing, counted
 from tasks.stage.git import git_or_none
@@ -69,8 +77,13 @@ def check_git() -> Iterator[Finding]:
 
 
 def _after_killed_experiment() -> Iterator[Finding]:
-    branch = branch_before_experiment()
-    if branch is None or _experiment_runs():
+    branch, before = branch_before_experiment(), branch_before_ended_experiments()
+    if (branch is None and before is None) or _experiment_runs():
+        return
+    if before:
+        found = f"HEAD is on no branch; before the last experiments it was on {printable(before)}"
+        yield Finding("git", found, remedy=f"git switch {shlex.quote(before)}, unless you took it off yourself")
+    if branch is None:
         return
     back = f"git switch {shlex.quote(branch)} && git diff HEAD {PARAMS_YAML}"
     yield Finding(

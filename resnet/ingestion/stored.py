@@ -1,9 +1,9 @@
 """An object in a bucket as a source: an archive or a Parquet file that is read where it is, without a copy on the disk.
 
-A part of an object comes without a checksum; the storage keeps one of the whole. So blocks are first read from the start to the
-end, and each one adds to the sum of the whole. Its own CRC-32 is kept, and what is read of it later must have the same. Who
-jumps, as to the directory at the end of a ZIP archive, reads what lies before it first. So every byte that is given to a reader
-is proven before the last block is.
+A part of an object comes without a checksum; the storage keeps one of the whole. So the blocks are first read from the start to
+the end. Each one adds to the sum of the whole, which is compared at the end, and its own CRC-32 is kept: what is read of it
+later must have the same. A jump, as to the directory at the end of a ZIP archive, reads what lies before first. So who has read
+the last block got the bytes that were uploaded, or an error.
 """
 
 import errno
@@ -139,11 +139,11 @@ class StoredFile:
             file.seek(start)
             block = bytes(file.read(length))
         if len(block) < length:
-            raise self._damaged(f"{start + len(block):,} bytes", f"{self._size:,}")
+            raise self._damaged(f"{start + len(block):,} bytes instead of {self._size:,}")
         crc = zlib.crc32(block)
         if number in self._crcs:
             if crc != self._crcs[number]:
-                raise self._damaged(f"{crc:08x} in a part", f"{self._crcs[number]:08x}")
+                raise self._damaged(f"the sum of a part is {crc:08x} instead of {self._crcs[number]:08x}")
         else:
             self._crcs[number] = crc
             self._add(block)
@@ -161,12 +161,12 @@ class StoredFile:
         with _explained(self._url):
             damaged = self._sum.proves_damage()
         if damaged:
-            raise self._damaged(self._sum.found(), self._sum.expected)
+            raise self._damaged(f"their sum is {self._sum.found()} instead of {self._sum.expected}")
 
-    def _damaged(self, found: str, expected: str) -> UserError:
+    def _damaged(self, what: str) -> UserError:
         return UserError(
-            f"{self._url} was received with other bytes than were uploaded (their sum is {found} instead of {expected}): run "
-            "the command again, and if that does not help, upload the file again."
+            f"{self._url} was received with other bytes than were uploaded ({what}): run the command again, and if that does "
+            "not help, upload the file again."
         )
 
     def _kept_sum(self) -> ObjectSum | None:

@@ -138,6 +138,47 @@ def test_a_folder_whose_list_is_missing_is_named(folder: Path, train_resnet: Cal
     result = train_resnet("verify")
     assert result.exit_code == 1
     assert result.stderr.startswith("data was not verified; DVC's cache does not have files/md5/")
+    assert "run `dvc pull`, or `dvc repro`" in result.stderr
+    Path("data/a.txt").write_bytes(CONTENTS["data/a.txt"])
+    Path("data/more.txt").touch()
+    assert train_resnet("verify").stderr == result.stderr
+
+
+def test_a_folder_is_complete_if_its_files_give_the_list_that_is_missing(
+    folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    (lost,) = Path("cache").rglob("*.dir")
+    lost.unlink()
+    result = train_resnet("verify")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(
+        f"DVC's cache does not have 1 file of data, such as {lost.relative_to('cache')}, so `dvc push` and `dvc checkout` "
+        "cannot bring it: run `dvc commit`, which takes it from this folder; "
+    )
+    assert "was not verified" in train_resnet("verify", "--at-most", "1").stderr  # its files were not to be read
+
+
+@pytest.fixture
+def unpushed(folder: Path) -> None:
+    """The file of the project is not pushed."""
+    graph = json.loads(Path("dvc.yaml").read_text())
+    graph["stages"]["make"]["outs"] = ["data", {"model.bin": {"push": False}}]
+    Path("dvc.yaml").write_text(json.dumps(graph))
+
+
+@pytest.mark.usefixtures("unpushed")
+def test_what_is_not_pushed_is_not_to_be_pulled(train_resnet: Callable[..., Result]) -> None:
+    data = [out["md5"] for out in module.recorded_outputs(Path("dvc.lock")) if out["path"] == "data"]
+    assert module.pushed_outputs(Path()) == data
+    cached(hash_of("model.bin")).unlink()
+    result = train_resnet("verify")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "so `dvc checkout` cannot bring it: run `dvc commit`, " in result.stderr
+    Path("model.bin").unlink()
+    assert train_resnet("verify").stderr == (
+        f"model.bin is missing; DVC's cache does not have {object_key(hash_of('model.bin'))}: run `dvc repro`, which makes it "
+        "again; it has `push: false`, so no remote has it.\n"
+    )
 
 
 def test_what_git_keeps_comes_from_git(folder: Path, train_resnet: Callable[..., Result]) -> None:
