@@ -71,18 +71,19 @@ def branch_before_experiment() -> str | None:
 
 
 def branch_before_ended_experiments() -> str | None:
-    """The branch that HEAD was on before it was detached as DVC does it, if an experiment began and ended since.
+    """The branch that HEAD was on before it was detached as DVC does it, if an experiment has ended since, or failed.
 
     Such an experiment removes the sign by which `branch_before_experiment` knows one that was killed before it. A person who
-    names the whole hash of a commit, and then runs an experiment, leaves the same in the reflog.
+    names the whole hash of a commit leaves the same in the reflog.
 
     Returns:
         None if HEAD is on a branch, or was detached in another way.
     """
     left = _left_branch()
-    if left is None or not left.put_back or _commit("refs/exps/exec/EXEC_BASELINE") is not None:
+    if left is None or _commit("refs/exps/exec/EXEC_BASELINE") is not None:
         return None
-    return left.branch
+    # One that failed has not moved HEAD, which leaves nothing in the reflog.
+    return left.branch if left.put_back or left.commit == _commit("refs/exps/exec/EXEC_HEAD") else None
 
 
 @dataclass(frozen=True)

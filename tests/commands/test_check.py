@@ -324,7 +324,7 @@ def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resn
         ),
         ("train.epochs", r"-S train.epochs cannot be applied to params.yaml \(.*\): write it as NAME=VALUE"),
         ("train.size_schedule=[64", r"-S train.size_schedule=\[64 cannot be applied to params.yaml \(.*\): write it as"),
-        ("+train.more=3", r"params.yaml: there is no parameter train.more; known are "),
+        ("+train.more=3", r"params.yaml: there is no parameter train.more; "),
         ("other.yaml:a=3", r"-S names the file other.yaml, but the parameters are in params.yaml: leave the file out"),
     ],
 )

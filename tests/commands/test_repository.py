@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from commands.repository import branch_before_experiment, is_shallow, needs_git, repository_fault
+from commands.repository import (
+    branch_before_ended_experiments,
+    branch_before_experiment,
+    is_shallow,
+    needs_git,
+    repository_fault,
+)
 from tests.imports import ROOT
 
 
@@ -116,3 +122,52 @@ def test_the_branch_that_a_killed_experiment_left_is_known() -> None:
     git("checkout", "--quiet", experiment)
     git("branch", "--move", "trunk", "main")
     assert branch_before_experiment() is None
+
+
+@pytest.fixture
+def killed(folder: Path) -> str:
+    """An experiment on the branch `trunk` was killed; returns its commit."""
+    git("init", "--quiet", "--initial-branch", "trunk")
+    commit("a", b"a")
+    experiment = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("checkout", "--quiet", experiment)
+    git("update-ref", "refs/exps/exec/EXEC_HEAD", "HEAD")
+    git("update-ref", "refs/exps/exec/EXEC_BASELINE", "HEAD")
+    return experiment
+
+
+def end_experiment(on: str) -> None:
+    """Leaves what DVC 3.67 does at the end of an experiment that began on no branch."""
+    commit("result", b"")
+    git("update-ref", "-m", f"dvc: Restore HEAD to '{on}'", "HEAD", on)
+    git("reset", "--quiet")
+    git("update-ref", "-d", "refs/exps/exec/EXEC_BASELINE")
+
+
+def test_after_another_experiment_the_reflog_has_the_branch(killed: str) -> None:
+    assert (branch_before_experiment(), branch_before_ended_experiments()) == ("trunk", None)
+    end_experiment(killed)
+    assert (branch_before_experiment(), branch_before_ended_experiments()) == (None, "trunk")
+    Path("result").unlink()
+    git("switch", "--quiet", "trunk")
+    assert branch_before_ended_experiments() is None
+
+
+def test_after_an_experiment_that_failed_the_reflog_has_the_branch_too(killed: str) -> None:
+    git("update-ref", "-d", "refs/exps/exec/EXEC_BASELINE")
+    assert (branch_before_experiment(), branch_before_ended_experiments()) == (None, "trunk")
+
+
+def test_a_second_experiment_that_was_killed_does_not_hide_the_branch(killed: str) -> None:
+    commit("b", b"b")
+    git("checkout", "--quiet", killed)  # in the reflog from one commit to another
+    assert branch_before_experiment() == "trunk"
+
+
+@pytest.mark.parametrize("how", [["v1"], ["--detach"], ["HEAD~0"], ["--detach", "trunk"]])
+def test_a_person_who_leaves_the_branch_hears_nothing_after_an_experiment(how: list[str], killed: str) -> None:
+    git("switch", "--quiet", "trunk")
+    git("tag", "v1")
+    git("checkout", "--quiet", *how)
+    end_experiment(killed)
+    assert (branch_before_experiment(), branch_before_ended_experiments()) == (None, None)

@@ -75,6 +75,16 @@ def test_what_a_killed_experiment_left_is_named_when_none_runs(folder: Path, mon
     assert expected in remedies(list(check_git()))
 
 
+def test_the_branch_before_experiments_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project, "repository_fault", lambda: None)
+    monkeypatch.setattr(project, "latest_commit", lambda: "abc first")
+    monkeypatch.setattr(project, "branch_before_experiment", lambda: None)
+    monkeypatch.setattr(project, "branch_before_ended_experiments", lambda: "a branch")
+    note = next(finding for finding in check_git() if "no branch" in finding.found)
+    assert note.found == "HEAD is on no branch; before the last experiments it was on a branch"
+    assert (note.wrong, note.remedy) == (False, "git switch 'a branch', unless you took it off yourself")
+
+
 def test_what_dvc_does_not_survive_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(project, "inherited", lambda: {"SHELL": "/bin/false", "USER": "a", "HOME": "/"})
     assert remedies(list(check_environment())) == ["export SHELL=/bin/sh"]
