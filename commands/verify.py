@@ -224,7 +224,7 @@ def _folder_md5(folder: Path) -> str:
     from dvc_data.hashfile.hash_info import HashInfo
     from dvc_data.hashfile.tree import Tree
 
-    tree = Tree()
+    tree: Any = Tree()  # type: ignore[no-untyped-call]
     for path in folder.rglob("*"):
         if path.is_file():
             tree.add(path.relative_to(folder).parts, None, HashInfo("md5", _md5(path)))

@@ -62,6 +62,7 @@ SLOW = (
     "resnet/network/",
     "resnet/test_pretrained.py",
     "resnet/ingestion/archives/test_reading.py",
+    "resnet/ingestion/test_stored.py",
     "commands/",
     "resnet/training/test_recipe.py",
     "resnet/core/test_files.py",

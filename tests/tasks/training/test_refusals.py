@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_all_others_get_the_sentence_and_then_nobody_waits(addresses: tuple[str,
     tell(addresses, 2, sentence)
     assert time.monotonic() - began < refusals.SECONDS
     for one in asking:
-        until(lambda one=one: one.found)
+        until(partial(getattr, one, "found"))
         assert one.found == (2, "train.accumulate is 1: set \\x1b[2Jit to 3 \N{GREEK SMALL LETTER ALPHA}.")
 
 

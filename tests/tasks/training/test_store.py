@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from resnet.core.buckets import BucketError
-from tasks.training import store as module
 from tasks.training.store import LARGEST_READ, TakenError, UnfitError, open_store
 from tests.s3_store import BUCKET
 from tests.s3_store import Store as Server
@@ -61,7 +60,7 @@ def test_what_is_read_into_memory_has_a_limit(url: str) -> None:
 def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "large").write_bytes(bytes(3_000_000))
     # Some file systems, such as /proc, say 0 bytes.
-    monkeypatch.setattr(module.os, "fstat", lambda _: os.stat_result([0] * 10))
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result([0] * 10))
     with pytest.raises(UnfitError, match="^large has 1,048,577 bytes or more"):
         open_store(str(tmp_path)).read("large")
     with pytest.raises(UnfitError, match="^large has 2,097,152 bytes or more, and 1,500,000 at most"):
