@@ -153,6 +153,14 @@ def test_after_another_experiment_the_reflog_has_the_branch(killed: str) -> None
     assert branch_before_ended_experiments() is None
 
 
+def test_the_other_experiment_may_have_begun_at_a_later_commit(killed: str) -> None:
+    commit("b", b"b")  # on no branch
+    later = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    git("update-ref", "refs/exps/exec/EXEC_HEAD", later)
+    end_experiment(later)
+    assert (branch_before_experiment(), branch_before_ended_experiments()) == (None, "trunk")
+
+
 def test_after_an_experiment_that_failed_the_reflog_has_the_branch_too(killed: str) -> None:
     git("update-ref", "-d", "refs/exps/exec/EXEC_BASELINE")
     assert (branch_before_experiment(), branch_before_ended_experiments()) == (None, "trunk")

@@ -1,5 +1,6 @@
 """Checkpoints in a store that hosts share: what is copied, what is fetched, and what is said."""
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -225,10 +226,12 @@ def test_how_many_runs_were_not_compared_is_said(
     monkeypatch.setattr(moving, "_MOST_COMPARED", 2)
     for number in range(5):
         store.write(b"{}", f"{number:016x}", "facts.json")
-    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:  # which is one of six
+    there = json.dumps({**FACTS, "machine.processor": "EPYC"})
+    store.write(there.encode(), "f" * 16, "facts.json")  # would be named if it were compared
+    with begun(host("a").home, FACTS) as run, shared(run) as elsewhere:  # which is one of seven
         assert elsewhere is not None
         elsewhere.fetch(sources(run, Params()), LARGEST)
-    assert said == ["train: 4 of the 6 runs in the store were not compared with this one"]
+    assert said == ["train: 5 of the 7 runs in the store were not compared with this one"]
 
 
 def test_a_lease_that_cannot_be_read_is_named(host: Callable[[str], Host], store: Store, tmp_path: Path) -> None:
