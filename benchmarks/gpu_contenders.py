@@ -9,6 +9,8 @@ A name is made of words, joined by hyphens. `ours` is the step of the `train` st
 - `fused`: `TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT=1`, which TensorFlow's fusion of normalisation and ReLU asks for
 - `fit`: the training loop over images on disk instead of one batch that is held on the device
 - `two`, after `fit`: the device is divided into two logical ones, which share each step
+- `single`, after `fit`: every step is a call of its own, instead of up to `steps_per_call` steps
+- `copied`, after `fit`: the images of each step are copied to the device, instead of staying there
 - `held`: inference of a batch that is held on the device, by a `tf.function`, instead of one in main memory
 
 Where a name does not say, the kernels are those of `resnet.network.device_kernels.GPU`.
@@ -42,8 +44,13 @@ _SWITCHES = {
     "two": ("devices", 2),
     "fit": ("fit", True),
     "held": ("held", True),
+    "single": ("single", True),
+    "copied": ("copied", True),
 }
+_OF_LOOP = {"two", "single", "copied"}  # words about the training loop
 _BATCHES = 30  # in the epoch of `fit`
+_MANY_BATCHES = 300  # of images that are so small that a step takes a few milliseconds
+_SMALL = 64  # pixels
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Ours:
     devices: int = 1
     fit: bool = False
     held: bool = False
+    single: bool = False
+    copied: bool = False
 
 
 def read_name(name: str) -> Ours:
@@ -75,8 +84,8 @@ def read_name(name: str) -> Ours:
         found[key] = value
     if first != "ours":
         raise ValueError(f"{name} does not begin with 'ours'")
-    if "two" in words and "fit" not in words:
-        raise ValueError(f"{name} has two devices, to which the training loop alone gives their shares: add 'fit'")
+    if (of_loop := _OF_LOOP.intersection(words)) and "fit" not in words:
+        raise ValueError(f"{name} has the word {sorted(of_loop)[0]!r}, which is about the training loop alone: add 'fit'")
     return Ours(**found)
 
 
@@ -100,7 +109,13 @@ def start(choice: Ours, device: str) -> Any:
 
     if choice.devices > 1:
         divide(tf.config.list_physical_devices(device.upper())[0], choice.devices)
-    return replace(GPU, xla=_chosen(choice.xla, GPU.xla), products=_chosen(choice.products, GPU.products))
+    return replace(
+        GPU,
+        xla=_chosen(choice.xla, GPU.xla),
+        products=_chosen(choice.products, GPU.products),
+        steps_per_call=1 if choice.single else GPU.steps_per_call,
+        kept_bytes=0.0 if choice.copied else GPU.kept_bytes,
+    )
 
 
 def _chosen(choice: bool | None, usual: bool) -> bool:
@@ -152,7 +167,7 @@ def training(choice: Ours, arguments: argparse.Namespace, folder: Path) -> Measu
 
 def epochs(trainer: Any, size: int, batch: int, folder: Path) -> Measure:
     """Makes the function that measures the training loop over images on disk; an epoch traces the steps."""
-    training, validation = splits(folder, size, batch, _BATCHES)
+    training, validation = splits(folder, size, batch, _MANY_BATCHES if size < _SMALL else _BATCHES)
     rates: list[float] = []
 
     def turn() -> dict[str, float]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.contenders import PEERS, Rounds, summarise
 from benchmarks.gpu_machine import described
-from benchmarks.gpu_rows import DEVICES, DIGITS, ROWS, WAITING, Row
+from benchmarks.gpu_rows import CALLS, DEVICES, DIGITS, KEPT, ROWS, WAITING, Row
 
 NOT_YET = "not measured yet"
 Results = Mapping[str, Mapping[str, Any]]  # of the rows that were measured, by name
@@ -46,6 +46,14 @@ def wanted_and_found(results: Results) -> Iterator[tuple[str, str, str]]:
             )
     seconds = _median(_rounds(results, DIGITS.name), DIGITS.contenders[0], "seconds")
     yield "`dvc repro` of the default digits", "under 40 s", "" if seconds is None else f"{seconds:.0f} s"
+    several = ratio(results, CALLS.name, "ours-fit", "ours-fit-single")
+    yield (
+        "rate of several steps in a call, times that of single ones",
+        "at least 1.0",
+        "" if several is None else f"{several:.2f}",
+    )
+    kept = ratio(results, KEPT.name, "ours-fit", "ours-fit-copied")
+    yield "rate with images that stay on the GPU, times that of copies", "at least 1.0", "" if kept is None else f"{kept:.2f}"
     two = ratio(results, DEVICES.name, "ours-fit-two", "ours-fit")
     yield "rate of two logical devices, times that of one", "overhead only", "" if two is None else f"{two:.2f}"
 

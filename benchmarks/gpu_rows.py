@@ -71,6 +71,22 @@ DEVICES = Row(
     batch=MATRIX_BATCH,
     note="Two logical devices on one card show the overhead of sharing a step, and nothing about a second card.",
 )
+KEPT = Row(
+    "kept",
+    "Images that stay on the GPU",
+    "training",
+    ("ours-fit", "ours-fit-copied"),
+    note="`copied` copies the images of a step to the GPU while the one before runs.",
+)
+CALLS = Row(
+    "calls",
+    "Several steps in a call",
+    "training",
+    ("ours-fit", "ours-fit-single"),
+    32,
+    64,
+    note="`ours-fit` does eight steps in a call, `single` one.",
+)
 INFERENCE = Row(
     "inference",
     "Inference",
@@ -100,6 +116,8 @@ ROWS: tuple[Row, ...] = (
     WAITING,
     _BFLOAT16,
     DIGITS,
+    CALLS,
+    KEPT,
     INFERENCE,
     _training(224, 64),
     _training(224, 512),

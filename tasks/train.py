@@ -45,7 +45,7 @@ from tasks.training.events import Events
 from tasks.training.fingerprint import Facts
 from tasks.training.live import Live
 from tasks.training.moving import shared
-from tasks.training.parts import parts_that_fit
+from tasks.training.parts import parts_that_fit, remember_parts
 from tasks.training.pause import VARIABLE, Pause
 from tasks.training.progress import Display, say
 from tasks.training.refusals import Refusals
@@ -245,7 +245,7 @@ def train(
         require_equal(hosts, {**facts, VARIABLE: pause.after, "TF_CONFIG.cluster": list(hosts.addresses)})
         if hosts.index:
             _help(make(), splits, params, seed=seed, run=Run(Path(), facts), pause=pause)
-    trainer, params, facts = _in_parts(make, training_split, params, facts)
+    trainer, params, facts = _in_parts(make, splits, params, facts)
     with together(hosts), begun(home(), facts) as run, shared(run) as in_store:
         trainer = trainer or make()
         state, recipe, steps = trainer.state, params.recipe(), len(training_split) // params.batch_size
@@ -309,11 +309,12 @@ def train(
             fitted = _finish(trainer.model, splits, params.batch_size, precision, resnet_keras)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
-    prune(home(), run.folder)
+    _leave(run, parts_found=trainer.tried)
     return {
         "gpus": gpus,
         "precision": precision,
         "accumulate": params.accumulate,
+        "images_on_devices": bool(trainer.kept),
         "fused_kernels": in_use(),
         "resumed": resumed and resumed.removeprefix("resumes from "),
         "learning_rate": recipe.learning_rate,
@@ -362,15 +363,22 @@ def _trainer(
 
 
 def _in_parts(
-    make: "Callable[[], Trainer]", training: Split, params: Train, facts: Facts
+    make: "Callable[[], Trainer]", splits: tuple[Split, Split], params: Train, facts: Facts
 ) -> "tuple[Trainer | None, Train, Facts]":
     """The number of parts in place of `auto`; the trainer on which it was tried, or None if there was nothing to try."""
     if params.accumulate != "auto":
         return None, params, facts
     trainer = make()
     with at_once():  # there is nothing to save, and an exception within a step that fails would be lost
-        parts = parts_that_fit(trainer, training, params, facts)
+        parts = parts_that_fit(trainer, splits, params, facts)
     return trainer, params.model_copy(update={"accumulate": parts}), facts | {"train.accumulate": parts}
+
+
+def _leave(run: Run, *, parts_found: bool) -> None:
+    """Records the number of parts of a finished run if it was `auto`, and removes the runs that are no longer kept."""
+    if parts_found:
+        remember_parts(run.facts)
+    prune(home(), run.folder)
 
 
 def _help(trainer: "Trainer", splits: tuple[Split, Split], params: Train, *, seed: int, run: Run, pause: Pause) -> NoReturn:

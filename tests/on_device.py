@@ -115,14 +115,38 @@ def resumed(data: tuple[Any, Any], precision: str, *, xla: bool) -> list[str]:
     """The hashes of a run, of the same one again, and of one that goes on from a state in the middle of the second epoch."""
     from resnet.network.device_kernels import GPU, using
 
-    with using(replace(GPU, xla=xla)):
+    with using(replace(GPU, xla=xla, steps_per_call=2, steps_ahead=1)):
         whole, again, late = (trainer(precision) for _ in range(3))
         snapshots: list[Any] = []
         fit(whole, data, 2, snapshots)
         fit(again, data, 2)
-        late.state.restore(snapshots[6])
+        middle = snapshots[5]
+        assert (middle.facts["epoch"], middle.facts["step"]) == (2, 4), middle.facts
+        late.state.restore(middle)
         fit(late, data, 2)
     return [digest(one) for one in (whole, again, late)]
+
+
+def choices(data: tuple[Any, Any], precision: str, *, xla: bool) -> dict[str, str]:
+    """The hash of a run with each choice that must not change the bits: steps per call, and where the images are."""
+    from resnet.network.device_kernels import GPU, using
+
+    plain = replace(GPU, xla=xla, steps_per_call=1, kept_bytes=0.0)
+    made = {
+        "single steps": plain,
+        "three steps": replace(plain, steps_per_call=3),
+        "kept": replace(plain, kept_bytes=1e9),
+        "both": replace(GPU, xla=xla),
+    }
+    found = {}
+    for name, choice in made.items():
+        with using(choice):
+            one = trainer(precision)
+            fit(one, data, 2)
+            # The kept images are where the steps are, and nothing else is kept.
+            places = {images.words.device.rpartition("device:")[2] for images in one.kept.of(data[0]) or ()}
+            found[name] = f"{digest(one)} {' '.join(places)}".strip()
+    return found
 
 
 def shared(data: tuple[Any, Any]) -> dict[str, list[float]]:
@@ -168,6 +192,8 @@ def main() -> None:
             "resumed": lambda: resumed(data, "bfloat16", xla=False),
             "xla": lambda: resumed(data, "bfloat16", xla=True),
             "shared": lambda: shared(data),
+            "choices": lambda: choices(data, "bfloat16", xla=False),
+            "choices-xla": lambda: choices(data, "bfloat16", xla=True),
             "used-up": used_up,
         }
         found = {part: work[part]() for part in parts}

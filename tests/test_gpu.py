@@ -28,9 +28,10 @@ def why_not() -> str:
 ON_GPU = (pytest.mark.gpu, pytest.mark.skipif(bool(why_not()), reason=why_not()))
 GPU = pytest.param("GPU", marks=ON_GPU)
 BOTH = pytest.mark.parametrize("kind", ["CPU", GPU])
+WITH_XLA = ("choices", "choices-xla")
 PARTS = {
-    "CPU": ("processor-kernels", "gpu-kernels", "precisions", "resumed", "shared"),
-    "GPU": ("gpu-kernels", "precisions", "resumed", "xla", "shared"),
+    "CPU": ("processor-kernels", "gpu-kernels", "precisions", "resumed", "shared", "choices"),
+    "GPU": ("gpu-kernels", "precisions", "resumed", "xla", "shared", "choices", "choices-xla"),
 }
 
 
@@ -77,6 +78,18 @@ def test_a_run_that_xla_compiles_gives_the_same_bytes_again_and_when_it_is_resum
     whole, again, late = results(kind)["xla"]
     assert whole == again == late
     assert whole != results(kind)["resumed"][0]  # XLA rounds differently: it did compile the step
+
+
+@pytest.mark.parametrize(("kind", "part"), [("CPU", "choices"), *(pytest.param("GPU", one, marks=ON_GPU) for one in WITH_XLA)])
+def test_steps_per_call_and_kept_images_do_not_change_the_bytes(kind: str, part: str) -> None:
+    found = results(kind)[part]
+    place = f" {kind}:0"
+    assert (
+        found["single steps"] == found["three steps"] == found["kept"].removesuffix(place) == found["both"].removesuffix(place)
+    )
+    assert found["kept"].endswith(place)
+    assert found["both"].endswith(place)
+    assert len(found["single steps"]) == 64
 
 
 @BOTH

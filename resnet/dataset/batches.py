@@ -1,15 +1,17 @@
 """The order of images in an epoch, and batches that are read ahead from disk."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from resnet.dataset.arrays import Split
 
-Batch = tuple[Any, npt.NDArray[np.uint16], npt.NDArray[np.int64]]
+Piece = TypeVar("Piece")
+Found = TypeVar("Found")
+Batch = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16], npt.NDArray[np.int64]]
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -21,38 +23,44 @@ def epoch_order(images: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return generator.permutation(images)
 
 
-def batches(
-    split: Split,
-    rows: npt.NDArray[np.int64],
-    batch_size: int,
-    *,
-    drop_remainder: bool = False,
-    bring: Callable[[npt.NDArray[np.uint8]], Any] = lambda images: images,
-) -> Iterator[Batch]:
-    """Batches of a split in a given order. A thread reads the next batch while the current one is in use.
+def read_ahead(read: Callable[[Piece], Found], pieces: Sequence[Piece]) -> Iterator[Found]:
+    """Reads pieces in their order. A thread reads the next one while the current one is in use.
+
+    Args:
+        read: is called in the thread with each piece.
+        pieces: what to read, one after another; what was read of two of them is in memory at a time.
+
+    Yields:
+        what `read` returned.
+    """
+    if not pieces:
+        return
+    # Not tf.data: with a numpy_function in its threads, which occupied one of two cores, the training step ran at half speed.
+    # Copying a few rows needs no more than one thread.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        ahead = thread.submit(read, pieces[0])
+        for piece in pieces[1:]:
+            found = ahead.result()
+            ahead = thread.submit(read, piece)
+            yield found
+        yield ahead.result()
+
+
+def batches(split: Split, rows: npt.NDArray[np.int64], batch_size: int, *, drop_remainder: bool = False) -> Iterator[Batch]:
+    """Batches of a split in a given order, read ahead.
 
     Args:
         split: the images; those of two batches are in memory at a time.
         rows: (n,) row numbers of the split, in the order of the batches.
         batch_size: images in a batch.
         drop_remainder: whether to leave out a smaller last batch.
-        bring: is called in the thread with the images of a batch; what it returns stands for them.
 
     Yields:
         images (batch, height, width, 3) uint8, labels (batch,) uint16, rows (batch,) int64.
     """
     end = len(rows) - len(rows) % batch_size if drop_remainder else len(rows)
 
-    def gather(start: int) -> Batch:
-        chosen = rows[start : min(start + batch_size, end)]
-        return bring(split.gather(chosen)), split.labels[chosen], chosen
+    def gather(chosen: npt.NDArray[np.int64]) -> Batch:
+        return split.gather(chosen), split.labels[chosen], chosen
 
-    # Not tf.data: with a numpy_function in its threads, which occupied one of two cores, the training step ran at half speed.
-    # Copying a few rows needs no more than one thread.
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead = thread.submit(gather, 0)
-        for start in range(0, end, batch_size):
-            batch = ahead.result()
-            if start + batch_size < end:
-                ahead = thread.submit(gather, start + batch_size)
-            yield batch
+    yield from read_ahead(gather, [rows[start : min(start + batch_size, end)] for start in range(0, end, batch_size)])

@@ -1,5 +1,6 @@
 """Which kernels the layers and the training step use on processors, and which on GPUs. Other modules ask here."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,8 @@ class DeviceKernels:
             has no deterministic form.
         steps_ahead: steps that are started before the figures of a step are read. A GPU would wait for the processor otherwise.
         batches_on: the device to which the next batch is copied, as uint8, while a step runs. None: it is used where it is.
+        steps_per_call: training steps that one call of a compiled function does, one after another, where one host trains.
+        kept_bytes: the most bytes of images that stay on the device, see `resnet.training.kept`; 0 keeps none.
     """
 
     rows_as_images: bool
@@ -30,11 +33,22 @@ class DeviceKernels:
     xla: bool = False
     steps_ahead: int = 0
     batches_on: str | None = None
+    steps_per_call: int = 1
+    kept_bytes: float = 0.0
 
 
 PROCESSOR = DeviceKernels(rows_as_images=True, products=True, relu_on_bits=True, fused=True)
 # TensorFlow's own kernels. Nothing has been measured on a GPU yet; `python -m benchmarks.gpu` compares the choices.
-GPU = DeviceKernels(rows_as_images=False, products=False, relu_on_bits=False, fused=False, steps_ahead=4, batches_on="GPU:0")
+GPU = DeviceKernels(
+    rows_as_images=False,
+    products=False,
+    relu_on_bits=False,
+    fused=False,
+    steps_ahead=4,
+    batches_on="GPU:0",
+    steps_per_call=8,
+    kept_bytes=math.inf,
+)
 
 _chosen: ContextVar[DeviceKernels | None] = ContextVar("chosen", default=None)
 

@@ -68,6 +68,18 @@ def usable() -> list[Gpu]:
     return chosen
 
 
+def free_bytes(devices: int = 1) -> int | None:
+    """The free memory of the GPU that has the least of it, of those that training takes; None if the driver does not say.
+
+    Args:
+        devices: how many of the usable GPUs training takes, the first ones.
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ and any(gpu.sliced for gpu in gpus()):
+        return None  # CUDA may give this process a slice
+    free = [gpu.total_mib - gpu.used_mib for gpu in usable()[:devices]]
+    return min(free) * 2**20 if len(free) == devices else None
+
+
 def used_by_others(devices: int = 1) -> list[str]:
     """One clause for each GPU that training would share with other processes.
 

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.dataset.balanced_sampling import balanced_rows
-from resnet.dataset.batches import batches, epoch_order
+from resnet.dataset.batches import epoch_order, read_ahead
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
 from resnet.network.device_kernels import kernels
@@ -24,12 +24,14 @@ from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
+from resnet.training.calls import Call, divide_into_calls
 from resnet.training.hosts import Hosts, places
+from resnet.training.kept import Kept, room
 from resnet.training.mixing import Mixed
 from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
-from resnet.training.parts import enough_for_step, enough_for_validation
-from resnet.training.shares import Delivery
+from resnet.training.parts import enough_for_step, enough_for_validation, keep_images
+from resnet.training.shares import Batches, Delivery
 from resnet.training.sizes import SizeSchedule
 from resnet.training.state import Epoch, Progress, TrainingState
 
@@ -67,10 +69,13 @@ class Trainer:
     Attributes:
         accumulate: see `divide`.
         tried: whether a trial showed that a step in so many parts fits into memory, see `resnet.training.parts.find_parts`.
+        kept: the images that stay on the devices, see `keep`.
         state: where the run is. Restore it before `fit` to resume a run; the result is then the same, bit for bit.
         train_step: trains on one batch, see `_train_on`.
         frozen_step: as `train_step`, but trains only the last layer. Batch normalisation uses its moving statistics and keeps
             them.
+        train_steps: trains on several batches, see `_train_on_several`.
+        frozen_steps: as `train_steps`, but each step is a `frozen_step`.
     """
 
     def __init__(
@@ -98,6 +103,7 @@ class Trainer:
         self.class_weights = class_weights
         self.balanced = balanced
         self.tried = False
+        self.kept = Kept()
         self.ema = MovingAverage(model, ema) if ema else None
         self.freeze_epochs = freeze_epochs
         self.patience = patience
@@ -130,6 +136,69 @@ class Trainer:
         compiled = tf.function(self._train_on, autograph=False, jit_compile=True) if kernels().xla else self._train_on
         self.train_step = tf.function(partial(compiled, training=True), autograph=False)
         self.frozen_step = tf.function(partial(compiled, training=False), autograph=False)
+        self.train_steps = tf.function(partial(self._train_on_several, self.train_step), autograph=False)
+        self.frozen_steps = tf.function(partial(self._train_on_several, self.frozen_step), autograph=False)
+
+    def keep(self, training: Split, validation: Split) -> bool:
+        """Keeps the images of both splits on the devices, or those of training, if they fit into a share of the free memory.
+
+        The batches are the same, bit for bit. Several hosts keep none: a trial whether a step fits beside the images, which
+        `resnet.training.parts.keep_images` makes, would have to be the same on all of them.
+
+        Returns:
+            Whether images are kept.
+        """
+        if self.kept.splits != (training, validation):
+            devices = self.delivery().devices
+            self.kept.drop()
+            self.kept = Kept((training, validation), devices, room(len(devices)) if self.hosts.count == 1 else 0.0)
+        return bool(self.kept)
+
+    def call(self, batches: Batches, *, stacked: bool, frozen: bool) -> tuple[tf.Tensor, ...]:
+        """Starts the steps of a call.
+
+        Args:
+            batches: of several steps, stacked, or of a single one.
+            stacked: which of both.
+            frozen: whether only the last layer is trained.
+
+        Returns:
+            The figures of `Call`.
+        """
+        if stacked:
+            return tuple((self.frozen_steps if frozen else self.train_steps)(batches))
+        loss, learning_rate = (self.frozen_step if frozen else self.train_step)(*batches)
+        return loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()
+
+    def _train_on_several(self, step: "Callable[..., tuple[tf.Tensor, tf.Tensor]]", batches: Batches) -> tuple[tf.Tensor, ...]:
+        """Steps one after another, in a loop: an unrolled one would be traced for each step, and for each number of steps.
+
+        Each step is a call of the function that does a single step, so the loop is outside of what XLA compiles, and the bits
+        are those of single steps.
+
+        Args:
+            step: `train_step` or `frozen_step`.
+            batches: the tensors of `_train_on` for each step, as images (steps, batch, height, width, 3).
+
+        Returns:
+            The cross-entropies and learning rates of the steps, and loss and accuracy of the epoch after each step: four times
+            (steps,) float32.
+        """
+        tensors = batches.images, batches.labels, batches.draws, batches.aspects
+        count = self.strategy.experimental_local_results(batches.labels)[0].shape[0]
+
+        def of_step(number: tf.Tensor, tensors: tf.Tensor | None) -> tf.Tensor | None:
+            return None if tensors is None else self.strategy.run(lambda one: one[number], (tensors,))
+
+        def add(number: tf.Tensor, *figures: tf.TensorArray) -> tuple[tf.Tensor, ...]:
+            images, labels, draws, aspects = (of_step(number, one) for one in tensors)
+            loss, learning_rate = step(images, labels, draws, batches.size, aspects)
+            found = loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()
+            return number + 1, *(all_.write(number, one) for all_, one in zip(figures, found, strict=True))
+
+        start = tf.constant(0), *(tf.TensorArray(tf.float32, count, element_shape=()) for _ in range(4))
+        _, *figures = tf.while_loop(lambda number, *_: number < count, add, start, parallel_iterations=1)
+        return tuple(one.stack() for one in figures)
 
     def _train_on(
         self,
@@ -173,7 +242,7 @@ class Trainer:
 
     def delivery(self) -> Delivery:
         """Takes the tensors of a batch to the devices that train."""
-        return Delivery(self.strategy, neighbour=self._neighbour)
+        return Delivery(self.strategy, neighbour=self._neighbour, kept=self.kept)
 
     @property
     def _neighbour(self) -> bool:
@@ -313,6 +382,11 @@ class Trainer:
         During each of the three callbacks `state` can be saved: a run that is restored from it continues exactly as this one.
         An exception from a callback ends the run.
 
+        On GPUs several steps are one call, and the next call is started before the figures of one are read. `on_step` is then
+        called for each step of a call after the call has ended; `state` is always that after the last step of a call. So
+        callbacks notice a signal, or that a checkpoint is due, at most one call late, and `state` is read when the call that
+        was started by then has ended. The calls of an epoch begin at its first step, so those of a resumed run are the same.
+
         Args:
             training: images to train on.
             validation: images to choose the best epoch by.
@@ -331,6 +405,9 @@ class Trainer:
                 f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
             )
         self._copies.refresh()  # the state may have been restored
+        if self.state.epoch <= self.last_epoch(epochs):
+            keep_images(self, training, validation, batch_size)
+            self._copies.refresh()  # as after any trial
         while self.state.epoch <= self.last_epoch(epochs):
             began = time.perf_counter()
             with enough_for_step(self, batch_size):
@@ -389,12 +466,13 @@ class Trainer:
         if self.hosts.count > 1:
             mine = places(steps, batch_size, self.hosts, neighbour=self._neighbour)
             order, draws, share = order[mine], tf.gather(draws, mine), len(mine) // steps
-        ahead: deque[_Step] = deque()
+        calls = divide_into_calls(training, batch_size, self.hosts.count)
+        ahead: deque[Call] = deque()
         began = time.perf_counter()
 
         def report(waiting: int) -> None:
-            """Reads the figures of the oldest steps and reports them, until so many are left."""
-            read = [ahead.popleft().read() for _ in range(len(ahead) - waiting)]
+            """Reads the figures of the oldest calls and reports their steps, until so many calls are left."""
+            read = [figures for _ in range(len(ahead) - waiting) for figures in ahead.popleft().read()]
             for figures in read:  # all before the first report: if no step is left, a callback saves the rate of the last one
                 state.learning_rate = figures.learning_rate
                 if not math.isfinite(figures.batch_loss):
@@ -405,16 +483,26 @@ class Trainer:
                 state.images_per_second = (state.step - done) * batch_size / (time.perf_counter() - began)
                 on_step(figures.progress(state.epoch, steps, state.images_per_second))
 
-        shares = self.delivery().shares
-        for images, labels, rows in batches(training, order[done * share :], share, drop_remainder=True, bring=shares):
-            step = self.frozen_step if state.epoch <= self.freeze_epochs else self.train_step
-            start = state.step * share
-            further = shares(labels), shares(draws[start : start + share])
-            loss, learning_rate = step(images, *further, size, shares(_aspects(training, rows)))
-            state.step += 1
-            ahead.append(_Step(state.step, loss, learning_rate, self.train_loss.result(), self.train_accuracy.result()))
-            if len(ahead) > kernels().steps_ahead and state.step < steps:
-                report(kernels().steps_ahead)
+        delivery = self.delivery()
+
+        def read(call: range) -> tuple[range, npt.NDArray[np.int64], Any]:
+            rows = order[call.start * share : call.stop * share]
+            return call, rows, delivery.images(training, rows, len(call) if calls.stacked else None)
+
+        for call, rows, images in read_ahead(read, calls.of_epoch(done, steps)):
+            batches = delivery.batches(
+                images,
+                training.labels[rows],
+                draws[call.start * share : call.stop * share],
+                size=size,
+                aspects=_aspects(training, rows),
+                steps=len(call) if calls.stacked else None,
+            )
+            figures = self.call(batches, stacked=calls.stacked, frozen=state.epoch <= self.freeze_epochs)
+            state.step = call.stop
+            ahead.append(Call(call, figures))
+            if len(ahead) > calls.ahead and state.step < steps:
+                report(calls.ahead)
         report(0)
 
     def _order(self, training: Split, seed: int) -> tuple[npt.NDArray[np.int64], tf.Tensor]:
@@ -430,8 +518,10 @@ class Trainer:
         self.validation_accuracy.reset_state()
         if self._confusion is not None:
             self._confusion.assign(tf.zeros_like(self._confusion))
-        whole = self.delivery().whole
-        for images, labels, _ in batches(validation, np.arange(len(validation)), batch_size, bring=whole):
+        delivery = self.delivery()
+        rows = np.arange(len(validation))
+        pieces = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+        for images, labels in read_ahead(lambda piece: (delivery.whole(validation, piece), validation.labels[piece]), pieces):
             self.validation_step(images, labels)
             on_step()
         loss = float(self.validation_loss.result())
@@ -444,34 +534,6 @@ class Trainer:
             f"{found}, where the learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
             "train.learning_rate or increase train.warmup_epochs."
         )
-
-
-class _Step(NamedTuple):
-    """A step that was started: its number, and figures, () float32, that may not have been computed yet."""
-
-    step: int
-    batch_loss: tf.Tensor
-    learning_rate: tf.Tensor
-    loss: tf.Tensor
-    accuracy: tf.Tensor
-
-    def read(self) -> "_Figures":
-        """Waits for the figures."""
-        return _Figures(self.step, *(float(figure) for figure in self[1:]))
-
-
-class _Figures(NamedTuple):
-    """The figures of `_Step` as numbers."""
-
-    step: int
-    batch_loss: float
-    learning_rate: float
-    loss: float
-    accuracy: float
-
-    def progress(self, epoch: int, steps: int, images_per_second: float) -> Progress:
-        """What is reported about the step."""
-        return Progress(epoch, self.step, steps, self.loss, self.accuracy, self.learning_rate, images_per_second)
 
 
 def _aspects(split: Split, rows: npt.NDArray[np.int64]) -> tf.Tensor | None:

@@ -1,29 +1,30 @@
 """How many parts of a batch a step needs, so that it fits into memory, and what to do where it does not."""
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
-from resnet.network.device_kernels import kernels
-from resnet.network.memory import enough_memory
+from resnet.network.memory import enough_memory, is_used_up
+from resnet.training.calls import divide_into_calls
 
 if TYPE_CHECKING:
     from resnet.training.loop import Trainer
 
 
-def find_parts(trainer: "Trainer", training: Split, batch_size: int, first: int = 1) -> int:
+def find_parts(trainer: "Trainer", splits: tuple[Split, Split], batch_size: int, first: int = 1) -> int:
     """Finds out by trial into how many parts a batch must be divided, and divides the trainer's batches into as many.
 
-    The trial is the largest step of the run: all variables are trained at the largest size. It is done before training, with
-    black images. Afterwards the state of the trainer is what it was, bit for bit.
+    The trial is the largest call of the run: all variables are trained at the largest size. It is done before training, with
+    black images. Afterwards the state of the trainer is what it was, bit for bit. Images are kept on the devices if that needs
+    no more parts, so the number does not depend on them.
 
     Args:
         trainer: that has not been used.
-        training: the split to train on.
+        splits: for training and validation.
         batch_size: images in a step.
         first: number of parts to try first. If the step does not fit, the next larger number that divides the batch is tried.
 
@@ -34,41 +35,64 @@ def find_parts(trainer: "Trainer", training: Split, batch_size: int, first: int 
         UserError: the batch cannot be divided any more.
     """
     before, parts = trainer.state.snapshot(), first
-    batch = _largest_batch(trainer, training, batch_size)
+    trainer.keep(*splits)
     try:
-        while not _fits(trainer, batch, parts):
+        trainer.divide(parts)
+        while not _fits(trainer, splits[0], batch_size):
+            if trainer.kept:
+                trainer.kept.drop()
+                continue
             more = _more_parts(trainer, batch_size)
             if more is None:
+                step = _step(trainer, batch_size, _largest_size(trainer))
                 raise UserError(
-                    f"{_step(trainer, batch_size, batch[3])} needs more memory than is free, and the batch cannot be divided "
-                    "into more parts: lower the size of the images or build.width."
+                    f"{step} needs more memory than is free, and the batch cannot be divided into more parts: lower the size "
+                    "of the images or build.width."
                 )
             parts = more
+            trainer.divide(parts)
     finally:
         trainer.state.restore(before)
     trainer.tried = True
     return parts
 
 
-def _largest_batch(trainer: "Trainer", training: Split, batch_size: int) -> tuple[Any, Any, Any, int, Any]:
-    """The arguments of the step. It needs the same memory whatever the images show."""
-    size = max(trainer.sizes.sizes) if trainer.sizes else trainer.size
-    draws = trainer.augmentation.draw(batch_size, 0, 1)
-    aspects = None if training.aspects is None else tf.ones(batch_size)
-    images, labels = np.zeros((batch_size, *training.image_shape), np.uint8), np.zeros(batch_size, np.uint16)
-    return images, labels, draws, size, aspects
+def keep_images(trainer: "Trainer", training: Split, validation: Split, batch_size: int) -> None:
+    """Keeps images on the devices if the largest call of the run fits beside them. Afterwards the state is what it was.
 
-
-def _fits(trainer: "Trainer", batch: tuple[Any, Any, Any, int, Any], parts: int) -> bool:
-    images, labels, draws, size, aspects = batch
-    trainer.divide(parts)
-    shares = trainer.delivery().shares
+    A step that fails during the run would end it. So this is tried before, unless `find_parts` has tried it already.
+    """
+    tried = trainer.kept.splits == (training, validation)
+    if tried or not trainer.keep(training, validation):
+        return
+    before = trainer.state.snapshot()
     try:
-        # While a step of the run computes, its batch, those of the steps ahead and the next one are on the device.
-        given = [shares(images) for _ in range(kernels().steps_ahead + 2)]
-        loss, _ = trainer.train_step(given[0], shares(labels), shares(draws), size, shares(aspects))
-        float(loss)  # waits for the step
-    except tf.errors.ResourceExhaustedError:
+        if not _fits(trainer, training, batch_size):
+            trainer.kept.drop()
+    finally:
+        trainer.state.restore(before)
+
+
+def _largest_size(trainer: "Trainer") -> int:
+    return max(trainer.sizes.sizes) if trainer.sizes else trainer.size
+
+
+def _fits(trainer: "Trainer", training: Split, batch_size: int) -> bool:
+    """Whether the largest call of the run fits into memory. It needs the same memory whatever the images show."""
+    calls, delivery = divide_into_calls(training, batch_size, trainer.hosts.count), trainer.delivery()
+    steps = max(1, min(calls.steps, len(training) // batch_size))
+    images, by_steps = steps * batch_size, steps if calls.stacked else None
+    black, labels = np.zeros((images, *training.image_shape), np.uint8), np.zeros(images, np.uint16)
+    draws, aspects = trainer.augmentation.draw(images, 0, 1), None if training.aspects is None else tf.ones(images)
+    try:
+        # While a call of the run computes, its batches, those of the calls ahead and of the next one are on the device.
+        given = [delivery.shares(black, by_steps) for _ in range(calls.ahead + 2)]
+        batches = delivery.batches(given[0], labels, draws, size=_largest_size(trainer), aspects=aspects, steps=by_steps)
+        loss, *_ = trainer.call(batches, stacked=calls.stacked, frozen=False)
+        np.asarray(loss)  # waits for the call
+    except (tf.errors.ResourceExhaustedError, tf.errors.InternalError) as error:
+        if not is_used_up(error):
+            raise
         return False
     return True
 

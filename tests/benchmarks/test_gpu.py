@@ -55,19 +55,20 @@ def test_every_contender_has_a_name_that_its_process_understands() -> None:
     assert read_name("ours") == Ours()
     assert read_name("ours-float16-xla-free-product-fused") == Ours("float16", True, True, deterministic=False, fused=True)
     assert read_name("ours-plain-deterministic-convolution-fit-two") == Ours("auto", False, False, fit=True, devices=2)
-    for name in ("ours-fast", "hours-xla", "ours-two"):
+    assert read_name("ours-fit-single-copied") == Ours(fit=True, single=True, copied=True)
+    for name in ("ours-fast", "hours-xla", "ours-two", "ours-single", "ours-xla-copied"):
         with pytest.raises(ValueError, match=name):
             read_name(name)
 
 
 def test_the_rows_are_those_that_were_asked_for() -> None:
-    """Issue: 224 px at batch 64 to 512, all sixteen kernels, 32 and 128 px, waiting, inference, equal bytes, two devices."""
+    """224 px at batch 64 to 512, sixteen kernels, 32 and 128 px, waiting, calls, inference, equal bytes, two devices."""
     names = {row.name for row in ROWS}
     assert len(names) == len(ROWS)
     assert {f"training-224-{batch}" for batch in (64, 128, 256, 512)} | {"training-128-256", "training-32-64"} <= names
     kernels = {read_name(name) for row in ROWS if row.name.startswith("kernels") for name in row.contenders if "ours" in name}
     assert len(kernels) == 16
-    assert {"waiting", "inference", "repeats", "repeats-xla", "devices", "digits", "fused-float16"} <= names
+    assert {"waiting", "calls", "kept", "inference", "repeats", "repeats-xla", "devices", "digits", "fused-float16"} <= names
     for row in ROWS:
         if row.kind == "training" and row.name.startswith(("training", "kernels", "peers")):
             assert any(name.startswith("torch") for name in row.contenders)
@@ -78,7 +79,7 @@ def test_the_page_of_no_results_is_the_committed_one_or_figures_are() -> None:
     assert gpu.RESULTS.with_suffix(".md").read_text("utf-8") == page(results)
     empty = page({})
     assert empty.count("Not measured yet.") == len(ROWS)
-    assert [found for _, _, found in wanted_and_found({})] == [""] * 7
+    assert [found for _, _, found in wanted_and_found({})] == [""] * 9
     assert "Card, driver and versions: not measured yet." in empty
 
 
@@ -105,6 +106,8 @@ def test_what_was_found_is_told() -> None:
         "waiting": figures(ours=[100, 100], ours_fit=[97, 95]),
         "kernels-bfloat16-convolution": figures(**xla),
         "devices": figures(ours_fit=[10], ours_fit_two=[8]),
+        "calls": figures(ours_fit=[30], ours_fit_single=[20]),
+        "kept": figures(ours_fit=[11], ours_fit_copied=[10]),
         "repeats": {"size": 224, "batch": 64, "machine": CARD, "hashes": {"whole": ["a", "a"], "resumed": ["a", "b"]}},
         "digits": {"size": 32, "batch": 64, "machine": CARD, "rounds": {"dvc repro": [{"seconds": 41.0}, {"seconds": 35.0}]}},
     }
@@ -115,6 +118,8 @@ def test_what_was_found_is_told() -> None:
         "2 of 2 and 1 of 2 equal",
         "",
         "38 s",
+        "1.50",
+        "1.10",
         "0.80",
     ]
     assert (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from resnet.dataset.arrays import Split
-from resnet.dataset.batches import batches, epoch_order
+from resnet.dataset.batches import batches, epoch_order, read_ahead
 
 
 def test_the_order_of_an_epoch_is_a_permutation_of_its_own() -> None:
@@ -42,18 +42,23 @@ def test_an_error_of_the_reading_thread_reaches_the_consumer(write_split: Callab
         next(found)
 
 
-def test_the_reading_thread_brings_the_images_to_where_they_are_used(write_split: Callable[..., Path]) -> None:
-    split = Split(write_split("split", list(range(4))), classes=4)
+def test_a_thread_reads_the_next_piece_while_one_is_in_use() -> None:
     threads: list[int] = []
+    read_next = threading.Event()
 
-    def bring(images: np.ndarray) -> str:
+    def read(piece: int) -> int:
         threads.append(threading.get_ident())
-        return f"{len(images)} images"
+        if piece == 2:
+            read_next.set()
+        return 10 * piece
 
-    found = list(batches(split, np.arange(4), 3, bring=bring))
-    assert [(images, labels.tolist()) for images, labels, _ in found] == [("3 images", [0, 1, 2]), ("1 images", [3])]
+    found = read_ahead(read, [1, 2, 3])
+    assert next(found) == 10
+    assert read_next.wait(60)  # nobody has asked for the second one yet
+    assert list(found) == [20, 30]
     assert len(set(threads)) == 1
     assert threads[0] != threading.get_ident()
+    assert list(read_ahead(read, [])) == []
 
 
 def test_no_rows_give_no_batches(write_split: Callable[..., Path]) -> None:

@@ -28,6 +28,15 @@ def test_memory_that_is_used_up_is_one_sentence_with_the_device() -> None:
         exhausted("Out of memory while trying to allocate 8589934592 bytes.")
 
 
+def test_a_copy_for_which_a_gpu_has_no_memory_counts() -> None:
+    message = (
+        "Failed copying input tensor from /job:localhost/replica:0/task:0/device:CPU:0 to "
+        "/job:localhost/replica:0/task:0/device:GPU:0 in order to run Identity: Dst tensor is not initialized. [Op:Identity]"
+    )
+    with pytest.raises(UserError, match="needs more memory than is free on GPU:0: lower"), enough_memory("a step", "lower it"):
+        raise tf.errors.InternalError(None, None, message)
+
+
 def test_a_full_disk_and_other_errors_stay_as_they_are() -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError):
         exhausted("live/events.out; No space left on device")

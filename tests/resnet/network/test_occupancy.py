@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet.network.occupancy import Gpu, gpus, usable, used_by_others
+from resnet.network.occupancy import Gpu, free_bytes, gpus, usable, used_by_others
 from tests.resnet.network.test_cuda import L4, put_nvidia_smi
 
 TWO = """0, GPU-aa11, NVIDIA L4, 1, 23034, Default, [N/A]
@@ -62,6 +62,33 @@ def test_only_visible_gpus_are_usable(
 def test_slices_are_not_judged_by_the_memory_of_the_whole_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, monkeypatch, "0, GPU-aa11, NVIDIA A100, 39000, 40960, Default, Enabled")
     assert (len(gpus()), usable(), used_by_others()) == (1, [], [])
+
+
+@pytest.mark.parametrize(
+    ("table", "visible", "devices", "expected"),
+    [
+        (TWO, None, 1, 23033),
+        (TWO, None, 2, 23034 - 12595),
+        (TWO, "1", 1, 23034 - 12595),
+        (TWO, "1", 2, None),  # only one of two is known
+        (TWO, "MIG-1234", 1, None),
+        ("", None, 1, None),
+        (TWO.replace("Disabled", "Enabled"), None, 1, None),  # CUDA may choose the slice
+        (TWO.replace("Disabled", "Enabled"), "0", 1, 23033),
+    ],
+)
+def test_the_free_memory_is_that_of_the_fullest_gpu(
+    table: str,
+    visible: str | None,
+    devices: int,
+    expected: int | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(tmp_path, monkeypatch, table)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert free_bytes(devices) == (None if expected is None else expected * 2**20)
 
 
 def test_a_gpu_that_others_use_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,10 @@
 """The start of TensorFlow: what it leaves out, and what works as before afterwards."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,21 @@ def test_the_library_is_imported_without_the_log_of_tensorflow() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
     )
     assert (result.stdout, result.stderr) == ("ResNet\n", "")
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_xla_is_told_to_time_no_kernels_when_operations_are_deterministic(deterministic: bool, tmp_path: Path) -> None:
+    """With either option XLA's autotuner takes the first valid configuration: `select_first_config` in autotuner_pass.cc."""
+    program = (
+        f"from resnet.network.startup import start_tensorflow; start_tensorflow(deterministic={deterministic})\n"
+        "import tensorflow as tf\n"
+        "print(float(tf.function(lambda x: x + x, jit_compile=True)(tf.constant(1.5))))"
+    )
+    environment = os.environ | {"XLA_FLAGS": f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
+    )
+    assert result.stdout == "3.0\n"
+    [options] = [path.read_text("utf-8") for path in tmp_path.glob("*debug_options*")]
+    told = re.findall(r"^xla_gpu_(?:deterministic_ops|exclude_nondeterministic_ops): (\w+)$", options, re.MULTILINE)
+    assert ("true" in told) == deterministic, options

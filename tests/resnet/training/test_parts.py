@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
+from resnet.network.device_kernels import PROCESSOR, using
 from resnet.training.augmentation import Augmentation
 from resnet.training.hosts import Hosts
 from resnet.training.parts import enough_for_step, find_parts
@@ -30,7 +32,7 @@ def test_the_fewest_parts_in_which_the_step_fits_are_found(
 ) -> None:
     one = trainer(network(2, blocks=1))
     seen = small_device(one, most)
-    assert find_parts(one, separable("t", 16), batch, first) == one.accumulate == parts[-1]
+    assert find_parts(one, (separable("t", 16), separable("v", 8)), batch, first) == one.accumulate == parts[-1]
     assert one.tried
     assert {images for images, _ in seen} == {batch // number for number in parts}
 
@@ -40,7 +42,7 @@ def test_a_trial_leaves_no_trace_in_the_run(separable: Callable[[str, int], Spli
     training, validation = separable("t", 20), separable("v", 8)
     tried, untried = trainer(network(2, blocks=1), **options), trainer(network(2, blocks=1), **options, accumulate=4)
     small_device(tried, 2)
-    find_parts(tried, training, 8)
+    find_parts(tried, (training, validation), 8)
     before, after = untried.state.snapshot(), tried.state.snapshot()
     assert before.facts == after.facts
     assert before.arrays.keys() == after.arrays.keys()
@@ -54,8 +56,42 @@ def test_a_trial_leaves_no_trace_in_the_run(separable: Callable[[str, int], Spli
 def test_the_trial_has_the_largest_size_of_the_run(separable: Callable[[str, int], Split]) -> None:
     one = trainer(network(2, blocks=1), sizes=SizeSchedule([16, 32, 24], [3]), freeze_epochs=1)
     seen = small_device(one, 8)
-    find_parts(one, separable("t", 16), 8)
+    find_parts(one, (separable("t", 16), separable("v", 8)), 8)
     assert seen == [(8, 32)]
+
+
+def test_the_trial_has_the_batches_of_the_largest_call(separable: Callable[[str, int], Split]) -> None:
+    one = trainer(network(2, blocks=1))
+    given: list[tuple[tuple[int, ...], int]] = []
+    call, delivery = one.call, one.delivery
+    copies: list[int] = []
+
+    def counted() -> Any:
+        made: Any = delivery()
+        shares = made.shares
+
+        def counting(batches: Any, steps: int | None = None) -> Any:
+            copies.append(np.ndim(batches))
+            return shares(batches, steps)
+
+        made.shares = counting
+        return made
+
+    def noting(batches: Any, **options: Any) -> Any:
+        given.append((tuple(batches.images.shape), sum(axes == 4 for axes in copies)))
+        return call(batches, **options)
+
+    one.call, one.delivery = noting, counted  # type: ignore[method-assign]
+    before = one.state.snapshot()
+    for steps, ahead, images in ((1, 0, 16), (1, 4, 16), (3, 4, 64), (3, 0, 16)):
+        copies.clear()
+        with using(replace(PROCESSOR, steps_per_call=steps, steps_ahead=ahead)):
+            find_parts(one, (separable("t" * (len(given) + 1), images), separable("v" * (len(given) + 1), 8)), 8)
+    image = (32, 32, 3)
+    # Two steps are all that 16 images give. On the device are the call that computes, those ahead, and the next one.
+    assert given == [((8, *image), 2), ((8, *image), 6), ((3, 8, *image), 4), ((2, 8, *image), 2)]
+    after = one.state.snapshot()
+    assert all(np.array_equal(before.arrays[name], after.arrays[name]) for name in before.arrays)
 
 
 def test_a_batch_that_cannot_be_divided_further_is_refused(separable: Callable[[str, int], Split]) -> None:
@@ -67,7 +103,7 @@ def test_a_batch_that_cannot_be_divided_further_is_refused(separable: Callable[[
         "more parts: lower the size of the images or build.width."
     )
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
-        find_parts(one, separable("t", 16), 3)
+        find_parts(one, (separable("t", 16), separable("v", 8)), 3)
     assert all(np.array_equal(now, then) for now, then in zip(one.model.get_weights(), weights, strict=True))
     assert not one.tried
 
