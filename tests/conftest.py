@@ -57,6 +57,7 @@ SLOW = (
     "resnet/training/test_parts.py",
     "resnet/training/test_calls.py",
     "resnet/training/test_kept.py",
+    "resnet/training/test_gpu_kernels.py",
     "flows/",
     "resnet/export/",
     "resnet/images/test_bad_images.py",

@@ -22,6 +22,7 @@ class DeviceKernels:
             has no deterministic form.
         steps_ahead: steps that are started before the figures of a step are read. A GPU would wait for the processor otherwise.
         batches_on: the device to which the next batch is copied, as uint8, while a step runs. None: it is used where it is.
+        gathers_bytes: uint8 is gathered as it is. TensorFlow 2.21 has no kernel for that on GPUs, and would use the processor.
         steps_per_call: training steps that one call of a compiled function does, one after another, where one host trains.
         kept_bytes: the most bytes of images that stay on the device, see `resnet.training.kept`; 0 keeps none.
     """
@@ -33,6 +34,7 @@ class DeviceKernels:
     xla: bool = False
     steps_ahead: int = 0
     batches_on: str | None = None
+    gathers_bytes: bool = True
     steps_per_call: int = 1
     kept_bytes: float = 0.0
 
@@ -46,6 +48,7 @@ GPU = DeviceKernels(
     fused=False,
     steps_ahead=4,
     batches_on="GPU:0",
+    gathers_bytes=False,
     steps_per_call=8,
     kept_bytes=math.inf,
 )

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from resnet.network.device_kernels import kernels
 from resnet.training.mixing import Mixed, draw_shares, mix
 from resnet.training.resampling import resample
 from resnet.training.trivial_augment import trivial_augment
@@ -139,10 +140,17 @@ def _shift(images: tf.Tensor, draws: tf.Tensor, share: float, axis: int) -> tf.T
     # draws are in [0, 1), so each of the 2 * most + 1 offsets has the same probability.
     offsets = tf.cast(draws * (2 * most + 1), tf.int32) - most
     sources = tf.range(side)[tf.newaxis, :] + offsets[:, tf.newaxis]
-    moved = tf.gather(images, tf.clip_by_value(sources, 0, side - 1), axis=axis, batch_dims=1)
+    moved = _gather(images, tf.clip_by_value(sources, 0, side - 1), axis)
     inside = (sources >= 0) & (sources < side)
     inside = inside[:, :, tf.newaxis, tf.newaxis] if axis == 1 else inside[:, tf.newaxis, :, tf.newaxis]
     return tf.where(inside, moved, tf.zeros((), images.dtype))
+
+
+def _gather(images: tf.Tensor, sources: tf.Tensor, axis: int) -> tf.Tensor:
+    """Gathers rows or columns of each image, as float16 where uint8 cannot be: it has all numbers from 0 to 255."""
+    if kernels().gathers_bytes:
+        return tf.gather(images, sources, axis=axis, batch_dims=1)
+    return tf.cast(tf.gather(tf.cast(images, tf.float16), sources, axis=axis, batch_dims=1), images.dtype)
 
 
 def _random_boxes(draws: tf.Tensor, least: float) -> tf.Tensor:

@@ -228,7 +228,8 @@ class Trainer:
 
         def on_device(images: tf.Tensor, labels: tf.Tensor, draws: tf.Tensor, aspects: tf.Tensor | None) -> tf.Tensor:
             augmented = self.augmentation(images, draws, size or self.model.input_shape[1], aspects)
-            batch = self.augmentation.mix(normalise(augmented), labels, draws)
+            # TensorFlow has few kernels on GPUs for uint16, and would take the labels to the processor and back.
+            batch = self.augmentation.mix(normalise(augmented), tf.cast(labels, tf.int64), draws)
             if self._neighbour:  # it was needed by the image before it
                 batch = batch.part(0, batch.labels.shape[0] - 1)
             return self._update(batch, variables, training)
