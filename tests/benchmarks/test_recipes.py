@@ -1,5 +1,6 @@
 """The recipe benchmark: the arithmetic of its table, and its data sets."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def test_the_time_of_an_epoch_is_measured_at_each_size(monkeypatch: pytest.Monke
         return None, fit
 
     monkeypatch.setattr(recipes, "prepare", prepare)
-    monkeypatch.setattr(recipes.time, "process_time", lambda: clock[0])
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
     assert epoch_seconds([], [], {"train.size_schedule": [16, 24, 32]}, width=4) == 3.0
 
 
