@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnet.core.errors import UserError, printable
+from resnet.core.words import counted
 
 if TYPE_CHECKING:
     from resnet.training.checkpoint_files import Checkpoint
@@ -101,7 +102,7 @@ def _place(facts: "Facts", newest: "Checkpoint | None") -> str:
     if newest is None:
         return "no checkpoint yet"
     if is_complete(facts, newest):
-        return f"finished ({facts['train.epochs']} epochs)"
+        return f"finished ({counted(facts['train.epochs'], 'epoch')})"
     return f"epoch {newest.epoch} of {facts.get('train.epochs', '?')}, step {newest.step}"
 
 

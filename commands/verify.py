@@ -25,6 +25,7 @@ from ruamel.yaml.error import YAMLError
 from commands.repair import DVC_LOCK, is_whole, refuse_conflicts, verify_remotes, while_dvc_waits
 from resnet.core.checksums import md5
 from resnet.core.errors import UserError, printable
+from resnet.core.words import agreeing, counted
 from tasks.stage.graph import DVC_YAML, read_graph
 
 _GIGABYTE = 10**9
@@ -86,7 +87,8 @@ def verify(
     for sentence in found:
         print(printable(sentence), file=sys.stderr)
     if not found and not cache and not too_large:
-        print(f"verify: {len(files):,} files of the outputs and of DVC's cache were verified; none is damaged or missing.")
+        were = f"{counted(len(files), 'file')} of the outputs and of DVC's cache {agreeing(len(files), 'was', 'were')}"
+        print(f"verify: {were} verified; none is damaged or missing.")
     return 1 if found else 0
 
 
@@ -143,7 +145,8 @@ def _damages(damaged: list[tuple[Recorded, str]], changed: Container[str]) -> It
         if cached or len(pairs) <= _FEW:
             yield from others
         else:
-            yield f"{len(others)} more files in {output} are not what was recorded either: the same command is for all of them."
+            more = f"{counted(len(others), 'more file')} in {output} {agreeing(len(others), 'is', 'are')}"
+            yield f"{more} not what was recorded either: the same command is for all of them."
 
 
 def find_missing(root: Path, cache: Path, read: bool = False) -> list[str]:
@@ -206,7 +209,8 @@ def _missing(root: Path, cache: Path, out: dict[str, Any], remedies: Mapping[str
         what = f"{name} is missing"
     elif absent:
         inside = absent[0].relative_to(root)
-        what = f"{len(absent)} of the {len(pairs) - 1} files in {name} are missing, such as {inside}"
+        are, such_as = agreeing(len(absent), "is", "are"), agreeing(len(absent), "namely", "such as")
+        what = f"{len(absent):,} of {counted(len(pairs) - 1, 'file')} in {name} {are} missing, {such_as} {inside}"
     elif out["md5"].endswith(".dir") and out["md5"] in lost and not (read and _folder_md5(root / name) == out["md5"]):
         what = f"{name} was not verified"
     else:
@@ -254,10 +258,10 @@ def find_uncached(root: Path, cache: Path) -> list[str]:
     if not lost:
         return []
     count, first = sum(map(len, lost.values())), next(iter(lost.values()))[0]
-    files, them = ("file", "it") if count == 1 else ("files", "them")
+    files, them = counted(count, "file"), agreeing(count, "it", "them")
     commands = "`dvc checkout`" if unpushed.issuperset(lost) else "`dvc push` and `dvc checkout`"
     return [
-        f"DVC's cache does not have {count:,} {files} of {', '.join(lost)}, such as {object_key(first)}, so {commands} "
+        f"DVC's cache does not have {files} of {', '.join(lost)}, such as {object_key(first)}, so {commands} "
         f"cannot bring {them}: run `dvc commit`, which takes {them} from this folder; if it says that "
         "dependencies have changed, answer n and run `dvc repro`."
     ]

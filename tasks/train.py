@@ -19,6 +19,7 @@ from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.learning_rates import suitable_rate
 from resnet.core.tables import HISTORY_COLUMNS
+from resnet.core.words import agreeing
 from resnet.dataset.arrays import Split
 from resnet.network.cuda import gpus_of_driver, obstacle, silence
 from resnet.network.devices import share_among
@@ -427,7 +428,7 @@ def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str], shared_with
     if recipe.schedule == "cosine" and recipe.rise_epochs < params.warmup_epochs:
         say(
             f"train: train.warmup_epochs is {params.warmup_epochs:g}, which leaves no epoch for the rest of the schedule: "
-            f"the learning rate increases for {recipe.rise_epochs:g} epochs instead"
+            f"the learning rate increases for {recipe.rise_epochs:g} {agreeing(recipe.rise_epochs, 'epoch', 'epochs')} instead"
         )
 
 

@@ -73,7 +73,7 @@ def test_a_missing_output_is_named_with_the_next_command(
     first, second, *more = result.stderr.splitlines()
     for line, what, name in (
         (first, "model.bin is missing", "model.bin"),
-        (second, "1 of the 2 files in data are missing, such as data/deep/b.txt", "data/deep/b.txt"),
+        (second, "1 of 2 files in data is missing, namely data/deep/b.txt", "data/deep/b.txt"),
     ):
         digest = hash_of(name)
         pull = f"{what}; DVC's cache does not have files/md5/{digest[:2]}/{digest[2:]}: run `dvc pull`, or `dvc repro`, "
