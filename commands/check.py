@@ -85,8 +85,10 @@ def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
     mistakes, notes = dict[str, None](), dict[str, None]()
     try:
         examine_params(PARAMS_YAML, graph)  # whether it can be read
-        for path in overridden(overrides):
+        for number, path in enumerate(overridden(overrides), start=1):
             found, noted = examine(graph, path)
+            if number == 2:
+                notes["These values make several experiments: `dvc exp run` needs `--queue` for them."] = None
             mistakes |= {sentence.replace(str(path), str(PARAMS_YAML)): None for sentence in found}
             notes |= dict.fromkeys(noted)
     except UserError as error:

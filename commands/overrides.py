@@ -1,12 +1,16 @@
 """Other values of parameters, in the grammar of `dvc exp run -S`, which is Hydra's: DVC itself reads and applies them."""
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from resnet.core.errors import UserError, printable
 from tasks.stage.params import PARAMS_YAML
+
+_MOST = 1000  # experiments that are checked at once
 
 
 def overridden(given: Sequence[str]) -> Iterator[Path]:
@@ -35,15 +39,23 @@ def _experiments(given: Sequence[str]) -> list[list[str]]:
         if path != str(PARAMS_YAML):
             raise UserError(f"-S names the file {path}, but the parameters are in {PARAMS_YAML}: leave the file out.")
     overrides = by_path[str(PARAMS_YAML)]
+    if not all(one.strip() for one in overrides):
+        raise UserError("-S is empty: write it as NAME=VALUE with the name of a parameter, as in -S train.epochs=3.")
     for one in overrides:
         try:
             to_hydra_overrides([one])
         except Exception as error:  # of Hydra's or of ANTLR's
             raise _refused(one, error) from error
-    if not any(one.is_sweep_override() for one in to_hydra_overrides(overrides)):
+    sweeping = [one for one in to_hydra_overrides(overrides) if one.is_sweep_override()]
+    if not sweeping:
         return [overrides]
     try:
+        count = math.prod(sum(1 for _ in islice(one.sweep_string_iterator(), _MOST + 1)) for one in sweeping)
+        if count > _MOST:
+            raise UserError(f"-S {printable(' '.join(overrides))} makes more than {_MOST:,} experiments: check fewer at once.")
         sweeps: list[dict[str, list[str]]] = get_hydra_sweeps(by_path)
+    except UserError:
+        raise
     except Exception as error:
         raise _refused(" ".join(overrides), error) from error
     return [one[str(PARAMS_YAML)] for one in sweeps]

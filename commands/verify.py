@@ -258,10 +258,10 @@ def find_uncached(root: Path, cache: Path) -> list[str]:
     if not lost:
         return []
     count, first = sum(map(len, lost.values())), next(iter(lost.values()))[0]
-    files, them = counted(count, "file"), agreeing(count, "it", "them")
+    files, them, such_as = counted(count, "file"), agreeing(count, "it", "them"), agreeing(count, "namely", "such as")
     commands = "`dvc checkout`" if unpushed.issuperset(lost) else "`dvc push` and `dvc checkout`"
     return [
-        f"DVC's cache does not have {files} of {', '.join(lost)}, such as {object_key(first)}, so {commands} "
+        f"DVC's cache does not have {files} of {', '.join(lost)}, {such_as} {object_key(first)}, so {commands} "
         f"cannot bring {them}: run `dvc commit`, which takes {them} from this folder; if it says that "
         "dependencies have changed, answer n and run `dvc repro`."
     ]

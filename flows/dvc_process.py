@@ -193,17 +193,19 @@ class DvcProcess:
                 os.killpg(self._process.pid, number)
 
 
-def list_experiments(dvc: DvcProcess, home: Path, commits: Iterable[str]) -> None:
-    """Reads experiments for `dvc exp show`, see `flows/dvc_program.py`. It only saves time later, so it never fails.
+def list_experiments(home: Path, commits: Iterable[str], dvc: DvcProcess | None = None) -> None:
+    """Reads experiments for `dvc exp show`, see `flows/dvc_program.py`. It only saves time later, so it raises no error.
 
     Args:
-        dvc: the process that reads.
         home: the project that has the experiments.
         commits: theirs, or their refs.
+        dvc: the process that reads; by default one of its own.
     """
-    with contextlib.suppress(DvcEndedError, UserError):  # DvcError is a UserError
+    # The experiments are saved. Who ends the run meanwhile ends it by what comes next.
+    with contextlib.suppress(DvcEndedError, RunEndedError, UserError, OSError):
         found = [git(home, "rev-parse", one) for one in commits]
-        dvc.request("list_experiments", root=str(home), commits=found)
+        with contextlib.nullcontext(dvc) if dvc else DvcProcess(home) as process:
+            process.request("list_experiments", root=str(home), commits=found)
 
 
 def _close_pipes(process: subprocess.Popen[str]) -> None:

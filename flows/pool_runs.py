@@ -36,7 +36,7 @@ from prefect.states import Cancelling
 
 from flows.checkout import experiment_name
 from flows.child_runs import Child, run_all
-from flows.dvc_process import DvcProcess, list_experiments
+from flows.dvc_process import list_experiments
 from flows.ending import RunEndedError, ending
 from flows.lost_runs import LOST, key_of_successor
 from flows.results import Result, read_result
@@ -231,8 +231,7 @@ def _children(home: Path, rev: str, landed: "list[tuple[FlowRun | None, int, Map
     wanted = [name for name, well in zip(names, completed, strict=True) if name and well]
     commits = _patiently(partial(fetched, home, rev, wanted))
     if commits:
-        with DvcProcess(home) as dvc:
-            list_experiments(dvc, home, commits.values())
+        list_experiments(home, commits.values())
     for (_, number, proposal), message, name, well in zip(landed, messages, names, completed, strict=True):
         if not (name and well):
             yield Child(number, proposal, None, message)

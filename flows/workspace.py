@@ -166,7 +166,7 @@ class Workspace:
         """
         if not is_away(self.home):
             name, ref = self._save(wanted)
-            list_experiments(self.dvc, self.home, [ref])
+            list_experiments(self.home, [ref], self.dvc)
             return name
         self.dvc.request("push", root=str(self.root))
         while True:

@@ -55,6 +55,7 @@ class StoredFile:
         self._crcs: dict[int, int] = {}  # of the blocks that were read
         self._blocks: dict[int, bytes] = {}  # the last ones that were used
         self._lock = threading.Lock()
+        self._fault: UserError | None = None  # once it was found, nothing more is read
 
     def _now(self) -> tuple[str, int]:
         found = self._files.info(self._path, refresh=True)
@@ -99,8 +100,9 @@ class StoredFile:
         if etag != self._etag:
             raise _replaced(self._url)
         with _explained(self._url):
-            if not self._sum_is_known:
-                self._sum, self._sum_is_known = self._kept_sum(), True
+            with self._lock:
+                if not self._sum_is_known:
+                    self._sum, self._sum_is_known = self._kept_sum(), True
             file = self._files.open(self._path, mode, block_size=_BLOCK_BYTES, cache_type="none")
         return _Reading(self, file)
 
@@ -125,6 +127,8 @@ class StoredFile:
 
     def _block(self, file: Any, number: int) -> bytes:
         with self._lock:
+            if self._fault:
+                raise self._fault
             while self._sum and len(self._crcs) < number:
                 self._fetch(file, len(self._crcs))
             if number not in self._blocks:
@@ -164,10 +168,11 @@ class StoredFile:
             raise self._damaged(f"their sum is {self._sum.found()} instead of {self._sum.expected}")
 
     def _damaged(self, what: str) -> UserError:
-        return UserError(
+        self._fault = UserError(
             f"{self._url} was received with other bytes than were uploaded ({what}): run the command again, and if that does "
             "not help, upload the file again."
         )
+        return self._fault
 
     def _kept_sum(self) -> ObjectSum | None:
         bucket, key, _ = self._files.split_path(self._path)

@@ -61,6 +61,8 @@ class Kept:
         self.splits = tuple(splits)
         self._images: dict[Split, list[Images]] = {}
         for split in splits:
+            if not len(split):
+                continue
             most -= len(split) * _WORD * _words(split)
             if most < 0 or not self._keep(split, devices):
                 break

@@ -252,6 +252,9 @@ class Shared:
             incomplete.unlink()
         except UnfitError as error:
             fault = str(error)
+        except BucketError as error:  # of this object, such as one that another host has removed meanwhile?
+            self._store.names()
+            fault = str(error)
         self._damaged.add(name)
         say(f"train: the checkpoint {name} of the run {run.folder.name} in the store is not used: {fault}")
         return False

@@ -65,8 +65,11 @@ def remember_parts(facts: Facts) -> None:
     kept = dict([*others.items()][1 - _MOST_KEPT :]) | of_this
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     with suppress(OSError):  # on a full disk; the number is in `reports/run.json`, too
-        partial.write_text(json.dumps(kept), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps(kept), encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _finished() -> dict[str, int]:
@@ -74,7 +77,7 @@ def _finished() -> dict[str, int]:
     try:
         numbers = json.loads((home() / _FINISHED_JSON).read_text("utf-8"))
         return {str(key): int(number) for key, number in numbers.items() if int(number) > 0}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}  # then the number is found by trial
 
 

@@ -1,14 +1,19 @@
 """How a host of a run that is refused before the hosts have met tells the others, which would wait for it.
 
 A host that waits listens for TensorFlow only, and one that is refused for a wrong parameter has not started TensorFlow. So the
-one that is refused listens at its own address for some seconds and tells everybody who connects; the others connect to it again
+one that is refused listens at its own port for some seconds and tells everybody who connects; the others connect to it again
 and again until all have met. Where TensorFlow listens, what it sends is no refusal.
+
+As TensorFlow's servers, this one has no password: whoever reaches the port can read the sentence. Only the answers of the other
+hosts count, by their addresses, so a stranger cannot end the wait.
 """
 
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from resnet.core.errors import printable
 
@@ -17,6 +22,8 @@ _BETWEEN = 0.5  # seconds between two questions
 _PATIENCE = 1.0  # seconds for an answer
 _SIGN = b"train-resnet refused: "
 _MOST = 4000  # bytes of an answer
+_AT_ONCE = 32  # connections that are listened to
+_LOOK = 0.1  # seconds between two looks whether all have answered
 
 
 class Refusals:
@@ -74,18 +81,44 @@ def tell(addresses: tuple[str, ...], index: int, sentence: str) -> None:
         index: of this one.
         sentence: the reason.
     """
-    text = " ".join(sentence.split()).encode()[: _MOST - len(_SIGN) - 1]
+    text = " ".join(sentence.split()).encode(errors="backslashreplace")[: _MOST - len(_SIGN) - 1]
     untold = set(range(len(addresses))) - {index}
+    known = {other: _addresses_of(addresses[other]) for other in untold}
+
+    def hear(connection: socket.socket, peer: str) -> None:
+        with connection, suppress(OSError):
+            heard = connection.recv(16)
+            if heard.isdigit() and _plain(peer) in known.get(int(heard), ()):
+                untold.discard(int(heard))
+
     deadline = time.monotonic() + SECONDS
-    with suppress(OSError, KeyboardInterrupt), _listening(int(addresses[index].rpartition(":")[2])) as server:
-        while untold and (left := deadline - time.monotonic()) > 0:
-            server.settimeout(left)
-            connection, _ = server.accept()
-            with connection, suppress(OSError):
+    with (
+        suppress(OSError, KeyboardInterrupt),
+        ThreadPoolExecutor(_AT_ONCE) as threads,
+        _listening(int(addresses[index].rpartition(":")[2])) as server,
+    ):
+        server.settimeout(_LOOK)
+        while untold and time.monotonic() < deadline:
+            with suppress(TimeoutError):
+                connection, peer = server.accept()
                 connection.settimeout(_PATIENCE)
-                connection.sendall(_SIGN + text + b"\n")
-                heard = connection.recv(16)
-                untold -= {int(heard)} if heard.isdigit() else set()
+                with suppress(OSError):
+                    connection.sendall(_SIGN + text + b"\n")  # it fits into the buffer of the kernel
+                threads.submit(hear, connection, peer[0])
+
+
+def _addresses_of(address: str) -> set[IPv4Address | IPv6Address]:
+    """The addresses of a host; none if its name is not known here."""
+    host, _, port = address.rpartition(":")
+    with suppress(OSError):
+        return {_plain(str(found[4][0])) for found in socket.getaddrinfo(host.strip("[]"), int(port))}
+    return set()
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address:
+    """An address without its zone; that of IPv4 also where it came through a socket of IPv6."""
+    found = ip_address(address.partition("%")[0])
+    return (found.ipv4_mapped or found) if isinstance(found, IPv6Address) else found
 
 
 def _listening(port: int) -> socket.socket:

@@ -308,6 +308,8 @@ def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet
 
 
 def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    several = train_resnet("check", "-S", "seed=1,2", "-S", "ingest.source=builtin/digits")
+    assert "check: These values make several experiments: `dvc exp run` needs `--queue` for them.\n" in several.stdout
     result = train_resnet("check", "-S", "train.epochs=3,0,-1", "-S", "seed=range(1,3)")
     assert result.stderr.splitlines() == [
         "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0.",
@@ -325,6 +327,8 @@ def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resn
         ("train.epochs", r"-S train.epochs cannot be applied to params.yaml \(.*\): write it as NAME=VALUE"),
         ("train.size_schedule=[64", r"-S train.size_schedule=\[64 cannot be applied to params.yaml \(.*\): write it as"),
         ("+train.more=3", r"params.yaml: there is no parameter train.more; "),
+        ("seed=range(0,3000000)", r"-S seed=1 seed=range\(0,3000000\) makes more than 1,000 experiments: check fewer at once"),
+        ("", r"-S is empty: write it as NAME=VALUE"),
         ("other.yaml:a=3", r"-S names the file other.yaml, but the parameters are in params.yaml: leave the file out"),
     ],
 )

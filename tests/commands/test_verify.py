@@ -152,7 +152,7 @@ def test_a_folder_is_complete_if_its_files_give_the_list_that_is_missing(
     result = train_resnet("verify")
     assert result.exit_code == 1
     assert result.stderr.startswith(
-        f"DVC's cache does not have 1 file of data, such as {lost.relative_to('cache')}, so `dvc push` and `dvc checkout` "
+        f"DVC's cache does not have 1 file of data, namely {lost.relative_to('cache')}, so `dvc push` and `dvc checkout` "
         "cannot bring it: run `dvc commit`, which takes it from this folder; "
     )
     assert "was not verified" in train_resnet("verify", "--at-most", "1").stderr  # its files were not to be read
@@ -223,9 +223,9 @@ def test_damage_in_the_cache_is_named(name: str, folder: Path, train_resnet: Cal
     [
         (
             ["model.bin"],
-            "1 file of model.bin, such as {}, so `dvc push` and `dvc checkout` cannot bring it: run `dvc commit`, ",
+            "1 file of model.bin, namely {}, so `dvc push` and `dvc checkout` cannot bring it: run `dvc commit`, ",
         ),
-        (["data/a.txt"], "1 file of data, such as {}, so "),
+        (["data/a.txt"], "1 file of data, namely {}, so "),
         (["data/a.txt", "data/deep/b.txt", "model.bin"], "3 files of model.bin, data, such as {}, so "),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import dvc_process
-from flows.dvc_process import DvcEndedError, DvcError, DvcProcess
+from flows.dvc_process import DvcEndedError, DvcError, DvcProcess, list_experiments
 from flows.ending import RunEndedError
 from tests.flows.quick import wait_for, write_program
 from tests.imports import ROOT
@@ -195,3 +195,13 @@ def test_no_process_outlives_a_flow_that_was_killed(repository: Path, tmp_path: 
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     wait_for(lambda: not alive(stage) and not alive(dvc), 15)
+
+
+def test_reading_experiments_for_their_list_never_fails_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    list_experiments(tmp_path, ["refs/exps/none"])  # there is no repository
+    monkeypatch.setattr(dvc_process, "git", lambda *_: "0" * 40)
+    with DvcProcess(tmp_path) as dvc:
+        list_experiments(tmp_path, ["refs/exps/none"], dvc)  # DVC finds no repository
+        dvc.interrupt()
+        list_experiments(tmp_path, ["refs/exps/none"], dvc)
+    list_experiments(tmp_path / "nowhere", ["refs/exps/none"])  # the process cannot be started there

@@ -1,7 +1,6 @@
 """Runs in a work pool, with a stand-in for the server; `test_deployments.py` has a real one."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
@@ -85,8 +84,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_runs, "fetched", lambda home, rev, names: dict.fromkeys(names, "commit"))
     monkeypatch.setattr(pool_runs, "read_commit", lambda home, commit, name: Result(name, {}, 0.5))
     monkeypatch.setattr(ending, "wait", lambda seconds: False)
-    monkeypatch.setattr(pool_runs, "DvcProcess", nullcontext)
-    monkeypatch.setattr(pool_runs, "list_experiments", lambda dvc, home, commits: None)
+    monkeypatch.setattr(pool_runs, "list_experiments", lambda home, commits: None)
 
 
 def run(pool: Pool, proposals: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
@@ -122,7 +120,7 @@ def test_two_hundred_runs_end_in_their_order(monkeypatch: pytest.MonkeyPatch) ->
 def test_experiments_that_came_back_are_read_for_the_list_of_experiments(monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[str] = []
     monkeypatch.setattr(pool_runs, "fetched", lambda home, rev, names: {name: f"commit of {name}" for name in names})
-    monkeypatch.setattr(pool_runs, "list_experiments", lambda dvc, home, commits: listed.extend(commits))
+    monkeypatch.setattr(pool_runs, "list_experiments", lambda home, commits: listed.extend(commits))
     pool = Pool(3, [[2], [1, 3]], {1: State(type=StateType.FAILED, message="train: no")})
     list(run(pool, [{"seed": seed} for seed in range(3)], monkeypatch))
     assert listed == ["commit of my-sweep-02", "commit of my-sweep-03"]

@@ -123,15 +123,27 @@ def test_a_flipped_bit_on_the_way_is_found_where_the_image_has_no_checksum(
     with server.failing(Fault("flipped answer", count=0)):
         assert read(url) == read(str(bitmaps[kind]))
         asked = sum(request.startswith("GET") for request in server.requests)
-    assert asked >= (3 if kind == "tar" else 6)
+    struck = 0
     for number in range(asked):
-        with (
-            server.failing(Fault("flipped answer", after=number)),
-            pytest.raises(UserError, match=f"^{url} was received with other bytes than were uploaded") as found,
-        ):
-            read(url)
-        assert server.struck == 1
-        assert "run the command again, and if that does not help, upload the file again" in str(found.value)
+        with server.failing(Fault("flipped answer", after=number)):
+            try:
+                found = read(url)
+            except UserError as error:
+                struck += server.struck
+                assert str(error).startswith(f"{url} was received with other bytes than were uploaded")
+                assert "run the command again, and if that does not help, upload the file again" in str(error)
+            else:  # the threads of pyarrow do not always ask as often
+                assert (server.struck, found) == (0, read(str(bitmaps[kind])))
+    assert struck >= (3 if kind == "tar" else 6)
+
+
+def test_nothing_is_read_after_damage(bitmaps: dict[str, Path], server: Store) -> None:
+    boto3.client("s3").upload_file(str(bitmaps["zip"]), BUCKET, "damaged.zip")
+    archive = stored(f"s3://{BUCKET}/damaged.zip")
+    with server.failing(Fault("flipped answer", after=2)), pytest.raises(UserError, match="received with other bytes"):
+        archive.open().read()
+    with pytest.raises(UserError, match="received with other bytes"):
+        archive.open().read()
 
 
 @pytest.mark.parametrize("kind", ["zip", "parquet"])

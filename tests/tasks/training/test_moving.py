@@ -186,6 +186,8 @@ def sparse(path: Path) -> None:
         (os.mkfifo, NO_FILE),
         (Path.mkdir, NO_FILE),
         (lambda path: path.symlink_to("/dev/zero"), NO_FILE),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+        (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
         (sparse, "has 1,099,511,627,776 bytes or more, and 1,000 at most are expected"),
     ],
 )

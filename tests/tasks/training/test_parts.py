@@ -110,7 +110,7 @@ def test_a_longer_run_has_the_number_of_the_finished_one_that_it_continues(
     assert found(monkeypatch, 1, longer, facts) == 4
 
 
-@pytest.mark.parametrize("content", ["", "[2]", '{"a": "b"}', "{", '{"a": [1]}'])
+@pytest.mark.parametrize("content", ["", "[2]", '{"a": "b"}', "{", '{"a": [1]}', '{"a": Infinity}', "[" * 100_000])
 def test_a_damaged_record_of_numbers_is_replaced(content: str, monkeypatch: pytest.MonkeyPatch) -> None:
     home().mkdir(parents=True)
     (home() / "parts.json").write_text(content, "utf-8")

@@ -46,6 +46,31 @@ def test_nobody_is_waited_for_without_end(addresses: tuple[str, ...], monkeypatc
         pass
 
 
+@pytest.mark.parametrize("sent", [b"0", b"1", b"01", b"\xff", b""])
+def test_a_stranger_ends_no_wait(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hosts 0 and 1 have addresses of documentation, so nobody here can be one of them."""
+    (port,) = free_ports(1)
+    monkeypatch.setattr(refusals, "SECONDS", 1.0)
+    telling = threading.Thread(target=tell, args=(("192.0.2.1:1", "192.0.2.2:1", f"127.0.0.1:{port}"), 2, "no \udcff"))
+    began = time.monotonic()
+    telling.start()
+    heard: list[bytes] = []
+
+    def visited() -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+                heard.append(connection.makefile("rb").readline())
+                connection.sendall(sent)
+        except OSError:
+            return False
+        return True
+
+    until(visited)
+    telling.join(60)
+    assert heard == [b"train-resnet refused: no \\udcff\n"]
+    assert time.monotonic() - began >= 1.0
+
+
 def test_a_long_sentence_is_cut(addresses: tuple[str, ...], asking: list[Refusals]) -> None:
     tell(addresses, 2, "a" * 10_000)
     until(lambda: asking[0].found)
