@@ -28,6 +28,7 @@ from tasks.stage.params import PARAMS_YAML, Params, examine_params
 
 _BUILTIN = Path("builtin")
 _DECISIONS = "decisions.csv"
+_SEVERAL = "These values make several experiments: `dvc exp run` needs `--queue` for them, and `dvc queue start` runs them."
 _COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".txz")
 _LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
@@ -88,7 +89,7 @@ def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
         for number, path in enumerate(overridden(overrides), start=1):
             found, noted = examine(graph, path)
             if number == 2:
-                notes["These values make several experiments: `dvc exp run` needs `--queue` for them."] = None
+                notes[_SEVERAL] = None
             mistakes |= {sentence.replace(str(path), str(PARAMS_YAML)): None for sentence in found}
             notes |= dict.fromkeys(noted)
     except UserError as error:

@@ -1,7 +1,7 @@
 """List or remove the training runs that have checkpoints.
 
-The last three finished runs, and those that were worked on in the last two weeks, are kept. The stage `train` removes older
-ones. What a search that prunes will go on with is kept until the search ends. Runs in the store that
+The last three finished runs, and unfinished ones that were worked on in the last two weeks, are kept. The stage `train` removes
+the others. What a search that prunes will go on with is kept until the search ends. Runs in the store that
 TRAIN_RESNET_CHECKPOINT_REMOTE names are listed too; a rule of the bucket removes them.
 """
 

@@ -21,7 +21,7 @@ from commands.export_record import record_export
 from commands.places import own_place
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
-from resnet.core.words import agreeing
+from resnet.core.words import agreeing, counted
 from resnet.network.startup import start_tensorflow
 from tasks.stage.graph import project_paths
 
@@ -285,7 +285,8 @@ def _check_known_score(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", n
             "prints."
         )
     largest = float(np.abs(expected - found).max())
-    return f"; refuses {100 * float((found < 0).mean()):.1f} % of them, largest difference of a known score {largest:.1e}"
+    share = f"{100 * float((found < 0).mean()):.1f} % of {counted(len(pixels), 'validation image')} as none of the classes"
+    return f"; refuses {share}, largest difference of a known score {largest:.1e}"
 
 
 def _known_scores(model: "ResNet", pixels: "npt.NDArray[np.uint8]") -> "npt.NDArray[np.float32]":

@@ -309,7 +309,7 @@ def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet
 
 def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:
     several = train_resnet("check", "-S", "seed=1,2", "-S", "ingest.source=builtin/digits")
-    assert "check: These values make several experiments: `dvc exp run` needs `--queue` for them.\n" in several.stdout
+    assert "check: These values make several experiments: `dvc exp run` needs `--queue` for them, and " in several.stdout
     result = train_resnet("check", "-S", "train.epochs=3,0,-1", "-S", "seed=range(1,3)")
     assert result.stderr.splitlines() == [
         "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0.",
