@@ -1,4 +1,8 @@
-"""`classes.json`: the names of the labels; label i is the i-th name."""
+"""`classes.json`: the names of the classes; label i is the i-th name.
+
+If images have several labels each, the file is an object with the names as `classes`, and as `label_sets` a list with the
+numbers of the classes in each set; label i is then the i-th set, see `resnet.core.label_sets`.
+"""
 
 import json
 import re
@@ -8,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from resnet.core.errors import UserError, damaged_input, missing_input
+from resnet.core.label_sets import LabelSets
 from resnet.core.words import counted
 
 MAX_CLASSES = 2**16  # labels are uint16
@@ -60,32 +65,80 @@ def _looks(name: str) -> str:
     return _BETWEEN_WORDS.sub("", plain) or name
 
 
-def write_classes(path: Path, classes: list[str]) -> None:
-    """Writes the names.
+def write_classes(path: Path, classes: list[str], label_sets: LabelSets | None = None) -> None:
+    """Writes the names, and the sets of images with several labels.
 
     Raises:
         UserError: there are fewer than two classes or more than 65,536, two have one name or names that differ only in spaces
-            that cannot be seen, or a name is not valid Unicode.
+            that cannot be seen, a name is not valid Unicode, or there are more than 65,536 sets.
     """
     check_classes(classes)
+    tree: object = classes
+    if label_sets is not None:
+        if len(label_sets) > MAX_CLASSES:
+            raise UserError(
+                f"the images of the source have {len(label_sets):,} different sets of labels, but at most {MAX_CLASSES:,} can "
+                "be told apart: leave out rare classes, which ingest.min_images_per_class can do."
+            )
+        tree = {"classes": classes, "label_sets": label_sets.numbers()}
     try:
-        path.write_text(json.dumps(classes, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(tree, ensure_ascii=False, indent=1 if label_sets is None else None)
+        path.write_text(text + "\n", encoding="utf-8")
     except UnicodeEncodeError as error:
         raise UserError(f"a class name is not valid Unicode ({error.object[error.start : error.end]!r}); rename it.") from error
 
 
 def read_classes(path: Path) -> list[str]:
-    """The class names in the order of their labels.
+    """The class names in their order.
 
     Raises:
-        UserError: the file is missing or is not a list of at least two names.
+        UserError: the file is missing, or has no list of at least two names.
     """
+    return _read(path)[0]
+
+
+def read_label_sets(path: Path) -> LabelSets | None:
+    """The sets of images with several labels each; None if each image has one label.
+
+    Raises:
+        UserError: as `read_classes`, or a set has a class that does not exist, or twice.
+    """
+    return _read(path)[1]
+
+
+def read_label_texts(path: Path) -> list[str]:
+    """What each label means as text, as in `manifest.csv`: a class name, or the names of a set.
+
+    Raises:
+        UserError: as `read_label_sets`.
+    """
+    classes, label_sets = _read(path)
+    return classes if label_sets is None else label_sets.texts(classes)
+
+
+def _read(path: Path) -> tuple[list[str], LabelSets | None]:
     try:
-        names = json.loads(path.read_text("utf-8"))
+        tree = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise missing_input(path) from error
     except ValueError as error:
         raise damaged_input(path, str(error)) from error
+    several = isinstance(tree, dict)
+    names = tree.get("classes") if several else tree
     if not (isinstance(names, list) and len(names) > 1 and all(isinstance(name, str) for name in names)):
         raise damaged_input(path, "not a list of two or more names")
-    return names
+    if not several:
+        return names, None
+    sets = tree.get("label_sets")
+    if not (isinstance(sets, list) and sets and all(_is_set(one, len(names)) for one in sets)):
+        raise damaged_input(path, f"its label_sets are not lists of numbers of its {len(names)} classes")
+    if len({tuple(sorted(one)) for one in sets}) < len(sets):
+        raise damaged_input(path, "it has a label set twice")
+    return names, LabelSets.of_numbers(sets, len(names))
+
+
+def _is_set(numbers: object, classes: int) -> bool:
+    """Whether this is a list of different numbers of classes."""
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < classes for number in numbers):
+        return False
+    return len(set(numbers)) == len(numbers)

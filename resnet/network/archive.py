@@ -101,6 +101,13 @@ class ModelFacts:
     config: dict[str, Any]
     keras_version: str
 
+    @property
+    def thresholds(self) -> list[float] | None:
+        """As `resnet.network.model.ResNet.thresholds`: None if each image has one label."""
+        if "multi_label" not in self.config:
+            return None
+        return list(self.config.get("thresholds", [0.5] * len(self.class_names)))
+
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -279,6 +286,12 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
         right["temperature"] = _is_between(given["temperature"], 1 / _LARGEST_TEMPERATURE, _LARGEST_TEMPERATURE)
     if "refuses" in given:
         right["refuses"] = _is_between(given["refuses"], 0.0, 0.5)
+    if "multi_label" in given:
+        right["multi_label"] = given["multi_label"] is True
+    if "thresholds" in given:
+        found = given["thresholds"]
+        are_right = isinstance(found, list) and len(found) == classes and all(_is_between(one, 0.0, 1.0) for one in found)
+        right["thresholds"] = "multi_label" in given and are_right
     if given.keys() != right.keys():
         raise RefusedModelError(path, f"the arguments in its config.json are {_some(list(given))}")
     for name, is_right in right.items():

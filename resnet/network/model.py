@@ -44,6 +44,10 @@ class ResNet(keras.Model):
         temperature: by which `calibrate` has divided the logits; None if it has not. It is a record and changes no weight.
         refuses: the largest share of new images like the validation images that `known_score` refuses; None without such a
             score. It is a record, too.
+        multi_label: whether an image may have any number of the classes. A logit then says whether the image has this class,
+            by the logistic function, and not which one of the classes it has. It changes no layer.
+        thresholds: of the probabilities, one for each class in the order of the logits; an image has the classes whose
+            probabilities are at least as high. None if they have not been fitted; only with `multi_label`.
         name: of the Keras model.
         draw_kernels: give convolutions random kernels. Otherwise they are zero, for weights that will be loaded; drawing takes
             half of the time of building a ResNet-50.
@@ -71,6 +75,8 @@ class ResNet(keras.Model):
         class_names: Sequence[str] | None = None,
         temperature: float | None = None,
         refuses: float | None = None,
+        multi_label: bool = False,
+        thresholds: Sequence[float] | None = None,
         name: str = "resnet",
         draw_kernels: bool = True,
     ) -> None:
@@ -102,6 +108,10 @@ class ResNet(keras.Model):
             self._arguments["temperature"] = temperature
         if refuses is not None:
             self._arguments["refuses"] = refuses
+        if multi_label:
+            self._arguments["multi_label"] = True
+        if thresholds is not None:
+            self.decide_by(thresholds)
         self._known_score: KnownScore | None = None
 
     @property
@@ -113,6 +123,30 @@ class ResNet(keras.Model):
         """Adds a score that refuses at most this share of new images like the validation images."""
         self._known_score = score
         self._arguments["refuses"] = share
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether an image may have any number of the classes."""
+        return "multi_label" in self._arguments
+
+    @property
+    def thresholds(self) -> list[float] | None:
+        """The probability of each class from which on an image has it, 0.5 where not fitted; None without `multi_label`."""
+        return list(self._arguments.get("thresholds", [0.5] * self.classes)) if self.multi_label else None
+
+    def decide_by(self, thresholds: Sequence[float]) -> None:
+        """Sets the thresholds.
+
+        Raises:
+            ValueError: not one for each class, one outside of (0, 1), or a network that gives one label to each image.
+        """
+        right = len(thresholds) == self.classes and all(0 < one < 1 for one in thresholds)
+        if not (self.multi_label and right):
+            raise ValueError(
+                f"thresholds must be {self.classes} numbers in (0, 1), of a network with multi_label. "
+                f"Received: {list(thresholds)}, multi_label={self.multi_label}."
+            )
+        self._arguments["thresholds"] = [float(one) for one in thresholds]
 
     @property
     def classes(self) -> int:
