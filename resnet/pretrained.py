@@ -80,7 +80,7 @@ def take_published(model: ResNet, weights: str = _PUBLISHED) -> None:
 
 
 def take_model(model: ResNet, path: Path) -> None:
-    """Copies the weights of another network of this project; its head too if both are for the same classes.
+    """Copies the weights of another network of this project; its head too if both are for the same classes in the same way.
 
     Args:
         model: of the same architecture; its image size may differ.
@@ -100,7 +100,8 @@ def take_model(model: ResNet, path: Path) -> None:
         ) from error
     config = source.get_config()
     found = _weights_of(source)
-    if source.class_names is None or source.class_names != model.class_names:
+    is_same = (source.class_names, source.multi_label) == (model.class_names, model.multi_label)
+    if source.class_names is None or not is_same:
         del found[_HEAD]
     else:
         # Training goes on from the logits that were trained, and `train` fits a temperature of its own.

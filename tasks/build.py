@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_sets
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.network.startup import start_tensorflow
@@ -64,7 +64,7 @@ def build(
     params: Build, *, seed: int, image_size: int, classes_json: Path, initial_keras: Path, model_summary_txt: Path
 ) -> None:
     """Makes the network and its initial weights; the same seed gives the same weights."""
-    classes = read_classes(classes_json)
+    classes, several = read_classes(classes_json), read_label_sets(classes_json) is not None
     with at_once():
         start_tensorflow()
     import keras
@@ -74,7 +74,8 @@ def build(
     from resnet.pretrained import initialise
 
     keras.utils.set_random_seed(seed)
-    model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, **params.model_dump(exclude={"weights"}))
+    given = params.model_dump(exclude={"weights"})
+    model = ResNet((image_size, image_size, 3), len(classes), class_names=classes, multi_label=several, **given)
     initialise(model, params.weights)
     save_model(model, initial_keras)
     with replacing(model_summary_txt) as partial:
@@ -82,6 +83,7 @@ def build(
     print(
         f"build: ResNet-{params.depth} {params.variant}, {model.get_config()['stem']} stem, weights {params.weights}: "
         f"{model.count_params():,} parameters for {len(classes):,} classes"
+        f"{', any number of them in an image' if several else ''}"
     )
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn
 
 from pydantic import Field, WithJsonSchema
 
-from resnet.core.classes import read_classes
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.learning_rates import suitable_rate
@@ -44,6 +43,7 @@ from tasks.training.cluster import (
 )
 from tasks.training.events import Events
 from tasks.training.fingerprint import Facts
+from tasks.training.labels import Labels
 from tasks.training.live import Live
 from tasks.training.moving import shared
 from tasks.training.parts import parts_that_fit, remember_parts
@@ -230,8 +230,8 @@ def train(
         Facts for `reports/run.json`.
     """
     seconds, pause, (cluster, refusals) = checkpoint_seconds(), Pause.from_environment(params.epochs), _cluster(params)
-    classes = read_classes(classes_json)
-    training_split, _ = splits = Split(training, len(classes)), Split(validation, len(classes))
+    labels = Labels.read(classes_json, balance=params.balance)
+    training_split, _ = splits = Split(training, len(labels)), Split(validation, len(labels))
     facts = decisive(params, seed, (classes_json, training, validation, initial_keras), code)  # INPUTS
     with at_once():
         # In this order: later this process uses memory of the GPUs, too.
@@ -241,7 +241,7 @@ def train(
 
     precision = choose_precision(params.precision)
     facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()} | _of_hosts(hosts)
-    make = partial(_trainer, params, initial_keras, classes, splits, precision=precision, hosts=hosts)
+    make = partial(_trainer, params, initial_keras, labels, splits, precision=precision, hosts=hosts)
     with together(hosts):
         require_equal(hosts, {**facts, VARIABLE: pause.after, "TF_CONFIG.cluster": list(hosts.addresses)})
         if hosts.index:
@@ -307,7 +307,7 @@ def train(
                 on_validation_step=on_validation_step,
                 on_epoch=on_epoch,
             )
-            fitted = _finish(trainer.model, splits, params.batch_size, precision, resnet_keras)
+            fitted = _finish(trainer.model, splits, labels, resnet_keras, batch_size=params.batch_size, precision=precision)
         if len(state.history) < params.epochs:
             print(f"train: stopped after epoch {len(state.history)} of {params.epochs} because of train.patience or the budget")
     _leave(run, parts_found=trainer.tried)
@@ -350,7 +350,7 @@ def _of_hosts(hosts: "Hosts") -> Facts:
 
 
 def _trainer(
-    params: Train, initial_keras: Path, classes: list[str], splits: tuple[Split, Split], *, precision: str, hosts: "Hosts"
+    params: Train, initial_keras: Path, labels: Labels, splits: tuple[Split, Split], *, precision: str, hosts: "Hosts"
 ) -> "Trainer":
     """The trainer, with the initial weights."""
     from resnet.network.saving import load_model
@@ -358,9 +358,13 @@ def _trainer(
 
     strategy = share_among(params.devices)
     with strategy.scope():
-        model = load_model(initial_keras, classes, splits[1].image_shape, precision)
+        shape, several = splits[1].image_shape, labels.sets is not None
+        model = load_model(initial_keras, labels.classes, shape, precision, multi_label=several)
     steps = len(splits[0]) // params.batch_size
-    return make_trainer(params.recipe(), model, steps, precision, splits[0].labels, strategy=strategy, hosts=hosts)
+    of_training = splits[0].labels
+    return make_trainer(
+        params.recipe(), model, steps, precision, of_training, label_sets=labels.sets, strategy=strategy, hosts=hosts
+    )
 
 
 def _in_parts(
@@ -433,7 +437,7 @@ def _say_surprises(params: Train, recipe: "Recipe", gpus: list[str], shared_with
 
 
 def _finish(
-    model: "ResNet", splits: tuple[Split, Split], batch_size: int, precision: str, resnet_keras: Path
+    model: "ResNet", splits: tuple[Split, Split], labels: Labels, resnet_keras: Path, *, batch_size: int, precision: str
 ) -> dict[str, float]:
     """Fits what the validation split decides, and saves the model, while the last checkpoint is written; returns facts."""
     from resnet.network.saving import save_model
@@ -441,7 +445,7 @@ def _finish(
 
     began = time.perf_counter()
     with enough_memory(f"the calibration with {batch_size} images at a time", "lower train.batch_size"):
-        why_not = finish(model, *splits, batch_size, precision)
+        why_not = finish(model, *splits, batch_size, precision, label_sets=labels.sets)
     if why_not:
         say(f"train: the model has no known score, which `predict --unknown` needs, because {why_not}")
     seconds = time.perf_counter() - began

@@ -31,7 +31,14 @@ def save_model(model: ResNet, path: Path) -> None:
         seal(partial, model.known_score)
 
 
-def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int], precision: str = "float32") -> ResNet:
+def load_model(
+    path: Path,
+    classes: list[str],
+    image_shape: tuple[int, int, int],
+    precision: str = "float32",
+    *,
+    multi_label: bool | None = None,
+) -> ResNet:
     """Reads a network that `save_model` wrote, and checks that it fits the data.
 
     The file does not record the precision of training, and can be read in any precision; the weights are always float32.
@@ -41,11 +48,12 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
         classes: the class names of the data, in order.
         image_shape: (height, width, channels) of the images.
         precision: to compute in, one of `PRECISIONS`.
+        multi_label: whether the images of the data have several labels; None for either.
 
     Raises:
         ValueError: an unknown precision.
         UserError: the file is missing or damaged, holds something other than a `ResNet` as `save_model` writes it, or has other
-            classes or another image shape.
+            classes, another image shape, or one label where the data have several.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}. Received: {precision!r}.")
@@ -61,6 +69,12 @@ def load_model(path: Path, classes: list[str], image_shape: tuple[int, int, int]
         raise UserError(
             f"{path} takes images of {shape}, but the data's are {image_shape}; run `dvc repro`, which makes a "
             "model for these data."
+        )
+    if multi_label is not None and multi_label != ("multi_label" in config):
+        one, several = "one label to each image", "any number of labels to an image"
+        gives, wanted = (one, several) if multi_label else (several, one)
+        raise UserError(
+            f"{path} gives {gives}, but the data give {wanted}; run `dvc repro`, which makes a model for these data."
         )
     return _build(path, file, precision)
 

@@ -19,15 +19,16 @@ from resnet.dataset.batches import epoch_order, read_ahead
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
 from resnet.network.device_kernels import kernels
-from resnet.network.layers import held_statistics
 from resnet.network.normalisation import normalise
 from resnet.training.augmentation import Augmentation
 from resnet.training.averaging import MovingAverage
 from resnet.training.budget import Budget
 from resnet.training.calls import Call, divide_into_calls
+from resnet.training.gradients import one_after_another, one_on_each_host
 from resnet.training.hosts import Hosts, places
 from resnet.training.kept import Kept, room
 from resnet.training.mixing import Mixed
+from resnet.training.multi_label import MultiLabel
 from resnet.training.objective import objective
 from resnet.training.optimizers import updates_at_once
 from resnet.training.parts import enough_for_step, enough_for_validation, keep_images
@@ -47,6 +48,8 @@ class Trainer:
         augmentation: of training images.
         label_smoothing: see `resnet.training.objective`.
         class_weights: (classes,) float32, see `resnet.training.objective`.
+        multi_label: for labels that are sets of classes, see `resnet.training.multi_label`; without class weights. By default
+            each image has one label.
         balanced: whether all classes have the same number of images in an epoch, see `balanced_rows`.
         accumulate: number of parts into which each batch is split. The parts go through the network one after another and
             their gradients are averaged, which needs less memory. Batch normalisation uses the statistics of each part. Must
@@ -86,6 +89,7 @@ class Trainer:
         augmentation: Augmentation,
         label_smoothing: float = 0.0,
         class_weights: npt.NDArray[np.float32] | None = None,
+        multi_label: MultiLabel | None = None,
         balanced: bool = False,
         accumulate: int = 1,
         ema: float = 0.0,
@@ -101,6 +105,7 @@ class Trainer:
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
+        self.multi_label = multi_label
         self.balanced = balanced
         self.tried = False
         self.kept = Kept()
@@ -113,14 +118,18 @@ class Trainer:
         self.hosts = hosts or Hosts()
         self.divide(accumulate)
         self._copies = KernelCopies(model.layers if self.strategy.num_replicas_in_sync == 1 else [])
-        self.loss_object = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        self.loss_object = (
+            multi_label.cross_entropy if multi_label else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
         self._may_hide_nan = any(layer.compute_dtype == "bfloat16" for layer in model.layers)
         self.train_loss = keras.metrics.Mean(name="train_loss")
-        self.train_accuracy = keras.metrics.SparseCategoricalAccuracy(name="train_accuracy")
+        make_accuracy = multi_label.accuracy if multi_label else keras.metrics.SparseCategoricalAccuracy
+        self.train_accuracy = make_accuracy(name="train_accuracy")
         self.validation_loss = keras.metrics.Mean(name="validation_loss")
-        self.validation_accuracy = keras.metrics.SparseCategoricalAccuracy(name="validation_accuracy")
+        self.validation_accuracy = make_accuracy(name="validation_accuracy")
         classes = model.output_shape[-1]
-        self._confusion = tf.Variable(tf.zeros((classes, classes))) if classes <= MAX_COUNTED else None
+        counted = classes <= MAX_COUNTED and not multi_label
+        self._confusion = tf.Variable(tf.zeros((classes, classes))) if counted else None
         # The metrics of validation are not saved: a resumed run repeats an interrupted validation from its start.
         self.state = TrainingState(
             model=model.variables,
@@ -267,42 +276,13 @@ class Trainer:
         """Mean cross-entropy and mean gradients over the parts of a batch."""
         if self.accumulate == 1:
             return self._gradients(batch, variables, training)
-        if self.hosts.count > 1:
-            return self._gradients_of_hosts(batch, variables, training)
-        size = batch.labels.shape[0] // self.accumulate
+        if self.hosts.count > 1:  # the batch is the part of this host
 
-        def add(number: tf.Tensor, loss: tf.Tensor, sums: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-            part_loss, gradients = self._gradients(batch.part(number, size), variables, training)
-            return (
-                number + 1,
-                loss + part_loss,
-                [one + tf.cast(other, one.dtype) for one, other in zip(sums, gradients, strict=True)],
-            )
+            def mine(matches: list[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
+                return self._gradients(batch, variables, training, matches)
 
-        # Not a Python loop: TensorFlow would run its parts in parallel and need the memory of all of them.
-        zeros = [tf.zeros(variable.shape) for variable in variables]
-        start = (tf.constant(0), tf.constant(0.0), zeros)
-        _, loss, sums = tf.while_loop(lambda number, *_: number < self.accumulate, add, start, parallel_iterations=1)
-        return loss / self.accumulate, [one / self.accumulate for one in sums]
-
-    def _gradients_of_hosts(
-        self, batch: Mixed, variables: list[keras.Variable], training: bool
-    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Mean cross-entropy and mean gradients over the parts of a batch, of which this is the one of this host."""
-        matches: list[tf.Tensor] = []
-        with held_statistics() as held:
-            cross_entropy, gradients = self._gradients(batch, variables, training, matches)
-        mine = [cross_entropy, *(tf.cast(one, tf.float32) for one in gradients), *matches]
-        mine += [statistic for _, *statistics in held for statistic in statistics]
-        loss, sums = tf.constant(0.0), [tf.zeros(variable.shape) for variable in variables]
-        for one, *rest in self.hosts.gather(mine):
-            others = iter(rest)
-            loss += one
-            sums = [total + next(others) for total in sums]
-            keras.metrics.Mean.update_state(self.train_accuracy, next(others))
-            for norm, *_ in held:
-                norm.move(next(others), next(others))
-        return loss / self.hosts.count, [total / self.hosts.count for total in sums]
+            return one_on_each_host(mine, variables, self.hosts, self.train_accuracy)
+        return one_after_another(lambda part: self._gradients(part, variables, training), batch, variables, self.accumulate)
 
     def _gradients(
         self,
@@ -325,14 +305,18 @@ class Trainer:
                 logits = training_forward(self.model, copies)(batch.images)
             else:
                 logits = self.model.call(batch.images, training=False)  # as in `training_forward`
-            cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
+            if self.multi_label:
+                cross_entropy, loss = self.multi_label.objective(logits, batch, self.label_smoothing)
+            else:
+                cross_entropy, loss = objective(logits, batch, self.label_smoothing, self.class_weights)
             loss = self.optimizer.scale_loss(loss)
             if self.strategy.num_replicas_in_sync > 1:
                 loss /= self.strategy.num_replicas_in_sync
         if matches is None:
             self.train_accuracy.update_state(batch.main_labels, logits)
         else:
-            matches.append(keras.metrics.sparse_categorical_accuracy(batch.main_labels, logits))
+            right = self.multi_label.matches if self.multi_label else keras.metrics.sparse_categorical_accuracy
+            matches.append(right(batch.main_labels, logits))
         return cross_entropy, tape.gradient(loss, copies.in_place_of(variables) if copies else variables)
 
     # One signature for any batch size: otherwise the smaller last batch would be traced again.
@@ -351,7 +335,10 @@ class Trainer:
 
     @property
     def confusion(self) -> npt.NDArray[np.int64] | None:
-        """(classes, classes) validation images of the last epoch by true and predicted class; None for over 100 classes."""
+        """(classes, classes) validation images of the last epoch by true and predicted class.
+
+        None for over 100 classes, and for several labels an image.
+        """
         return None if self._confusion is None else self._confusion.numpy().astype(np.int64)
 
     def augmented(self, training: Split, seed: int, count: int) -> npt.NDArray[np.uint8]:

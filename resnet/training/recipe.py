@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from resnet.core.label_sets import LabelSets
 from resnet.training.augmentation import Augmentation
 from resnet.training.budget import Budget
 from resnet.training.hosts import Hosts
 from resnet.training.loop import Trainer
+from resnet.training.multi_label import MultiLabel
 from resnet.training.objective import balanced_weights
 from resnet.training.optimizers import RISE, FreezeFirst, OneCycle, WarmRestarts, make_optimizer, warmup_cosine
 from resnet.training.sizes import SizeSchedule
@@ -65,6 +67,7 @@ def make_trainer(
     precision: str = "float32",
     labels: npt.NDArray[np.uint16] | None = None,
     *,
+    label_sets: LabelSets | None = None,
     strategy: tf.distribute.Strategy | None = None,
     hosts: Hosts | None = None,
 ) -> Trainer:
@@ -76,6 +79,7 @@ def make_trainer(
         steps_per_epoch: full batches in the training split.
         precision: float16 needs loss scaling.
         labels: (images,) of the training split, for balanced class weights; without them all classes have the same weight.
+        label_sets: what the labels mean, if images have several labels; without balanced weights or sampling.
         strategy: in whose scope the model was made; by default the current one.
         hosts: that share each batch; by default one host trains.
     """
@@ -108,6 +112,7 @@ def make_trainer(
         ),
         label_smoothing=recipe.label_smoothing,
         class_weights=class_weights,
+        multi_label=MultiLabel(label_sets) if label_sets else None,
         balanced=recipe.balance == "sampling",
         accumulate=recipe.accumulate,
         ema=recipe.ema,

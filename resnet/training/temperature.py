@@ -4,6 +4,8 @@ All logits are divided by one number, so the order of the classes stays (Guo et 
 2017, section 4.2).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize_scalar
@@ -56,11 +58,45 @@ def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floa
         return 1.0
     losses = np.empty(images)
 
-    def cost(log_inverse: float) -> float:
+    def loss(inverse: float) -> float:
         for rows in blocks:
-            found = log_softmax(centred(rows) * np.exp(log_inverse), axis=1)
+            found = log_softmax(centred(rows) * inverse, axis=1)
             losses[rows] = -found[np.arange(len(found)), labels[rows]]
-        return float(losses.sum() + (log_inverse / _SPREAD) ** 2 / 2)
+        return float(losses.sum())
+
+    return _most_probable(loss)
+
+
+def fit_multi_label_temperature(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating]) -> float:
+    """As `fit_temperature`, for images with several labels: by the binary cross-entropy of all classes of an image.
+
+    Args:
+        truth: (images, classes), whether an image has a class.
+        logits: (images, classes), of the logistic function.
+
+    Returns:
+        The temperature, with six digits, within `BOUND`; 1 if there are no images, or if all logits are 0.
+    """
+    blocks = row_blocks(*logits.shape)
+    if not any(logits[rows].any() for rows in blocks):
+        return 1.0
+    losses = np.empty(len(truth))
+
+    def loss(inverse: float) -> float:
+        for rows in blocks:
+            # The cross-entropy of the right answer is log(1 + exp(-logit)), of the other one log(1 + exp(logit)).
+            signed = np.where(truth[rows], -1.0, 1.0) * logits[rows]
+            losses[rows] = np.logaddexp(0.0, signed * inverse).sum(axis=1)
+        return float(losses.sum())
+
+    return _most_probable(loss)
+
+
+def _most_probable(loss: Callable[[float], float]) -> float:
+    """The temperature with the lowest cost, given the sum of the losses of all images by the inverse of the temperature."""
+
+    def cost(log_inverse: float) -> float:
+        return loss(np.exp(log_inverse)) + (log_inverse / _SPREAD) ** 2 / 2
 
     reach = np.log(BOUND)
     result = minimize_scalar(cost, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
