@@ -158,3 +158,46 @@ def test_the_file_is_what_other_tools_read(saved: Path) -> None:
         ]
         assert json.loads(archive.read("config.json"))["module"] == "resnet.model"  # as in files from before it moved
         assert json.loads(archive.read("metadata.json"))["date_saved"] == "1980-01-01@00:00:00"
+
+
+def test_a_network_for_several_labels_is_read_as_it_was_saved(saved: Path, tmp_path: Path) -> None:
+    model = ResNet(SHAPE, 3, blocks=(1,), width=8, class_names=CLASSES, multi_label=True, thresholds=[0.2, 0.5, 0.9])
+    path = tmp_path / "model.keras"
+    save_model(model, path)
+    loaded = load_model(path, CLASSES, SHAPE, multi_label=True)
+    assert (loaded.multi_label, loaded.thresholds) == (True, [0.2, 0.5, 0.9])
+    assert read_model_facts(path).thresholds == [0.2, 0.5, 0.9]
+    assert read_model_facts(saved).thresholds is None
+    with pytest.raises(
+        UserError, match="gives any number of labels to an image, but the data give one label to each image; run"
+    ):
+        load_model(path, CLASSES, SHAPE, multi_label=False)
+    with pytest.raises(UserError, match="gives one label to each image, but the data give any number of labels to an image"):
+        load_model(saved, CLASSES, SHAPE, multi_label=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"multi_label": False}, "multi_label in its config.json is False"),
+        ({"multi_label": 1}, "multi_label in its config.json is 1"),
+        ({"thresholds": [0.5, 0.5, 0.5]}, "thresholds in its config.json is"),  # without multi_label
+        ({"multi_label": True, "thresholds": [0.5, 0.5]}, "thresholds in its config.json is"),
+        ({"multi_label": True, "thresholds": [0.5, 0.5, 2.0]}, "thresholds in its config.json is"),
+        ({"multi_label": True, "thresholds": [0.5, 0.5, float("nan")]}, "thresholds in its config.json is"),
+        ({"multi_label": True, "thresholds": [0.5, 0.5, "1"]}, "thresholds in its config.json is"),
+        ({"multi_label": True, "thresholds": None}, "thresholds in its config.json is None"),
+        ({"multi_label": True, "thresholds": [0.5, 0.5, 1.0]}, "thresholds must be 3 numbers in"),
+    ],
+)
+def test_other_settings_for_several_labels_are_refused(
+    saved: Path, tmp_path: Path, given: dict[str, object], sentence: str
+) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"] |= given
+    path = tmp_path / "model.keras"
+    path.write_bytes(sealed(members | {"config.json": json.dumps(config).encode()}))
+    with pytest.raises(UserError, match=sentence):
+        load_model(path, CLASSES, SHAPE)

@@ -252,3 +252,18 @@ def test_calibration_divides_the_logits_once_and_is_recorded() -> None:
     for value in (0.5, 0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="calibrated once"):
             model.calibrate(value)
+
+
+def test_a_network_for_several_labels_has_the_same_layers_and_says_so() -> None:
+    one, several = (ResNet((32, 32, 3), 3, blocks=(1,), width=8, multi_label=value) for value in (False, True))
+    assert [layer.get_config() for layer in one.layers] == [layer.get_config() for layer in several.layers]
+    assert (one.multi_label, one.thresholds, several.multi_label, several.thresholds) == (False, None, True, [0.5, 0.5, 0.5])
+    assert not {"multi_label", "thresholds"} & one.get_config().keys()
+    several.decide_by([0.25, 0.5, 0.75])
+    again = ResNet.from_config(several.get_config())
+    assert (again.multi_label, again.thresholds) == (True, [0.25, 0.5, 0.75])
+    for wrong in ([0.5, 0.5], [0.0, 0.5, 0.5], [0.5, 1.0, 0.5], [0.5, float("nan"), 0.5]):
+        with pytest.raises(ValueError, match="thresholds must be 3 numbers"):
+            several.decide_by(wrong)
+    with pytest.raises(ValueError, match="multi_label=False"):
+        one.decide_by([0.5, 0.5, 0.5])

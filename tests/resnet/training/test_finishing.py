@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
+from resnet.core.label_sets import LabelSets
 from resnet.dataset.arrays import Split, SplitWriter
 from resnet.network.folding import folded_network, folded_network_with_features
 from resnet.network.model import ResNet
 from resnet.network.saving import load_model, save_model
 from resnet.training.finishing import finish
-from resnet.training.temperature import fit_temperature
+from resnet.training.temperature import fit_multi_label_temperature, fit_temperature
+from resnet.training.thresholds import fit_thresholds
 
 
 def split(folder: Path, images: int, seed: int) -> Split:
@@ -52,3 +54,20 @@ def test_with_few_validation_images_nothing_is_refused(model: ResNet, tmp_path: 
     assert reason == "it needs at least 19 validation images, not 18"
     assert model.known_score is None
     assert "refuses" not in model.get_config()
+
+
+def test_a_network_for_several_labels_is_calibrated_and_gets_thresholds(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    names, sets = ["a", "b", "c"], LabelSets.of_numbers([[0, 1], [], [2]], 3)
+    model = ResNet((32, 32, 3), 3, blocks=(1,), width=8, zero_init_last_gamma=False, class_names=names, multi_label=True)
+    training, validation = split(tmp_path / "training", 50, 0), split(tmp_path / "validation", 90, 1)
+    before = folded_network(model)(validation.gather(np.arange(90)))
+    assert finish(model, training, validation, 16, "float32", label_sets=sets) == ""
+    truth = sets.of(validation.labels)
+    assert model.temperature == fit_multi_label_temperature(truth, before)
+    assert model.thresholds == fit_thresholds(truth, before / np.float32(model.temperature))
+    assert model.thresholds != [0.5, 0.5, 0.5]
+    assert model.known_score is None
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras", names, (32, 32, 3), multi_label=True)
+    assert (loaded.thresholds, loaded.temperature) == (model.thresholds, model.temperature)

@@ -3,10 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from resnet.training.temperature import BOUND, fit_temperature
+from resnet.training.temperature import BOUND, fit_multi_label_temperature, fit_temperature
 
 Logits = npt.NDArray[np.float64]
 
@@ -73,3 +73,30 @@ def test_it_is_bounded() -> None:
     labels, logits = drawn(500, 3, 1.0)
     assert fit_temperature((labels + 1) % 3, 100 * logits) == pytest.approx(BOUND, rel=1e-4)
     assert fit_temperature(np.tile(labels, 99), np.tile(1e-2 * logits, (99, 1))) == pytest.approx(1 / BOUND, rel=1e-4)
+
+
+def answered(images: int, classes: int, scale: float, seed: int = 0) -> tuple[npt.NDArray[np.bool_], Logits]:
+    """Whether images have classes, drawn with the probabilities of some logits, and these logits multiplied by `scale`."""
+    generator = np.random.default_rng(seed)
+    logits = 2.0 * generator.normal(size=(images, classes)) - 1.0
+    return generator.random(logits.shape) < expit(logits), scale * logits
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
+def test_a_known_temperature_of_several_labels_is_found(scale: float) -> None:
+    truth, logits = answered(10_000, 6, scale)
+    assert fit_multi_label_temperature(truth, logits.astype(np.float32)) == pytest.approx(scale, rel=0.03)
+
+
+@pytest.mark.parametrize("images", [1, 9, 300])
+def test_for_several_labels_it_is_the_lowest_point_of_a_grid(images: int) -> None:
+    truth, logits = answered(images, 4, 1.7, seed=images)
+    grid = np.geomspace(1 / BOUND, BOUND, 4001)
+    likely = [np.log(np.where(truth, expit(logits / one), expit(-logits / one)) + 1e-300).sum() for one in grid]
+    costs = -np.array(likely) - norm(0, 0.35).logpdf(np.log(grid))
+    assert fit_multi_label_temperature(truth, logits) == pytest.approx(grid[np.argmin(costs)], rel=0.002)
+
+
+def test_without_images_or_differences_several_labels_have_one() -> None:
+    assert fit_multi_label_temperature(np.zeros((0, 3), bool), np.zeros((0, 3))) == 1.0
+    assert fit_multi_label_temperature(np.ones((5, 3), bool), np.zeros((5, 3))) == 1.0
