@@ -50,7 +50,7 @@ class LabelSets:
 
 def texts_of(members: npt.NDArray[np.bool_], classes: Sequence[str]) -> list[str]:
     """Each row of (rows, classes) bool as text."""
-    return [SEPARATOR.join(classes[number] for number in np.flatnonzero(row)) for row in members]
+    return [SEPARATOR.join(classes[number] for number in np.flatnonzero(row).tolist()) for row in members]
 
 
 def names_in(text: str) -> list[str]:

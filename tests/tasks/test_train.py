@@ -21,6 +21,7 @@ from tasks.ingest import Ingest
 from tasks.stage import signals
 from tasks.stage.params import Params
 from tasks.train import Train
+from tasks.training.labels import Labels
 from tests.parameters import PREPROCESS
 
 VALUES: dict[str, Any] = {
@@ -181,22 +182,23 @@ def test_sizes_may_be_as_large_as_the_stored_images() -> None:
 
 
 def test_a_calibration_without_enough_memory_names_the_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def exhaust(*_: object) -> None:
+    def exhaust(*_: object, **__: object) -> None:
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr("resnet.training.finishing.finish", exhaust)
     none: Any = None
     with pytest.raises(UserError, match=r"^the calibration with 64 images at a time .*: lower train.batch_size.$"):
-        train._finish(none, (none, none), 64, "float32", tmp_path)
+        train._finish(none, (none, none), Labels(["a", "b"], None), tmp_path, batch_size=64, precision="float32")
 
 
 @pytest.mark.parametrize("reason", ["", "there are no validation images"])
 def test_it_says_why_there_is_no_known_score(
     reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("resnet.training.finishing.finish", lambda *_: reason)
+    monkeypatch.setattr("resnet.training.finishing.finish", lambda *_, **__: reason)
     monkeypatch.setattr("resnet.network.saving.save_model", lambda *_: None)
     none: Any = None
-    train._finish(SimpleNamespace(temperature=2.0), (none, none), 1, "float32", tmp_path)  # type: ignore[arg-type]
+    model: Any = SimpleNamespace(temperature=2.0)
+    train._finish(model, (none, none), Labels(["a", "b"], None), tmp_path, batch_size=1, precision="float32")
     sentence = "train: the model has no known score, which `predict --unknown` needs, because there are no validation images\n"
     assert "".join(capsys.readouterr()) == (sentence if reason else "")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from resnet.core.errors import UserError
+from resnet.core.label_sets import LabelSets
 from resnet.dataset.arrays import Split
 from resnet.network.device_kernels import GPU, PROCESSOR, using
 from resnet.network.model import ResNet
@@ -17,6 +18,7 @@ from resnet.network.precision import dtype_policy
 from resnet.training.augmentation import Augmentation
 from resnet.training.calls import Calls, divide_into_calls
 from resnet.training.loop import Trainer
+from resnet.training.multi_label import MultiLabel
 from resnet.training.optimizers import make_optimizer, warmup_cosine
 from resnet.training.sizes import SizeSchedule
 from resnet.training.state import Progress, Snapshot
@@ -29,6 +31,7 @@ RICH: dict[str, Any] = {
     "sizes": SizeSchedule([16, 32], [EPOCHS]),
     "augmentation": Augmentation(flip=True, shift=0.1, crop=0.5, mixup=0.3, cutmix=0.5),
 }
+SEVERAL = MultiLabel(LabelSets.of_numbers([[1], [0, 1]], 2))
 
 
 def trainer(optimizer: str = "adam", precision: str = "float32", rate: float | None = None, **options: Any) -> Trainer:
@@ -89,6 +92,7 @@ def test_a_call_has_the_steps_of_the_table_unless_images_are_large_or_hosts_agre
         ("adamw", "float16", {"balanced": True, "class_weights": np.array([0.5, 1.5], np.float32)}),
         ("adam", "bfloat16", RICH),
         ("adam", "float32", RICH | {"accumulate": 4}),
+        ("adam", "bfloat16", RICH | {"multi_label": SEVERAL}),
     ],
 )
 def test_several_steps_in_a_call_give_the_bits_of_single_steps(
@@ -111,15 +115,16 @@ def test_images_that_were_squeezed_keep_their_aspects(separable: Callable[..., S
         assert fit(trainer(augmentation=Augmentation(crop=0.5)), data) == expected
 
 
-def test_a_run_resumes_at_the_end_of_a_call_bit_for_bit(splits: tuple[Split, Split]) -> None:
-    expected = fit(trainer(), splits)
+@pytest.mark.parametrize("options", [{}, {"multi_label": SEVERAL}])
+def test_a_run_resumes_at_the_end_of_a_call_bit_for_bit(splits: tuple[Split, Split], options: dict[str, Any]) -> None:
+    expected = fit(trainer(**options), splits)
     taken: list[Snapshot] = []
     with using(THREE):
-        one = trainer()
+        one = trainer(**options)
         fit(one, splits, lambda _: taken.append(one.state.snapshot()))
         places = [(snapshot.facts["epoch"], snapshot.facts["step"]) for snapshot in taken]
         assert places == [(epoch, step) for epoch in (1, 2) for step in (3, 3, 3, 6, 6, 6, 7)]
-        resumed = trainer()
+        resumed = trainer(**options)
         for snapshot in taken:
             resumed.state.restore(snapshot)
             assert fit(resumed, splits) == expected

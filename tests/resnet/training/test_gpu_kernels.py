@@ -12,9 +12,11 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
+from resnet.core.label_sets import LabelSets
 from resnet.network.device_kernels import GPU, PROCESSOR, using
 from resnet.training.augmentation import Augmentation
 from resnet.training.kept import Images
+from resnet.training.multi_label import MultiLabel
 from resnet.training.shares import Batches
 from resnet.training.sizes import SizeSchedule
 from tests.resnet.training.test_calls import BATCH, trainer
@@ -28,6 +30,11 @@ RICH: dict[str, Any] = {
     "ema": 0.9,
     "sizes": SizeSchedule([24, 32], [2]),
     "class_weights": np.array([0.5, 1.5], np.float32),
+}
+SEVERAL: dict[str, Any] = {
+    "augmentation": Augmentation(mixup=0.2),
+    "label_smoothing": 0.1,
+    "multi_label": MultiLabel(LabelSets.of_numbers([[], [0], [0, 1]], 2)),
 }
 
 
@@ -58,7 +65,7 @@ def _types(node: Any) -> Iterator[str]:
             yield f"{name}={tf.dtypes.as_dtype(value.type).name}"
 
 
-@pytest.mark.parametrize("options", [SHIFTED, RICH])
+@pytest.mark.parametrize("options", [SHIFTED, RICH, SEVERAL])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_steps_and_validation_run_on_the_gpu_as_a_whole(precision: str, options: dict[str, Any]) -> None:
     with using(replace(GPU, batches_on=None)):
