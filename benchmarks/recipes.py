@@ -49,12 +49,8 @@ def prepare(
     from resnet.network.precision import choose_precision, dtype_policy
     from resnet.pretrained import initialise
     from resnet.training.recipe import make_trainer
-    from tasks.stage.graph import DVC_YAML, read_graph
-    from tasks.stage.params import PARAMS_YAML, load_params
-    from tasks.train import Train
 
-    given = load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train).model_dump()
-    params = Train(**(given | {"epochs": epochs} | _section("train", changes)))
+    params = train_parameters({"epochs": epochs} | _section("train", changes))
     keras.utils.set_random_seed(seed)
     precision = choose_precision("auto")
     with dtype_policy(precision):
@@ -69,6 +65,15 @@ def prepare(
         return trainer
 
     return model, fit
+
+
+def train_parameters(changes: Mapping[str, Any]) -> Any:
+    """The parameters of `train` in params.yaml, with some of them changed."""
+    from tasks.stage.graph import DVC_YAML, read_graph
+    from tasks.stage.params import PARAMS_YAML, load_params
+    from tasks.train import Train
+
+    return Train(**(load_params(PARAMS_YAML, read_graph(DVC_YAML)).section(Train).model_dump() | dict(changes)))
 
 
 def _section(stage: str, changes: Mapping[str, Any]) -> dict[str, Any]:
