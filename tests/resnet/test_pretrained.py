@@ -83,9 +83,17 @@ def test_weights_of_another_network_are_copied_except_the_head(tmp_path: Path) -
     np.testing.assert_array_equal(model.get_layer("predictions").get_weights()[0], head[0])
 
 
-@pytest.mark.parametrize(("names", "kept"), [(["a", "b", "c"], True), (["a", "c", "b"], False), (None, False)])
-def test_the_head_is_kept_for_the_same_classes_in_the_same_order(names: list[str] | None, kept: bool, tmp_path: Path) -> None:
-    source, model = small(class_names=["a", "b", "c"]), small(class_names=names)
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({"class_names": ["a", "b", "c"]}, True),
+        ({"class_names": ["a", "c", "b"]}, False),
+        ({"class_names": None}, False),
+        ({"class_names": ["a", "b", "c"], "multi_label": True}, False),  # its logits mean something else
+    ],
+)
+def test_the_head_is_kept_for_the_same_classes_in_the_same_order(options: dict[str, Any], kept: bool, tmp_path: Path) -> None:
+    source, model = small(class_names=["a", "b", "c"]), small(**options)
     save_model(source, tmp_path / "source.keras")
     initialise(model, str(tmp_path / "source.keras"))
     kernels = [network.get_layer("predictions").get_weights()[0] for network in (source, model)]
