@@ -5,7 +5,7 @@ A name that a person gave stays. Only the names that Prefect makes up for want o
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from prefect.runtime import flow_run
@@ -16,7 +16,7 @@ from flows.form import filled, filled_overrides
 from flows.values import text
 from flows.workspace import PROJECT
 from resnet.core.errors import printable
-from resnet.core.words import agreeing
+from resnet.core.words import agreeing, counted
 from tasks.stage.git import git_or_none
 from tasks.stage.params import PARAMS_YAML
 
@@ -95,10 +95,16 @@ def describe_trial(given: Mapping[str, Any]) -> str:
 
 
 def describe_sweep(given: Mapping[str, Any]) -> str:
-    """The name of a run of `sweep`: its parameters and their numbers of values."""
+    """The name of a run of `sweep`: its parameters and their values, as in `sweep lr=0.001,0.01 x seed=0,1`."""
     grid = filled(given.get("grid"))
     names = short_names(grid)
-    return _cut("sweep " + " x ".join(f"{names[name]}({len(values)})" for name, values in grid.items())).strip()
+    return _cut("sweep " + " x ".join(f"{names[name]}={_values(values)}" for name, values in grid.items())).strip()
+
+
+def _values(values: Sequence[Any]) -> str:
+    """The values, or their number if they are too long for a name."""
+    words = ",".join(map(_brief, values))
+    return words if len(words) <= _VALUE_LIMIT else counted(len(values), "value")
 
 
 def describe_search(given: Mapping[str, Any]) -> str:

@@ -131,7 +131,7 @@ def test_with_a_limit_of_one_runs_start_in_the_order_of_submission(project: Quic
 def test_a_worker_elsewhere_needs_only_git_and_the_remote_and_outlives_a_power_cut(
     project: QuickProject, server: Server, tmp_path: Path
 ) -> None:
-    origin, place, experiment = share(project, tmp_path), tmp_path / "machine", "sweep-seed-1-01"
+    origin, place, experiment = share(project, tmp_path), tmp_path / "machine", "sweep-seed-77-01"
     for pool in (POOL, "train-resnet-gpu"):
         project.run("prefect", "work-pool", "create", pool, "--type", "process")
     project.run("prefect", "--no-prompt", "deploy", "--all")

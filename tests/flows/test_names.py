@@ -8,6 +8,7 @@ import pytest
 from prefect.utilities.names import generate_slug
 
 from flows import names
+from flows.checkout import experiment_name
 from flows.names import LIMIT, changes, describe_run, describe_search, describe_sweep, is_made_up, naming, short_names
 
 
@@ -86,11 +87,20 @@ def test_names_are_never_long() -> None:
 
 
 def test_a_sweep_and_a_search_are_named_by_their_parameters() -> None:
-    assert describe_sweep({"grid": {"train.learning_rate": [0.1, 0.2], "seed": [0]}}) == "sweep lr(2) x seed(1)"
+    assert describe_sweep({"grid": {"train.learning_rate": [0.1, 0.2], "seed": [0]}}) == "sweep lr=0.1,0.2 x seed=0"
     given = {"between": None, "between_log": {"train.learning_rate": [0.1, 1]}, "among": {"train.optimizer": ["sgd"]}}
     assert describe_search({**given, "trials": 7}) == "search lr optimizer: 7 trials"
     assert describe_search({**given, "trials": 1}) == "search lr optimizer: 1 trial"
-    assert describe_sweep({"grid": {"train": {"epochs": [1, 2]}, "seed": None}}) == "sweep epochs(2)"
+    assert describe_sweep({"grid": {"train": {"epochs": [1, 2]}, "seed": None}}) == "sweep epochs=1,2"
+
+
+def test_an_experiment_of_a_sweep_is_named_by_values_and_not_by_counts_that_look_like_values() -> None:
+    sweep = describe_sweep({"grid": {"seed": [0, 1], "train.epochs": [1]}})
+    assert experiment_name(f"{sweep}-01", "") == "sweep-seed-0-1-x-epochs-1-01"
+    many = describe_sweep({"grid": {"seed": list(range(40)), "train.flip": [False]}})
+    assert experiment_name(f"{many}-07", "") == "sweep-seed-40-values-x-flip-false-07"
+    one = describe_sweep({"grid": {"ingest.source": ["/data/of/all/photographs.zip"]}})
+    assert one == "sweep source=…/of/all/photographs.zip"
 
 
 def test_two_parameters_with_one_last_part_keep_their_sections() -> None:

@@ -260,7 +260,7 @@ def test_a_sweep_finishes_although_child_runs_fail_and_lists_the_best_first(proj
     assert re.match(r"\| \S+-01 +\| 0.3 +\| 0.9 +\| 0.3000 +\| 70.0 % \(69.0 to 71.0\) +\|", rows[3])
     assert all("failed" in row and "not to my taste" in row for row in rows[4:])
     assert len(rows) == 6
-    best = "sweep-lr-2-x-train.momentum-2-03"
+    best = "sweep-lr-0.3-0.1-x-train.momentum-0.9-0.123-03"
     assert result.stderr.splitlines()[-1] == (
         f"2 of 4 runs failed. Lowest validation loss: {best}, test accuracy 90.0 % (89.0 to 91.0). "
         f"Next: `dvc exp apply {best}` for its files"
