@@ -86,11 +86,11 @@ def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
     mistakes, notes = dict[str, None](), dict[str, None]()
     try:
         examine_params(PARAMS_YAML, graph)  # whether it can be read
-        for number, path in enumerate(overridden(overrides), start=1):
-            found, noted = examine(graph, path)
+        for number, experiment in enumerate(overridden(overrides), start=1):
+            found, noted = examine(graph, experiment.path)
             if number == 2:
                 notes[_SEVERAL] = None
-            mistakes |= {sentence.replace(str(path), str(PARAMS_YAML)): None for sentence in found}
+            mistakes |= dict.fromkeys(experiment.mistakes(found))
             notes |= dict.fromkeys(noted)
     except UserError as error:
         return [str(error)], []

@@ -302,8 +302,8 @@ def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet
     wrong = train_resnet("check", "-S", "train.epochs=0", "-S", "params.yaml:ingest.source=my")
     assert wrong.exit_code == 1
     first, second = wrong.stderr.splitlines()
-    assert first == "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0."
-    assert "ingest.source is my, but there is no such file or folder" in second
+    assert first == "check: -S train.epochs=0: train.epochs should be greater than or equal to 1, but it is 0."
+    assert second.startswith("check: -S ingest.source=my: ingest.source is my, but there is no such file or folder in ")
     assert (folder / "params.yaml").read_bytes() == before
 
 
@@ -312,9 +312,41 @@ def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resn
     assert "check: These values make several experiments: `dvc exp run` needs `--queue` for them, and " in several.stdout
     result = train_resnet("check", "-S", "train.epochs=3,0,-1", "-S", "seed=range(1,3)")
     assert result.stderr.splitlines() == [
-        "check: params.yaml: train.epochs should be greater than or equal to 1, but it is 0.",
-        "check: params.yaml: train.epochs should be greater than or equal to 1, but it is -1.",
+        "check: -S train.epochs=0: train.epochs should be greater than or equal to 1, but it is 0.",
+        "check: -S train.epochs=-1: train.epochs should be greater than or equal to 1, but it is -1.",
     ]
+
+
+def test_what_is_wrong_is_named_where_it_is_and_in_the_order_of_the_values(
+    folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    text = (folder / "params.yaml").read_text("utf-8")
+    assert "\n  shift: 0.1 " in text
+    (folder / "params.yaml").write_text(text.replace("\n  shift: 0.1 ", "\n  shift: -1 "), encoding="utf-8")
+    values = ("train.epochs=0", "train.epoch=3", "seed=-1", "+other=1")
+    result = train_resnet("check", *(part for value in values for part in ("-S", value)))
+    assert (result.exit_code, result.stdout) == (1, "")
+    for line, start in zip(
+        result.stderr.splitlines(),
+        (
+            "check: -S train.epochs=0: train.epochs should be greater than or equal to 1, but it is 0.",
+            "check: -S train.epoch=3 cannot be applied to params.yaml (",
+            "check: -S seed=-1: seed must be a whole number from 0 to ",
+            "check: -S +other=1: there is no parameter other; known are seed, ingest, ",
+            "check: params.yaml: train.shift should be greater than or equal to 0, but it is -1",
+        ),
+        strict=True,
+    ):
+        assert line.startswith(start)
+
+
+def test_a_conflict_names_the_values_that_make_it(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    conflict = "train.restarts is [3], but it must increase and stay below train.epochs, which is 2: "
+    one = train_resnet("check", "-S", "train.epochs=20", "-S", "train.restarts=[30]")
+    assert one.stderr.startswith("check: -S train.epochs=20 -S train.restarts=[30]: train.restarts is [30], but it must ")
+    several = train_resnet("check", "-S", "seed=3", "-S", "train.restarts=[3]", "-S", "train.epochs=2")
+    assert (several.exit_code, several.stderr.count("\n")) == (1, 1)
+    assert several.stderr.startswith(f"check: -S train.restarts=[3] -S train.epochs=2: {conflict}")
 
 
 @pytest.mark.parametrize(
@@ -326,7 +358,7 @@ def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resn
         ),
         ("train.epochs", r"-S train.epochs cannot be applied to params.yaml \(.*\): write it as NAME=VALUE"),
         ("train.size_schedule=[64", r"-S train.size_schedule=\[64 cannot be applied to params.yaml \(.*\): write it as"),
-        ("+train.more=3", r"params.yaml: there is no parameter train.more; "),
+        ("+train.more=3", r"-S \+train.more=3: there is no parameter train.more; "),
         ("seed=range(0,3000000)", r"-S seed=1 seed=range\(0,3000000\) makes more than 1,000 experiments: check fewer at once"),
         ("", r"-S is empty: write it as NAME=VALUE"),
         ("other.yaml:a=3", r"-S names the file other.yaml, but the parameters are in params.yaml: leave the file out"),
