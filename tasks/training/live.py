@@ -103,7 +103,7 @@ class Live:
 
         self._fill = fill
         self._place = lambda: make_folder(runs[0], name)
-        about = _about(changes, outputs, runs[0])
+        about = _about(parameters, changes, outputs, runs[0])
         start = {"epoch": state.epoch, "step": state.step, "name": name, "about": about} | facts
         self._points.see({"event": "start", "time": round(time.time(), 3)} | start)
         self._open()
@@ -292,10 +292,11 @@ def _earlier(runs: Iterable[str], state: "TrainingState") -> Points:
     return points
 
 
-def _about(changes: Mapping[str, Any], outputs: Iterable[Path], run: str) -> dict[str, str]:
-    """What the page says about a run beside its curves."""
+def _about(parameters: Mapping[str, Any], changes: Mapping[str, Any], outputs: Iterable[Path], run: str) -> dict[str, str]:
+    """What the page says about a run beside its curves. The seed is named even if it is that of the commit."""
     listed = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in changes.items())
     return {
+        "seed": str(parameters.get("seed", "?")),
         "parameters that differ from the commit": listed or "none",
         "folder": str(Path.cwd()),
         "writes": ", ".join(map(str, outputs)),

@@ -14,6 +14,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from resnet.training.state import Epoch, Progress, TrainingState
+from tasks.stage.git import git
 from tasks.stage.signals import EndedError
 from tasks.training.live import Live
 from tasks.training.points import read_points
@@ -77,6 +78,17 @@ def test_the_first_line_is_a_link_to_the_page(capsys: pytest.CaptureFixture[str]
         assert 'http-equiv="refresh"' in page.read_text("utf-8")
     assert "Training finished" in page.read_text("utf-8")
     assert Path("live/.gitignore").read_text() == "*\n"
+
+
+def test_the_page_names_the_seed_also_if_it_is_0_and_that_of_the_commit(project: Path) -> None:
+    git(project, "init", "--quiet")
+    git(project, "add", "params.yaml")
+    git(project, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "--quiet", "--message", "first")
+    with Live() as live:
+        begin(live)
+        page = (the_folder() / "index.html").read_text("utf-8")
+    assert '<th scope="row">seed</th><td>0</td>' in page
+    assert '<th scope="row">parameters that differ from the commit</th><td>none</td>' in page
 
 
 def test_an_epoch_has_fifty_points_and_one_more_after_ten_seconds() -> None:
