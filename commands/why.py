@@ -192,7 +192,7 @@ def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> It
         now = current
         for part in name.split("."):
             now = now.get(part, {}) if isinstance(now, dict) else {}
-        before, after = _leaves(name, recorded.get(name)), _leaves(name, now)
+        before, after = _leaves(name, recorded.get(name, {})), _leaves(name, now)
         for key in sorted(before.keys() | after.keys()):
             if key not in before:
                 yield f"parameter {key} is new: {after[key]!r}"
@@ -205,7 +205,7 @@ def _parameters(stage: str, lock: dict[str, Any], changed: dict[str, str]) -> It
 def _leaves(name: str, value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return {key: leaf for child, below in value.items() for key, leaf in _leaves(f"{name}.{child}", below).items()}
-    return {} if value is None else {name: value}
+    return {name: value}
 
 
 def _locked(stage: str) -> dict[str, Any] | None:

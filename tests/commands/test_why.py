@@ -25,7 +25,7 @@ DVC_YAML = """stages:
     params: [train]
     outs: [two.txt]
 """
-PARAMS = "size: 3\ntrain:\n  rate: 0.1\n  epochs: 2\n"
+PARAMS = "size: 3\ntrain:\n  rate: 0.1\n  epochs: 2\n  baseline: null\n"
 
 
 def run(folder: Path, *command: str) -> None:
@@ -93,9 +93,10 @@ def test_a_stage_that_is_up_to_date_is_printed_with_its_cost(project: Path, why:
 
 
 def test_a_parameter_is_named_with_both_values(project: Path, why: Why) -> None:
-    (project / "params.yaml").write_text("size: 3\ntrain:\n  rate: 0.2\n  flip: true\n")
-    assert why("second")[:5] == [
+    (project / "params.yaml").write_text("size: 3\ntrain:\n  rate: 0.2\n  flip: true\n  baseline: main\n")
+    assert why("second")[:6] == [
         "second would run:",
+        "parameter train.baseline is 'main' and was None",
         "parameter train.epochs was removed: it was 2",
         "parameter train.flip is new: True",
         "parameter train.rate is 0.2 and was 0.1",
