@@ -5,7 +5,8 @@ one that is refused listens at its own port for some seconds and tells everybody
 and again until all have met. Where TensorFlow listens, what it sends is no refusal.
 
 As TensorFlow's servers, this one has no password: whoever reaches the port can read the sentence. Only the answers of the other
-hosts count, by their addresses, so a stranger cannot end the wait.
+hosts count, by their addresses, so a stranger cannot end the wait. Hosts that are all refused, as for one wrong parameter of
+all, ask each other too, and none of them waits any longer.
 """
 
 import socket
@@ -14,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Self
 
 from resnet.core.errors import printable
 
@@ -27,7 +29,7 @@ _LOOK = 0.1  # seconds between two looks whether all have answered
 
 
 class Refusals:
-    """Asks the other hosts, until `stop`, whether they were refused.
+    """Asks the other hosts whether they were refused, until `stop` or the end of the context.
 
     Args:
         addresses: `host:port` of all hosts.
@@ -36,7 +38,7 @@ class Refusals:
 
     def __init__(self, addresses: tuple[str, ...], index: int) -> None:
         self._index = index
-        self._found: tuple[int, str] | None = None
+        self._found: dict[int, str] = {}
         self._over = threading.Event()
         for other, address in enumerate(addresses):
             if other != index:
@@ -45,7 +47,18 @@ class Refusals:
     @property
     def found(self) -> tuple[int, str] | None:
         """A host that was refused, and the sentence with the reason; None if there is none."""
-        return self._found
+        return next(iter(self._found.copy().items()), None)
+
+    @property
+    def hosts(self) -> set[int]:
+        """All hosts that were refused, as far as they have answered."""
+        return {*self._found.copy()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """Asks no more."""
@@ -55,7 +68,7 @@ class Refusals:
         while not self._over.wait(_BETWEEN):
             sentence = _answer(address, self._index)
             if sentence is not None:
-                self._found = other, sentence
+                self._found[other] = sentence
                 return
 
 
@@ -72,7 +85,7 @@ def _answer(address: str, index: int) -> str | None:
 
 
 def tell(addresses: tuple[str, ...], index: int, sentence: str) -> None:
-    """Tells the other hosts that this one was refused; waits for them for `SECONDS` at most.
+    """Tells the other hosts that this one was refused; waits for `SECONDS` at most for those that were not refused too.
 
     Where TensorFlow listens already, the hosts have met or this one is at the meeting, and nothing is done.
 
@@ -96,9 +109,10 @@ def tell(addresses: tuple[str, ...], index: int, sentence: str) -> None:
         suppress(OSError, KeyboardInterrupt),
         ThreadPoolExecutor(_AT_ONCE) as threads,
         _listening(int(addresses[index].rpartition(":")[2])) as server,
+        Refusals(addresses, index) as others,
     ):
         server.settimeout(_LOOK)
-        while untold and time.monotonic() < deadline:
+        while untold - others.hosts and time.monotonic() < deadline:
             with suppress(TimeoutError):
                 connection, peer = server.accept()
                 connection.settimeout(_PATIENCE)

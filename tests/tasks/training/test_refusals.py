@@ -46,6 +46,36 @@ def test_nobody_is_waited_for_without_end(addresses: tuple[str, ...], monkeypatc
         pass
 
 
+def test_hosts_that_are_all_refused_do_not_wait_for_one_another(
+    addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_BETWEEN", 0.01)
+    monkeypatch.setattr(refusals, "SECONDS", 600.0)
+    telling = [threading.Thread(target=tell, args=(addresses, index, "no"), daemon=True) for index in range(3)]
+    for one in telling:
+        one.start()
+    for one in telling:
+        one.join(60)
+    assert [one.is_alive() for one in telling] == [False] * 3
+
+
+def test_a_host_that_was_not_refused_is_told_by_all_that_were(
+    addresses: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_BETWEEN", 0.01)
+    monkeypatch.setattr(refusals, "SECONDS", 600.0)
+    telling = [threading.Thread(target=tell, args=(addresses, index, "no"), daemon=True) for index in (1, 2)]
+    for one in telling:
+        one.start()
+    telling[0].join(1)
+    assert [one.is_alive() for one in telling] == [True] * 2  # host 0 may be about to start
+    with Refusals(addresses, 0) as waiting:
+        until(lambda: waiting.hosts == {1, 2})
+        for one in telling:
+            one.join(60)
+    assert [one.is_alive() for one in telling] == [False] * 2
+
+
 @pytest.mark.parametrize("sent", [b"0", b"00", b"1", b"\xff", b""])
 def test_a_stranger_ends_no_wait(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other host has an address of documentation, so nobody here can be that host."""
