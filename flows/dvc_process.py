@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +24,8 @@ from resnet.core.errors import UserError
 from tasks.stage.git import git, outside_of_git
 
 _AFTER_KILL = 2.0  # seconds
+_LISTING_SECONDS = 60.0  # for the start of DVC, and some more for each experiment, which takes it up to 0.5 s
+_EACH_SECONDS = 5.0
 _PROGRAM = Path(__file__).with_name("dvc_program.py")
 _alive: "weakref.WeakSet[DvcProcess]" = weakref.WeakSet()
 
@@ -100,6 +102,17 @@ class DvcProcess:
             errors="replace",
             start_new_session=True,
         )
+
+    @contextlib.contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Kills the process if the block takes longer; the request that waits for it raises `DvcEndedError`."""
+        timer = threading.Timer(seconds, self._signal, [signal.SIGKILL])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def request(self, do: str, on_line: Callable[[str], None] = lambda line: None, **arguments: Any) -> dict[str, Any]:
         """Sends a request and returns the answer; see `flows/dvc_program.py` for the requests.
@@ -194,7 +207,9 @@ class DvcProcess:
 
 
 def list_experiments(home: Path, commits: Iterable[str], dvc: DvcProcess | None = None) -> None:
-    """Reads experiments for `dvc exp show`, see `flows/dvc_program.py`. It only saves time later, so it raises no error.
+    """Reads experiments for `dvc exp show`, see `flows/dvc_program.py`, for some minutes at most.
+
+    It only saves time later, so it raises no error, and a disk or a network that hangs does not hold up a run that has ended.
 
     Args:
         home: the project that has the experiments.
@@ -204,7 +219,8 @@ def list_experiments(home: Path, commits: Iterable[str], dvc: DvcProcess | None 
     # The experiments are saved. Who ends the run meanwhile ends it by what comes next.
     with contextlib.suppress(DvcEndedError, RunEndedError, UserError, OSError):
         found = [git(home, "rev-parse", one) for one in commits]
-        with contextlib.nullcontext(dvc) if dvc else DvcProcess(home) as process:
+        limit = _LISTING_SECONDS + _EACH_SECONDS * len(found)
+        with contextlib.nullcontext(dvc) if dvc else DvcProcess(home) as process, process.at_most(limit):
             process.request("list_experiments", root=str(home), commits=found)
 
 

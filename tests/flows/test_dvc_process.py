@@ -197,6 +197,25 @@ def test_no_process_outlives_a_flow_that_was_killed(repository: Path, tmp_path: 
     wait_for(lambda: not alive(stage) and not alive(dvc), 15)
 
 
+def test_reading_experiments_is_ended_where_it_hangs(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_program(repository, "print('works')")
+    hangs = tmp_path / "hangs.py"
+    hangs.write_text("import sys, time; sys.stdin.readline(); time.sleep(60)")
+    monkeypatch.setattr(dvc_process, "git", lambda *_: "0" * 40)
+    monkeypatch.setattr(dvc_process, "_LISTING_SECONDS", 0.1)
+    monkeypatch.setattr(dvc_process, "_EACH_SECONDS", 0.1)
+    dvc = DvcProcess(repository)
+    with monkeypatch.context() as remote:
+        remote.setattr(dvc_process, "_PROGRAM", hangs)
+        dvc.start()
+    with dvc:
+        hanging = dvc._process
+        list_experiments(repository, ["refs/exps/none"], dvc)
+        assert hanging is not None
+        assert hanging.poll() == -signal.SIGKILL
+        assert dvc.request("look", root=str(repository), stage="s")["key"]  # another process answers
+
+
 def test_reading_experiments_for_their_list_never_fails_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     list_experiments(tmp_path, ["refs/exps/none"])  # there is no repository
     monkeypatch.setattr(dvc_process, "git", lambda *_: "0" * 40)
