@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.results import Result, find_pictures, read_hashes
+from flows.results import MIRRORED, Result, find_pictures, read_hashes
 from flows.values import differences
 from tasks.stage.git import git_or_none
 from tasks.stage.params import PARAMS_YAML
@@ -31,10 +31,9 @@ def summary(root: Path, result: Result, commit: str, in_place: bool = False) -> 
     """Markdown with the results of a run and the commands that get its files; see `publish` for the arguments."""
     before = git_or_none(root, "show", f"{commit}:{PARAMS_YAML}") or ""
     after = (root / PARAMS_YAML).read_text("utf-8")
-    accuracy = result.accuracy()
     return "\n".join(
         [
-            f"# {accuracy} of the test images are correct\n" if accuracy else "# Results\n",
+            f"# {_headline(result.accuracy())}\n",
             f"Experiment `{result.experiment}` on commit `{commit[:10]}`. In parentheses: the 95 % interval.\n",
             "## What differs from the commit\n",
             _changed(differences(before, after)),
@@ -47,6 +46,12 @@ def summary(root: Path, result: Result, commit: str, in_place: bool = False) -> 
             f"<details><summary>All parameters</summary>\n\n{_fenced(after)}\n\n</details>\n",
         ]
     )
+
+
+def _headline(accuracy: str) -> str:
+    if not accuracy:
+        return "Results"
+    return f"{accuracy.removesuffix(MIRRORED)} of the test images are correct{MIRRORED * accuracy.endswith(MIRRORED)}"
 
 
 def _changed(changed: Mapping[str, tuple[str, str]]) -> str:

@@ -48,9 +48,8 @@ def tags(root: Path, result: Result, trained: State[None]) -> list[str]:
         result: of the run.
         trained: the state of the task `train`.
     """
-    accuracy = result.accuracy().partition(" (")[0]
     place = "cached" if trained.name == "Cached" else "gpu" if _used_gpus(root) else "cpu"
-    return [tag for tag in (result.experiment, accuracy, place) if tag]
+    return [tag for tag in (result.experiment, result.short_accuracy(), place) if tag]
 
 
 def _used_gpus(root: Path) -> bool:
@@ -66,7 +65,7 @@ def show(result: Result, found: list[str]) -> None:
     if context is None or context.flow_run is None:
         return
     run = context.flow_run
-    accuracy = result.accuracy().partition(" (")[0]
+    accuracy = result.short_accuracy()
     name = f"{run.name}: {accuracy}" if accuracy and run.name == describe_run(context.parameters or {}) else run.name
     with get_client(sync_client=True) as client:
         client.update_flow_run(run.id, name=name, tags=[*run.tags, *(tag for tag in found if tag not in run.tags)])

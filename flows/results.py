@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 
 from tasks.stage.graph import DVC_YAML, read_graph
 
+MIRRORED = ", with mirror images"  # after an accuracy
+
 
 @dataclass(frozen=True)
 class Result:
@@ -28,12 +30,23 @@ class Result:
     val_loss: float
 
     def accuracy(self) -> str:
-        """The test accuracy with its 95 % interval in percent, as in `99.1 % (98.4 to 99.5)`; empty if it is not known."""
+        """The test accuracy with its 95 % interval, as in `99.1 % (98.4 to 99.5)`; empty if it is not known.
+
+        It says if each test image was judged together with its mirror image, by `evaluate.mirror`.
+        """
         try:
             found, low, high = (100 * self.metrics[f"accuracy{end}"] for end in ("", "_low", "_high"))
         except (KeyError, TypeError):  # a revision with other metrics
             return ""
-        return f"{found:.1f} % ({low:.1f} to {high:.1f})"
+        return f"{found:.1f} % ({low:.1f} to {high:.1f}){self._mirrored()}"
+
+    def short_accuracy(self) -> str:
+        """The same without the interval."""
+        accuracy = self.accuracy()
+        return f"{accuracy.partition(' (')[0]}{self._mirrored()}" if accuracy else ""
+
+    def _mirrored(self) -> str:
+        return MIRRORED if self.metrics.get("mirror") else ""
 
 
 def read_result(root: Path, experiment: str) -> Result:

@@ -43,6 +43,13 @@ def test_it_begins_with_the_accuracy_and_what_differs_from_the_commit(root: Path
     assert lines.index("## Next") == at + 4  # no other parameter
 
 
+def test_an_accuracy_of_pairs_of_mirror_images_is_named_so(root: Path) -> None:
+    mirrored = Result("low-rate", METRICS | {"mirror": True}, val_loss=0.2)
+    assert summary(root, mirrored, COMMIT).startswith(
+        "# 99.1 % (98.4 to 99.5) of the test images are correct, with mirror images\n"
+    )
+
+
 def test_the_rest_is_folded(root: Path) -> None:
     folded = page_of(root).partition("<details>")[2]
     for line in ("| accuracy | 0.991279 |", "| `model` | `0a1b` |", "  flip: true"):

@@ -16,6 +16,7 @@ from flows.results import Result
 
 module = importlib.import_module("flows.train_resnet")  # the flow has the same name
 RESULT = Result("epochs-3", {"accuracy": 0.991279, "accuracy_low": 0.98365, "accuracy_high": 0.99454}, val_loss=0.2)
+MIRRORED = Result("pairs", {**RESULT.metrics, "mirror": True}, val_loss=0.2)
 UNKNOWN = Result("old", {"f1": 1.0}, val_loss=0.2)
 
 
@@ -52,6 +53,7 @@ def test_the_tags_are_the_experiment_the_accuracy_and_where_it_trained(
         (tmp_path / "reports").mkdir()
         (tmp_path / "reports/run.json").write_text(json.dumps(record))
     assert outcome.tags(tmp_path, RESULT, Completed(name=state)) == ["epochs-3", "99.1 %", tag]
+    assert outcome.tags(tmp_path, MIRRORED, Completed(name=state)) == ["pairs", "99.1 %, with mirror images", tag]
     assert outcome.tags(tmp_path, UNKNOWN, Completed(name=state)) == ["old", tag]
 
 
@@ -76,7 +78,12 @@ def running(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("name", "result", "shown"),
-    [("seed=1", RESULT, "seed=1: 99.1 %"), ("mine", RESULT, "mine"), ("seed=1", UNKNOWN, "seed=1")],
+    [
+        ("seed=1", RESULT, "seed=1: 99.1 %"),
+        ("seed=1", MIRRORED, "seed=1: 99.1 %, with mirror images"),
+        ("mine", RESULT, "mine"),
+        ("seed=1", UNKNOWN, "seed=1"),
+    ],
 )
 def test_the_accuracy_is_added_to_a_name_that_no_person_gave(
     name: str, result: Result, shown: str, updates: list[Any], monkeypatch: pytest.MonkeyPatch

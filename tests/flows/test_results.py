@@ -58,7 +58,12 @@ def test_the_result_has_the_metrics_and_the_lowest_validation_loss(root: Path) -
 def test_the_accuracy_is_in_percent_with_its_interval() -> None:
     metrics = {"accuracy": 0.991279, "accuracy_low": 0.98365, "accuracy_high": 0.99454}
     assert Result("amber", metrics, 0.25).accuracy() == "99.1 % (98.4 to 99.5)"
-    assert Result("amber", {"accuracy": 0.5}, 0.25).accuracy() == ""  # a revision without intervals
+    assert Result("amber", metrics, 0.25).short_accuracy() == "99.1 %"
+    mirrored = Result("amber", metrics | {"mirror": True}, 0.25)
+    assert mirrored.accuracy() == "99.1 % (98.4 to 99.5), with mirror images"
+    assert mirrored.short_accuracy() == "99.1 %, with mirror images"
+    old = Result("amber", {"accuracy": 0.5, "mirror": True}, 0.25)  # a revision without intervals
+    assert (old.accuracy(), old.short_accuracy()) == ("", "")
 
 
 def test_hashes_are_in_the_order_of_the_stages(root: Path) -> None:
