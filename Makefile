@@ -46,6 +46,7 @@ repro: setup ## Run the stages that are not up to date, from the data to the rep
 	@train-resnet check
 	@train-resnet verify --cache --at-most 4
 	dvc repro
+	@echo 'The report is reports/index.html. Next, for your own images: . .venv/bin/activate, then train-resnet advise FOLDER'
 
 bench: setup ## Compare with Keras, PyTorch and OpenVINO, in .venv-bench
 	@test -e .venv-bench/ready || (python -m venv --clear .venv-bench && \
