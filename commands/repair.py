@@ -342,7 +342,7 @@ def _keep_private(dvc: Path) -> Iterator[str]:
     wanted.chmod(0o700)
     if found != str(wanted):
         _dvc(dvc, "config", "--local", "core.site_cache_dir", str(wanted))
-        yield f"DVC now keeps its site cache in {wanted}, where no other user can write."
+        yield f"DVC now keeps its site cache in {wanted}, where no other user can write; there is nothing for you to do."
 
 
 def verify_remotes(dvc: Path) -> Iterator[str]:
