@@ -127,7 +127,8 @@ def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tu
 def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     source = params.value("ingest.source", str)
     check_source(source, graph)
-    return [*describe_source(source, class_level(params), table_choice(params)), *_only_from_here(source)]
+    described = describe_source(source, class_level(params), table_choice(params), multi_label=multi_label(params))
+    return [*described, *_only_from_here(source)]
 
 
 def _only_from_here(source: str) -> list[str]:
@@ -180,13 +181,22 @@ def table_choice(params: Params) -> dict[str, str]:
     return {name: params.value(f"ingest.{name}", str) for name in ("path_column", "label_column", "image_folder")}
 
 
-def describe_source(source: str, level: int | None = None, table: Mapping[str, str] | None = None) -> list[str]:
+def multi_label(params: Params) -> bool | None:
+    """Whether images may have several labels each, as `open_source` takes it."""
+    given = params.value("ingest.multi_label", object)
+    return given if isinstance(given, bool) else None
+
+
+def describe_source(
+    source: str, level: int | None = None, table: Mapping[str, str] | None = None, *, multi_label: bool | None = None
+) -> list[str]:
     """What `ingest` will make of a source, by the names of its files; empty if that is known or would take long to find out.
 
     Args:
         source: has passed `check_source`.
         level: the level of the folders that name the classes; None to find it.
         table: what the user says about tables.
+        multi_label: whether images may have several labels each; None leaves it to what the labels look like.
 
     Raises:
         UserError: `ingest` would refuse the source at once, for the same reason.
@@ -197,12 +207,13 @@ def describe_source(source: str, level: int | None = None, table: Mapping[str, s
     from resnet.core.classes import check_classes, confusable
     from resnet.ingestion.sources.catalog import open_source
 
-    found = open_source(source, class_level=level, **(table or {}))
+    found = open_source(source, class_level=level, multi_label=multi_label, **(table or {}))
     check_classes(found.classes)
     noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
     given = ", ".join(found.splits)
     splits = "" if not given else f", and the split{'s' if len(found.splits) > 1 else ''} {given}"
-    return [f"{source} has {noun}{splits}", *found.notes, *confusable(found.classes)]
+    labels = ", and several labels for each image" if found.multi_label else ""
+    return [f"{source} has {noun}{splits}{labels}", *found.notes, *confusable(found.classes)]
 
 
 def _is_slow(path: Path) -> bool:

@@ -1,10 +1,11 @@
 """Copies the images of a source into `data/raw/` unchanged, with their labels; reports what was left out and why."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from resnet.core.errors import listed, printable
 from resnet.core.words import agreeing, counted
@@ -40,12 +41,16 @@ class Ingest(Section):
     class_level: Annotated[
         Literal["auto", 1, 2, 3, 4, 5, 6, 7, 8], BeforeValidator(lambda value: "true" if value is True else value)
     ] = Field(description="level of the folders that name the classes, 1 for those directly in the source; auto finds it")
+    multi_label: Annotated[Literal["auto"] | bool, WithJsonSchema({"enum": ["auto", False, True]})] = Field(
+        description="true: several labels an image, as a|b; false: one; auto: by lists, or by a|b in a column labels"
+    )
 
 
 def ingest(params: Ingest, *, decisions_csv: Path, raw: Path) -> None:
     """Reads the source and writes its images, their labels, and lists of everything that was left out."""
     from resnet.core.classes import confusable
     from resnet.ingestion.decisions import read_decisions
+    from resnet.ingestion.labelling import labelling_of
     from resnet.ingestion.raw_data import write_raw
     from resnet.ingestion.sources.catalog import open_source
 
@@ -56,7 +61,13 @@ def ingest(params: Ingest, *, decisions_csv: Path, raw: Path) -> None:
         path_column=params.path_column,
         label_column=params.label_column,
         image_folder=params.image_folder,
+        multi_label=None if params.multi_label == "auto" else params.multi_label,
     )
+    if source.multi_label:
+        print(
+            "ingest: images have several labels each, or none; empty labels mean none of the classes (ingest.multi_label: "
+            "false for one label each)"
+        )
     for note in [*source.notes, *confusable(source.classes)]:
         print(f"ingest: {note}")
     ledger = write_raw(
@@ -68,14 +79,16 @@ def ingest(params: Ingest, *, decisions_csv: Path, raw: Path) -> None:
         min_images_per_class=params.min_images_per_class,
         decisions=decisions,
     )
+    by_class = labelling_of(ledger.classes, multi_label=source.multi_label).by_class(ledger.images)
     found = f"{counted(ledger.accepted, 'image')} of {counted(len(ledger.classes), 'class', 'classes')}"
     print(f"ingest: {found} from {printable(params.source)}")
     small = [name for name in source.classes if name not in ledger.classes]
     for note in [
         *_decided(ledger, decisions_csv, len(decisions)),
         *_left_out(ledger, raw),
-        *_small(small, params.min_images_per_class),
-        *_empty(ledger),
+        *_small(small, params.min_images_per_class, ledger.shortened if source.multi_label else None),
+        *_empty(ledger.classes, by_class),
+        *(_everywhere(by_class, ledger.accepted) if source.multi_label else []),
         *_unused(source, ledger),
     ]:
         print(f"ingest: {note}")
@@ -107,14 +120,21 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     return [f"left out of {counted(ledger.files, 'file')}: {'; '.join(parts)}"] if parts else []
 
 
-def _small(names: list[str], least: int) -> list[str]:
+def _small(names: list[str], least: int, shortened: int | None = None) -> list[str]:
+    """A note on the classes that were left out; `shortened` is the number of images that lost labels instead."""
     classes = counted(len(names), "class", "classes")
-    return [f"left out {classes} with fewer than {counted(least, 'image')}: {listed(names)}"] if names else []
+    images = "" if shortened is None else f", from the labels of {counted(shortened, 'image')}, which stay"
+    return [f"left out {classes} with fewer than {counted(least, 'image')}{images}: {listed(names)}"] if names else []
 
 
-def _empty(ledger: "Ledger") -> list[str]:
-    names = [name for name in ledger.classes if not ledger.images[name]]
+def _empty(classes: list[str], images: Counter[str]) -> list[str]:
+    names = [name for name in classes if not images[name]]
     return [f"without an image: {listed(names)}; preprocess will refuse them"] if names else []
+
+
+def _everywhere(images: Counter[str], whole: int) -> list[str]:
+    names = [name for name, count in images.items() if count == whole]
+    return [f"warning: every image has the label {listed(names)}, so there is nothing to learn about it"] if names else []
 
 
 def _unused(source: "Source", ledger: "Ledger") -> list[str]:

@@ -79,7 +79,7 @@ class Candidate:
 
     Attributes:
         path: name within the source; unique, valid Unicode.
-        label: the name of its class.
+        label: the name of its class; or of several ones, see `Source.multi_label`.
         read: returns the bytes of the file; raises `BadFile`. Call it once, in any thread.
         split: training, validation or test, if the source has splits.
         group: what must stay within one split, such as a patient or a video, if the source has groups.

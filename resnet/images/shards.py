@@ -1,7 +1,7 @@
 """Writes and reads the Parquet shards of `data/raw/`: the encoded images in the image layout of Hugging Face.
 
-The layout is a struct of bytes and path, and a label whose names are in the schema. `datasets.load_dataset("parquet", ...)`
-and pandas read it without conversion.
+The layout is a struct of bytes and path, and a label whose names are in the schema, or a list of them.
+`datasets.load_dataset("parquet", ...)` and pandas read it without conversion.
 """
 
 import json
@@ -27,13 +27,17 @@ class ShardWriter:
         folder: where the shards are written.
         classes: names of the labels.
         shard_bytes: size of the encoded images at which a new shard begins.
+        multi_label: whether the label of an image is a list of numbers.
     """
 
-    def __init__(self, folder: Path, classes: list[str], shard_bytes: int = SHARD_BYTES) -> None:
-        features = {"image": {"_type": "Image"}, "label": {"names": classes, "_type": "ClassLabel"}}
+    def __init__(self, folder: Path, classes: list[str], shard_bytes: int = SHARD_BYTES, *, multi_label: bool = False) -> None:
+        label: dict[str, Any] = {"names": classes, "_type": "ClassLabel"}
+        if multi_label:
+            label = {"feature": label, "_type": "Sequence"}
+        features = {"image": {"_type": "Image"}, "label": label}
         image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         self._schema = pa.schema(
-            [("image", image), ("label", pa.int64())],
+            [("image", image), ("label", pa.list_(pa.int64()) if multi_label else pa.int64())],
             metadata={"huggingface": json.dumps({"info": {"features": features}})},
         )
         self._folder = folder
@@ -44,7 +48,7 @@ class ShardWriter:
         self._group: list[dict[str, Any]] = []
         self._group_size = 0
 
-    def add(self, path: str, label: int, encoded: bytes) -> None:
+    def add(self, path: str, label: int | list[int], encoded: bytes) -> None:
         """Appends one image."""
         self._group.append({"image": {"bytes": encoded, "path": path}, "label": label})
         self._group_size += len(encoded)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnet.core.errors import UserError, listed
 from resnet.core.files import replacing
+from resnet.core.label_sets import names_in
 from resnet.core.words import agreeing
 from resnet.ingestion.sources.rows import TableFile
 
@@ -30,7 +31,8 @@ class Decision:
         pixel_hash: of the image, 64 hexadecimal digits.
         path: its name, for people.
         kind: one of `KINDS`.
-        label: the class of the image from now on, if it is relabelled; otherwise without meaning.
+        label: the class of the image from now on, or its classes with `|` between them, if it is relabelled; otherwise
+            without meaning.
         line: in its file, for messages.
     """
 
@@ -59,15 +61,24 @@ class Decisions:
     def __len__(self) -> int:
         return len(self.by_hash)
 
-    def require_classes(self, classes: Sequence[str]) -> None:
-        """Raises `UserError` if an image gets a class that the source does not have."""
+    def require_classes(self, classes: Sequence[str], *, multi_label: bool = False) -> None:
+        """Raises `UserError` if an image gets a class that the source does not have.
+
+        Args:
+            classes: of the source.
+            multi_label: whether images have several labels each, as in `cat|dog`; `|` is then none of the classes.
+        """
         known = set(classes)
         for decision in self:
-            if decision.kind == RELABEL and decision.label not in known:
-                near = difflib.get_close_matches(decision.label, classes, n=1)
+            if decision.kind != RELABEL:
+                continue
+            names = names_in(decision.label) if multi_label else [decision.label]
+            unknown = next((name for name in names if name not in known), None)
+            if unknown is not None:
+                near = difflib.get_close_matches(unknown, classes, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"the classes are {listed(classes, 10)}."
                 raise UserError(
-                    f"{self.name}, line {decision.line}: {decision.path!r} is to get the label {decision.label!r}, which is no "
+                    f"{self.name}, line {decision.line}: {decision.path!r} is to get the label {unknown!r}, which is no "
                     f"class of the source: {hint}"
                 )
 

@@ -21,11 +21,11 @@ class Duplicate:
 
 
 class DuplicateFinder:
-    """Collects the pixel hashes of images, at 35 bytes an image, and finds those that occur more than once."""
+    """Collects the pixel hashes of images, at 37 bytes an image, and finds those that occur more than once."""
 
     def __init__(self) -> None:
         self._hashes = bytearray()
-        self._labels = array("H")
+        self._labels = array("I")  # there may be more than 65,536 sets before small classes are left out
         self._has_split = array("b")
 
     def add(self, pixel_hash: str, label: int, *, has_split: bool) -> None:
@@ -33,7 +33,7 @@ class DuplicateFinder:
 
         Args:
             pixel_hash: 64 hexadecimal digits.
-            label: the number of its class.
+            label: the number of its class or set of classes.
             has_split: whether the source assigns the image to a split.
         """
         self._hashes += bytes.fromhex(pixel_hash)

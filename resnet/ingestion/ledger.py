@@ -20,7 +20,8 @@ class Ledger:
     Attributes:
         classes: the names of the classes, in the order of their labels, without those that were left out.
         splits: the splits of the source that have an image, duplicates and conflicts included.
-        images: number of accepted images by class.
+        images: number of accepted images by label: a class, or a set of classes as text.
+        shortened: number of accepted images that lost the labels of classes that were left out.
         rejected: number of rejected files by reason.
         set_aside: number of files that are left out without a fault of their own, by reason; also listed in `rejected.csv`.
         duplicates: number of duplicates left out.
@@ -42,6 +43,7 @@ class Ledger:
         self.set_aside: Counter[Reason] = Counter()
         self.duplicates = 0
         self.ignored = 0
+        self.shortened = 0
         self.decided: Counter[str] = Counter()
         self.unmatched = 0
         self._fail = on_bad == "fail"
@@ -67,7 +69,7 @@ class Ledger:
         return self.accepted + self.rejected.total() + self.set_aside.total() + self.duplicates + self.ignored
 
     def accept(self, label: str, split: str | None = None) -> None:
-        """Counts an image of a class."""
+        """Counts an image with a label."""
         self.images[label] += 1
         if split:
             self.splits.add(split)

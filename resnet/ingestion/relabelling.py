@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet.images.outcomes import Candidate, Reason, Rejected
 from resnet.ingestion.decisions import LEAVE_OUT, RELABEL, Decisions
+from resnet.ingestion.labelling import Labelling
 from resnet.ingestion.ledger import Ledger
 
 DECIDED = "decided.csv"
@@ -18,10 +19,12 @@ class Relabelling:
 
     Args:
         decisions: about labels.
+        labelling: of the images.
     """
 
-    def __init__(self, decisions: Decisions) -> None:
+    def __init__(self, decisions: Decisions, labelling: Labelling) -> None:
         self._decisions = decisions
+        self._labelling = labelling
         self._rows: list[tuple[str, str, str, str]] = []
         self._matched: set[str] = set()
 
@@ -31,17 +34,19 @@ class Relabelling:
         if decision is None:
             return file
         self._matched.add(pixel_hash)
+        given = self._labelling.cell(file.label)
         if decision.kind == LEAVE_OUT:
-            self._rows.append((file.path, file.label, decision.kind, ""))
+            self._rows.append((file.path, given, decision.kind, ""))
             return Rejected(file.path, Reason.LEFT_OUT, f"labelled {file.label!r}, left out by {self._decisions.name}")
-        label = decision.label if decision.kind == RELABEL else file.label
-        self._rows.append((file.path, file.label, decision.kind, label))
+        label = self._labelling.text(decision.label) if decision.kind == RELABEL else file.label
+        self._rows.append((file.path, given, decision.kind, self._labelling.cell(label)))
         return replace(file, label=label)
 
     def finish(self, folder: Path, ledger: Ledger) -> None:
         """Writes `decided.csv`, and counts in the ledger. Without decisions there is no such file.
 
         The file has a row for each image with a decision: its label in the source, and its label now, empty if it is left out.
+        Of images with several labels each, `|` is the empty set.
         Then follows a row without labels for each decision that is about no image.
 
         Raises:

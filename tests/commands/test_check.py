@@ -243,6 +243,7 @@ def test_what_ingest_refuses_is_refused_with_the_same_sentence(tmp_path: Path, f
         max_rejected=0,
         max_pixels=1,
         min_images_per_class=1,
+        multi_label="auto",
         class_level="auto",
     )
     with pytest.raises(UserError) as by_ingest:

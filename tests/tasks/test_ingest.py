@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_texts
 from resnet.core.errors import UserError
 from tasks import ingest as stage
 from tasks.ingest import Ingest
-from tests.pictures import picture, two_classes
+from tests.pictures import picture, two_classes, write_tree
 
 
 def ingest(params: Ingest, *, raw: Path, decisions: str = "") -> None:
@@ -25,6 +26,7 @@ def params(source: Path, **changes: object) -> Ingest:
         "max_rejected": 0.5,
         "max_pixels": 10**6,
         "min_images_per_class": 1,
+        "multi_label": "auto",
         "class_level": "auto",
         "path_column": "auto",
         "label_column": "auto",
@@ -130,3 +132,36 @@ def test_what_decisions_changed_is_told_and_those_for_other_images_are_a_warning
     ]
     with pytest.raises(UserError, match="'owl', which is no class of the source"):
         ingest(params(source), raw=tmp_path / "raw", decisions=decisions.replace("dog", "owl"))
+
+
+def several(folder: Path, labels: list[str]) -> Path:
+    """Images with several labels each, and their table."""
+    table = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+    images = {f"{number}.png": picture(number) for number in range(len(labels))}
+    return write_tree(folder, images | {"labels.csv": f"file_name,labels\n{table}".encode()})
+
+
+def test_several_labels_are_told_and_so_is_what_cannot_be_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = several(tmp_path / "photos", ["cat|dog", "dog|cat|emu", "dog|owl|cat", "dog"])
+    ingest(params(source, min_images_per_class=2), raw=tmp_path / "raw")
+    assert capsys.readouterr().out.splitlines() == [
+        "ingest: images have several labels each, or none; empty labels mean none of the classes (ingest.multi_label: false for "
+        "one label each)",
+        "ingest: labels.csv: its images are named by the column file_name and their classes by labels",
+        f"ingest: 4 images of 2 classes from {source}",
+        "ingest: left out 2 classes with fewer than 2 images, from the labels of 2 images, which stay: 'emu', 'owl'",
+        "ingest: warning: every image has the label 'dog', so there is nothing to learn about it",
+    ]
+    assert read_label_texts(tmp_path / "raw" / "classes.json") == ["cat|dog", "dog"]
+
+
+def test_one_label_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ingest(params(several(tmp_path / "photos", ["cat|dog", "dog"]), multi_label=False), raw=tmp_path / "raw")
+    assert "several" not in capsys.readouterr().out
+    assert read_classes(tmp_path / "raw" / "classes.json") == ["cat|dog", "dog"]
+
+
+@pytest.mark.parametrize("value", [1, 0, "true", "yes", None])
+def test_other_values_for_several_labels_are_refused(tmp_path: Path, value: object) -> None:
+    with pytest.raises(ValidationError):
+        params(tmp_path, multi_label=value)

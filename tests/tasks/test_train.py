@@ -56,7 +56,7 @@ VALUES: dict[str, Any] = {
 
 def params(*, source: str = "photos", weights: str = "old.keras", training_size: int | None = None, **changes: Any) -> Params:
     """All parameters with these changes."""
-    columns = {"path_column": "auto", "label_column": "auto", "image_folder": "auto"}
+    columns: dict[str, Any] = {"path_column": "auto", "label_column": "auto", "image_folder": "auto", "multi_label": "auto"}
     ingest = Ingest(
         source=source, on_bad="fail", max_rejected=0.1, max_pixels=10, min_images_per_class=1, class_level="auto", **columns
     )

@@ -56,7 +56,7 @@ def archived_source(path: Path, tables: list[ImageTable]) -> Source:
         UserError: as `resnet.ingestion.sources.table.table_source`.
     """
     listing = check_rows(tables)
-    return Source(listing.classes, partial(_files, path, listing), listing.notes())
+    return Source(listing.classes, partial(_files, path, listing), listing.notes(), multi_label=listing.multi_label)
 
 
 def _files(path: Path, listing: Listing) -> Iterator[Outcome]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resnet.core.label_sets import SEPARATOR
 from resnet.images.outcomes import Candidate, Outcome, Reason, Rejected
 
 MAX_SIDE = 65_535  # as for all images
@@ -53,13 +54,17 @@ def array_outcomes(
     Args:
         name: of the array.
         images: one after another.
-        labels: (images,), positions in `names`; negative for an image without a label.
+        labels: (images,), positions in `names`; negative for an image without a label. Or (images, classes), 1 for each class
+            of an image with several.
         names: the class names.
         split: of all images.
     """
     for number, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
         path = f"{name}/{number:07d}.png"
-        if label < 0:
+        if labels.ndim == 2:
+            text = SEPARATOR.join(own for own, has in zip(names, label, strict=True) if has)
+            yield Candidate(path, text, partial(encode_png, pixels), split)
+        elif label < 0:
             yield Rejected(path, Reason.UNLABELLED, f"its label is {label}")
         else:
             yield Candidate(path, names[label], partial(encode_png, pixels), split)

@@ -30,6 +30,7 @@ def open_source(
     path_column: str = AUTO,
     label_column: str = AUTO,
     image_folder: str = AUTO,
+    multi_label: bool | None = None,
 ) -> Source:
     """Opens the source with a name or path.
 
@@ -42,11 +43,23 @@ def open_source(
         path_column: the column of a table that names the images; "auto" chooses by the names of the columns.
         label_column: the column with the classes.
         image_folder: the folder that the paths of a table start from.
+        multi_label: whether images may have several labels each; None leaves it to what the labels look like, see
+            `resnet.ingestion.sources.label_cells`.
 
     Raises:
-        UserError: there is no such source, its kind is unknown, or its content is not as expected.
+        UserError: there is no such source, its kind is unknown, its content is not as expected, or its images are to have
+            several labels, and sources of this kind give one.
     """
-    choice = Choice(path_column, label_column, image_folder)
+    source = _opened(name, Choice(path_column, label_column, image_folder, multi_label), class_level)
+    if multi_label and not source.multi_label:
+        raise UserError(
+            f"ingest.multi_label is true, but the source {name} gives each image one class; expected a table (.csv, .tsv, "
+            ".jsonl), a .parquet or an .npz with several labels of an image: name one, or set the parameter to auto."
+        )
+    return source
+
+
+def _opened(name: str, choice: Choice, class_level: int | None) -> Source:
     if name == "builtin/digits":
         from resnet.ingestion.sources.digits import digits
 
@@ -106,7 +119,7 @@ def _file(path: Path, choice: Choice, class_level: int | None) -> Source:
     if is_idx(name):
         return idx_source(path)
     if name.endswith(".npz"):
-        return npz_source(path)
+        return npz_source(path, choice=choice)
     if name.endswith(rows.SUFFIXES):
         from resnet.ingestion.sources.table import table_source
 
@@ -211,7 +224,7 @@ def _other_files(path: Path, seen: Sightings, choice: Choice) -> Source | None:
         return idx_source(path, idx)
     npz = [file for file in files if file.name.casefold().endswith(".npz")]
     if npz:
-        return npz_source(path, npz)
+        return npz_source(path, npz, choice)
     if seen.pickles:
         raise refuse_pickles(path, seen.pickles)
     return _shards(path, files, choice)

@@ -46,11 +46,13 @@ class Choice:
         path_column: the column with the path or name of each image, or in Parquet with the images.
         label_column: the column with the class of each image.
         image_folder: the folder that the paths start from, absolute or relative to the folder of the table.
+        multi_label: whether images may have several labels each; None leaves it to what the labels look like.
     """
 
     path_column: str = AUTO
     label_column: str = AUTO
     image_folder: str = AUTO
+    multi_label: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,14 @@ def is_flag(cell: str) -> bool:
 def is_one(cell: str) -> bool:
     """Whether a one-hot column has a 1."""
     return cell.strip().casefold() in _ONE
+
+
+def flags_problem(names: Iterable[str], cells: Mapping[str, str]) -> str | None:
+    """What is wrong with the one-hot columns of a row, for a message; None if all are 0 or 1."""
+    other = next((name for name in names if not is_flag(cells.get(name, ""))), None)
+    if other is None:
+        return None
+    return f"the column {other} is {cells[other]!r}, not 0 or 1; name the column of the class in ingest.label_column"
 
 
 def plain(name: str) -> str:

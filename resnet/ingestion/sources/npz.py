@@ -23,7 +23,7 @@ from resnet.core.words import counted
 from resnet.images.outcomes import MAX_FILE_BYTES, Outcome
 from resnet.ingestion.archives.entries import MAX_ENTRIES, Allowance
 from resnet.ingestion.sources.arrays import array_outcomes, pixels_problem
-from resnet.ingestion.sources.columns import is_unlabelled
+from resnet.ingestion.sources.columns import Choice, is_unlabelled
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source, in_order
 
 _IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "data", "arr0")
@@ -52,14 +52,16 @@ class _Pair:
     split: str | None
 
 
-def npz_source(path: Path, files: list[Path] | None = None) -> Source:
+def npz_source(path: Path, files: list[Path] | None = None, choice: Choice | None = None) -> Source:
     """The images of an `.npz` file, or of the files `train.npz`, `test.npz` and so on of a folder.
 
     Classes are the numbers of the labels, or their names if the file has them as `class_names`. Images are stored as PNG files.
+    If images may have several labels each, these are rows of 0 and 1, a number for each class.
 
     Args:
         path: the file or folder.
         files: the files in the folder.
+        choice: whether images may have several labels each; they have one unless it says so.
 
     Raises:
         UserError: a file is damaged, has no pair of images and labels, arrays of another type or shape, or is a decompression
@@ -73,14 +75,42 @@ def npz_source(path: Path, files: list[Path] | None = None) -> Source:
     has_splits = len(pairs) > 1 and any(pair.split == "training" for pair in pairs)
     if len(pairs) > 1 and len({pair.split for pair in pairs}) < len(pairs):
         raise UserError(f"{path} has several arrays of images for the same split; expected one for train, val and test.")
-    labels = [_labels(pair) for pair in pairs]
     _check_names(path, given := [one for one in names if one])
-    classes, positions = _numbered(path, labels, given[0] if given else None)
+    several = choice is not None and choice.multi_label is True
+    classes, positions = (_sets if several else _numbers)(path, pairs, given[0] if given else None)
     root = path if path.is_dir() else path.parent
     if not has_splits:
         pairs = [_Pair(pair.path, pair.images, pair.labels, None) for pair in pairs]
     read = partial(_files, root, list(zip(pairs, positions, strict=True)), classes)
-    return Source(classes, read, splits=in_order(pair.split for pair in pairs))
+    return Source(classes, read, splits=in_order(pair.split for pair in pairs), multi_label=several)
+
+
+def _numbers(path: Path, pairs: list[_Pair], names: list[str] | None) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
+    """The class names, and the position of each label among them; -1 for no label."""
+    return _numbered(path, [_labels(pair) for pair in pairs], names)
+
+
+def _sets(path: Path, pairs: list[_Pair], names: list[str] | None) -> tuple[list[str], list[npt.NDArray[np.int64]]]:
+    """The class names, and the labels of images with several, (images, classes) of 0 and 1.
+
+    Raises:
+        UserError: the labels are something else, or of another number of classes than there are names.
+    """
+    labels = [_array(pair.path, pair.labels) for pair in pairs]
+    for pair, found in zip(pairs, labels, strict=True):
+        if found.ndim != 2 or found.dtype.kind in "US" or not np.isin(found, (0, 1)).all():
+            raise UserError(
+                f"{pair.path}: the array {pair.labels.key} has the shape {found.shape} and the type {found.dtype}, but "
+                "ingest.multi_label is true, so expected are rows of 0 and 1 with a number for each class: convert it, or set "
+                "the parameter to auto."
+            )
+    widths = {found.shape[1] for found in labels} | ({len(names)} if names else set())
+    if len(widths) > 1:
+        raise UserError(
+            f"{path} has labels or class_names of {' and '.join(map(str, sorted(widths)))} classes; expected one number of "
+            "classes."
+        )
+    return names or [str(number) for number in range(max(widths))], [found.astype(np.int64) for found in labels]
 
 
 def _headers(path: Path) -> dict[str, _Array]:
@@ -204,8 +234,8 @@ def _labels(pair: _Pair) -> npt.NDArray[Any]:
     if labels.ndim == 2 and labels.shape[1] != 1:
         if labels.dtype.kind in "US" or not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
             raise UserError(
-                f"{where} has the shape {labels.shape}, but not one 1 in each row; images with several labels are not "
-                "supported: save one number for each image."
+                f"{where} has the shape {labels.shape}, but not one 1 in each row: save one number for each image, or set "
+                "ingest.multi_label to true if images have several labels."
             )
         return labels.argmax(axis=1)
     labels = labels.reshape(len(labels))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from resnet.core.errors import UserError
+from resnet.core.label_sets import SEPARATOR, names_in
 from resnet.images.outcomes import BadFile, Candidate, Outcome, Reason, Rejected, check_size
 from resnet.ingestion.sources.columns import AUTO, SPLITS, Choice, is_unlabelled, may_be_splits, pick_label, plain, split_note
+from resnet.ingestion.sources.label_cells import is_separated
 from resnet.ingestion.sources.row_files import SUFFIXES, read_rows, read_schema
 from resnet.ingestion.sources.source import SPLIT_NAMES, Source, split_of
 
@@ -29,14 +31,16 @@ class _Columns:
     group: str | None
     is_struct: bool  # whether an image is a struct of bytes and path, and not plain bytes
     name: str | None = None  # column that names images of plain bytes
+    multi_label: bool = False  # whether images have several labels each
 
 
 def parquet_source(path: Path, choice: Choice | None = None) -> Source:
     """The images of a Parquet or Arrow file, or of all such files in a folder.
 
     Images are structs of bytes and path, or plain bytes. Labels are text, numbers with their names in the schema, as `datasets`
-    writes them, or plain whole numbers. A file called `test-00000-of-00001.parquet`, or in a folder `test`, belongs to that
-    split, as on the Hugging Face hub. Columns `split` and `group` are read too, by the same names as in a table.
+    writes them, or plain whole numbers, or lists of these for images with several labels each. A file called
+    `test-00000-of-00001.parquet`, or in a folder `test`, belongs to that split, as on the Hugging Face hub. Columns `split` and
+    `group` are read too, by the same names as in a table.
 
     Raises:
         UserError: a file is damaged or has another schema.
@@ -44,18 +48,21 @@ def parquet_source(path: Path, choice: Choice | None = None) -> Source:
     choice = choice or Choice()
     shards = find_shards(path) if path.is_dir() else [path]
     columns = [_columns(shard, choice) for shard in shards]
+    several = any(found.multi_label for found in columns)
+    columns = [replace(found, multi_label=several) for found in columns]
     if any(found.names != columns[0].names for found in columns):
         raise UserError(f"the files in {path} name their classes differently; expected the files of one data set.")
     data = list(zip(shards, columns, strict=True))
     classes = columns[0].names
     if classes is None:
         classes = _classes({value for shard, found in data for value in _values(shard, found)})
-    others = sorted({name for shard in shards for name in _class_labels(read_schema(shard))} - {columns[0].label})
+    known = {name for shard in shards for name in _class_labels(read_schema(shard))}
+    others = sorted(known - {columns[0].label})
     notes = [f"labels are from the column {columns[0].label}, not from {', '.join(others)}"] if others else []
     if not columns[0].is_struct:
         notes.append(f"the images are the bytes of the column {columns[0].image}")
     notes += {note: None for shard, found in data if (note := split_note(_left(shard, found), found.split))}
-    return Source(classes, partial(_files, path, data), tuple(notes))
+    return Source(classes, partial(_files, path, data), tuple(notes), multi_label=several)
 
 
 def find_shards(folder: Path) -> list[Path]:
@@ -101,7 +108,16 @@ def _columns(shard: Path, choice: Choice) -> _Columns:
     split = _named(shard, texts, "split") or next((name for name in texts if _may_be_splits(shard, name)), None)
     own = [field.name for field in schema if plain(field.name) in _NAMES and _is_text(field.type) and field.name != label]
     name = own[0] if own and not is_struct else None
-    return _Columns(image, label, names, split, _named(shard, left, "group"), is_struct, name)
+    several = _has_several(shard, schema, label, choice)
+    return _Columns(image, label, names, split, _named(shard, left, "group"), is_struct, name, several)
+
+
+def _has_several(shard: Path, schema: pa.Schema, label: str, choice: Choice) -> bool:
+    """Whether images have several labels each: by what the user says, or else lists, or texts with `|` in a column labels."""
+    kind = schema.field(label).type
+    if choice.multi_label is not None:
+        return choice.multi_label
+    return _is_list(kind) or (_is_text(kind) and is_separated(label, (row[label] for row in read_rows(shard, [label]))))
 
 
 def _named(shard: Path, columns: Sequence[str], name: str) -> str | None:
@@ -154,24 +170,33 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def _label(shard: Path, schema: pa.Schema, choice: Choice) -> tuple[str, list[str] | None]:
     """The column of the labels, and the names of whole numbers in it. The one called `label` comes first."""
     known = {name: names for name, names in _class_labels(schema).items() if pa.types.is_integer(schema.field(name).type)}
+    in_lists = _class_labels(schema, in_lists=True)
+    of_lists = {name: names for name, names in in_lists.items() if _is_list(schema.field(name).type)}
     if choice.label_column == AUTO and known:
         label: str | None = min(known, key=lambda name: name != "label")
     else:
         usable = [field.name for field in schema if not _is_image(field.type) and not _is_binary(field.type)]
         label = pick_label(str(shard), usable, choice)
+    if label is None and len(of_lists) == 1 and choice.multi_label is not False:
+        (label,) = of_lists
     if label is None:
         raise UserError(
             f"{shard} has no column label; its columns are {', '.join(schema.names)}: rename one, or name it in "
             "ingest.label_column."
         )
-    names = known.get(label)
+    names = (known | of_lists).get(label)
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise UserError(f"{shard} names the classes of {label} as {str(names)[:60]}; expected a list of names.")
     kind = schema.field(label).type
-    if not _is_text(kind) and not pa.types.is_integer(kind):
+    one = kind.value_type if _is_list(kind) and choice.multi_label is not False else kind
+    if not _is_text(one) and not pa.types.is_integer(one):
         raise UserError(
             f"{shard} has labels of type {kind} in the column {label}; expected text, or whole numbers: write the names of the "
             "classes as text."
@@ -179,14 +204,24 @@ def _label(shard: Path, schema: pa.Schema, choice: Choice) -> tuple[str, list[st
     return label, names
 
 
-def _class_labels(schema: pa.Schema) -> dict[str, Any]:
-    """The names of the classes by the column that they are of."""
-    features = {name: feature for name, feature in _features(schema).items() if isinstance(feature, dict)}
+def _class_labels(schema: pa.Schema, *, in_lists: bool = False) -> dict[str, Any]:
+    """The names of the classes by the column that they are of; `in_lists` for columns of lists of class labels instead."""
+    given = _features(schema)
+    if in_lists:  # `Sequence` of older versions of datasets, `List` of newer ones, or a list in Python
+        given = {name: _inner(feature) for name, feature in given.items()}
+    features = {name: feature for name, feature in given.items() if isinstance(feature, dict)}
     return {
         name: feature.get("names")
         for name, feature in features.items()
         if feature.get("_type") == "ClassLabel" and name in schema.names
     }
+
+
+def _inner(feature: Any) -> Any:
+    """The feature that a list is of; the feature itself if it is no list."""
+    if isinstance(feature, list):
+        return feature[0] if feature else None
+    return feature.get("feature", feature) if isinstance(feature, dict) else None
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
@@ -202,7 +237,15 @@ def _left(shard: Path, columns: _Columns) -> list[str]:
 
 
 def _values(shard: Path, columns: _Columns) -> set[str | int]:
-    return {row[columns.label] for row in read_rows(shard, [columns.label])}
+    values = (row[columns.label] for row in read_rows(shard, [columns.label]))
+    return {one for value in values for one in _each(value)} if columns.multi_label else set(values)
+
+
+def _each(value: Any) -> list[Any]:
+    """The labels of an image with several: those of a list, or the names in a text."""
+    if isinstance(value, list):
+        return value
+    return names_in(value) if isinstance(value, str) else [value]
 
 
 def _classes(values: set[Any]) -> list[str]:
@@ -219,6 +262,15 @@ def _label_text(value: str | int | None, names: Sequence[str] | None) -> str | N
     if isinstance(value, int):
         return str(value) if value >= 0 else None
     return None if is_unlabelled(value or "") else (value or "").strip() or None
+
+
+def _set_text(value: Any, names: Sequence[str] | None) -> str | None:
+    """The labels of an image as text, "" for none of the classes; None if one names no class or they are unknown."""
+    if value is None:
+        return None
+    texts = [_label_text(one, names) for one in _each(value)]
+    known = [text for text in texts if text is not None]
+    return SEPARATOR.join(known) if len(known) == len(texts) else None
 
 
 def _files(source: Path, shards: list[tuple[Path, _Columns]]) -> Iterator[Outcome]:
@@ -245,10 +297,11 @@ def _name(own: object, row: str, seen: set[str]) -> str:
 
 def _outcome(path: str, row: dict[str, Any], columns: _Columns, split: str | None) -> Candidate | Rejected:
     value = row[columns.label]
-    label = _label_text(value, columns.names)
+    label = _set_text(value, columns.names) if columns.multi_label else _label_text(value, columns.names)
     if label is None:
         # -1 means "no label" for datasets, which writes it into test splits with secret labels.
-        reason = Reason.UNLABELLED if value is None or is_unlabelled(str(value)) else Reason.NO_LABEL
+        only = value[0] if columns.multi_label and isinstance(value, list) and len(value) == 1 else value
+        reason = Reason.UNLABELLED if value is None or is_unlabelled(str(only)) else Reason.NO_LABEL
         return Rejected(path, reason, f"its label is {value!r}")
     given = str(row.get(columns.split or "") or "").strip().casefold()
     if given and given not in SPLIT_NAMES:

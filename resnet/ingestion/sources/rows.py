@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, TextIO
 
 from resnet.core.errors import UserError
+from resnet.core.label_sets import SEPARATOR
 from resnet.core.words import counted
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -28,11 +29,13 @@ class TableFile:
         path: of the table within its source, separated by `/`.
         shown: its name in messages.
         open: opens it for reading bytes.
+        lists: the column of JSON lines, if any, whose lists are sets of labels; see `list_cell`.
     """
 
     path: str
     shown: str
     open: Callable[[], BinaryIO]
+    lists: str | None = None
 
     @property
     def folder(self) -> str:
@@ -63,6 +66,17 @@ class TableFile:
         """
         with self._opened() as file:
             yield from _csv_rows(self, file) if self._is_csv else _json_rows(self, file)
+
+    def has_lists(self, column: str) -> bool:
+        """Whether a column of JSON lines has a list; a table in CSV has none.
+
+        Raises:
+            UserError: as `rows`.
+        """
+        if self._is_csv:
+            return False
+        with self._opened() as file:
+            return any(isinstance(values.get(column), list) for _, values in _json_objects(self, file))
 
     @property
     def _is_csv(self) -> bool:
@@ -128,6 +142,15 @@ def _csv_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
 
 
 def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
+    for number, values in _json_objects(table, file):
+        try:
+            cells = {name: list_cell(value) if name == table.lists else cell_of(value) for name, value in values.items()}
+        except ValueError as error:
+            raise UserError(f"{table.shown}, line {number}: {table.lists} has {error}; expected a list of names.") from error
+        yield number, cells
+
+
+def _json_objects(table: TableFile, file: TextIO) -> Iterator[tuple[int, dict[str, object]]]:
     number = 0
     while line := file.readline(_LONGEST_LINE):
         number += 1
@@ -146,7 +169,7 @@ def _json_rows(table: TableFile, file: TextIO) -> Iterator[Row]:
             ) from error
         if not isinstance(values, dict):
             raise UserError(f"{table.shown}, line {number}: expected a JSON object, with braces; correct the line.")
-        yield number, {name: cell_of(value) for name, value in values.items()}
+        yield number, values
 
 
 class _TwiceError(Exception):
@@ -161,6 +184,23 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
             raise _TwiceError(name.strip())
         found[name.strip()] = value
     return found
+
+
+def list_cell(value: object) -> str:
+    """A list of labels as the text of a cell, with `|` between them; -1, which means unknown, for null and NaN.
+
+    Raises:
+        ValueError: the list has something else than names and numbers, or a name with `|`; the message says what.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-1"
+    if not isinstance(value, list):
+        return cell_of(value)
+    names = [cell_of(one).strip() for one in value]
+    unfit = next((one for one, name in zip(value, names, strict=True) if not name or SEPARATOR in name), None)
+    if unfit is not None or None in value:
+        raise ValueError(f"{str(unfit)[:40]!r} in its list")
+    return SEPARATOR.join(names)
 
 
 def cell_of(value: object) -> str:

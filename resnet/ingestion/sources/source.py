@@ -31,12 +31,15 @@ class Source:
         notes: sentences about how the source was interpreted, where that may be unexpected.
         splits: the splits that the source gives, as far as that is known before its files are read; in the order of
             `resnet.core.tables.SPLITS`.
+        multi_label: whether the label of each file is a set of classes: their names with `|` between them, in any order, and
+            "" for none of them.
     """
 
     classes: list[str]
     files: Callable[[], Iterator[Outcome]]
     notes: tuple[str, ...] = ()
     splits: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 def in_order(splits: Iterable[str | None]) -> tuple[str, ...]:

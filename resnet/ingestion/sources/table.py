@@ -1,13 +1,14 @@
 """Tables as sources: one row for each image, with its path or name and its class, and optionally its split and group."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 from resnet.core.errors import UserError
+from resnet.core.label_sets import names_in
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.sources.columns import (
     AUTO,
@@ -16,7 +17,7 @@ from resnet.ingestion.sources.columns import (
     NoLabels,
     NotATable,
     find_columns,
-    is_flag,
+    flags_problem,
     is_one,
     is_unlabelled,
     may_be_splits,
@@ -25,9 +26,10 @@ from resnet.ingestion.sources.columns import (
     split_note,
 )
 from resnet.ingestion.sources.folder import read_file, walk
+from resnet.ingestion.sources.label_cells import has_several, set_in
 from resnet.ingestion.sources.places import IMAGES, Disk, Finder, Place, find_base
 from resnet.ingestion.sources.rows import Row, TableFile
-from resnet.ingestion.sources.source import SPLIT_NAMES, Source
+from resnet.ingestion.sources.source import SPLIT_NAMES, Source, in_order
 
 _NO_LABEL = "the table has no label for it"
 _ROWS = re.compile(r"[\r\n].*[,;\t]", re.DOTALL)  # a line break, and a separator of columns behind it
@@ -40,7 +42,7 @@ class ImageRow:
     Attributes:
         line: the number of its last line.
         path: of the image within the source.
-        label: the name of its class; None if the row has none.
+        label: the name of its class, or of several ones as for `Source.multi_label`; None if the row has none.
         split: training, validation or test, if given.
         group: what must stay in one split, if given.
     """
@@ -61,12 +63,14 @@ class ImageTable:
         columns: what its columns mean.
         finder: finds its images.
         split: the split of all its images, if its name or folder says so.
+        multi_label: whether its images have several labels each.
     """
 
     file: TableFile
     columns: Columns
     finder: Finder
     split: str | None = None
+    multi_label: bool = False
 
     @property
     def has_labels(self) -> bool:
@@ -80,6 +84,10 @@ class ImageTable:
             UserError: an image does not exist, a label is empty, or a split is unknown; with the line.
         """
         return (_row(self, row) for row in self.file.rows())
+
+    def with_several(self) -> "ImageTable":
+        """The same with several labels for each image."""
+        return replace(self, file=replace(self.file, lists=self.columns.label), multi_label=True)
 
     def note(self) -> str | None:
         """How the table was interpreted, where that may be unexpected."""
@@ -116,6 +124,8 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     table = ImageTable(file, columns, based(names=[cells.get(columns.path, "") for _, cells in file.rows()]), split)
     if not table.has_labels and columns.split is None and columns.group is None:
         raise no_label(file.shown, header)
+    if has_several(file, columns, choice):
+        table = table.with_several()
     if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
         _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
     if wanted is None and _lists_classes(table, place):
@@ -133,7 +143,7 @@ def _lists_classes(table: ImageTable, place: Place) -> bool:
     """
     beside = (name for name in place.folders(table.file.folder) if not name.startswith((".", "__MACOSX")))
     folders = {plain(name) for name in beside} - SPLIT_NAMES.keys()
-    if table.columns.label is None:
+    if table.columns.label is None or table.multi_label:
         return False
     labels = set()
     for number, (_, cells) in enumerate(table.file.rows(), 1):
@@ -170,26 +180,32 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
         raise wrong(f"the split {given!r} is unknown; use train, validation or test, or leave it empty")
     split = SPLIT_NAMES.get(given.casefold(), table.split)
     group = (cells.get(columns.group or "") or "").strip() or None
-    label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
-    if not label and table.has_labels and not columns.one_hot and split in (None, "training"):
+    if table.multi_label:
+        label = set_in(columns, cells, wrong)
+    else:
+        label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
+    may_be_empty = table.multi_label or bool(columns.one_hot) or not table.has_labels
+    if not label and not may_be_empty and split in (None, "training"):
         raise wrong(f"the label of {name} is empty; add one, or remove the line")
     if label and "\0" in label:
         raise wrong(f"the label of {name} contains a NUL, {label[:40]!r}; correct it")
     if label and _ROWS.search(label):  # an open quote that a later one closed
         raise wrong(f"the label of {name} contains the next rows, {label[:40]!r}; close the quote before them")
-    return ImageRow(line, path, None if is_unlabelled(label or "") else label or None, split, group)
+    if not table.multi_label:
+        label = None if is_unlabelled(label or "") else label or None
+    return ImageRow(line, path, label, split, group)
 
 
 def _one_hot(names: tuple[str, ...], cells: dict[str, str], wrong: Callable[[str], UserError]) -> str | None:
     """The column that has the 1; None if no column has one."""
-    other = next((name for name in names if not is_flag(cells.get(name, ""))), None)
-    if other is not None:
-        raise wrong(f"the column {other} is {cells[other]!r}, not 0 or 1; name the column of the class in ingest.label_column")
+    problem = flags_problem(names, cells)
+    if problem:
+        raise wrong(problem)
     ones = [name for name in names if is_one(cells.get(name, ""))]
     if len(ones) > 1:
         raise wrong(
-            f"the image belongs to several classes ({', '.join(ones)}), but images with several labels are not supported; "
-            "leave one 1 in each line"
+            f"the image belongs to several classes ({', '.join(ones)}), but expected is one 1 in each line; set "
+            "ingest.multi_label to true if images have several labels"
         )
     return ones[0] if ones else None
 
@@ -204,22 +220,33 @@ class Listing:
         above: how many folders all paths have in common, if the images are in folders with names of splits below them, which
             then count; None if they are not.
         outside: whether an image is outside the source.
+        multi_label: whether images have several labels each.
+        unlabelled: the splits in which no image has a label, although their labels are known to be none of the classes.
     """
 
     tables: list[ImageTable]
     classes: list[str]
     above: int | None
     outside: bool
+    multi_label: bool = False
+    unlabelled: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[ImageRow]:
         """The rows of all tables, with their splits."""
         for table in self.tables:
             for row in table.rows():
-                yield row if self.above is None else replace(row, split=_split_of(row.path, row.label, self.above))
+                if self.above is None:
+                    yield row
+                else:
+                    yield replace(row, split=_split_of(row.path, _classes(row.label, self.multi_label), self.above))
 
     def notes(self) -> tuple[str, ...]:
         """How the tables were interpreted, where that may be unexpected."""
         notes = [note for table in self.tables if (note := table.note())]
+        notes += [
+            f"no image of the {split} split has a label: if they are unknown, write -1 into their cells, or leave them out"
+            for split in self.unlabelled
+        ]
         return tuple(notes) if self.above is None else (*notes, "the splits are those of the folders that the images are in")
 
 
@@ -232,6 +259,9 @@ def check_rows(tables: list[ImageTable]) -> Listing:
         UserError: as `ImageTable.rows`, or an image is in two rows.
     """
     tables = tables if len(tables) > 1 else [replace(table, split=None) for table in tables]
+    several = any(table.multi_label for table in tables)
+    if several:
+        tables = [table.with_several() for table in tables]
     labels = {name for table in tables for name in table.columns.one_hot}
     seen: dict[str, str] = {}
     labels_of: dict[str, str | None] = {}
@@ -242,14 +272,31 @@ def check_rows(tables: list[ImageTable]) -> Listing:
             if row.path in seen:
                 raise row_again(table, row, seen[row.path])
             seen[row.path] = here
-            labels.update({row.label} if row.label else ())
+            labels.update(_classes(row.label, several))
             outside |= row.path.startswith(("/", "../"))
             has_splits |= row.split is not None
             labels_of[row.path] = row.label
     above = _folders_above(labels_of)
-    splits = {_split_of(path, label, above) for path, label in labels_of.items()}
+    splits = {_split_of(path, _classes(label, several), above) for path, label in labels_of.items()}
     by_folder = not has_splits and None not in splits and "training" in splits and len(splits) > 1
-    return Listing(tables, sorted(labels), above if by_folder else None, outside)
+    listing = Listing(tables, sorted(labels), above if by_folder else None, outside, several)
+    return replace(listing, unlabelled=_without_labels(listing)) if several else listing
+
+
+def _without_labels(listing: Listing) -> tuple[str, ...]:
+    """The splits of the source whose images all have none of the classes."""
+    labelled: dict[str, bool] = {}
+    for row in listing.rows():
+        if row.split is not None and row.label is not None:
+            labelled[row.split] = labelled.get(row.split, False) or bool(row.label)
+    return in_order(split for split, found in labelled.items() if not found)
+
+
+def _classes(label: str | None, multi_label: bool) -> list[str]:
+    """The class names in the label of a row."""
+    if not label:
+        return []
+    return names_in(label) if multi_label else [label]
 
 
 def row_again(table: ImageTable, row: ImageRow, before: str) -> UserError:
@@ -264,13 +311,14 @@ def _folders_above(paths: Iterable[str]) -> int:
     return len(list(takewhile(lambda pair: pair[0] == pair[1], ends)))
 
 
-def _split_of(path: str, label: str | None, above: int) -> str | None:
+def _split_of(path: str, classes: Collection[str], above: int) -> str | None:
     """The split that the nearest folder with the name of one means.
 
-    The folders above all images say nothing about one of them, and a folder that is called as the class is one of that class.
+    The folders above all images say nothing about one of them, and a folder that is called as a class of the image is one of
+    that class.
     """
-    folders = reversed(path.split("/")[above:-1])
-    return next((SPLIT_NAMES[name.casefold()] for name in folders if name.casefold() in SPLIT_NAMES and name != label), None)
+    folders = (name for name in reversed(path.split("/")[above:-1]) if name not in classes)
+    return next((SPLIT_NAMES[name.casefold()] for name in folders if name.casefold() in SPLIT_NAMES), None)
 
 
 def outcome(row: ImageRow, read: Callable[[], bytes]) -> Outcome:
@@ -307,7 +355,8 @@ def table_source(path: Path, choice: Choice | None = None) -> Source:
         raise no_label(str(path), table.file.header())
     listing = check_rows([table])
     note = f"DVC watches {path}, but not the images that it lists; it would watch all of a folder with a labels.csv"
-    return Source(listing.classes, partial(_listed, path.parent, listing), (*listing.notes(), note))
+    files = partial(_listed, path.parent, listing)
+    return Source(listing.classes, files, (*listing.notes(), note), multi_label=listing.multi_label)
 
 
 def tables_source(root: Path, tables: list[ImageTable]) -> Source:
@@ -318,7 +367,8 @@ def tables_source(root: Path, tables: list[ImageTable]) -> Source:
     """
     listing = check_rows(tables)
     notes = (f"DVC watches {root}, but not the images outside it that its table lists",) if listing.outside else ()
-    return Source(listing.classes, partial(_whole_folder, root, listing), (*listing.notes(), *notes))
+    files = partial(_whole_folder, root, listing)
+    return Source(listing.classes, files, (*listing.notes(), *notes), multi_label=listing.multi_label)
 
 
 def _listed(root: Path, listing: Listing) -> Iterator[Outcome]:

@@ -14,6 +14,7 @@ from PIL import Image
 from resnet.core.errors import UserError
 from resnet.images.outcomes import Candidate, Ignored, Reason, Rejected
 from resnet.ingestion.sources.catalog import open_source
+from resnet.ingestion.sources.source import Source
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (6, 5, 4), dtype=np.uint8)
@@ -120,7 +121,7 @@ def test_pickles_are_never_loaded(tmp_path: Path, where: str, monkeypatch: pytes
         ({"x": np.asfortranarray(IMAGES), "y": LABELS}, "Fortran order; save numpy.ascontiguousarray of it"),
         ({"x": IMAGES, "y": LABELS[:5]}, "x has 6 images, but y has 5 labels"),
         ({"x": IMAGES, "y": LABELS + 0.5}, "values that are not whole numbers"),
-        ({"x": IMAGES, "y": np.ones((6, 3))}, "but not one 1 in each row; images with several labels are not supported"),
+        ({"x": IMAGES, "y": np.ones((6, 3))}, "but not one 1 in each row: save one number for each image"),
         (
             {"x": IMAGES, "y": np.zeros((6, 3, 3))},
             r"y has the shape \(6, 3, 3\) and the type float64; expected a number or a name",
@@ -220,3 +221,21 @@ def test_two_arrays_with_the_same_meaning_are_refused(tmp_path: Path) -> None:
 def test_numbers_that_are_no_label_are_refused(tmp_path: Path, label: np.generic) -> None:
     with pytest.raises(UserError, match=r"the array y has values that are not whole numbers, or are beyond 2\*\*53"):
         open_source(str(save(tmp_path, x=IMAGES[:2], y=np.array([0, label], dtype=np.asarray(label).dtype))))
+
+
+def test_rows_of_ones_are_sets_if_they_are_asked_for(tmp_path: Path) -> None:
+    rows = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0], [1, 1, 1], [0, 1, 0]])
+    names = np.array(["cat", "dog", "owl"])
+    source = open_source(str(save(tmp_path, x=IMAGES, y=rows, class_names=names)), multi_label=True)
+    assert source.multi_label
+    assert source.classes == ["cat", "dog", "owl"]
+    assert [one[1] for one in found(source)] == ["cat|dog", "", "owl", "cat", "cat|dog|owl", "dog"]
+    with pytest.raises(UserError, match="set ingest.multi_label to true"):
+        open_source(str(save(tmp_path, x=IMAGES, y=rows)))
+    assert open_source(str(save(tmp_path, x=IMAGES, y=rows)), multi_label=True).classes == ["0", "1", "2"]
+    with pytest.raises(UserError, match="labels or class_names of 2 and 3 classes"):
+        open_source(str(save(tmp_path, x=IMAGES, y=rows, class_names=names[:2])), multi_label=True)
+
+
+def found(source: Source) -> list[tuple[str, str]]:
+    return [(file.path, file.label) for file in source.files() if isinstance(file, Candidate)]

@@ -115,11 +115,12 @@ def test_another_schema_is_refused_with_what_it_has(tmp_path: Path) -> None:
         ([1, 2], [0], "names the classes of label as"),
         (NAMES, [0.5], "has labels of type double in the column label; expected text, or whole numbers"),
         (NAMES, [[0]], "has labels of type list"),
+        (NAMES, [[0.5]], "has labels of type list"),
     ],
 )
 def test_labels_of_another_kind_are_refused(tmp_path: Path, names: Any, labels: list[Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=names, label=labels))
+        parquet_source(write(tmp_path / "x.parquet", [(b"1", "a")], names=names, label=labels), Choice(multi_label=False))
 
 
 def test_the_column_called_label_comes_first_and_others_are_told(tmp_path: Path) -> None:
@@ -245,3 +246,64 @@ def test_a_column_that_is_no_split_is_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[0, 1], partition=["train", "blue"])
     (note,) = parquet_source(path).notes
     assert note == "the column partition is not read, because not all its values are train, validation or test"
+
+
+SEVERAL = [("a", "cat|dog"), ("b", ""), ("c", "dog")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature"),
+    [
+        ([["cat", "dog"], [], ["dog"], None], None),
+        ([[0, 1], [], [1], [-1]], {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "Sequence"}),
+        ([[0, 1], [], [1], None], {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "List"}),
+        ([[0, 1], [], [1], None], [{"names": NAMES, "_type": "ClassLabel"}]),
+        (["cat|dog", "", "dog", None], None),
+    ],
+)
+@pytest.mark.parametrize("column", ["labels", "label", "tags"])
+def test_images_have_several_labels(tmp_path: Path, labels: list[Any], feature: Any, column: str) -> None:
+    images = pa.array([{"bytes": b"1", "path": name} for name in "abcd"], IMAGE)
+    table = pa.table({"image": images, column: labels})
+    if feature is not None:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": {column: feature}}})})
+    elif column == "tags" or (isinstance(labels[0], str) and column == "label"):
+        return  # its name does not say that it has labels, or that it has several
+    pq.write_table(table, tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    found = list(source.files())
+    assert source.multi_label
+    assert source.classes == NAMES
+    assert [one[:2] for one in candidates(found)] == SEVERAL
+    assert [(one.path, one.reason.value) for one in found if isinstance(one, Rejected)] == [("d", "unlabelled")]
+
+
+def test_one_label_may_be_asked_for_as_a_set(tmp_path: Path) -> None:
+    source = parquet_source(write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[1, 0]), Choice(multi_label=True))
+    assert source.multi_label
+    assert [one[1] for one in candidates(list(source.files()))] == ["dog", "cat"]
+
+
+def test_lists_of_numbers_without_names_are_in_their_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], names=None, label=[[10, 2], [2]])
+    source = parquet_source(path)
+    assert source.classes == ["2", "10"]
+    assert [one[1] for one in candidates(list(source.files()))] == ["10|2", "2"]
+
+
+def test_a_list_with_a_number_of_no_class_is_rejected(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[[0, 5], [None]])
+    assert [str(one.detail) for one in parquet_source(path).files() if isinstance(one, Rejected)] == [
+        "its label is [0, 5]",
+        "its label is [None]",
+    ]
+
+
+def test_a_column_of_one_label_comes_before_lists(tmp_path: Path) -> None:
+    tags = {"feature": {"names": ["x"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    image = pa.array([{"bytes": b"1", "path": "a"}], IMAGE)
+    table = pa.table({"image": image, "tags": [[0]], "label": ["cat"]})
+    metadata = {"huggingface": json.dumps({"info": {"features": {"tags": tags}}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "x.parquet")
+    source = parquet_source(tmp_path / "x.parquet")
+    assert (source.multi_label, source.classes) == (False, ["cat"])

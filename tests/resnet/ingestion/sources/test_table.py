@@ -125,7 +125,10 @@ def test_folders_with_names_of_splits_count(tmp_path: Path) -> None:
         ("path,label\na/1.jpg,x\n3,.jpg,y\n", "line 3: there are 3 cells, but 2 columns; put a cell"),
         ("path,label\na/1.jpg,x\na/1.jpg,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
         ("path,label\na/1.jpg,x\na\\1,y\n", "line 3: a/1.jpg is already on line 2; list each image once"),
-        ("path,cat,dog\na/1.jpg,1,1\n", "line 2: the image belongs to several classes (cat, dog), but images with several"),
+        (
+            "path,cat,dog\na/1.jpg,1,1\n",
+            "line 2: the image belongs to several classes (cat, dog), but expected is one 1 in each line",
+        ),
         ("path,cat,dog\na/1.jpg,1,0\nb/2 2.jpg,0.7,0.3\n", "line 3: the column cat is '0.7', not 0 or 1"),
     ],
 )
