@@ -145,10 +145,11 @@ def test_several_labels_are_told_and_so_is_what_cannot_be_learned(tmp_path: Path
     source = several(tmp_path / "photos", ["cat|dog", "dog|cat|emu", "dog|owl|cat", "dog"])
     ingest(params(source, min_images_per_class=2), raw=tmp_path / "raw")
     assert capsys.readouterr().out.splitlines() == [
-        "ingest: images have several labels each, or none; empty labels mean none of the classes (ingest.multi_label: false for "
-        "one label each)",
+        "ingest: images have several labels each, or none; empty labels mean none of the classes (ingest.multi_label: false "
+        "for one label each)",
         "ingest: labels.csv: its images are named by the column file_name and their classes by labels",
         f"ingest: 4 images of 2 classes from {source}",
+        f"ingest: left out of 5 files: 1 ignored, see {tmp_path / 'raw' / 'ignored.csv'}",
         "ingest: left out 2 classes with fewer than 2 images, from the labels of 2 images, which stay: 'emu', 'owl'",
         "ingest: warning: every image has the label 'dog', so there is nothing to learn about it",
     ]
