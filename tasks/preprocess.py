@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from resnet.core.checksums import PREPARED, RAW, verify, write_sums
-from resnet.core.classes import read_classes, write_classes
+from resnet.core.classes import read_classes, read_label_sets, read_label_texts, write_classes
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
+from resnet.core.label_sets import LabelSets
 from resnet.core.tables import SPLITS
 from resnet.core.words import agreeing, counted
 from resnet.images.manifest import Manifest, read_manifest
+from resnet.preparation.class_pairs import images_by_class
 from resnet.preparation.folds import Fold, assign_fold
 from resnet.preparation.similar_pairs import find_similar, leaks, limit_pairs, write_similar
 from resnet.preparation.splits import (
@@ -76,20 +78,21 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
     from resnet.preparation.prepared_data import choose_pictured, write_index, write_prepared
 
     verify(raw / RAW)
-    classes = read_classes(raw / "classes.json")
-    manifest = read_manifest(raw, classes)
+    classes, sets = read_classes(raw / "classes.json"), read_label_sets(raw / "classes.json")
+    texts = read_label_texts(raw / "classes.json")
+    manifest = read_manifest(raw, texts)
     similar = find_similar(manifest, near=params.near_duplicates != "ignore")
-    splits = assign(params, manifest, classes, similar if params.near_duplicates == "together" else None)
+    splits = assign(params, manifest, classes, similar if params.near_duplicates == "together" else None, sets)
     listed = limit_pairs(manifest, similar, splits)
     counts = Counter(splits.tolist())
     stored = params.training_size or params.image_size
     least = 3 * (counts[0] * stored**2 + (len(manifest) - counts[0]) * params.image_size**2)
     with replacing(prepared, least=least) as partial:
         partial.mkdir()
-        write_classes(partial / "classes.json", classes)
-        write_index(partial / "index.csv", manifest, splits, classes)
+        write_classes(partial / "classes.json", classes, sets)
+        write_index(partial / "index.csv", manifest, splits, texts)
         write_similar(partial / "near_duplicates.csv", manifest, listed, splits)
-        pictured = choose_pictured(manifest, len(classes), listed, splits)
+        pictured = choose_pictured(manifest, len(classes), listed, splits, label_sets=sets)
         write_prepared(
             partial,
             raw,
@@ -98,18 +101,25 @@ def preprocess(params: Preprocess, *, raw: Path, prepared: Path) -> None:
             pictured=pictured,
             size=params.image_size,
             training_size=params.training_size,
+            label_sets=sets,
         )
         write_sums(partial / PREPARED)
     numbers = ", ".join(f"{counts[split]:,} {name}" for split, name in enumerate(SPLITS))
     whole = f", those for training whole at {stored} pixels" if params.training_size else ""
     print(f"preprocess: {numbers} images of {params.image_size} pixels{whole}")
-    of_splits = _of_fold(params.fold, manifest) if params.fold else _given(manifest, splits, classes)
-    for note in [*_similar(similar, listed, splits, prepared), *of_splits, *_few(manifest, splits, classes)]:
+    of_splits = _of_fold(params.fold, manifest) if params.fold else _given(manifest, splits, classes, sets)
+    in_validation = manifest.labels[splits == VALIDATION]
+    few = _few(images_by_class(in_validation, sets, len(classes)).tolist(), len(in_validation))
+    for note in [*_similar(similar, listed, splits, prepared), *of_splits, *few]:
         print(f"preprocess: {note}")
 
 
 def assign(
-    params: Preprocess, manifest: Manifest, classes: list[str], together: "npt.NDArray[np.int64] | None"
+    params: Preprocess,
+    manifest: Manifest,
+    classes: list[str],
+    together: "npt.NDArray[np.int64] | None",
+    label_sets: LabelSets | None = None,
 ) -> "npt.NDArray[np.int8]":
     """The split of each image: a fold of all images if one is asked for, whatever splits the source has.
 
@@ -118,6 +128,7 @@ def assign(
         manifest: of the images.
         classes: the class names.
         together: (pairs, 2) int64, row numbers of images that must stay together; None for no such images.
+        label_sets: the sets of images with several labels each.
 
     Returns:
         (images,) int8, indices into `SPLITS`.
@@ -134,6 +145,7 @@ def assign(
             seed=params.split_seed,
             groups=manifest.groups,
             together=together,
+            label_sets=label_sets,
         )
     return assign_splits(
         *content,
@@ -142,6 +154,7 @@ def assign(
         given=manifest.splits,
         groups=manifest.groups,
         together=together,
+        label_sets=label_sets,
     )
 
 
@@ -162,14 +175,15 @@ def _similar(
         yield f"{pairs} alike, {f'{across:,}' if across else 'none'} across splits; {part}{prepared / 'near_duplicates.csv'}"
 
 
-def _few(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
+def _few(of_class: list[int], total: int) -> Iterator[str]:
     """A warning of a small validation split."""
-    counts = Counter(manifest.labels[splits == VALIDATION].tolist())
-    if warning := few_for_validation([counts[label] for label in range(len(classes))]):
+    if warning := few_for_validation(of_class, total):
         yield f"warning: {warning}"
 
 
-def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str]) -> Iterator[str]:
+def _given(
+    manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str], label_sets: LabelSets | None
+) -> Iterator[str]:
     """Notes on splits of the source: those that it lacks, and unusual ones."""
     given = set(filter(None, manifest.splits))
     lacking = [split for split in SPLITS[1:] if given and split not in given]
@@ -179,7 +193,7 @@ def _given(manifest: Manifest, splits: "npt.NDArray[np.int8]", classes: list[str
     torn = groups_across_splits(manifest.groups, splits)
     if torn:
         yield f"{_some('group', 'groups', torn)} in more than one of the splits that the source gives"
-    for split, absent in absent_classes(manifest.labels, splits, classes).items():
+    for split, absent in absent_classes(manifest.labels, splits, classes, label_sets).items():
         yield f"{_some('class', 'classes', absent)} not in the {split} split that the source gives"
 
 

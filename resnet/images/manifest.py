@@ -18,7 +18,7 @@ class Manifest:
 
     Attributes:
         paths: names of the images within their source; unique.
-        labels: (images,) uint16, indices into the classes.
+        labels: (images,) uint16, indices into the classes, or into the sets of classes.
         splits: name of the split, if the source has splits.
         groups: what must stay within one split, if the source has groups.
         pixel_hashes: (images, 32) uint8; equal for equal pixels.
@@ -36,14 +36,18 @@ class Manifest:
         return len(self.paths)
 
 
-def read_manifest(folder: Path, classes: list[str]) -> Manifest:
+def read_manifest(folder: Path, label_texts: list[str]) -> Manifest:
     """Reads the manifest of `data/raw/`, in the order of the source.
 
+    Args:
+        folder: `data/raw/`.
+        label_texts: what each label means: the class names, or the sets as text.
+
     Raises:
-        UserError: the manifest is missing or damaged, or has a class that `classes` lacks.
+        UserError: the manifest is missing or damaged, or has a label that `label_texts` lacks.
     """
     path = folder / "manifest.csv"
-    numbers = {name: number for number, name in enumerate(classes)}
+    numbers = {text: number for number, text in enumerate(label_texts)}
     paths, labels, splits, groups = [], [], [], []
     hashes, fingerprints = bytearray(), bytearray()
     names: dict[str, str] = {}  # keeps one copy of each name, not one for each image

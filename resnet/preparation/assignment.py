@@ -10,7 +10,7 @@ class Assignment:
     """The part of each component, and the number of components of each class in each part.
 
     Args:
-        labels: (images,) uint16, the classes.
+        labels: (images,) integers, the classes; an image with several is there once for each of them.
         component: (images,) int32, the component of each image.
         position: (components,) float64 in [0, 1).
         classes: the number of classes.
@@ -24,7 +24,7 @@ class Assignment:
 
     def __init__(
         self,
-        labels: npt.NDArray[np.uint16],
+        labels: npt.NDArray[np.uint16] | npt.NDArray[np.int64],
         component: npt.NDArray[np.int32],
         position: npt.NDArray[np.float64],
         *,

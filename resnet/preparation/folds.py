@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError, listed
+from resnet.core.label_sets import LabelSets
 from resnet.core.words import agreeing, counted
 from resnet.preparation.assignment import Assignment
+from resnet.preparation.class_pairs import class_pairs
 from resnet.preparation.components import components_of, positions_of
 from resnet.preparation.splits import TEST, TRAINING, VALIDATION
 
@@ -63,13 +65,14 @@ def assign_fold(
     seed: int,
     groups: Sequence[str | None] = (),
     together: npt.NDArray[np.int64] | None = None,
+    label_sets: LabelSets | None = None,
 ) -> npt.NDArray[np.int8]:
     """Makes a fold the test split. Of the other images, a share is for validation, and the rest for training.
 
     If a class has no component in a fold, its nearest one is moved there, as `assign_splits` does.
 
     Args:
-        labels: (images,) uint16, indices into `classes`.
+        labels: (images,) uint16, indices into `classes`, or into `label_sets`.
         pixel_hashes: (images, 32) uint8, equal for equal pixels.
         classes: the class names.
         fold: the part for testing.
@@ -77,6 +80,7 @@ def assign_fold(
         seed: different seeds give different folds.
         groups: for each image the name of its group, or None; empty if the source has no groups.
         together: (pairs, 2) row numbers of images that must stay together.
+        label_sets: the sets of images with several labels each.
 
     Returns:
         (images,) int8, indices into `SPLITS`.
@@ -87,15 +91,17 @@ def assign_fold(
     component = components_of(pixel_hashes, groups, together)
     position = positions_of(pixel_hashes, groups, component, seed)
     parts = {number: (number / fold.of, (number + 1) / fold.of) for number in range(fold.of)}
-    folds = Assignment(labels, component, position, classes=len(classes), parts=parts)
+    rows, label_of = class_pairs(labels, label_sets)
+    folds = Assignment(label_of, component[rows], position, classes=len(classes), parts=parts)
     folds.fill()
     _refuse_too_many(folds, classes, fold.of)
     is_test = folds.part[component] == fold.number - 1
     # The positions after the fold and, from 0 again, before it, stretched to the interval from 0 to 1.
     among_others = (position - fold.number / fold.of) % 1.0 * fold.of / (fold.of - 1)
+    other = ~is_test[rows]
     others = Assignment(
-        labels[~is_test],
-        component[~is_test],
+        label_of[other],
+        component[rows[other]],
         among_others,
         classes=len(classes),
         parts={TRAINING: (validation_share, 1.0), VALIDATION: (0.0, validation_share)},

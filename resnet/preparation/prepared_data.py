@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from resnet.core.errors import damaged_input
+from resnet.core.label_sets import LabelSets
 from resnet.core.parallel import in_order
 from resnet.core.tables import SPLITS
 from resnet.dataset.arrays import SplitWriter
@@ -18,6 +19,7 @@ from resnet.images.decoding import load, load_and_shrink, load_whole, load_whole
 from resnet.images.manifest import Manifest
 from resnet.images.outcomes import BadFile
 from resnet.images.shards import read_encoded
+from resnet.preparation.class_pairs import class_pairs
 from resnet.preparation.similar_pairs import leaks
 
 _MAX_THUMBNAILS_OF_A_CLASS = 24
@@ -35,6 +37,7 @@ def write_prepared(
     pictured: npt.NDArray[np.bool_],
     size: int,
     training_size: int | None = None,
+    label_sets: LabelSets | None = None,
 ) -> None:
     """Decodes and resizes all images.
 
@@ -46,11 +49,13 @@ def write_prepared(
         pictured: (images,) bool, whether to write a thumbnail.
         size: height and width, in pixels.
         training_size: those of the training images, which are then stored whole, squeezed to squares; None: as all others.
+        label_sets: the sets of images with several labels each.
 
     Raises:
         UserError: the images in `raw` are damaged.
     """
-    side = 96 if manifest.labels.max(initial=0) < _MANY_CLASSES else 48
+    _, classes = class_pairs(manifest.labels, label_sets)
+    side = 96 if classes.max(initial=0) < _MANY_CLASSES else 48
     sides = (side if wanted else 0 for wanted in pictured)
     whole = [training_size if SPLITS[split] == "training" else None for split in splits.tolist()]
     work = zip(manifest.paths, read_encoded(raw, manifest.paths), sides, whole, strict=True)
@@ -107,29 +112,45 @@ def _write_thumbnails(path: Path, thumbnails: list[tuple[str, bytes]]) -> None:
 
 
 def choose_pictured(
-    manifest: Manifest, classes: int, pairs: npt.NDArray[np.int64], splits: npt.NDArray[np.int8]
+    manifest: Manifest,
+    classes: int,
+    pairs: npt.NDArray[np.int64],
+    splits: npt.NDArray[np.int8],
+    *,
+    label_sets: LabelSets | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Chooses the images that get thumbnails, (images,) bool.
 
-    They are some images of each class, which depend on the content of the images alone, and those of the first similar pairs.
+    They are some images of each class, and of none of them, which depend on the content of the images alone, and those of the
+    first similar pairs.
     """
     each = max(1, min(_MAX_THUMBNAILS_OF_A_CLASS, _MAX_THUMBNAILS // classes))
     key = np.ascontiguousarray(manifest.pixel_hashes[:, :8]).view(np.uint64)[:, 0]
-    order = np.lexsort((key, manifest.labels))
-    _, first, counts = np.unique(manifest.labels[order], return_index=True, return_counts=True)
+    rows, labels = class_pairs(manifest.labels, label_sets)
+    none = np.setdiff1d(np.arange(len(manifest)), rows)
+    rows, labels = np.concatenate([rows, none]), np.concatenate([labels, np.full(len(none), classes)])
+    order = np.lexsort((key[rows], labels))
+    _, first, counts = np.unique(labels[order], return_index=True, return_counts=True)
     rank = np.arange(len(order)) - np.repeat(first, counts)
     pictured = np.zeros(len(manifest), dtype=np.bool_)
-    pictured[order[rank < each]] = True
+    pictured[rows[order[rank < each]]] = True
     pictured[pairs[np.argsort(~leaks(pairs, splits), kind="stable")][:_MAX_PAIRS]] = True
     return pictured
 
 
-def write_index(path: Path, manifest: Manifest, splits: npt.NDArray[np.int8], classes: list[str]) -> None:
-    """Writes a line for each image; `row` is its row in the arrays of its split."""
+def write_index(path: Path, manifest: Manifest, splits: npt.NDArray[np.int8], label_texts: list[str]) -> None:
+    """Writes a line for each image; `row` is its row in the arrays of its split.
+
+    Args:
+        path: of the table.
+        manifest: the images.
+        splits: (images,) int8, indices into `resnet.core.tables.SPLITS`.
+        label_texts: what each label means, see `resnet.core.classes.read_label_texts`.
+    """
     rows: Counter[int] = Counter()
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "label", "split", "row"])
         for name, label, split in zip(manifest.paths, manifest.labels.tolist(), splits.tolist(), strict=True):
-            writer.writerow([name, classes[label], SPLITS[split], rows[split]])
+            writer.writerow([name, label_texts[label], SPLITS[split], rows[split]])
             rows[split] += 1

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.core.errors import UserError, listed
+from resnet.core.label_sets import LabelSets
 from resnet.core.tables import SPLITS
 from resnet.core.words import agreeing, counted
 from resnet.preparation.assignment import Assignment
+from resnet.preparation.class_pairs import class_pairs, images_by_class
 from resnet.preparation.components import components_of, positions_of
 
 TRAINING, VALIDATION, TEST = range(3)
@@ -47,6 +49,7 @@ def assign_splits(
     given: Sequence[str | None] = (),
     groups: Sequence[str | None] = (),
     together: npt.NDArray[np.int64] | None = None,
+    label_sets: LabelSets | None = None,
 ) -> npt.NDArray[np.int8]:
     """Splits images by content; in each class the splits have about the given shares.
 
@@ -59,7 +62,7 @@ def assign_splits(
     back when images are added. Classes are not moved into validation and test splits of the source; see `absent_classes`.
 
     Args:
-        labels: (images,) uint16, indices into `classes`.
+        labels: (images,) uint16, indices into `classes`, or into `label_sets`.
         pixel_hashes: (images, 32) uint8, equal for equal pixels.
         classes: the class names.
         shares: the shares of validation and test.
@@ -67,6 +70,7 @@ def assign_splits(
         given: for each image the name of its split in the source, or None; empty if the source has no splits.
         groups: for each image the name of its group, or None; empty if the source has no groups.
         together: (pairs, 2) row numbers of images that must stay together.
+        label_sets: the sets of images with several labels each; each class is then in all splits, not each set.
 
     Returns:
         (images,) int8, indices into `SPLITS`.
@@ -82,7 +86,9 @@ def assign_splits(
     position = positions_of(pixel_hashes, groups, component, seed)
     wanted = [TRAINING, *(split for split in (VALIDATION, TEST) if split not in fixed)]
     parts = {split: shares.interval(split) for split in wanted}
-    assignment = Assignment(labels[free], component[free], position, classes=len(classes), parts=parts)
+    rows, label_of = class_pairs(labels, label_sets)
+    is_free = free[rows]
+    assignment = Assignment(label_of[is_free], component[rows[is_free]], position, classes=len(classes), parts=parts)
     assignment.fill()
     missing = assignment.missing()
     if missing:
@@ -143,27 +149,31 @@ def _missing_error(name: str, split: str, movable: int) -> UserError:
 
 
 def absent_classes(
-    labels: npt.NDArray[np.uint16], splits: npt.NDArray[np.int8], classes: Sequence[str]
+    labels: npt.NDArray[np.uint16],
+    splits: npt.NDArray[np.int8],
+    classes: Sequence[str],
+    label_sets: LabelSets | None = None,
 ) -> dict[str, list[str]]:
     """By split, the names of classes without images in it. This is possible only for splits of the source."""
     absent: dict[str, list[str]] = {}
     for split, split_name in enumerate(SPLITS):
-        images = np.bincount(labels[splits == split], minlength=len(classes))
+        images = images_by_class(labels[splits == split], label_sets, len(classes))
         if not images.all():
             absent[split_name] = [classes[label] for label in np.flatnonzero(images == 0).tolist()]
     return absent
 
 
-def few_for_validation(images: Sequence[int]) -> str | None:
+def few_for_validation(images: Sequence[int], total: int | None = None) -> str | None:
     """What to tell if the validation split is so small that the choice of the epoch and the temperature are uncertain.
 
     Args:
         images: its number of images of each class.
+        total: its number of images; None if each is of one class.
 
     Returns:
         A sentence without its end; None if the split has enough images.
     """
-    total, least = sum(images), min(images, default=0)
+    total, least = sum(images) if total is None else total, min(images, default=0)
     if total >= _FEW_IMAGES and least >= _FEW_OF_A_CLASS:
         return None
     return (

@@ -1,10 +1,12 @@
 """What `preprocess` says of the data."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from resnet.core.classes import read_label_sets, read_label_texts
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.images.manifest import read_manifest
@@ -130,3 +132,27 @@ def test_a_fold_is_cut_from_all_images_and_the_splits_of_the_source_are_told_to_
         rows = (tmp_path / str(number) / "prepared" / "index.csv").read_text("utf-8").splitlines()[1:]
         tested += [row.split(",")[0] for row in rows if row.split(",")[2] == "test"]
     assert sorted(tested) == [f"{number:03d}" for number in range(18)]
+
+
+def test_sets_of_labels_pass_through_and_their_classes_are_in_all_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = ["cat|dog", "dog|owl", "", "owl", "cat"] * 8
+    files = [Candidate(f"{n:03d}", label, lambda n=n: picture(n)) for n, label in enumerate(labels)]  # type: ignore[misc]
+    write_raw(tmp_path / "raw", Source(CLASSES, lambda: iter(files), multi_label=True), max_pixels=10**6)
+    preprocess(PARAMETERS, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
+    folder = tmp_path / "prepared"
+    assert (folder / "classes.json").read_bytes() == (tmp_path / "raw" / "classes.json").read_bytes()
+    texts, sets = read_label_texts(folder / "classes.json"), read_label_sets(folder / "classes.json")
+    assert sets is not None
+    with (folder / "index.csv").open(encoding="utf-8", newline="") as file:
+        index = list(csv.DictReader(file))
+    assert [row["label"] for row in index] == labels
+    for split in ("training", "validation", "test"):
+        stored = Split(folder / split, len(texts)).labels
+        assert [texts[label] for label in stored] == [row["label"] for row in index if row["split"] == split]
+        assert sets.of(stored[:]).any(axis=0).all()
+    lines = capsys.readouterr().out.splitlines()
+    counts = {split: sum(row["split"] == split for row in index) for split in ("training", "validation", "test")}
+    assert lines[0] == f"preprocess: {', '.join(f'{count} {split}' for split, count in counts.items())} images of 32 pixels"
+    assert lines[-1].startswith(f"{SMALL}{counts['validation']} images, at least one class has ")

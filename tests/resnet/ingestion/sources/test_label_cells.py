@@ -22,8 +22,8 @@ LISTS = (
 FLAGS = "file_name,cat,dog,owl\n0.png,1,1,0\n1.png,0,1.0,0\n2.png,0,0,0\n3.png,true,,1\n4.png,,,\n"
 
 
-def source_of(folder: Path, name: str, text: str, multi_label: bool | None = None, **more: str) -> Source:
-    write_tree(folder, IMAGES | {name: text.encode()} | {other: content.encode() for other, content in more.items()})
+def source_of(folder: Path, name: str, text: str, multi_label: bool | None = None) -> Source:
+    write_tree(folder, IMAGES | {name: text.encode()})
     return open_source(str(folder), multi_label=multi_label)
 
 
@@ -77,7 +77,8 @@ def test_the_separator_is_part_of_a_name_unless_the_column_is_called_labels(tmp_
 
 def test_one_table_with_sets_decides_for_all(tmp_path: Path) -> None:
     training, test = "file_name,labels\n0.png,cat|dog\n1.png,owl\n2.png,\n", "file_name,labels\n3.png,owl\n4.png,\n5.png,owl\n"
-    source = source_of(tmp_path, "train.csv", training, **{"test.csv": test})
+    write_tree(tmp_path, {"test.csv": test.encode()})
+    source = source_of(tmp_path, "train.csv", training)
     assert source.multi_label
     found = [(one.label, one.split) for one in source.files() if isinstance(one, Candidate)]
     assert found == [("cat|dog", "training"), ("owl", "training"), ("", "training"), *[(n, "test") for n in ("owl", "", "owl")]]
@@ -86,7 +87,8 @@ def test_one_table_with_sets_decides_for_all(tmp_path: Path) -> None:
 
 def test_a_split_whose_labels_are_all_empty_is_noted(tmp_path: Path) -> None:
     training, test = "file_name,labels\n0.png,cat|dog\n1.png,owl\n", "file_name,labels\n3.png,\n4.png,\n"
-    source = source_of(tmp_path, "train.csv", training, **{"test.csv": test})
+    write_tree(tmp_path, {"test.csv": test.encode()})
+    source = source_of(tmp_path, "train.csv", training)
     assert (
         "no image of the test split has a label: if they are unknown, write -1 into their cells, or leave them out"
         in source.notes
