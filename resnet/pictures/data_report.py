@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resnet.core.tables import SET_ASIDE, SPLITS
+from resnet.pictures.data_labels import describe_sets, each_class, set_in_words
 from resnet.pictures.data_warnings import data_warnings
 from resnet.pictures.pages import environment, places_by
 
@@ -43,6 +44,7 @@ class DataSet:
         decided: one row for each image with a decision about its label: path, given (its label in the source), decision
             (relabel, leave out or keep), label (its label now, or empty). Decisions about no image follow, with no `given`.
             None if there are no decisions.
+        multi_label: whether images have several labels each; a label is then the text of a set, such as `cat|dog`.
     """
 
     classes: list[str]
@@ -54,6 +56,15 @@ class DataSet:
     near_duplicates: "pd.DataFrame"
     thumbnails: Mapping[str, bytes]
     decided: "pd.DataFrame | None" = None
+    multi_label: bool = False
+
+    def by_class(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """A row for each image and each of its classes."""
+        return each_class(frame) if self.multi_label else frame
+
+    def in_words(self, label: str) -> str:
+        """A label for people."""
+        return set_in_words(label) if self.multi_label else label
 
 
 def samples_per_class(classes: int) -> int:
@@ -75,14 +86,15 @@ def render_data_report(data: DataSet) -> str:
             classes=_with_places(table.head(_MAX_CLASSES).reset_index(names="name")),
             orders_of_classes=["most images", "fewest test images", "fewest training images", "name"],
             profile=_profile(table),
-            balance=_balance(table),
+            balance=_balance(table, data),
+            sets=describe_sets(data.manifest["label"]) if data.multi_label else None,
             given=_given_splits(data),
             groups=_groups(data),
             sizes=_sizes(data.manifest),
             formats=_tally(data.manifest["format"]),
             flags=_flags(data.manifest["flags"]),
             samples=_samples(data),
-            relabelled=_relabelled(data.decided),
+            relabelled=_relabelled(data),
             rejects=_rejects(data.rejected),
             duplicates=data.duplicates.head(_MAX_ROWS).to_dict("records"),
             pairs=_pairs(data),
@@ -109,11 +121,17 @@ def summarise_data(data: DataSet) -> dict[str, Any]:
     faults = files | {"rejected": int((~data.rejected["reason"].isin(SET_ASIDE)).sum())}
     return {
         "files": files,
-        "splits": table[list(SPLITS)].sum().to_dict(),
+        "splits": (splits := {split: int((data.index["split"] == split).sum()) for split in SPLITS}),
         "classes_in_all": len(table),
         "decisions": _decisions(data.decided),
         "warnings": data_warnings(
-            faults, table, _balance(table), _groups(data), _pairs(data), unmatched=_decisions(data.decided)["unmatched"]
+            faults,
+            table,
+            _balance(table, data),
+            _groups(data),
+            _pairs(data),
+            unmatched=_decisions(data.decided)["unmatched"],
+            splits=splits,
         ),
     }
 
@@ -148,8 +166,9 @@ def _count_classes(data: DataSet) -> "pd.DataFrame":
     """One row for each class: its number of images in each split and in total, the largest class first."""
     import pandas as pd
 
-    splits = pd.crosstab(data.index["label"], data.index["split"]).reindex(index=data.classes, columns=SPLITS, fill_value=0)
-    images = data.manifest["label"].value_counts().reindex(data.classes, fill_value=0)
+    index = data.by_class(data.index)
+    splits = pd.crosstab(index["label"], index["split"]).reindex(index=data.classes, columns=SPLITS, fill_value=0)
+    images = data.by_class(data.manifest)["label"].value_counts().reindex(data.classes, fill_value=0)
     return splits.assign(images=images).sort_values("images", ascending=False, kind="stable")
 
 
@@ -160,13 +179,18 @@ def _with_places(classes: "pd.DataFrame") -> list[dict[str, Any]]:
     return [{**row, "places": place} for row, place in zip(records, places, strict=True)]
 
 
-def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:
-    """The largest and the smallest class with images, and the accuracy of always predicting the largest class."""
+def _balance(table: "pd.DataFrame", data: DataSet) -> dict[str, Any] | None:
+    """The largest and the smallest class with images, and the accuracy of always predicting the largest class, or set."""
     table = table[table["images"] > 0]
     if table.empty:
         return None
     measured = "test" if table["test"].sum() else "images"
     largest, smallest = table.iloc[0], table.iloc[-1]
+    answer, guess = largest.name, float(largest[measured] / table[measured].sum())
+    if data.multi_label:
+        frequent = describe_sets(data.manifest["label"])["frequent"]
+        tested = data.index[data.index["split"] == "test"] if measured == "test" else data.index
+        answer, guess = data.in_words(frequent), float((tested["label"] == frequent).mean())
     return {
         "largest": largest.name,
         "most": int(largest["images"]),
@@ -174,7 +198,8 @@ def _balance(table: "pd.DataFrame") -> dict[str, Any] | None:
         "least": int(smallest["images"]),
         "median": float(table["images"].median()),
         "ratio": float(largest["images"] / smallest["images"]),
-        "guess": float(largest[measured] / table[measured].sum()),
+        "answer": answer,
+        "guess": guess,
         "guessed": "test images" if measured == "test" else "images",
     }
 
@@ -272,21 +297,30 @@ def _samples(data: DataSet) -> list[dict[str, Any]]:
     shown = data.manifest.loc[data.manifest["path"].isin(list(data.thumbnails)), ["path", "label"]]
     paired = shown["path"].isin(data.near_duplicates["path"]) | shown["path"].isin(data.near_duplicates["other"])
     shown = shown.assign(paired=paired).sort_values("paired", kind="stable")
-    chosen = shown.groupby("label", sort=False).head(samples_per_class(len(data.classes)))
+    each = data.by_class(shown)
+    chosen = each.groupby("label", sort=False).head(samples_per_class(len(data.classes)))
     paths = chosen.groupby("label")["path"].agg(list).to_dict()
-    images = data.manifest["label"].value_counts().to_dict()
+    images = data.by_class(data.manifest)["label"].value_counts().to_dict()
     rows = [{"name": name, "images": images[name], "paths": paths[name]} for name in data.classes if name in paths]
-    return rows[:_MAX_CLASSES]
+    return [*rows[:_MAX_CLASSES], *(_samples_of_none(data, shown) if data.multi_label else [])]
 
 
-def _relabelled(decided: "pd.DataFrame | None") -> list[dict[str, Any]]:
+def _samples_of_none(data: DataSet, shown: "pd.DataFrame") -> list[dict[str, Any]]:
+    """Thumbnails of images that have none of the classes."""
+    paths = shown.loc[shown["label"] == "", "path"].head(samples_per_class(len(data.classes))).tolist()
+    images = int((data.manifest["label"] == "").sum())
+    return [{"name": data.in_words(""), "images": images, "paths": paths}] if paths else []
+
+
+def _relabelled(data: DataSet) -> list[dict[str, Any]]:
     """The images whose labels were changed, and the number of them, by their labels before and now, the most frequent first."""
+    decided = data.decided
     if decided is None:
         return []
     rows = decided[(decided["given"] != "") & (decided["decision"] == "relabel") & (decided["given"] != decided["label"])]
     counts = rows.groupby(["given", "label"]).size().reset_index(name="images")
     records: list[Any] = counts.sort_values(["images", "given", "label"], ascending=[False, True, True]).to_dict("records")
-    return records
+    return [row | {key: data.in_words(row[key]) for key in ("given", "label")} for row in records]
 
 
 def _rejects(rejected: "pd.DataFrame") -> list[dict[str, Any]]:
@@ -306,6 +340,9 @@ def _pairs(data: DataSet) -> dict[str, Any]:
         label=label.reindex(pairs["path"], fill_value="").to_numpy(),
         other_label=label.reindex(pairs["other"], fill_value="").to_numpy(),
     )
+    other_labels = int((pairs["label"] != pairs["other_label"]).sum())
+    if data.multi_label:
+        pairs = pairs.assign(**{column: pairs[column].map(data.in_words) for column in ("label", "other_label")})
     across = pairs["split"] != pairs["other_split"]
     leaks, within = pairs[across], pairs[~across]
     tested = [leaks.loc[leaks["split"] == "test", "path"], leaks.loc[leaks["other_split"] == "test", "other"]]
@@ -316,7 +353,7 @@ def _pairs(data: DataSet) -> dict[str, Any]:
         "first_within": within.head(_MAX_ROWS).to_dict("records"),
         "between": _between(leaks),
         "leaked_test_images": len(set().union(*tested)),
-        "other_labels": int((pairs["label"] != pairs["other_label"]).sum()),
+        "other_labels": other_labels,
     }
 
 

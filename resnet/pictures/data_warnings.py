@@ -71,6 +71,7 @@ def data_warnings(
     pairs: dict[str, Any],
     *,
     unmatched: int = 0,
+    splits: dict[str, int] | None = None,
 ) -> list[DataWarning]:
     """The warnings, the most serious first.
 
@@ -81,9 +82,11 @@ def data_warnings(
         groups: astride, the names of groups in more than one split.
         pairs: the numbers of near-duplicate pairs: leaks, leaked_test_images and other_labels.
         unmatched: the number of decisions about labels that are about no image of the source.
+        splits: the number of images in each split; None if each image is of one class.
     """
     found = []
-    tested = int(table["test"].sum())
+    splits = splits or {split: int(table[split].sum()) for split in ("validation", "test")}
+    tested = splits["test"]
     if pairs["leaked_test_images"]:
         leaked = pairs["leaked_test_images"]
         share = percent(leaked / max(tested, 1))
@@ -117,10 +120,10 @@ def data_warnings(
         found.append(
             DataWarning("decisions", f"{counted(unmatched, 'decision')} about labels {verb} about no image of the source.")
         )
-    return found + _class_warnings(table, balance)
+    return found + _class_warnings(table, balance, splits["validation"])
 
 
-def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> list[DataWarning]:
+def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None, validation: int) -> list[DataWarning]:
     found = []
     empty = table.index[table["images"] == 0].tolist()
     if empty:
@@ -130,7 +133,7 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
         noun = counted(len(few), "class", "classes")
         text = f"{noun} with fewer than {_MIN_TEST_IMAGES} test images, so that one error counts for more than ten points:"
         found.append(DataWarning("classes", text, few))
-    found += _validation_warnings(table[table["images"] > 0]["validation"].tolist())
+    found += _validation_warnings(table[table["images"] > 0]["validation"].tolist(), validation)
     if balance and balance["ratio"] >= _HEAVY_IMBALANCE:
         text = f"The largest class has {balance['ratio']:,.1f} times the images of the smallest: prefer macro F1 to accuracy."
         found.append(DataWarning("classes", text, of_accuracy=True))
@@ -140,8 +143,8 @@ def _class_warnings(table: "pd.DataFrame", balance: dict[str, Any] | None) -> li
     return found
 
 
-def _validation_warnings(images: list[int]) -> list[DataWarning]:
-    total, least = sum(images), min(images, default=0)
+def _validation_warnings(images: list[int], total: int) -> list[DataWarning]:
+    least = min(images, default=0)
     if not images or (total >= _MIN_VALIDATION_IMAGES and least >= _MIN_VALIDATION_IMAGES_OF_A_CLASS):
         return []
     text = (

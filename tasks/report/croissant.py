@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet.core.checksums import RAW, read_sums
+from resnet.core.classes import read_label_sets
 from resnet.core.errors import damaged_input
 from resnet.core.files import replacing
 from tasks.report.origin import Origin
@@ -58,29 +59,31 @@ def write_croissant(path: Path, raw: Path, classes: list[str], manifest: "pd.Dat
         origin: the data set.
 
     Raises:
-        UserError: the list of sums is missing or damaged, or does not list a file.
+        UserError: the list of sums or of classes is missing or damaged, or the former does not list a file.
     """
     sums = raw / RAW
+    several = read_label_sets(raw / "classes.json") is not None
     folder = Path(os.path.relpath(raw, path.parent)).as_posix()
     tree = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": origin.name,
-        "description": _description(len(manifest), len(classes)),
+        "description": _description(len(manifest), len(classes), several),
         **({"license": origin.license} if origin.license else {}),
         **({"citeAs": origin.citation} if origin.citation else {}),
         **({"url": f"https://huggingface.co/datasets/{origin.hub}"} if origin.hub else {}),
         "distribution": [*_files(sums, folder), _shards(folder)],
-        "recordSet": [_images(), _classes(classes), _manifest(manifest)],
+        "recordSet": [_images(several), _classes(classes), _manifest(manifest)],
     }
     with replacing(path) as partial:
         partial.write_text(json.dumps(tree, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _description(images: int, classes: int) -> str:
+def _description(images: int, classes: int, several: bool) -> str:
+    labels = ", of which an image may have several or none" if several else ""
     return (
-        f"{images:,} labelled images of {classes:,} classes, in their original encoding, as the stage "
+        f"{images:,} labelled images of {classes:,} classes{labels}, in their original encoding, as the stage "
         "ingest of train-resnet took them from their source."
     )
 
@@ -121,15 +124,18 @@ def _shards(folder: str) -> dict[str, Any]:
     }
 
 
-def _images() -> dict[str, Any]:
+def _images(several: bool) -> dict[str, Any]:
     shards: dict[str, Any] = {"fileSet": {"@id": "shards"}}
     image, path = (
         {**shards, "extract": {"column": "image"}, "transform": {"jsonPath": member}} for member in ("bytes", "path")
     )
+    label = _field("images/label", "sc:Integer", "The number of its class.", {**shards, "extract": {"column": "label"}})
+    if several:
+        label |= {"description": "The numbers of its classes.", "repeated": True}
     fields = [
         _field("images/image", "sc:ImageObject", "The image in its original encoding.", image),
         _field("images/path", "sc:Text", "Its name in the source; unique.", path),
-        _field("images/label", "sc:Integer", "The number of its class.", {**shards, "extract": {"column": "label"}}),
+        label,
     ]
     return _record_set("images", "Every image with its label.", "images/path", fields)
 

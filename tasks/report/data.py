@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet.core.checksums import RAW, read_sums, verify
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_sets
 from resnet.core.errors import damaged_input, missing_input
 from resnet.core.files import replacing
 from resnet.core.tables import read_table
@@ -97,6 +97,7 @@ def read_data(raw: RawTables, prepared: PreparedTables) -> "DataSet":
         near_duplicates=read_table(prepared.near_duplicates_csv, pairs),
         thumbnails=_read_thumbnails(prepared.thumbnails_parquet),
         decided=read_table(raw.decided_csv, _DECIDED) if raw.decided_csv else None,
+        multi_label=read_label_sets(prepared.classes_json) is not None,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from resnet.core.checksums import RAW, sha256
+from resnet.core.classes import write_classes
 from resnet.core.errors import UserError
 from resnet.core.tables import read_table
 from resnet.images.outcomes import Candidate
@@ -138,6 +139,7 @@ def test_its_size_does_not_grow_with_the_images(tmp_path: Path) -> None:
     names = [f"images-{number:05d}.parquet" for number in range(_MOST_SHARDS + 500)]
     lines = [f"{'0' * 64}  {name}\n" for name in ("classes.json", *names, "manifest.csv")]
     (tmp_path / "raw" / RAW).write_text("".join(lines), encoding="utf-8")
+    write_classes(tmp_path / "raw" / "classes.json", classes)
     manifest = pd.DataFrame({"split": [""] * 3, "group": [""] * 3})
     write_croissant(tmp_path / "croissant.json", tmp_path / "raw", classes, manifest, Origin("photos"))
     assert (tmp_path / "croissant.json").stat().st_size < 600_000
@@ -156,3 +158,13 @@ def test_a_list_of_sums_without_a_table_is_damaged(described: Path) -> None:
 def test_the_bytes_of_an_image_are_those_of_the_shards(described: Path) -> None:
     paths = read_table(described / "raw/manifest.csv", COLUMNS)["path"]
     assert list(read_encoded(described / "raw", paths)) == [picture(number) for number in range(13)]
+
+
+def test_an_image_may_have_several_labels(tmp_path: Path) -> None:
+    labels = [f"{CLASSES[0]}|{CLASSES[3]}", "", CLASSES[2], "|".join(CLASSES)]
+    files = [Candidate(f"{n}.png", label, partial(picture, n)) for n, label in enumerate(labels)]
+    write_raw(tmp_path / "raw", Source(CLASSES, lambda: iter(files), multi_label=True), max_pixels=10**6)
+    tree = describe(tmp_path)
+    assert "4 classes, of which an image may have several or none, in their" in tree["description"]
+    records = list(opened(tmp_path).records("images"))
+    assert [list(one["images/label"]) for one in records] == [[0, 3], [], [2], [0, 1, 2, 3]]
