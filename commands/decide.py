@@ -14,7 +14,7 @@ import typer
 
 from commands.out_of_fold import audit_folder
 from resnet.audit.suspects import decisions_in
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_sets
 from resnet.core.errors import UserError, listed, printable
 from resnet.core.words import agreeing, counted
 from resnet.ingestion.decisions import KINDS, Decision, Decisions, read_decisions, write_decisions
@@ -43,7 +43,8 @@ def decide(
         raise UserError(f"no row of {table} has a decision: write {', '.join(KINDS)} in the column decision, and save it.")
     classes = paths["raw"] / "classes.json"
     if classes.exists():
-        Decisions(str(table), new).require_classes(read_classes(classes))
+        several = read_label_sets(classes) is not None
+        Decisions(str(table), new).require_classes(read_classes(classes), multi_label=several)
     changed = sum(key in known.by_hash for key in new)
     merged = dict(known.by_hash) | new
     write_decisions(target, merged.values())

@@ -2,18 +2,21 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from commands.results import RevisionResults
+from commands.results import RevisionResults, flat
 from resnet.audit.suspects import list_suspects, with_earlier_decisions, write_suspects
+from resnet.core.classes import read_label_sets
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
 from resnet.core.words import agreeing, counted
 from resnet.ingestion.decisions import read_decisions
 from tasks.stage.graph import project_paths
+from tasks.stage.params import PARAMS_YAML
+from tasks.training.changes import parameters
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,10 +53,13 @@ def collect(folds: Sequence[RevisionResults]) -> OutOfFold:
         folds: the results of each fold, in their order.
 
     Raises:
-        UserError: the folds are not those of the same images, or a part of their results is not available.
+        UserError: the folds are not those of the same images, these have several labels each, or a part of their results is not
+            available.
     """
     import numpy as np
 
+    if "micro_f1" in folds[0].metrics:
+        raise _several_error()
     paths = [path for run in folds for path in run.predictions]
     hashes = folds[0].pixel_hashes()
     if len({run.data for run in folds}) > 1 or sorted(paths) != sorted(hashes):
@@ -82,6 +88,28 @@ def check_tables() -> None:
     """Raises `UserError` if the decisions, or those in the table of an earlier audit, cannot be read."""
     read_decisions(project_paths()["decisions_csv"])
     with_earlier_decisions([], audit_folder() / "suspects.csv", ())
+
+
+def refuse_several_labels(overrides: Mapping[str, Any]) -> None:
+    """Raises `UserError` if images have several labels each, as far as that is known before `ingest` runs.
+
+    Args:
+        overrides: parameters that differ from `params.yaml`, by dotted names.
+    """
+    name, changes = "ingest.multi_label", flat(overrides)
+    text = PARAMS_YAML.read_text("utf-8") if PARAMS_YAML.exists() else None
+    wanted = changes.get(name, parameters(text).get(name, "auto"))
+    classes = project_paths()["raw"] / "classes.json"
+    is_of_these = classes.exists() and not any(one.startswith("ingest.") for one in changes)
+    if wanted is True or (wanted == "auto" and is_of_these and read_label_sets(classes) is not None):
+        raise _several_error()
+
+
+def _several_error() -> UserError:
+    return UserError(
+        "the images have several labels each, but an audit needs one label for each image: look at the mistakes in "
+        "reports/predictions.csv instead, or set ingest.multi_label to false if there is one."
+    )
 
 
 def write_audit(folds: Sequence[RevisionResults]) -> list[str]:

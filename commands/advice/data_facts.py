@@ -14,20 +14,22 @@ import numpy.typing as npt
 
 from commands.advice.mirror import SIDE, MirrorTest, try_mirrors
 from commands.advice.rules import ENOUGH_VALIDATION, few_validation
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_sets, read_label_texts
 from resnet.core.errors import damaged_input
+from resnet.core.label_sets import LabelSets
 from resnet.core.parallel import in_order
 from resnet.core.tables import SPLITS, read_table
 from resnet.core.words import counted
 from resnet.images.decoding import load
 from resnet.images.manifest import Manifest, read_manifest
 from resnet.images.outcomes import BadFile
+from resnet.preparation.class_pairs import images_by_class
 from resnet.preparation.similar_pairs import find_similar
 from resnet.preparation.splits import TRAINING
 from tasks.preprocess import Preprocess, assign
 from tasks.stage.params import Params
 
-_CLASSES = 50  # of which images are taken for the test, those with the most: its time grows with the square of their number
+_CLASSES = 50  # or sets, of which images are taken for the test, those with the most: its time grows with their square
 _NEARLY = 0.8  # of the wanted validation images: with more, the share stays as it is
 _SAMPLE = 1000  # images for the test of mirror images: about 10 s with photographs on 2 cores
 _GROUPS = 64  # row groups of 16 MB that are read for them
@@ -46,6 +48,7 @@ class DataFacts:
         short_side: the shorter side of an original image in pixels, as the median.
         mirror: the test of mirror images.
         validation_share: `preprocess.validation_share` for these numbers; raised where it gave too few validation images.
+        multi_label: whether images have several labels each. The test of mirror images is then of whole sets.
     """
 
     source: str
@@ -56,6 +59,7 @@ class DataFacts:
     short_side: int
     mirror: MirrorTest
     validation_share: float = 0.1
+    multi_label: bool = False
 
     @property
     def are_small(self) -> bool:
@@ -65,9 +69,10 @@ class DataFacts:
     def sentence(self) -> str:
         """The data in one line."""
         numbers = ", ".join(f"{count:,} {split}" for count, split in zip(self.images, SPLITS, strict=True))
+        several = ", several for an image" if self.multi_label else ""
         few = f"; {few_validation(self.images[1])}" if self.images[1] < ENOUGH_VALIDATION else ""
         return (
-            f"{self.source}: {numbers} images of {self.classes:,} classes; the shorter side has "
+            f"{self.source}: {numbers} images of {self.classes:,} classes{several}; the shorter side has "
             f"{counted(self.short_side, 'pixel')} (median); {self.rarest:,} to {self.largest:,} training images in a class{few}"
         )
 
@@ -86,13 +91,15 @@ def read_facts(raw: Path, params: Params) -> tuple[DataFacts, Sample]:
     Raises:
         UserError: a file is missing or damaged, or the images cannot be split.
     """
-    classes = read_classes(raw / "classes.json")
-    manifest = read_manifest(raw, classes)
-    splits, validation_share = _splits(params.section(Preprocess), manifest, classes)
+    classes, sets = read_classes(raw / "classes.json"), read_label_sets(raw / "classes.json")
+    texts = read_label_texts(raw / "classes.json")
+    manifest = read_manifest(raw, texts)
+    splits, validation_share = _splits(params.section(Preprocess), manifest, classes, sets)
     counts = np.bincount(splits, minlength=len(SPLITS)).tolist()
-    of_class = np.bincount(manifest.labels[splits == TRAINING], minlength=len(classes))
+    of_training = manifest.labels[splits == TRAINING]
+    of_class = images_by_class(of_training, sets, len(classes))
     sizes = read_table(raw / "manifest.csv", {"width": "int64", "height": "int64"})
-    frequent = np.argsort(-of_class, kind="stable")[:_CLASSES]
+    frequent = np.argsort(-np.bincount(of_training, minlength=len(texts)), kind="stable")[:_CLASSES]
     sample = take_sample(raw, manifest, np.flatnonzero((splits == TRAINING) & np.isin(manifest.labels, frequent)))
     facts = DataFacts(
         params.value("ingest.source", str),
@@ -101,16 +108,19 @@ def read_facts(raw: Path, params: Params) -> tuple[DataFacts, Sample]:
         int(of_class.min()),
         int(of_class.max()),
         int(np.median(np.minimum(sizes["width"], sizes["height"]))),
-        try_mirrors(small_copies(raw, sample), sample.labels, classes),
+        try_mirrors(small_copies(raw, sample), sample.labels, texts),
         validation_share,
+        sets is not None,
     )
     return facts, sample
 
 
-def _splits(params: Preprocess, manifest: Manifest, classes: list[str]) -> tuple[npt.NDArray[np.int8], float]:
+def _splits(
+    params: Preprocess, manifest: Manifest, classes: list[str], sets: LabelSets | None
+) -> tuple[npt.NDArray[np.int8], float]:
     """The splits that `preprocess` will make, (images,) int8, and the share of validation that gives enough of its images."""
     together = find_similar(manifest, near=True) if params.near_duplicates == "together" else None
-    splits = assign(params, manifest, classes, together)
+    splits = assign(params, manifest, classes, together, sets)
     given = set() if params.fold else {*manifest.splits}
     if "validation" in given:
         return splits, params.validation_share
@@ -121,7 +131,7 @@ def _splits(params: Preprocess, manifest: Manifest, classes: list[str]) -> tuple
     share = math.ceil(100 * wanted / (rest if params.fold or "test" in given else rest + test)) / 100
     if validation >= _NEARLY * wanted or share <= params.validation_share:
         return splits, params.validation_share
-    return assign(params.model_copy(update={"validation_share": share}), manifest, classes, together), share
+    return assign(params.model_copy(update={"validation_share": share}), manifest, classes, together, sets), share
 
 
 def take_sample(raw: Path, manifest: Manifest, rows: npt.NDArray[np.int64]) -> Sample:

@@ -273,6 +273,9 @@ def _pixels(share: float, size: int) -> int:
 
 def _balance(case: Case) -> Choice | None:
     data = case.data
+    if data.multi_label:
+        why = "weights and sampling are for images with one label each"
+        return None if case.base["train.balance"] == "none" else Choice("train.balance", "none", why)
     if data.largest < RARE * max(data.rarest, 1):
         return None  # smaller differences: not measured
     why = f"the most frequent class has {data.largest / max(data.rarest, 1):.0f} times as many images as the rarest"

@@ -95,6 +95,18 @@ def test_what_cannot_be_decided_is_one_sentence_and_changes_nothing(folder: Path
     assert DECISIONS.read_bytes() == before
 
 
+def test_an_image_of_several_labels_gets_a_set(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / "data/raw").mkdir()
+    tree = {"classes": ["cat", "dog", "owl"], "label_sets": [[0], [1, 2]]}
+    (folder / "data/raw/classes.json").write_text(json.dumps(tree), encoding="utf-8")
+    write("a.png", "relabel", "owl|zebra")
+    assert "is to get the label 'zebra', which is no class of the source" in train_resnet("decide").stderr
+    write("a.png", "relabel", "owl|cat")
+    write("b.png", "relabel", "|")
+    assert train_resnet("decide").exit_code == 0
+    assert known() == {"a.png": ("relabel", "owl|cat"), "b.png": ("relabel", "|")}
+
+
 def test_decisions_about_images_that_ingest_does_not_list_are_named(folder: Path, train_resnet: Callable[..., Result]) -> None:
     write("a.png", "keep")
     write("b.png", "keep")

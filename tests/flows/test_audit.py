@@ -55,6 +55,31 @@ def test_a_table_with_a_slip_is_found_before_the_training(tmp_path: Path, monkey
         audit.check_audit(5, {}, 1, "HEAD", False)
 
 
+def test_images_with_several_labels_are_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(audit, "check", lambda *_: "abc")
+    for name in ("dvc.yaml", "params.yaml", "data/decisions.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes((ROOT / name).read_bytes())
+    assert audit.check_audit(5, {}, 1, "HEAD", False) == "abc"
+    refused = pytest.raises(UserError, match="several labels each, but an audit needs one label for each image: look at")
+    for overrides in ({"ingest.multi_label": True}, {"ingest": {"multi_label": True}}):
+        with refused:
+            audit.check_audit(5, overrides, 1, "HEAD", False)
+    Path("data/raw").mkdir()
+    Path("data/raw/classes.json").write_text('{"classes": ["cat", "dog"], "label_sets": [[0], [0, 1]]}', encoding="utf-8")
+    with refused:
+        audit.check_audit(5, {"train.epochs": 3}, 1, "HEAD", False)
+    assert audit.main(["--folds", "3"]) == 1
+    assert capsys.readouterr().err.startswith("the images have several labels each")
+    # What other images are like, and those of another revision, is not known yet.
+    assert audit.check_audit(5, {"ingest.source": "photos"}, 1, "HEAD", False) == "abc"
+    assert audit.check_audit(5, {}, 1, "v1", False) == "abc"
+    assert audit.check_audit(5, {"ingest.multi_label": False}, 1, "HEAD", False) == "abc"
+
+
 def test_after_a_fold_that_failed_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
 

@@ -146,3 +146,16 @@ def test_enough_validation_images_keep_their_share(tmp_path: Path, text: str) ->
     assert facts.validation_share == 0.4
     assert facts.images[1] > 50
     assert "few" not in facts.sentence()
+
+
+def test_of_several_labels_classes_are_counted_and_sets_are_mirrored(tmp_path: Path, text: str) -> None:
+    labels = ["cat|dog", "dog", "", "cat"] * 15
+    files = [Candidate(f"{n:03d}.png", label, partial(picture, n)) for n, label in enumerate(labels)]
+    write_raw(tmp_path / "raw", Source(CLASSES, lambda: iter(files), multi_label=True), max_pixels=10**6)
+    facts, sample = read_facts(tmp_path / "raw", with_values(text, {"preprocess.validation_share": 0.25}))
+    assert facts.multi_label
+    assert facts.classes == 2
+    assert len(sample.encoded) == facts.images[0]
+    assert facts.rarest <= facts.largest < facts.images[0] < facts.rarest + facts.largest + 15
+    assert "images of 2 classes, several for an image; the" in facts.sentence()
+    assert {*sample.labels.tolist()} == {0, 1, 2, 3}  # numbers of sets

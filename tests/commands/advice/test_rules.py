@@ -62,6 +62,7 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         (UNKNOWN, 30, {"train.flip": False}),
         (replace(PHOTOGRAPHS, short_side=100), 600, {"preprocess.image_size": 96}),
         (replace(PHOTOGRAPHS, rarest=50, largest=800), 30, {"train.balance": "weights"}),
+        (replace(PHOTOGRAPHS, rarest=50, largest=800, multi_label=True), 30, {"train.balance": None}),
         (PHOTOGRAPHS, 30, {"preprocess.validation_share": None}),
         (replace(PHOTOGRAPHS, validation_share=0.16), 30, {"preprocess.validation_share": 0.16}),
         (SMALL, 0.5, {"train.flip": False, "train.crop": 1.0}),
@@ -166,3 +167,8 @@ def test_what_is_timed_has_the_sizes_that_are_recommended(images: int, epochs: i
     for size in SIZES:
         network = Network(50, "large", size)
         assert size_schedule(data, network, ENOUGH) == size_schedule(data, network, epochs)
+
+
+def test_weights_of_classes_are_taken_back_where_images_have_several_labels() -> None:
+    data = replace(PHOTOGRAPHS, rarest=50, largest=800, multi_label=True)
+    assert values(data, 30, {**BASE, "train.balance": "weights"})["train.balance"] == "none"
