@@ -3,14 +3,14 @@
 Each image is a line on standard output: its path, then class and probability, the most probable class first. A file that is
 not a usable image is named on standard error with the reason. The other files are still predicted, and the exit code is 1.
 
+A model for several labels an image names the labels: the classes whose probabilities are at least their thresholds. With --top
+it names that many classes, and marks the labels with *. An image without a label is `none of the classes`.
+
 With --model FILE it works in any folder. In a script, the exit code is 0 if every file was predicted, 1 if one was not or there
 is no model, and 2 for a mistake in the options.
 """
 
 import contextlib
-import csv
-import json
-import math
 import sys
 import tempfile
 from pathlib import Path
@@ -18,20 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from commands.label_set_lines import label_set_writer
+from commands.prediction_lines import one_line, writer
 from resnet.core.errors import UserError
 from resnet.core.words import agreeing, counted
-from resnet.images.outcomes import Rejected, shown
+from resnet.images.outcomes import Rejected
 from resnet.network.archive import ModelFacts, ModelFile, model_facts, named_by_user, read_model
 from resnet.prediction.engines import Choice, choose_engine
 from resnet.prediction.image_files import Archive, ImageFile, find_images, open_archives
 from tasks.stage.graph import DVC_YAML, project_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from resnet.prediction.prediction import Logits, Network, Pixels
 
-    from resnet.prediction.prediction import Logits, Network, Pixels, Prediction
-
-NONE = "none of these"
 AHEAD = 16  # batches that are decoded while the network is loaded
 _MEMORY = "/dev/shm"  # a file system in memory, which Linux always has
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -48,7 +47,15 @@ def predict(
         ),
     ],
     *,
-    top: Annotated[int, typer.Option(min=1, metavar="K", help="How many classes to name.")] = 1,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            show_default="1; with several labels an image, its labels",
+            help="How many classes to name.",
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -89,12 +96,8 @@ def predict(
     with named_by_user(model):
         file = read_model(path)
         facts = model_facts(path, file)
-    if unknown and file.known_score is None:
-        raise UserError(
-            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it, it had "
-            "fewer than 19 validation images, or its features gave none, as with one training image a class, which `train` "
-            "says: train again with `dvc repro`, or leave out --unknown."
-        )
+    if unknown:
+        _require_known_score(path, file, facts)
     # From here on files are decoded, while this thread loads the network.
     ahead = reading_ahead(in_batches(decode_files(open_archives(files), facts.image_shape[0]), batch), AHEAD)
     count = None if any(isinstance(one, Archive) for one in files) else len(files)
@@ -104,8 +107,11 @@ def predict(
         del file  # as large as the network
         bar.unpause()
         form = "csv" if as_csv else "json" if as_json else "text"
-        write = _writer(form, facts.class_names, min(top, len(facts.class_names)), unknown=unknown)
-        for one in predict_batches(network, batches):
+        if facts.thresholds is None:
+            write = writer(form, facts.class_names, min(top or 1, len(facts.class_names)), unknown=unknown)
+        else:
+            write = label_set_writer(form, facts.class_names, facts.thresholds, top)
+        for one in predict_batches(network, batches, multi_label=facts.thresholds is not None):
             with bar.external_write_mode(file=sys.stdout):
                 if isinstance(one, Rejected):
                     bad += _reject(one)
@@ -128,7 +134,7 @@ def _find(paths: list[str]) -> tuple[list[ImageFile | Archive], int]:
 
 def _reject(one: Rejected) -> int:
     """Names a file that is not predicted; returns 1, to count it."""
-    print(f"predict: {_one_line(one.path)}: {one.detail} ({one.reason})", file=sys.stderr)
+    print(f"predict: {one_line(one.path)}: {one.detail} ({one.reason})", file=sys.stderr)
     return 1
 
 
@@ -139,6 +145,20 @@ def _project_model() -> Path:
             "this in a project's folder."
         )
     return project_paths()["resnet_keras"]
+
+
+def _require_known_score(path: Path, file: ModelFile, facts: ModelFacts) -> None:
+    if facts.thresholds is not None:
+        raise UserError(
+            f"--unknown is for models that give one label to each image, but {path} gives any number of labels, and none "
+            "to an image that shows none of the classes: leave out --unknown."
+        )
+    if file.known_score is None:
+        raise UserError(
+            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it, it had "
+            "fewer than 19 validation images, or its features gave none, as with one training image a class, which `train` "
+            "says: train again with `dvc repro`, or leave out --unknown."
+        )
 
 
 def load_network(path: Path, file: ModelFile, facts: ModelFacts, choice: Choice, *, unknown: bool = False) -> "Network":
@@ -184,54 +204,3 @@ def _set_temporary_folder() -> None:
         tempfile.gettempdir()
     except FileNotFoundError:
         tempfile.tempdir = _MEMORY
-
-
-def _writer(form: str, classes: list[str], top: int, *, unknown: bool) -> "Callable[[Prediction], object]":
-    """A function that writes one prediction to standard output."""
-    if form == "csv":
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        known = ["known", "known_score"] if unknown else []
-        table.writerow(["path", *known, *(f"{name}_{rank}" for rank in range(1, top + 1) for name in ("label", "probability"))])
-        return lambda one: table.writerow(
-            [
-                shown(one.path),
-                *_known(one).values(),
-                *(value for label, share in _ranked(one, classes, top) for value in (label, f"{share:.6f}")),
-            ]
-        )
-    if form == "json":
-        return lambda one: print(
-            json.dumps({"path": shown(one.path), **_known(one), "predictions": _objects(one, classes, top)})
-        )
-    return lambda one: print(_one_line(one.path), *_answers(one, classes, top), sep="\t")
-
-
-def _known(one: "Prediction") -> dict[str, int | float | None]:
-    """Whether the image shows one of the classes, 1 or 0, and its score, None if not finite; nothing without --unknown."""
-    return {} if one.known_score is None else {"known": int(bool(one.known)), "known_score": _finite(one.known_score)}
-
-
-def _finite(number: float) -> float | None:
-    """A number with six decimals; None, which is JSON, for one that is not finite: JSON has no such number."""
-    return round(number, 6) if math.isfinite(number) else None
-
-
-def _answers(one: "Prediction", classes: list[str], top: int) -> list[str]:
-    if one.known is False:
-        return [NONE]
-    return [f"{_one_line(label)} {share:.4f}" for label, share in _ranked(one, classes, top)]
-
-
-def _objects(one: "Prediction", classes: list[str], top: int) -> list[dict[str, str | float | None]]:
-    return [{"label": label, "probability": _finite(share)} for label, share in _ranked(one, classes, top)]
-
-
-def _ranked(one: "Prediction", classes: list[str], top: int) -> list[tuple[str, float]]:
-    """The most probable classes with their probabilities; equal ones in the order of the classes."""
-    order = (-one.probabilities).argsort(kind="stable")[:top]
-    return [(classes[number], float(one.probabilities[number])) for number in order]
-
-
-def _one_line(name: str) -> str:
-    """A name for a terminal, with line ends and other control characters escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown(name))

@@ -18,6 +18,7 @@ from resnet.prediction.image_files import ImageFile
 
 Pixels = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
+Probabilities = npt.NDArray[np.float64]
 Network = Callable[[Pixels], Logits] | Callable[[Pixels], tuple[Logits, npt.NDArray[np.float32]]]
 T = TypeVar("T")
 
@@ -41,12 +42,12 @@ class Prediction:
 
     Attributes:
         path: of the file, as in `ImageFile`.
-        probabilities: (classes,) float64, with sum 1.
+        probabilities: (classes,) float64, with sum 1; of a network for several labels an image, each in [0, 1].
         known_score: negative, or not finite, for an image that shows none of the classes; None if the network does not say it.
     """
 
     path: str
-    probabilities: npt.NDArray[np.float64]
+    probabilities: Probabilities
     known_score: float | None = None
 
     @property
@@ -81,31 +82,41 @@ def in_batches(images: Iterable[Decoded | Rejected], batch_size: int) -> Iterato
         yield group
 
 
-def predict(network: Network, batches: Iterable[list[Decoded | Rejected]]) -> Iterator[Prediction | Rejected]:
+def predict(
+    network: Network, batches: Iterable[list[Decoded | Rejected]], *, multi_label: bool = False
+) -> Iterator[Prediction | Rejected]:
     """The prediction for each image, in their order; rejected files are passed through.
 
     Args:
         network: maps (batch, size, size, 3) uint8 images to (batch, classes) logits, or to these and (batch,) known scores.
         batches: groups from `in_batches`.
+        multi_label: the network says of each class whether an image has it, by the logistic function.
     """
+    normalise = _logistic if multi_label else _softmax
     for batch in batches:
         images = [image.pixels for image in batch if isinstance(image, Decoded)]
-        rows = _rows(network(np.stack(images))) if images else iter(())
+        rows = _rows(network(np.stack(images)), normalise) if images else iter(())
         for image in batch:
             yield image if isinstance(image, Rejected) else Prediction(image.path, *next(rows))
 
 
-def _rows(found: Logits | tuple[Logits, npt.NDArray[np.float32]]) -> Iterator[tuple[Any, float | None]]:
+def _rows(
+    found: Logits | tuple[Logits, npt.NDArray[np.float32]], normalise: Callable[[Probabilities], Probabilities]
+) -> Iterator[tuple[Any, float | None]]:
     """The probabilities and the known score of each image."""
     logits, scores = found if isinstance(found, tuple) else (found, None)
     known = [None] * len(logits) if scores is None else scores.tolist()
-    return zip(_softmax(logits.astype(np.float64)), known, strict=True)
+    return zip(normalise(logits.astype(np.float64)), known, strict=True)
 
 
-def _softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    # Not scipy.special's: its import takes a sixth of the time to predict one photograph.
+# Neither is scipy.special's: its import takes a sixth of the time to predict one photograph.
+def _softmax(logits: Probabilities) -> Probabilities:
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _logistic(logits: Probabilities) -> Probabilities:
+    return np.exp(-np.logaddexp(0.0, -logits))  # 1 / (1 + exp(-x)) would overflow for logits below -709
 
 
 @contextmanager

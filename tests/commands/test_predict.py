@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 from typer.testing import Result
 
-from commands.predict import _set_temporary_folder, _writer
+from commands.predict import _set_temporary_folder
+from commands.prediction_lines import writer
 from resnet.images.decoding import load
 from resnet.network import archive
 from resnet.network.known_score import KnownScore
@@ -167,7 +168,7 @@ def test_a_model_without_a_known_score_refuses_nothing(folder: Path, train_resne
 def test_a_score_that_is_not_finite_is_of_no_class_in_every_output(score: float, capsys: pytest.CaptureFixture[str]) -> None:
     one = Prediction("a.png", np.array([0.25, 0.75]), score)
     for form in ("text", "csv", "json"):
-        _writer(form, ["cat", "dog"], 1, unknown=True)(one)
+        writer(form, ["cat", "dog"], 1, unknown=True)(one)
     text, head, row, found = capsys.readouterr().out.splitlines()
     assert text == "a.png\tnone of these"
     assert (head, row) == ("path,known,known_score,label_1,probability_1", "a.png,0,,dog,0.750000")
@@ -180,7 +181,7 @@ def test_a_score_that_is_not_finite_is_of_no_class_in_every_output(score: float,
 
 
 def test_probabilities_that_are_not_finite_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
-    _writer("json", ["cat"], 1, unknown=False)(Prediction("a.png", np.array([np.nan])))
+    writer("json", ["cat"], 1, unknown=False)(Prediction("a.png", np.array([np.nan])))
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["predictions"] == [
         {"label": "cat", "probability": None}
     ]
@@ -241,3 +242,39 @@ def test_without_a_model_it_says_what_makes_one(folder: Path, train_resnet: Call
     (folder / "models" / "resnet.keras").unlink()
     refused = train_resnet("predict", "photos/1.png").stderr
     assert refused.startswith("predict: models/resnet.keras is missing; an earlier stage")
+
+
+def test_a_network_for_several_labels_names_those_above_their_thresholds(
+    folder: Path, model: ResNet, train_resnet: Callable[..., Result]
+) -> None:
+    several = ResNet.from_config(model.get_config() | {"multi_label": True})
+    several.set_weights(model.get_weights())
+    pixels = np.stack([load((folder / "photos" / name).read_bytes(), 32) for name in ("1.png", "3.png")])
+    expected = 1 / (1 + np.exp(-np.asarray(several(normalise(tf.constant(pixels)), training=False), np.float64)))
+    # A label of the first image alone, of both and of none.
+    high, low = expected.max(axis=0), expected.min(axis=0)
+    several.decide_by([float(np.mean(expected[:, 0])), float(low[1] - 0.01), float(high[2] + 0.01)])
+    assert high[0] - low[0] > 0.001
+    save_model(several, folder / "several.keras")
+    sets = [["cat", "a,b"] if row[0] == high[0] else ["a,b"] for row in expected]
+    for engine in ("tensorflow", "openvino"):
+        options = ("photos", "--model", "several.keras", "--precision", "float32", "--engine", engine)
+        found = [json.loads(line) for line in train_resnet("predict", *options, "--json", "--top", "9").stdout.splitlines()]
+        assert [one["labels"] for one in found] == sets
+        for one, row in zip(found, expected, strict=True):
+            shares = {prediction["label"]: prediction["probability"] for prediction in one["predictions"]}
+            assert [shares[name] for name in NAMES] == pytest.approx(row.tolist(), abs=5e-6)
+            assert one["probabilities"] == [shares[name] for name in one["labels"]]
+        table = csv.DictReader(train_resnet("predict", *options, "--csv").stdout.splitlines(keepends=True))
+        assert [row["labels"].split("|") for row in table] == sets
+
+
+def test_unknown_is_refused_for_several_labels(folder: Path, model: ResNet, train_resnet: Callable[..., Result]) -> None:
+    several = ResNet.from_config(model.get_config() | {"multi_label": True})
+    save_model(several, folder / "several.keras")
+    result = train_resnet("predict", "photos/1.png", "--model", "several.keras", "--unknown")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "predict: --unknown is for models that give one label to each image, but several.keras gives any number of labels, and "
+        "none to an image that shows none of the classes: leave out --unknown.\n"
+    )

@@ -146,3 +146,12 @@ def test_a_file_says_what_it_knows_or_that_it_is_none(tmp_path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="is damaged or cut short"):
         read_model_facts(path)
+
+
+def test_a_network_for_several_labels_gives_each_class_a_probability_of_its_own() -> None:
+    logits = np.array([[0.0, np.log(3.0), -np.log(3.0)], [1000.0, -1000.0, -700.0]], np.float32)
+    group: list[Decoded | Rejected] = [Decoded(str(n), np.zeros((8, 8, 3), np.uint8)) for n in range(2)]
+    with np.errstate(all="raise", under="ignore"):
+        found = [one for one in predict(lambda _: logits, [group], multi_label=True) if isinstance(one, Prediction)]
+    np.testing.assert_allclose(found[0].probabilities, [0.5, 0.75, 0.25], rtol=1e-6)  # odds of 1, 3 and 1/3
+    np.testing.assert_allclose(found[1].probabilities, [1.0, 0.0, np.exp(-700.0)], rtol=1e-6)
