@@ -4,9 +4,11 @@ An export contains the preprocessing and the names of the classes. Before it is 
 float32 on validation images: the same label on 99.9 % of them, and probabilities within 1e-4. It is also compared on images of
 many sizes and shapes, which it has to resize as the pipeline does: probabilities within 5e-3. The SavedModel also takes encoded
 files. TensorFlow decodes these, and not every pixel is the one that Pillow decoded for training, so that check is less strict.
+With several labels an image, labels are compared for each pair of image and class, and the export contains the thresholds.
 
 With --int8 weights and activations have 8 bits, calibrated on training images. An int8 export is kept unless its accuracy on
-validation images is worse than in float32 by more than 0.5 points beyond chance. A JSON file beside it has the figures.
+validation images is worse than in float32 by more than 0.5 points beyond chance; with several labels an image that is the share
+of images whose whole set of labels is right. A JSON file beside it has the figures.
 """
 
 import json
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from resnet.core.label_sets import LabelSets
     from resnet.dataset.arrays import Split
     from resnet.export.drift import Drift
     from resnet.export.formats import Format, Run
@@ -99,13 +102,13 @@ def export(
     Raises:
         UserError: a package, the model or the data are missing, or an export does not agree with the model.
     """
-    from resnet.core.classes import read_classes
+    from resnet.core.classes import read_classes, read_label_sets
     from resnet.dataset.arrays import Split
 
     paths = project_paths()
     path = model or paths["resnet_keras"]
-    classes = read_classes(paths["classes_json"])
-    split = Split(paths["validation"], len(classes))
+    classes, label_sets = read_classes(paths["classes_json"]), read_label_sets(paths["classes_json"])
+    split = Split(paths["validation"], len(classes if label_sets is None else label_sets))
     if not len(split):
         raise UserError(f"{paths['validation']} has no images to check an export on: raise preprocess.validation_share.")
     _start_quietly()
@@ -119,8 +122,11 @@ def export(
             require_int8(name)
         require_packages(name, int8=int8)
     with named_by_user(model):
-        network = load_model(path, classes, split.image_shape)
-    write = _int8_writer(paths, network, split, images, path) if int8 else _float32_writer(paths, network, split, images)
+        network = load_model(path, classes, split.image_shape, multi_label=label_sets is not None)
+    if int8:
+        write = _int8_writer(paths, network, split, images, path, label_sets=label_sets)
+    else:
+        write = _float32_writer(paths, network, split, images)
     for name in dict.fromkeys(to):
         target = out / f"{path.stem}{'-int8' if int8 else ''}{FORMATS[name].suffix}"
         if target.resolve() == path.resolve():
@@ -150,8 +156,8 @@ def _float32_writer(
         with replacing(target) as partial:
             FORMATS[name].write(network, partial)
             run = FORMATS[name].load(partial)
-            result = _check(name, run, pixels, expected)
-            result += _check_resizing(name, run, pixels, lambda images: _expected(network, images))
+            result = _check(name, run, pixels, expected, network.thresholds)
+            result += _check_resizing(name, run, pixels, lambda images: _expected(network, images), network.thresholds)
             if network.known_score is not None:
                 result += _check_known_score(name, FORMATS[name].load(partial, OUTPUT), pixels, network)
             if name == "savedmodel":
@@ -162,7 +168,13 @@ def _float32_writer(
 
 
 def _int8_writer(
-    paths: dict[str, Path], network: "ResNet", split: "Split", images: int | None, model: Path
+    paths: dict[str, Path],
+    network: "ResNet",
+    split: "Split",
+    images: int | None,
+    model: Path,
+    *,
+    label_sets: "LabelSets | None",
 ) -> "Callable[[str, Path], str]":
     """A function that writes an int8 export and its report; it returns what the checks found.
 
@@ -172,9 +184,10 @@ def _int8_writer(
         split: validation images.
         images: how many of them to check on.
         model: the file of the network.
+        label_sets: of the data; None if each image has one label.
     """
     import numpy as np
-    from scipy.special import softmax
+    from scipy.special import expit, softmax
 
     from resnet.dataset.arrays import Split
     from resnet.export.drift import measure_drift
@@ -182,19 +195,24 @@ def _int8_writer(
     from resnet.export.int8 import calibration_images, write_int8
     from resnet.network.folding import folded_network
 
-    calibration = calibration_images(Split(paths["training"], network.classes), split.image_shape[0])
+    labels = network.classes if label_sets is None else len(label_sets)
+    calibration = calibration_images(Split(paths["training"], labels), split.image_shape[0])
     # Spread over the split, which is sorted by path and so often by class.
     rows = np.linspace(0, len(split) - 1, min(images or _CHECKED_INT8, len(split))).astype(np.int64)
     pixels, reference = split.gather(rows), folded_network(network)
-    expected = softmax(_in_batches(reference, pixels), axis=1)
+    logits = _in_batches(reference, pixels)
+    expected = softmax(logits, axis=1) if label_sets is None else expit(logits)
+    truth = split.labels[rows] if label_sets is None else label_sets.of(split.labels[rows])
 
     def write(name: str, target: Path) -> str:
         with replacing(target) as partial:
             write_int8(name, network, calibration, partial)
             run = FORMATS[name].load(partial)
-            drift = measure_drift(split.labels[rows], expected, _in_batches(run, pixels))
+            drift = measure_drift(truth, expected, _in_batches(run, pixels), network.thresholds)
             drift.check(name)
-            resized = _check_resizing(name, run, pixels, lambda images: _in_batches(run, images), largest=_INT8_RESIZED)
+            resized = _check_resizing(
+                name, run, pixels, lambda images: _in_batches(run, images), network.thresholds, largest=_INT8_RESIZED
+            )
             refused = _refused(network, FORMATS[name], partial, pixels)
             if refused.get("int8_refused", 0) > refused.get("refused", 0) + _INT8_REFUSED:
                 (shutil.rmtree if partial.is_dir() else Path.unlink)(partial)
@@ -245,15 +263,29 @@ def _report(target: Path, drift: "Drift", model: Path, calibrated: int, refused:
     return f"{size / 1e6:.1f} MB, {share:.2f} of {model.name}{remark}"
 
 
-def _check(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expected: "npt.NDArray[np.float32]") -> str:
+def _check(
+    name: str,
+    run: "Run",
+    pixels: "npt.NDArray[np.uint8]",
+    expected: "npt.NDArray[np.float32]",
+    thresholds: list[float] | None,
+) -> str:
     from resnet.export.agreement import measure_agreement
 
-    agreement = measure_agreement(expected, _in_batches(run, pixels))
+    agreement = measure_agreement(expected, _in_batches(run, pixels), thresholds)
     agreement.check(name)
     return str(agreement)
 
 
-def _check_resizing(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expect: "Run", largest: float | None = None) -> str:
+def _check_resizing(
+    name: str,
+    run: "Run",
+    pixels: "npt.NDArray[np.uint8]",
+    expect: "Run",
+    thresholds: list[float] | None,
+    *,
+    largest: float | None = None,
+) -> str:
     """Checks an export on images of many sizes and shapes: what `expect` finds in them after Pillow has resized them."""
     import numpy as np
 
@@ -263,7 +295,8 @@ def _check_resizing(name: str, run: "Run", pixels: "npt.NDArray[np.uint8]", expe
 
     images = list(varied_images(pixels))
     expected = expect(np.stack([resize_and_crop(image, pixels.shape[1]) for image in images]))
-    agreement = measure_agreement(expected, np.concatenate([run(np.asarray(image)[None]) for image in images]))
+    found = np.concatenate([run(np.asarray(image)[None]) for image in images])
+    agreement = measure_agreement(expected, found, thresholds)
     agreement.check(f"{name} with images to resize", largest=largest or RESIZED_LARGEST, same_label=RESIZED_SAME_LABEL)
     return f"; of many sizes and shapes: {agreement}"
 
@@ -312,7 +345,7 @@ def _check_encoded(
     rows = [row for row, _ in chosen]
     expected_of_more = _expected(network, np.stack([load(file, pixels.shape[1]) for file in more]))
     found = load_encoded(path)([*(encoded for _, encoded in chosen), *more])
-    agreement = measure_agreement(np.concatenate([expected[rows], expected_of_more]), found)
+    agreement = measure_agreement(np.concatenate([expected[rows], expected_of_more]), found, network.thresholds)
     agreement.check("savedmodel with encoded images", largest=_ENCODED_LARGEST, same_label=_ENCODED_SAME_LABEL)
     left = len(expected) - len(rows)
     also = f" ({left:,} {agreeing(left, 'is of a kind', 'are of kinds')} that TensorFlow decodes differently)" if left else ""

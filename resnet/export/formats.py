@@ -2,7 +2,7 @@
 
 The class names are stored where each format allows it: in a signature of the SavedModel, in the metadata of ONNX and OpenVINO,
 and in a member `class_names.json` of a zip archive. A `.keras` file is such an archive; a `.tflite` file ends in one, which is
-where TensorFlow Lite keeps associated files.
+where TensorFlow Lite keeps associated files. A network for several labels an image has its thresholds beside them.
 """
 
 import json
@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from resnet.core.errors import UserError
 from resnet.export.classifier import Classifier, describe_known_score
+from resnet.export.labels import THRESHOLDS
 from resnet.export.onnx_graph import onnx_model
 from resnet.export.stock import stock_model
 from resnet.network.folding import folded_weights
@@ -81,6 +82,8 @@ def require_packages(name: str, *, int8: bool = False) -> None:
 def _write_savedmodel(model: ResNet, path: Path) -> None:
     made = Classifier(model)
     signatures = {"serving_default": made.encoded, "images": made.images, "class_names": made.names}
+    if model.multi_label:
+        signatures[THRESHOLDS] = made.thresholds
     tf.saved_model.save(made, str(path), signatures=signatures)
 
 
@@ -112,7 +115,7 @@ def _write_litert(model: ResNet, path: Path) -> None:
         tf.saved_model.save(made, folder, signatures={"serving_default": made.images})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         path.write_bytes(converter.convert())
-    add_names(path, made.class_names)
+    add_names(path, model)
 
 
 def _load_litert(path: Path, output: str = PROBABILITIES) -> Run:
@@ -123,9 +126,8 @@ def _load_litert(path: Path, output: str = PROBABILITIES) -> Run:
 
 
 def _write_keras(model: ResNet, path: Path) -> None:
-    made = stock_model(model)
-    made.save(path)
-    add_names(path, model.class_names or [])
+    stock_model(model).save(path)
+    add_names(path, model)
 
 
 def _load_keras(path: Path, output: str = PROBABILITIES) -> Run:
@@ -159,6 +161,8 @@ def save_openvino(network: "openvino.Model", model: ResNet, path: Path) -> None:
 
     whole = with_resizing(network)
     whole.set_rt_info(json.dumps(model.class_names, ensure_ascii=False), "class_names")
+    if model.thresholds is not None:
+        whole.set_rt_info(json.dumps(model.thresholds), THRESHOLDS)
     if model.known_score is not None:
         whole.set_rt_info(describe_known_score(model.get_config()["refuses"]), OUTPUT)
     path.mkdir()
@@ -172,10 +176,14 @@ def _load_openvino(path: Path, output: str = PROBABILITIES) -> Run:
     return compiled(import_openvino().Core().read_model(path / "model.xml"), "float32", output)
 
 
-def add_names(path: Path, names: list[str]) -> None:
-    """Appends a zip archive with the class names to a file, or adds them to the archive that it is."""
+def add_names(path: Path, model: ResNet) -> None:
+    """Appends a zip archive with the class names, and the thresholds, to a file, or adds them to the archive that it is."""
+    members: dict[str, object] = {NAMES: model.class_names or []}
+    if model.thresholds is not None:
+        members[f"{THRESHOLDS}.json"] = model.thresholds
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(zipfile.ZipInfo(NAMES, (1980, 1, 1, 0, 0, 0)), json.dumps(names, ensure_ascii=False))
+        for name, value in members.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), json.dumps(value, ensure_ascii=False))
 
 
 FORMATS: dict[str, Format] = {

@@ -2,7 +2,8 @@
 
 The ranges of the activations come from calibration images. They must be training images: the accuracy of the export is then
 measured on validation images, and these had no part in it. Only the layers of the network are quantised, not the resizing and
-normalisation in front of it and not the softmax, so an export takes and returns the same as in float32.
+normalisation in front of it and not the function that makes probabilities, so an export takes and returns the same as in
+float32.
 """
 
 import contextlib
@@ -132,7 +133,7 @@ def _litert(model: ResNet, images: Images, path: Path) -> None:
         ranges = quantizer.calibrate({"serving_default": list(_batches(images))})
         made = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
         path.write_bytes(made.quantized_model)
-    add_names(path, model.class_names or [])
+    add_names(path, model)
 
 
 def _batches(images: Images) -> Iterator[dict[str, Images]]:

@@ -1,8 +1,8 @@
 """A trained network with its preprocessing as one ONNX graph, written node by node from the folded weights.
 
 It computes what `resnet.export.classifier.Classifier.images` computes, in float32: resizing as in `resnet.export.resampling`,
-normalisation, the network with batch normalisation folded into its convolutions, softmax. ONNX has channels before height and
-width, TensorFlow has them last; the order changes once, at the input.
+normalisation, the network with batch normalisation folded into its convolutions, softmax or logistic function. ONNX has
+channels before height and width, TensorFlow has them last; the order changes once, at the input.
 """
 
 import json
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from resnet.export.classifier import describe, describe_known_score, exportable
+from resnet.export.labels import THRESHOLDS
 from resnet.network.folding import folded_weights
 from resnet.network.known_score import LARGEST, OUTPUT, KnownScore
 from resnet.network.model import ResNet
@@ -31,7 +32,7 @@ def onnx_model(model: ResNet) -> "onnx.ModelProto":
 
     Input: `images`, (batch, height, width, 3) uint8. Outputs: `probabilities`, (batch, classes) float32, and, if the model has
     one, `known_score`, (batch,) float32. The metadata has `class_names`, a JSON list in the order of the probabilities, and
-    what the known score means.
+    what the known score means; for several labels an image also `thresholds`, a JSON list in the same order.
 
     Args:
         model: trained, computing in float32, for square images, with class names.
@@ -47,10 +48,15 @@ def onnx_model(model: ResNet) -> "onnx.ModelProto":
     mean, deviation = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, DEVIATION))
     normalised = graph.add("Div", graph.add("Sub", _resized(graph, "images", size), mean), deviation)
     logits, features = _logits(graph, model, normalised)
-    graph.add("Softmax", logits, name="probabilities", axis=1)
+    if model.multi_label:
+        graph.add("Sigmoid", logits, name="probabilities")
+    else:
+        graph.add("Softmax", logits, name="probabilities", axis=1)
     images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3])
     probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(class_names)])
     outputs, properties = [probabilities], {"class_names": json.dumps(class_names, ensure_ascii=False)}
+    if model.thresholds is not None:
+        properties[THRESHOLDS] = json.dumps(model.thresholds)
     if model.known_score is not None:
         _known_score(graph, features, model.known_score)
         outputs.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["batch"]))
@@ -59,7 +65,7 @@ def onnx_model(model: ResNet) -> "onnx.ModelProto":
         helper.make_graph(graph.nodes, model.name, [images], outputs, graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="train-resnet",
-        doc_string=describe(size),
+        doc_string=describe(size, multi_label=model.multi_label),
     )
     helper.set_model_props(made, properties)
     onnx.checker.check_model(made, full_check=True)

@@ -10,7 +10,7 @@ from resnet.network.normalisation import DEVIATION, MEAN
 
 
 def stock_model(model: ResNet) -> keras.Model:
-    """The same network with the same weights, between its preprocessing and softmax.
+    """The same network with the same weights, between its preprocessing and softmax, or the logistic function.
 
     Resizing is that of `resnet.export.resampling`, in Keras's operations: its layer for resizing crops whole pixels and keeps
     fractions of levels, which changed probabilities by up to 0.4.
@@ -30,7 +30,7 @@ def stock_model(model: ResNet) -> keras.Model:
     for layer in model.layers[1:]:
         given = [values[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
         values[id(layer.output)] = _stock(layer)(given if len(given) > 1 else given[0])
-    probabilities = keras.layers.Softmax(name="probabilities")(values[id(model.outputs[0])])
+    probabilities = _activation(model)(values[id(model.outputs[0])])
     outputs, score = probabilities, model.known_score
     if score is not None:
         outputs = {"probabilities": probabilities, OUTPUT: _known_score(values[id(model.layers[-1].input)], score)}
@@ -41,6 +41,13 @@ def stock_model(model: ResNet) -> keras.Model:
         if layer.weights:
             made.get_layer(layer.name).set_weights(layer.get_weights())
     return made
+
+
+def _activation(model: ResNet) -> keras.Layer:
+    """From logits to probabilities."""
+    if model.multi_label:
+        return keras.layers.Activation("sigmoid", name="probabilities")
+    return keras.layers.Softmax(name="probabilities")
 
 
 def _known_score(features: keras.KerasTensor, score: KnownScore) -> keras.KerasTensor:

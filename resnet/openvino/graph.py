@@ -34,7 +34,7 @@ def network(
     Args:
         config: all arguments of `ResNet`.
         weights: kernel and bias by the names of the layers, see `resnet.network.stored_weights`.
-        probabilities: end in a softmax.
+        probabilities: end in a softmax, or in the logistic function if an image may have several labels.
         known_score: becomes a second output, (batch,) float32.
     """
     ov = import_openvino()
@@ -57,7 +57,7 @@ def network(
     features = ops.reduce_mean(values, np.array([2, 3]))
     result = ops.add(ops.matmul(features, kernel, False, False, name=HEAD), bias)
     if probabilities:
-        result = ops.softmax(result, 1)
+        result = ops.sigmoid(result) if "multi_label" in config else ops.softmax(result, 1)
     result.output(0).set_names({"probabilities" if probabilities else "logits"})
     results = [result] if known_score is None else [result, _known(features, known_score)]
     return ov.Model(results, [images], "resnet")

@@ -14,6 +14,8 @@ import pytest
 from typer.testing import Result
 
 from commands import export as export_module
+from resnet.core.classes import write_classes
+from resnet.core.label_sets import LabelSets
 from resnet.dataset.arrays import SplitWriter
 from resnet.export import formats
 from resnet.images.outcomes import Candidate
@@ -25,6 +27,7 @@ from tasks.preprocess import preprocess
 from tests.imports import ROOT
 from tests.parameters import PREPROCESS
 from tests.pictures import picture
+from tests.resnet.export import test_multi_label as several
 from tests.resnet.export.test_formats import give_known_score
 from tests.resnet.export.test_int8 import NAMES, separable, trained
 
@@ -238,3 +241,62 @@ def test_a_model_that_predicts_nan_is_refused_before_it_is_quantised(folder: Pat
     result = train_resnet("export", "--to", "onnx", "--int8")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "dense/vars/1 in its weights has numbers that are not finite" in result.stderr
+
+
+SETS = LabelSets.of_numbers([[1], [], [0, 1], [0]], 2)  # more sets than classes
+
+
+def write_sets(folder: Path, calibration: np.ndarray) -> None:
+    """As `write_data`, for images with several labels each."""
+    prepared = folder / "data" / "prepared"
+    images, truth = several.separable(200, seed=2)
+    numbers = [SETS.members.tolist().index(row) for row in truth.tolist()]
+    assert set(numbers) == {0, 1, 2, 3}
+    for split, pixels in (("training", calibration), ("validation", images)):
+        shutil.rmtree(prepared / split)
+        with SplitWriter(prepared / split, len(pixels), 32) as writer:
+            for image, label in zip(pixels, numbers, strict=False):
+                writer.add(image, label)
+    write_classes(prepared / "classes.json", ["top", "left"], SETS)
+    save_model(several.trained(*several.separable(64, seed=1)), folder / "models" / "resnet.keras")
+
+
+def test_exports_for_several_labels_are_compared_set_by_set(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    write_sets(folder, several.separable(40, seed=3)[0])
+    result = train_resnet("export", "--to", "onnx,keras,openvino", "--out", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for line in result.stdout.splitlines():
+        assert ": same labels on 200 of 200 images, same answer on 100.00 % of the pairs of image and class, largest " in line
+        assert "; of many sizes and shapes: same labels on 14 of 14 images, same answer on 100.00 % of the pairs" in line
+    quantised = train_resnet("export", "--to", "onnx", "--int8", "--out", "out")
+    assert (quantised.exit_code, quantised.stderr) == (0, "")
+    report = json.loads((folder / "out" / "resnet-int8.onnx.json").read_text("utf-8"))
+    assert (report["images"], report["accuracy"], report["int8_accuracy"], report["same_pairs"]) == (200, 1.0, 1.0, 1.0)
+
+
+def test_an_int8_export_that_loses_sets_is_refused(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    write_sets(folder, np.full((8, 32, 32, 3), 117, np.uint8))
+    result = train_resnet("export", "--to", "onnx", "--int8")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("export: onnx in int8 is worse than in float32 by more than 0.5 points beyond chance: ")
+    assert " % instead of 100.00 % in float32 (-" in result.stderr
+    assert list((folder / "exports").iterdir()) == []
+
+
+def test_a_saved_model_for_several_labels_is_checked_on_encoded_files(
+    folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    """The photographs of the fixture, with classes that no image has together."""
+    write_classes(folder / "data" / "prepared" / "classes.json", ["a", "b"], LabelSets.of_numbers([[0], [1]], 2))
+    options = {"blocks": (1,), "width": 4, "class_names": ["a", "b"], "multi_label": True, "thresholds": [0.01, 0.99]}
+    save_model(ResNet((32, 32, 3), 2, **options), folder / "models" / "resnet.keras")  # type: ignore[arg-type]
+    result = train_resnet("export", "--to", "savedmodel", "--out", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.search(r"; encoded: same labels on 2\d of 2\d images, same answer on ", result.stdout)
+
+
+def test_a_model_for_one_label_is_refused_for_data_with_several(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    write_classes(folder / "data" / "prepared" / "classes.json", ["a", "b"], LabelSets.of_numbers([[0], [1]], 2))
+    result = train_resnet("export", "--to", "keras")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "models/resnet.keras gives one label to each image, but the data give any number of labels" in result.stderr

@@ -35,6 +35,14 @@ def test_it_gives_the_logits_of_the_keras_network(depth: int, variant: str, stem
     np.testing.assert_allclose(found, expected, atol=2e-6 * np.abs(expected).max())
 
 
+def test_it_can_end_in_the_logistic_function() -> None:
+    model = trained()
+    logits = np.asarray(model(normalise(IMAGES), training=False), np.float64)
+    config = model.get_config() | {"multi_label": True}
+    found = compiled(network(config, folded_weights(model), probabilities=True), "float32")(IMAGES)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
 def test_it_can_end_in_a_softmax() -> None:
     model = trained()
     logits = np.asarray(model(normalise(IMAGES), training=False), np.float64)
