@@ -5,6 +5,7 @@ repository as it is. Results that are damaged, or that do not belong to the pres
 that are not committed are named in the README. The same commit gives the same bytes.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -17,6 +18,7 @@ import typer
 from commands.export import KNOWN, export, named_formats
 from commands.export_record import MADE_FROM, Made, export_hash, recorded_exports
 from commands.places import own_place
+from commands.published_label_sets import THRESHOLDS
 from commands.published_readme import Revision, folder_section
 from commands.repair import DVC_LOCK
 from commands.verify import recorded_outputs
@@ -26,7 +28,7 @@ from resnet.core.classes import write_classes
 from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
 from resnet.core.words import counted
-from resnet.network.archive import read_model_facts
+from resnet.network.archive import ModelFacts, read_model_facts
 from tasks.stage.git import git_or_none
 from tasks.stage.graph import project_paths
 from tasks.stage.params import PARAMS_YAML
@@ -76,10 +78,11 @@ def publish(
             for path in outputs:  # once more: a file may have changed since
                 _refuse_damaged(path, recorded, partial / path.name)
             _refuse_damaged_exports(exports, known, partial)
-            classes = partial / paths["classes_json"].name
-            write_classes(classes, read_model_facts(partial / paths["resnet_keras"].name).class_names)
-            names = [*(path.name for path in (*outputs, *_OTHERS, classes)), README, SUMS]
-            section = folder_section(names, [path.name for path in exports], revision)
+            facts = read_model_facts(partial / paths["resnet_keras"].name)
+            written = _write_facts(facts, partial / paths["classes_json"].name)
+            names = [*(path.name for path in (*outputs, *_OTHERS, *written)), README, SUMS]
+            several = facts.thresholds is not None
+            section = folder_section(names, [path.name for path in exports], revision, multi_label=several)
             card = paths["model_card_md"].read_text("utf-8")
             (partial / README).write_text(f"{card}\n{section}", encoding="utf-8")
             count, size = _write_sums(partial)
@@ -204,6 +207,16 @@ def _copy(files: list[Path], exports: list[Path], folder: Path) -> None:
             shutil.copytree(path, copy, copy_function=shutil.copyfile)
         else:
             shutil.copyfile(path, copy)
+
+
+def _write_facts(facts: ModelFacts, classes: Path) -> list[Path]:
+    """Writes the class names and, of a model for several labels an image, the thresholds; returns the files."""
+    write_classes(classes, facts.class_names)
+    if facts.thresholds is None:
+        return [classes]
+    thresholds = classes.with_name(THRESHOLDS)
+    thresholds.write_text(json.dumps(facts.thresholds) + "\n", encoding="utf-8")
+    return [classes, thresholds]
 
 
 def _write_sums(folder: Path) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """What the README of a published folder says after the model card: its files, their origin, and how to predict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from commands import published_label_sets
 from resnet.pictures.model_card import escape
 
 _MOST_CHANGES = 20  # files that are named
@@ -10,6 +11,7 @@ _CONTENTS = {
     "README.md": "this page: the model card, and how to use the folder",
     "resnet.keras": "the network with its weights, class names and image size",
     "classes.json": "the class names in the order of the network's outputs",
+    published_label_sets.THRESHOLDS: published_label_sets.CONTENTS[published_label_sets.THRESHOLDS],
     "index.html": "the report, for a browser: curves, confusion matrix, classes, mistakes",
     "data.html": "the report about the data",
     "metrics.json": "accuracy with its 95 % interval, macro F1, calibration error, loss",
@@ -77,35 +79,52 @@ class Revision:
     changes: Sequence[str] = ()
 
 
-def folder_section(files: Sequence[str], exports: Sequence[str], revision: Revision) -> str:
+def folder_section(files: Sequence[str], exports: Sequence[str], revision: Revision, *, multi_label: bool = False) -> str:
     """The section in Markdown, with a line end at its end.
 
     Args:
         files: names of the files in the folder.
         exports: names of the files and folders in its folder `exports`.
         revision: what it was published from.
+        multi_label: an image may have several labels.
     """
+    contents = _CONTENTS | published_label_sets.CONTENTS if multi_label else _CONTENTS
     paragraphs = [
         "## This folder",
-        "\n".join(_table([*files, *(f"exports/{name}" for name in exports)])),
+        "\n".join(_table([*files, *(f"exports/{name}" for name in exports)], contents)),
         *_origin(revision),
         "`sha256sum -c SHA256SUMS` checks that every file arrived as it was published.",
         "## How to predict",
         "With train-resnet, in any folder; `--help` lists its options:\n\n"
         "    train-resnet predict --model resnet.keras photo.jpg",
-        *([_WITH_KERAS] if "resnet.keras" in exports else []),
-        *([_WITH_ONNX] if "resnet.onnx" in exports else []),
-        *([_NONE_OF_THESE] if "resnet.keras" in files else []),
+        *(_programs_for_sets(exports) if multi_label else _programs(files, exports)),
     ]
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _table(names: Sequence[str]) -> Iterator[str]:
+def _programs(files: Sequence[str], exports: Sequence[str]) -> Iterator[str]:
+    if "resnet.keras" in exports:
+        yield _WITH_KERAS
+    if "resnet.onnx" in exports:
+        yield _WITH_ONNX
+    if "resnet.keras" in files:
+        yield _NONE_OF_THESE
+
+
+def _programs_for_sets(exports: Sequence[str]) -> Iterator[str]:
+    yield published_label_sets.MEANING
+    if "resnet.keras" in exports:
+        yield published_label_sets.printing_labels(_WITH_KERAS, "probabilities")
+    if "resnet.onnx" in exports:
+        yield published_label_sets.printing_labels(_WITH_ONNX, "probabilities[0]")
+
+
+def _table(names: Sequence[str], contents: Mapping[str, str]) -> Iterator[str]:
     yield "| file | content |"
     yield "|---|---|"
-    known = list(_CONTENTS)
+    known = list(contents)
     for name in sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name)):
-        yield f"| {escape(name)} | {_CONTENTS.get(name, 'another export of the network')} |"
+        yield f"| {escape(name)} | {contents.get(name, 'another export of the network')} |"
 
 
 def _origin(revision: Revision) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The folder to hand to somebody: it is complete, works without the project, and nothing wrong gets into it."""
 
+import dataclasses
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typer.testing import Result
 
 from commands import publish as publish_module
 from commands.export_record import record_export
+from resnet.network.archive import ModelFacts, read_model_facts
 from tests.imports import ROOT
 from tests.pictures import picture
 from tests.project import Project
@@ -68,6 +70,26 @@ def test_the_readme_is_a_card_of_the_hub(here: Project, tmp_path: Path, train_re
     assert "uncommitted" not in card.text
     for name in FILES:
         assert f"| {name} |" in card.text.replace("\\_", "_")
+
+
+def test_thresholds_are_beside_the_class_names(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train_resnet: Callable[..., Result]
+) -> None:
+    def facts(path: Path) -> ModelFacts:
+        """As if the network of the project were one for several labels an image."""
+        one = read_model_facts(path)
+        shares = [0.25] + [0.5] * (len(one.class_names) - 1)
+        return dataclasses.replace(one, config=one.config | {"multi_label": True, "thresholds": shares})
+
+    monkeypatch.setattr(publish_module, "read_model_facts", facts)
+    assert train_resnet("publish", str(tmp_path / "out")).exit_code == 0
+    assert contents(tmp_path / "out").keys() == FILES | {"thresholds.json"}
+    names, shares = (json.loads((tmp_path / "out" / f"{name}.json").read_text("utf-8")) for name in ("classes", "thresholds"))
+    assert (len(shares), shares[:2]) == (len(names), [0.25, 0.5])
+    text = (tmp_path / "out" / "README.md").read_text("utf-8")
+    assert "\n| thresholds.json | the probability of each class from which on an image has it, " in text
+    assert "An image may have any number of the classes, or none: " in text
+    assert train_resnet("publish", str(tmp_path / "out"), "--force").exit_code == 0
 
 
 def test_all_links_of_the_pages_lead_to_a_file(here: Project, tmp_path: Path, train_resnet: Callable[..., Result]) -> None:
