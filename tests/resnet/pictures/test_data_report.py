@@ -109,10 +109,11 @@ def data_set(images: list[tuple[dict[str, Any], str]], classes: list[str] | None
     """A data set of images with their splits; the other frames are given as lists of rows."""
     index = [(entry["path"], entry["label"], split, row) for row, (entry, split) in enumerate(images)]
     rows = {"manifest": [entry for entry, _ in images], "index": index, **frames}
+    tables: dict[str, Any] = {name: pd.DataFrame(rows.get(name, []), columns=columns) for name, columns in COLUMNS.items()}
     return DataSet(
         classes=classes or sorted({entry["label"] for entry, _ in images}),
         thumbnails=frames.pop("thumbnails", {}),
-        **{name: pd.DataFrame(rows.get(name, []), columns=columns) for name, columns in COLUMNS.items()},
+        **tables,
     )
 
 
