@@ -13,13 +13,14 @@ import pytest
 from typer.testing import Result
 
 from commands import check
+from commands.advice.parameters import with_values
 from commands.check import check_source, check_weights, describe_source
 from resnet.core.errors import UserError
 from tasks.ingest import Ingest, ingest
 from tasks.stage.git import git
 from tasks.stage.graph import read_graph
 from tests.imports import HEAVY, ROOT
-from tests.pictures import two_classes, write_tree
+from tests.pictures import picture, two_classes, write_tree
 
 
 def test_what_dvc_can_watch_passes(tmp_path: Path) -> None:
@@ -376,3 +377,20 @@ def test_values_that_dvc_cannot_take_are_one_sentence(
 def test_a_file_that_is_no_yaml_is_named_before_values_for_it(folder: Path, train_resnet: Callable[..., Result]) -> None:
     (folder / "params.yaml").write_text("seed: [", encoding="utf-8")
     assert train_resnet("check", "-S", "seed=1").stderr == train_resnet("check").stderr
+
+
+@pytest.mark.parametrize("value", ["auto", True, False])
+def test_several_labels_are_read_as_ingest_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: object) -> None:
+    monkeypatch.chdir(ROOT)
+    table = b"file_name,labels\n0.png,cat|dog\n1.png,dog\n"
+    tree = write_tree(tmp_path, {"0.png": picture(0), "1.png": picture(1), "labels.csv": table})
+    text = (ROOT / "params.yaml").read_text("utf-8")
+    params = with_values(text, {"ingest.source": str(tree), "ingest.multi_label": value})
+    classes = "'cat|dog', 'dog'" if value is False else "'cat', 'dog'"
+    several = "" if value is False else ", and several labels for each image"
+    assert check._examine_source(params, {})[0] == f"{tree} has 2 classes ({classes}){several}"
+
+
+def test_class_folders_are_refused_if_several_labels_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ingest.multi_label is true, but the source .* gives each image one class"):
+        describe_source(str(two_classes(tmp_path / "tree", each=1)), multi_label=True)

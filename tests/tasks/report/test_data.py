@@ -1,11 +1,18 @@
 """Reading the tables of `ingest` and `preprocess`."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from resnet.core.errors import UserError
+from resnet.images.outcomes import Candidate
+from resnet.ingestion.raw_data import write_raw
+from resnet.ingestion.sources.source import Source
+from tasks.preprocess import preprocess
 from tasks.report.data import PreparedTables, RawTables, read_data, write_data_page
+from tests.parameters import PREPROCESS
+from tests.pictures import picture
 from tests.tasks.results import bundle, write_results
 
 
@@ -39,3 +46,14 @@ def test_a_changed_table_is_refused(tables: tuple[RawTables, PreparedTables], tm
 def test_the_page_shows_the_data(tables: tuple[RawTables, PreparedTables], tmp_path: Path) -> None:
     write_data_page(read_data(*tables), tmp_path / "data.html")
     assert "no bytes" in (tmp_path / "data.html").read_text("utf-8")
+
+
+def test_several_labels_are_known_by_the_classes(tmp_path: Path) -> None:
+    labels = ["cat|dog", "dog", ""] * 6
+    files = [Candidate(f"{n:02d}", label, partial(picture, n)) for n, label in enumerate(labels)]
+    write_raw(tmp_path / "raw", Source(["cat", "dog"], lambda: iter(files), multi_label=True), max_pixels=10**6)
+    preprocess(PREPROCESS, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
+    data = read_data(RawTables(tmp_path / "raw"), bundle(PreparedTables, tmp_path / "prepared"))
+    assert data.multi_label
+    assert data.classes == ["cat", "dog"]
+    assert data.index["label"].tolist() == labels
