@@ -17,6 +17,7 @@ from commands.results import WORK_TREE, Prediction, RevisionResults
 from resnet.core.errors import UserError, printable
 from resnet.core.files import replacing
 from resnet.core.words import agreeing
+from resnet.pictures.data_labels import NO_CLASS, set_in_words
 from resnet.pictures.pages import as_yaml
 from tasks.stage.git import git_or_none
 
@@ -114,6 +115,7 @@ def compare_several(runs: "Sequence[RevisionResults]") -> "list[Run]":
             history=run.history,
             paired=None if run is first else compare_hits(hits[0], of_run),
             code=_code_that_differs(first, run),
+            measure=_measure(runs),
         )
         for run, of_run in zip(runs, hits, strict=True)
     ]
@@ -135,9 +137,10 @@ def several_as_text(runs: "Sequence[Run]") -> str:
     from resnet.comparison.runs import differing, mirror_remark
 
     width = max(len(run.name) for run in runs)
-    lines = [f"{'':>2}  {'run':<{width}}  {'accuracy':>9}  difference, 95 % interval (paired, Newcombe 1998)"]
+    measure = runs[0].measure
+    lines = [f"{'':>2}  {'run':<{width}}  {measure:>9}  difference, 95 % interval (paired, Newcombe 1998)"]
     for number, run in enumerate(runs, 1):
-        line = f"{number:>2}  {run.name:<{width}}  {100 * run.accuracy:>7.2f} %"
+        line = f"{number:>2}  {run.name:<{width}}  {100 * run.accuracy:>{max(7, len(measure) - 2)}.2f} %"
         if paired := run.paired:
             interval = f"{100 * paired.low:+.2f} to {100 * paired.high:+.2f}"
             p_value = f"p = {paired.p_value:.4f}" if paired.p_value >= 0.0001 else "p < 0.0001"
@@ -159,15 +162,18 @@ def compare_results(first: RevisionResults, second: RevisionResults) -> "Compari
         UserError: their test images differ, or a part of their results is not available.
     """
     from resnet.comparison.page import Comparison, Image
-    from resnet.comparison.paired_comparison import class_changes, compare_hits
+    from resnet.comparison.paired_comparison import class_changes, class_changes_of_sets, compare_hits
 
     require_same_images(first, second)
     paths = sorted(first.predictions)
     answers = [(first.predictions[path], second.predictions[path]) for path in paths]
     hits = _hits(first), _hits(second)
     labels = [before.label for before, _ in answers]
+    of_sets = first.of_sets or second.of_sets
+    predicted = [[answer.predicted for answer in of_run] for of_run in zip(*answers, strict=True)]
+    name = set_in_words if of_sets else str
     changed = [
-        Image(path, before.label, before.predicted, before.probability, after.predicted, after.probability)
+        Image(path, name(before.label), name(before.predicted), before.probability, name(after.predicted), after.probability)
         for path, (before, after) in zip(paths, answers, strict=True)
         if _right(before) != _right(after)
     ]
@@ -183,10 +189,18 @@ def compare_results(first: RevisionResults, second: RevisionResults) -> "Compari
             if known.get(name) != of_second.get(name)
         },
         code=_code_that_differs(first, second),
-        classes=class_changes(labels, *hits),
+        classes=class_changes_of_sets(labels, *predicted) if of_sets else class_changes(labels, *hits),
         gained=[image for image in changed if image.after == image.label],
         lost=[image for image in changed if image.before == image.label],
+        measure=_measure([first, second]),
     )
+
+
+def _measure(runs: "Sequence[RevisionResults]") -> str:
+    """What counts as a correct prediction; whole sets do, if images have several labels each."""
+    from resnet.evaluation.gate import accuracy_name
+
+    return accuracy_name(any(run.of_sets for run in runs))
 
 
 def require_same_images(first: RevisionResults, second: RevisionResults) -> None:
@@ -201,7 +215,7 @@ def require_same_images(first: RevisionResults, second: RevisionResults) -> None
     common = sorted(ours.keys() & theirs.keys())
     relabelled = [path for path in common if ours[path].label != theirs[path].label]
     if relabelled:
-        labels = [predictions[relabelled[0]].label for predictions in (ours, theirs)]
+        labels = [predictions[relabelled[0]].label or NO_CLASS for predictions in (ours, theirs)]
         verb = agreeing(len(relabelled), "has", "have")
         differences.append(f"{len(relabelled)} {verb} two labels, {_such_as(relabelled)}: {' and '.join(labels)}")
     if first.data != second.data:  # a path may name another picture than before
@@ -241,7 +255,7 @@ def as_text(found: "Comparison") -> str:
     paired = found.paired
     width = max(len(found.first), len(found.second))
     lines = [
-        f"{place:<8}{name:<{width}}  accuracy {100 * hits / paired.images:.2f} % ({hits} of {paired.images})"
+        f"{place:<8}{name:<{width}}  {found.measure} {100 * hits / paired.images:.2f} % ({hits} of {paired.images})"
         for place, name, hits in (("first", found.first, paired.first), ("second", found.second, paired.second))
     ]
     p_value = f"p = {paired.p_value:.4f}" if paired.p_value >= 0.0001 else "p < 0.0001"

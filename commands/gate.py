@@ -3,6 +3,8 @@
 The conditions are `evaluate.minimum_accuracy` and `evaluate.baseline`. The stage `evaluate` records the result of the first.
 The second is checked only here: a revision such as `main` names another commit tomorrow, and the output of a stage must not
 change with it.
+
+If images have several labels each, both are about the share of images whose whole set is right, the exact-match accuracy.
 """
 
 from typing import TYPE_CHECKING, Annotated, cast
@@ -61,9 +63,9 @@ def judge(params: "Evaluate", results: RevisionResults) -> list[Check]:
     """
     checks = []
     if params.minimum_accuracy is not None:
-        checks.append(check_minimum(results.metrics["accuracy"], params.minimum_accuracy))
+        checks.append(check_minimum(results.metrics["accuracy"], params.minimum_accuracy, of_sets=results.of_sets))
     if params.baseline is not None:
         baseline = RevisionResults(params.baseline)
         found = compare_results(baseline, results)
-        checks.append(check_baseline(found.paired, str(baseline), found.testing))
+        checks.append(check_baseline(found.paired, str(baseline), found.testing, of_sets=results.of_sets))
     return checks

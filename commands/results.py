@@ -33,9 +33,9 @@ class Prediction:
     """The prediction for a test image.
 
     Attributes:
-        label: the true class.
-        predicted: the most probable class.
-        probability: of the predicted class, in [0, 1].
+        label: the true class; the text of a set if images have several labels each.
+        predicted: the most probable class, or the predicted set.
+        probability: of what is predicted, in [0, 1].
     """
 
     label: str
@@ -72,6 +72,11 @@ class RevisionResults:
         """
         found: dict[str, float] = json.loads(self._read(self._output("evaluate", "metrics.json")))
         return {name: value for name, value in found.items() if not isinstance(value, bool)}  # `mirror` is a parameter
+
+    @property
+    def of_sets(self) -> bool:
+        """Whether images have several labels each, so that labels and predictions are texts of sets; see `metrics`."""
+        return "micro_f1" in self.metrics
 
     @cached_property
     def predictions(self) -> dict[str, Prediction]:
@@ -133,7 +138,8 @@ class RevisionResults:
         Raises:
             UserError: DVC no longer has them.
         """
-        names: list[str] = json.loads(self._read(f"{self._output('preprocess', 'prepared')}/classes.json"))
+        found = json.loads(self._read(f"{self._output('preprocess', 'prepared')}/classes.json"))
+        names: list[str] = found["classes"] if isinstance(found, dict) else found  # with the sets of several labels
         return names
 
     def probabilities(self) -> "npt.NDArray[np.float32]":

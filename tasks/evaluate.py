@@ -14,11 +14,11 @@ from pydantic import Field
 from tqdm import tqdm
 
 from resnet.core.checksums import md5, sha256, verify
-from resnet.core.classes import read_classes
+from resnet.core.classes import read_classes, read_label_sets
 from resnet.core.errors import UserError, damaged_input, missing_input
 from resnet.core.files import replacing
 from resnet.dataset.arrays import Split
-from resnet.evaluation.gate import Check, check_minimum, verdict
+from resnet.evaluation.gate import Check, accuracy_name, check_minimum, verdict
 from resnet.network.archive import read_model_facts
 from resnet.network.huge_pages import use_huge_pages
 from resnet.network.memory import enough_memory
@@ -29,7 +29,8 @@ from tasks.stage.params import MOST, Params, Section
 from tasks.stage.signals import at_once
 
 if TYPE_CHECKING:
-    from resnet.evaluation.metrics import Answers
+    from resnet.evaluation.calibration import Reliability
+    from resnet.evaluation.findings import Findings
 
 
 class Evaluate(Section):
@@ -75,21 +76,23 @@ def evaluate(
     """Writes the metrics of the network with their confidence intervals, its predictions, and details for the report.
 
     If the test split is a fold, `probabilities.npy` has the probabilities of all classes, (images, classes) float32, in the
-    order of the predictions: an audit of labels needs them.
+    order of the predictions: an audit of labels needs them. There is no audit of images with several labels each.
     """
     verify(prepared_sha256, [classes_json.name, index_csv.name])
-    classes = read_classes(classes_json)
-    split = Split(test, len(classes))
+    classes, label_sets = read_classes(classes_json), read_label_sets(classes_json)
+    split = Split(test, len(classes) if label_sets is None else len(label_sets))
     paths = _test_paths(index_csv, len(split))
     with at_once():
         start_tensorflow()
-    from resnet.evaluation.metrics import answers, before_calibration, detail, per_class, probabilities_of, refusals, summarise
+    from resnet.evaluation.findings import of_classes, of_sets, probabilities_of_observed
+    from resnet.evaluation.metrics import probabilities_of, refusals
     from resnet.evaluation.occlusion import occlude
     from resnet.network.folding import folded_network, folded_network_with_features
     from resnet.network.inference import mirrored, predict_with_features
     from resnet.network.saving import load_model
 
-    model = load_model(resnet_keras, classes, split.image_shape)
+    several = label_sets is not None
+    model = load_model(resnet_keras, classes, split.image_shape, multi_label=several)
     precision = choose_precision(precision)
     both = folded_network_with_features(model, precision)
     if params.mirror:
@@ -97,58 +100,75 @@ def evaluate(
     batch = f"a batch of {params.batch_size} images", "lower evaluate.batch_size"
     with enough_memory(*batch), tqdm(total=len(split), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         logits, features = predict_with_features(both, split, params.batch_size, on_batch=bar.update)
-    labels = split.labels
-    found, before = answers(labels, logits), answers(labels, logits, model.temperature)
-    figures, details = summarise(labels, found), detail(labels, found)
-    figures |= before_calibration(labels, before)
+    if label_sets is None:
+        found = of_classes(split.labels, logits, classes, temperature=model.temperature)
+    else:
+        assert model.thresholds is not None
+        found = of_sets(split.labels, label_sets, logits, classes, temperature=model.temperature, thresholds=model.thresholds)
+    figures = dict(found.figures)
     if model.known_score is not None:
         figures |= refusals(model.known_score(features))
-    rows = choose_samples(labels, found, params.samples)
-    images = split.gather(rows)
+    rows = choose_samples(found.correct, found.confidence, params.samples)
+    images, observed = split.gather(rows), found.observed[rows]
     with enough_memory(*batch), tqdm(total=len(rows), unit="image", desc="occlusion maps", leave=False, disable=None) as bar:
         occlusion = occlude(
-            folded_network(model, precision), images, found.predicted[rows], params.batch_size, on_batch=bar.update
+            folded_network(model, precision), images, observed, params.batch_size, on_batch=bar.update, multi_label=several
         )
+    samples: dict[str, npt.NDArray[Any]] = {"rows": rows, "images": images, "fall": occlusion.fall, "lowest": occlusion.lowest}
+    if several:
+        samples |= {"observed": observed, "probability": probabilities_of_observed(logits[rows], observed)}
     with replacing(evaluation) as folder:
         folder.mkdir()
-        with (folder / "samples.npz").open("wb") as file:
-            np.savez(file, rows=rows, images=images, fall=occlusion.fall, lowest=occlusion.lowest)
-        if fold:
+        _write_details(folder, found, samples, _model_facts(resnet_keras, precision))
+        _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"], several)))
+        if fold and not several:
             np.save(folder / "probabilities.npy", probabilities_of(logits))
-        _write_json(folder / "details.json", details | _model_facts(resnet_keras, precision))
-        _write_json(folder / "gate.json", verdict(*_checks(params, figures["accuracy"])))
-        _write_table(folder / "per_class.csv", per_class(labels, found.predicted, classes))
-        _write_table(folder / "calibration.csv", _reliability(labels, found))
-        _write_table(folder / "uncalibrated.csv", _reliability(labels, before))
     with replacing(predictions_csv) as partial:
-        _write_predictions(partial, paths, labels, found, classes)
+        _write_predictions(partial, paths, found)
     with replacing(metrics_json) as partial:
         _write_json(partial, figures | ({"mirror": True} if params.mirror else {}))
-    print(
-        f"evaluate: accuracy {figures['accuracy']:.4f} on {len(split):,} test images "
-        f"(95 % interval {figures['accuracy_low']:.4f} to {figures['accuracy_high']:.4f}), loss {figures['loss']:.4f}"
-        f"{', each with its mirror image' if params.mirror else ''}"
-    )
+    print(f"evaluate: {_sentence(figures, len(split), several)}{', each with its mirror image' if params.mirror else ''}")
 
 
-def choose_samples(labels: npt.NDArray[np.uint16], found: "Answers", count: int) -> npt.NDArray[np.int64]:
+def _sentence(figures: Mapping[str, float], images: int, several: bool) -> str:
+    """The figures for the terminal; with several labels to an image, the mean average precision comes first."""
+    names = {"mean_average_precision": "mean average precision", "accuracy": accuracy_name(several)}
+    parts: list[str] = []
+    for key, name in names.items():
+        if key in figures:  # there is no average precision without an image of a class
+            where = "" if parts else f" on {images:,} test images"
+            parts.append(f"{name} {figures[key]:.4f}{where}{_interval(figures, key)}")
+    return ", ".join([*parts, f"loss {figures['loss']:.4f}"])
+
+
+def _interval(figures: Mapping[str, float], key: str) -> str:
+    if f"{key}_low" not in figures:
+        return ""
+    return f" (95 % interval {figures[f'{key}_low']:.4f} to {figures[f'{key}_high']:.4f})"
+
+
+def choose_samples(correct: npt.NDArray[np.bool_], confidence: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.int64]:
     """Rows of images to show: the most confident mistakes, at most half of `count`, then the least confident hits.
 
     There are more mistakes if there are not enough hits, and the other way round.
+
+    Args:
+        correct: (images,) whether a prediction is right.
+        confidence: (images,) its probability.
+        count: of the rows.
     """
-    predicted, confidence = found.predicted, found.confidence
-    wrong, right = np.flatnonzero(predicted != labels), np.flatnonzero(predicted == labels)
+    wrong, right = np.flatnonzero(~correct), np.flatnonzero(correct)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")]
     least_sure = right[np.argsort(confidence[right], kind="stable")]
     mistakes = surest[: max(count // 2, count - len(right))]
     return np.concatenate([mistakes, least_sure[: count - len(mistakes)]])
 
 
-def _checks(params: Evaluate, accuracy: float) -> list[Check]:
+def _checks(params: Evaluate, accuracy: float, several: bool) -> list[Check]:
     """The checks of the gate that do not depend on other revisions: a name such as `main` can change its meaning later."""
     checks = []
     if params.minimum_accuracy is not None:
-        checks.append(check_minimum(accuracy, params.minimum_accuracy))
+        checks.append(check_minimum(accuracy, params.minimum_accuracy, of_sets=several))
     if params.baseline is not None:
         checks.append(Check("baseline", None, f"against {params.baseline}: `train-resnet gate` checks it."))
     return checks
@@ -171,11 +191,10 @@ def _model_facts(path: Path, precision: str) -> dict[str, Any]:
     }
 
 
-def _reliability(labels: npt.NDArray[np.uint16], answered: "Answers") -> dict[str, list[Any]]:
-    from resnet.evaluation.calibration import BINS, reliability
+def _bins(found: "Reliability") -> dict[str, list[Any]]:
+    from resnet.evaluation.calibration import BINS
     from resnet.evaluation.metrics import wilson_interval
 
-    found = reliability(answered.confidence, answered.predicted == labels)
     images, hits = found.images.tolist(), found.hits.tolist()
     bounds = [wilson_interval(hit, number) if number else (0.0, 1.0) for hit, number in zip(hits, images, strict=True)]
     return {
@@ -202,17 +221,22 @@ def _test_paths(index: Path, count: int) -> list[str]:
     return paths
 
 
-def _write_predictions(
-    path: Path,
-    paths: list[str],
-    labels: npt.NDArray[np.uint16],
-    found: "Answers",
-    classes: list[str],
+def _write_details(
+    folder: Path, found: "Findings", samples: Mapping[str, npt.NDArray[Any]], model_facts: Mapping[str, Any]
 ) -> None:
+    with (folder / "samples.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **samples)
+    _write_json(folder / "details.json", {**found.details, **model_facts})
+    _write_table(folder / "per_class.csv", found.per_class)
+    _write_table(folder / "calibration.csv", _bins(found.calibration))
+    _write_table(folder / "uncalibrated.csv", _bins(found.uncalibrated))
+
+
+def _write_predictions(path: Path, paths: list[str], found: "Findings") -> None:
     columns = {
         "path": paths,
-        "label": [classes[label] for label in labels],
-        "predicted": [classes[guess] for guess in found.predicted],
+        "label": found.labels,
+        "predicted": found.predicted,
         "probability": found.confidence.tolist(),
         "label_probability": found.label_probability.tolist(),
     }

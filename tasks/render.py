@@ -1,9 +1,10 @@
 """Draws the results of the other stages: curves, confusion matrix and samples, and the pages that show everything."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ from tasks.stage.command import main
 from tasks.stage.params import Params, Section
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
     from resnet.pictures.report import Results
@@ -78,7 +80,7 @@ def render(
 
     data = read_data(raw, prepared)
     found, summary = measured.read(len(data.classes)), summarise_data(data)
-    of_answers = constant_answer(found["metrics"]["accuracy_low"], found["per_class"])
+    of_answers = constant_answer(found["metrics"]["accuracy_low"], _constant_answers(found))
     results = Results(
         classes=data.classes,
         **found,
@@ -113,26 +115,49 @@ def _shown(parameters: Params) -> dict[str, dict[str, object]]:
     return {"": {"seed": parameters.seed}} | sections
 
 
+def _constant_answers(found: Mapping[str, Any]) -> "pd.DataFrame":
+    """What a network could always answer: label, and the number of images for which it is right, support."""
+    import pandas as pd
+
+    from resnet.pictures.data_labels import set_in_words
+    from resnet.pictures.label_sets import are_sets
+
+    if not are_sets(found["details"]["network"]):
+        table: pd.DataFrame = found["per_class"]
+        return table
+    sizes = found["predictions"]["label"].value_counts(sort=False)
+    return pd.DataFrame({"label": [set_in_words(str(text)) for text in sizes.index], "support": sizes.to_numpy()})
+
+
 def _draw(results: "Results", dpi: int, pictures: Pictures) -> None:
     """Writes the pictures as separate files."""
     from resnet.pictures.confusion import count_confusions, draw_confusion
     from resnet.pictures.curves import draw_curves
+    from resnet.pictures.data_labels import set_in_words
     from resnet.pictures.grid import draw_grid
+    from resnet.pictures.label_sets import are_sets, count_pairs
+    from resnet.pictures.report_of_sets import draw_matrix
 
     labels, predicted = results.predictions["label"].tolist(), results.predictions["predicted"].tolist()
     rows = results.samples.rows
-    shown = [labels[row] for row in rows], [predicted[row] for row in rows]
-    mistakes = sum(label != guess for label, guess in zip(*shown, strict=True))
+    several = are_sets(results.details["network"])
+    name = set_in_words if several else str
+    of_samples = [labels[row] for row in rows], [predicted[row] for row in rows]
+    mistakes = sum(label != guess for label, guess in zip(*of_samples, strict=True))
     in_all = sum(label != guess for label, guess in zip(labels, predicted, strict=True))
     title = f"{mistakes} of {counted(in_all, 'mistake')}, then {len(rows) - mistakes} of {counted(len(labels) - in_all, 'hit')}"
-    _save(draw_curves(results.history, "loss", "cross-entropy, nats"), pictures.loss_png, dpi)
-    _save(draw_curves(results.history, "accuracy", "share of images"), pictures.accuracy_png, dpi)
-    _save(
-        draw_confusion(count_confusions(labels, predicted, results.classes), results.classes),
-        pictures.confusion_matrix_png,
-        dpi,
+    loss = "binary cross-entropy, nats" if several else "cross-entropy, nats"
+    accuracy = "share of images, exact match at 0.5" if several else "share of images"
+    _save(draw_curves(results.history, "loss", loss), pictures.loss_png, dpi)
+    _save(draw_curves(results.history, "accuracy", accuracy), pictures.accuracy_png, dpi)
+    matrix = (
+        draw_matrix(count_pairs(labels, predicted, results.classes), results.classes)
+        if several
+        else draw_confusion(count_confusions(labels, predicted, results.classes), results.classes)
     )
-    _save(draw_grid(results.samples.images, *shown, title), pictures.samples_png, dpi)
+    _save(matrix, pictures.confusion_matrix_png, dpi)
+    names, guesses = ([name(text) for text in texts] for texts in of_samples)
+    _save(draw_grid(results.samples.images, names, guesses, title), pictures.samples_png, dpi)
 
 
 def _save(figure: "Figure", path: Path, dpi: int) -> None:

@@ -73,7 +73,7 @@ SLOW = (
     "tasks/stage/",
     "tasks/training/",
     "simulated/",
-    "tasks/test_degenerate_figures.py",
+    "tasks/test_degenerate_",
     "test_hostile_texts.py",
     "test_silent_faults.py",
     "test_page_looks.py",

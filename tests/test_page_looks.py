@@ -25,6 +25,7 @@ from tests.resnet.comparison.test_runs import run
 from tests.resnet.comparison.test_search import search
 from tests.resnet.pictures.test_data_report import data_set, many
 from tests.resnet.pictures.test_report import results
+from tests.resnet.pictures.test_report_of_sets import results_of_sets
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 PROBE = (ROOT / "tests/probe.js").read_text("utf-8")
@@ -43,6 +44,11 @@ def of_clothes() -> str:
     """Ten classes whose names are longer than digits, so that the matrix has no room beside the list of confusions."""
     names = ["dress", "hat", "longsleeve", "outwear", "pants", "shirt", "shoes", "undershirt", "skirt", "t-shirt"]
     return render_report(with_a_long_source(results(names, 344, samples=6, side=64)))
+
+
+def of_sets(classes: int) -> str:
+    names = [f"{KINDS[number % len(KINDS)]} {number}" for number in range(classes)]
+    return render_report(with_a_long_source(results_of_sets(names, max(60, 3 * classes), samples=6, side=64)))
 
 
 def with_a_long_source(found: Results) -> Results:
@@ -77,6 +83,15 @@ def comparison(runs: int) -> str:
     )
 
 
+def of_runs_on_sets() -> str:
+    return render_runs(
+        [
+            replace(one, measure="exact-match accuracy", metrics={**one.metrics, "mean_average_precision": 0.875})
+            for one in (run(place, gained=place, lost=1, **{"train.epochs": place}) for place in range(1, 5))
+        ]
+    )
+
+
 def of_two_runs() -> str:
     return render_comparison(replace(of_two(3, 2), histories=[run(1).history] * 2))
 
@@ -89,9 +104,11 @@ PAGES: dict[str, Callable[[], str]] = {
     **{f"audit with {suspects} suspects": partial(of_labels, suspects) for suspects in (0, 30)},
     "report of clothes": of_clothes,
     **{f"report of {classes} classes": partial(report, classes) for classes in (3, 12, 120)},
+    **{f"report of sets of {classes} classes": partial(of_sets, classes) for classes in (4, 30)},
     **{f"data of {classes} classes": partial(data, classes) for classes in (3, 12, 120)},
     "comparison of 20 runs": partial(comparison, 20),
     "comparison of two runs": of_two_runs,
+    "comparison of 4 runs on sets": of_runs_on_sets,
     "search of 30 trials": lambda: render_search(search(30, running=True)),
 }
 

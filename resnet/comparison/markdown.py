@@ -49,7 +49,7 @@ def _summary(found: Comparison) -> Iterator[str]:
     if found.testing:
         yield found.testing
     yield _table(
-        ["", "network", "accuracy", "correct images"],
+        ["", "network", found.measure, "correct images"],
         [
             [place, code(name), f"{100 * hits / paired.images:.2f} %", f"{hits:,} of {paired.images:,}"]
             for place, name, hits in (("first", found.first, paired.first), ("second", found.second, paired.second))

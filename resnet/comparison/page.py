@@ -51,6 +51,7 @@ class Comparison:
         gained: the images that only the second network predicts correctly.
         lost: the images that only the first network predicts correctly.
         histories: the epochs of both runs, with the columns epoch, val_loss and val_accuracy; empty if they are not known.
+        measure: the accuracy's name: "exact-match accuracy" if images have several labels each.
     """
 
     first: str
@@ -63,6 +64,7 @@ class Comparison:
     gained: Sequence[Image]
     lost: Sequence[Image]
     histories: Sequence[Sequence[Mapping[str, float]]] = ()
+    measure: str = "accuracy"
 
     @property
     def conclusion(self) -> str:

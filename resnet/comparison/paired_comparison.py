@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
+from resnet.core.label_sets import names_in
 from resnet.evaluation.metrics import wilson_interval
 
 
@@ -108,6 +109,26 @@ def class_changes(labels: Sequence[str], first: npt.NDArray[np.bool_], second: n
         if gained or lost:
             found.append(ClassChange(label, len(before), int(before.sum()), int(after.sum()), gained, lost))
     return sorted(found, key=lambda change: (-abs(change.gained - change.lost), change.gained - change.lost, change.label))
+
+
+def class_changes_of_sets(labels: Sequence[str], first: Sequence[str], second: Sequence[str]) -> list[ClassChange]:
+    """As `class_changes`, for images with several labels each: an image counts for each class that it has.
+
+    A network is correct about a class of an image if the predicted set has it; so the shares are recalls there, too.
+
+    Args:
+        labels: (images,) the set of each image as text.
+        first: (images,) the sets that the first network predicts.
+        second: (images,) the sets that the second network predicts.
+    """
+    found = [
+        (name, name in before, name in after)
+        for label, *sets in zip(labels, first, second, strict=True)
+        for before, after in [[names_in(one) for one in sets]]
+        for name in names_in(label)
+    ]
+    hits = np.array([rest for _, *rest in found], np.bool_).reshape(-1, 2)
+    return class_changes([name for name, _, _ in found], hits[:, 0], hits[:, 1])
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -11,7 +11,7 @@ from resnet.comparison.paired_comparison import PairedComparison
 from resnet.pictures.pages import environment
 
 _MOST_AXES = 10
-_METRICS = ("macro_f1", "loss", "calibration_error")
+_METRICS = ("mean_average_precision", "macro_f1", "loss", "calibration_error")  # the first only with several labels to an image
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Run:
         history: one row for each epoch, with the columns epoch, val_loss and val_accuracy; empty if they are not known.
         paired: the comparison with the first run; None for the first run itself.
         code: the source files that differ from those of the first run.
+        measure: the accuracy's name: "exact-match accuracy" if images have several labels each.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Run:
     history: Sequence[Mapping[str, float]]
     paired: PairedComparison | None
     code: Sequence[str]
+    measure: str = "accuracy"
 
     @property
     def accuracy(self) -> float:
@@ -101,7 +103,7 @@ def render_runs(runs: Sequence[Run]) -> str:
 def _coordinates(parameters: Mapping[str, Sequence[Any]], runs: Sequence[Run]) -> Parallel | None:
     """The first parameters that differ, and the accuracy as the last axis."""
     axes = dict(list(parameters.items())[:_MOST_AXES])
-    return parallel({**axes, "accuracy, %": [round(100 * run.accuracy, 2) for run in runs]}) if axes else None
+    return parallel({**axes, f"{runs[0].measure}, %": [round(100 * run.accuracy, 2) for run in runs]}) if axes else None
 
 
 def _places(runs: Sequence[Run]) -> list[dict[str, list[int]]]:

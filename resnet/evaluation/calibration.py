@@ -40,7 +40,7 @@ def reliability(confidence: npt.NDArray[np.float64], correct: npt.NDArray[np.boo
         confidence: (images,) the probability of the predicted class.
         correct: (images,) whether the predicted class is correct.
     """
-    bins = _bins(confidence)
+    bins = bins_of(confidence)
     images = np.bincount(bins, minlength=BINS)
     sums = np.bincount(bins, weights=confidence, minlength=BINS)
     return Reliability(images, sums / np.maximum(images, 1), np.bincount(bins[correct], minlength=BINS))
@@ -58,7 +58,7 @@ def error_by_chance(confidence: npt.NDArray[np.float64], level: float = 0.95) ->
         level: the quantile, in (0, 1).
     """
     generator = np.random.default_rng(0)
-    bins = _bins(confidence)
+    bins = bins_of(confidence)
     expected = np.bincount(bins, weights=confidence, minlength=BINS)
     errors = np.empty(_SIMULATIONS)
     for number in range(_SIMULATIONS):
@@ -67,5 +67,6 @@ def error_by_chance(confidence: npt.NDArray[np.float64], level: float = 0.95) ->
     return float(np.quantile(errors, level))
 
 
-def _bins(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def bins_of(confidence: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """The number of the bin of each probability, from 0; in the shape of the probabilities."""
     return np.digitize(confidence, np.linspace(0, 1, BINS + 1)[1:-1], right=True)

@@ -104,7 +104,7 @@ def summarise(labels: npt.NDArray[np.uint16], found: Answers) -> dict[str, float
         "calibration_error_by_chance": error_by_chance(found.confidence),
         "loss": float(found.losses.mean()),
     }
-    return _rounded(figures)
+    return rounded(figures)
 
 
 def before_calibration(labels: npt.NDArray[np.uint16], found: Answers) -> dict[str, float]:
@@ -118,7 +118,7 @@ def before_calibration(labels: npt.NDArray[np.uint16], found: Answers) -> dict[s
         calibration_error_before and loss_before, as `calibration_error` and `loss` of `summarise`.
     """
     error = reliability(found.confidence, found.predicted == labels).error
-    return _rounded({"calibration_error_before": error, "loss_before": float(found.losses.mean())})
+    return rounded({"calibration_error_before": error, "loss_before": float(found.losses.mean())})
 
 
 def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
@@ -132,10 +132,10 @@ def refusals(scores: npt.NDArray[np.floating]) -> dict[str, float]:
     """
     count = int((~is_known(scores)).sum())
     low, high = wilson_interval(count, len(scores))
-    return _rounded({"refused": count / len(scores), "refused_low": low, "refused_high": high})
+    return rounded({"refused": count / len(scores), "refused_low": low, "refused_high": high})
 
 
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
+def rounded(figures: dict[str, float]) -> dict[str, float]:
     """With six decimals, which is about the precision of float32 and keeps the file readable."""
     return {name: round(value, 6) for name, value in figures.items()}
 

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from resnet.network.folding import Network
 
@@ -44,6 +44,8 @@ def occlude(
     targets: npt.NDArray[np.int64],
     batch_size: int,
     on_batch: Callable[[int], object] = lambda images: None,
+    *,
+    multi_label: bool = False,
 ) -> Occlusion:
     """Covers each image with one square after another. The network runs 50 times for each image.
 
@@ -53,20 +55,22 @@ def occlude(
         targets: (images,) the class whose probability is observed for each image.
         batch_size: images at a time.
         on_batch: is called after each batch with its number of images, when all its squares are done.
+        multi_label: whether a logit gives the probability of its class by the logistic function; otherwise it is the softmax.
     """
     fall, lowest = np.zeros((len(images), CELLS, CELLS)), np.zeros(len(images))
     for start in range(0, len(images), batch_size):
         chosen = slice(start, start + batch_size)
-        fall[chosen], lowest[chosen] = _occlude_batch(network, images[chosen], targets[chosen])
+        fall[chosen], lowest[chosen] = _occlude_batch(network, images[chosen], targets[chosen], multi_label)
         on_batch(len(targets[chosen]))
     return Occlusion(fall.astype(np.float32), lowest)
 
 
 def _occlude_batch(
-    network: Network, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64]
+    network: Network, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], multi_label: bool
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     def probability(shown: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        chosen: npt.NDArray[np.float64] = softmax(network(shown).astype(np.float64), axis=1)[np.arange(len(targets)), targets]
+        logits, rows = network(shown).astype(np.float64), np.arange(len(targets))
+        chosen: npt.NDArray[np.float64] = (expit(logits) if multi_label else softmax(logits, axis=1))[rows, targets]
         return chosen
 
     blurred = np.stack([_blur(image) for image in images])

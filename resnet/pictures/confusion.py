@@ -60,7 +60,13 @@ def order_classes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return leaves_list(tree).astype(np.int64)
 
 
-def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str], title: str = "Confusion matrix (test images)") -> Figure:
+def draw_confusion(
+    counts: npt.NDArray[np.int64],
+    classes: list[str],
+    title: str = "Confusion matrix (test images)",
+    *,
+    support: npt.NDArray[np.int64] | None = None,
+) -> Figure:
     """Draws the confusion matrix: a row for each true class, a column for each predicted class, coloured by share of the row.
 
     With more than 250 classes, a cell combines neighbouring rows and columns and shows the largest of their shares.
@@ -69,10 +75,12 @@ def draw_confusion(counts: npt.NDArray[np.int64], classes: list[str], title: str
         counts: (classes, classes) images by true and predicted class.
         classes: the class names.
         title: the title of the figure.
+        support: (classes,) the images of each class, for images that have several and count in several cells of a row; by
+            default the sums of the rows.
     """
     order = order_classes(counts)
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
-    shares = _pool(_shares(counts))
+    shares = _pool(_shares(counts) if support is None else counts / np.maximum(support[order, None], 1))
     side = _side(names) if len(classes) <= _MAX_NAMES else 8.0
     beside = 5.5 * mpl.rcParams["font.size"] / 72  # the colour bar takes this width
     figure = Figure(figsize=(side, side - beside), layout="constrained")

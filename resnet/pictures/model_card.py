@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resnet.core.words import agreeing, counted
+from resnet.pictures.label_sets import are_sets
+from resnet.pictures.model_card_of_sets import ANY_NUMBER, GAP, NOTES, OUTPUTS, argument, headlines, weakest_classes
 from resnet.pictures.pages import share_of
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def render_model_card(
     warnings: Sequence[str] = (),
     license: str = "",  # noqa: A002
     imagenet: bool = False,
+    per_class: "pd.DataFrame | None" = None,
 ) -> str:
     """The card as Markdown.
 
@@ -82,14 +85,17 @@ def render_model_card(
         warnings: sentences on why the accuracy means less than it seems to.
         license: of the model; empty if unknown.
         imagenet: whether training started from the weights that Keras publishes for ImageNet.
+        per_class: one row for each class, see `resnet.evaluation.multi_label.per_class_of_sets`; if images have several labels
+            each. Then `metrics` are those of `summarise_sets` there, with average_precision_classes.
     """
+    several = are_sets(network)
     sections = (
         _network(network, len(classes), sha256),
         _classes(classes),
         _data(data),
-        _results(metrics, predictions, len(classes), warnings),
-        _training(history, data.images.get("validation", 0), imagenet),
-        _use(network["input_shape"]),
+        _results(metrics, predictions if per_class is None else per_class, len(classes), warnings, several=several),
+        _training(history, data.images.get("validation", 0), imagenet, several=several),
+        _use(network["input_shape"], several=several),
         _limits(data, license, network, metrics),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
@@ -99,7 +105,8 @@ def _network(network: Mapping[str, Any], classes: int, sha256: str) -> Iterator[
     height, width, _ = network["input_shape"]
     yield f"# Model card: a ResNet for {classes:,} classes"
     yield ""
-    yield f"An image classifier (He et al., 2015) for RGB images of {height} x {width} pixels. It was trained with"
+    kind = "A multi-label image classifier" if are_sets(network) else "An image classifier"
+    yield f"{kind} (He et al., 2015) for RGB images of {height} x {width} pixels. It was trained with"
     yield "[Keras](https://keras.io). The `.keras` file has this SHA-256:"
     yield ""
     yield f"    {sha256}"
@@ -107,7 +114,7 @@ def _network(network: Mapping[str, Any], classes: int, sha256: str) -> Iterator[
     yield "| argument of `ResNet` | value |"
     yield "|---|---|"
     for name, value in network.items():
-        yield f"| {name} | {escape(str(value))} |"
+        yield f"| {name} | {escape(argument(name, value))} |"
 
 
 def _classes(names: list[str]) -> Iterator[str]:
@@ -133,8 +140,10 @@ def _data(data: DataFacts) -> Iterator[str]:
     yield f"File formats: {_counts(data.formats)}. {alone}."
 
 
-def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes: int, warnings: Sequence[str]) -> Iterator[str]:
-    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
+def _results(
+    metrics: Mapping[str, float], measured: "pd.DataFrame", classes: int, warnings: Sequence[str], *, several: bool
+) -> Iterator[str]:
+    """The figures; `measured` has a row for each test image, or for each class if images have several labels each."""
     yield "## Results"
     yield ""
     mirror = _MIRROR if metrics.get("mirror") else ""
@@ -144,21 +153,32 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
     yield "| figure | value |"
     yield "|---|---|"
     accuracy = share_of(metrics["accuracy"], images)
-    yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
-    shown = {"accuracy", "accuracy_low", "accuracy_high", "images", "macro_f1_classes", "mirror"}
+    yield from headlines(metrics, accuracy) if several else _accuracy(metrics, accuracy)
+    shown = {f"{name}{end}" for name in ("accuracy", "mean_average_precision") for end in ("", "_low", "_high")}
+    shown |= {"images", "macro_f1_classes", "average_precision_classes", "mirror"}
     averaged = int(metrics["macro_f1_classes"])
     those = agreeing(averaged, "the one", "those")
     notes = _NOTES | {"macro_f1": f", mean of {averaged:,} of {classes:,} classes: {those} with test images or predictions"}
+    notes |= NOTES if several else {}
     for name, value in metrics.items():
         if name not in shown and isinstance(value, int | float):
             yield f"| {escape(name)} | {value:.4f}{notes.get(name, '')} |"
     for warning in warnings:
         yield ""
         yield f"**Warning:** {escape(warning)}"
+    yield ""
+    yield from weakest_classes(measured, escape) if several else _weakest(measured)
+
+
+def _accuracy(metrics: Mapping[str, float], accuracy: float) -> Iterator[str]:
+    low, high = metrics["accuracy_low"], metrics["accuracy_high"]
+    yield f"| accuracy | {100 * accuracy:.2f} %, 95 % interval {100 * low:.2f} to {100 * high:.2f} % |"
+
+
+def _weakest(predictions: "pd.DataFrame") -> Iterator[str]:
     recall = (predictions["label"] == predictions["predicted"]).groupby(predictions["label"]).agg(["mean", "size"])
     # By recall, then by name, so that the order of equal values is defined.
     weakest = recall.reset_index().sort_values(["mean", "label"])[:_WEAKEST]
-    yield ""
     yield "The classes with the lowest recall:"
     yield ""
     yield "| class | recall | test images |"
@@ -167,24 +187,29 @@ def _results(metrics: Mapping[str, float], predictions: "pd.DataFrame", classes:
         yield f"| {escape(label)} | {100 * share:.1f} % | {count:,} |"
 
 
-def _training(history: "pd.DataFrame", validated: int, imagenet: bool) -> Iterator[str]:
+def _training(history: "pd.DataFrame", validated: int, imagenet: bool, *, several: bool) -> Iterator[str]:
     best = history.iloc[int(history["val_loss"].to_numpy().argmin())]
     yield "## Training"
     yield ""
     epochs = counted(len(history), "epoch")
     yield f"{epochs}. All settings, including the initial weights, are in `params.yaml` of the same commit. The"
     yield f"weights are those of epoch {int(best['epoch'])}, which has the lowest loss on the validation split"
-    yield f"({best['val_loss']:.4f}, accuracy {100 * share_of(best['val_accuracy'], validated):.2f} %)."
+    accuracy, at = ("exact-match accuracy", " with all thresholds at 0.5") if several else ("accuracy", "")
+    yield f"({best['val_loss']:.4f}, {accuracy} {100 * share_of(best['val_accuracy'], validated):.2f} %{at})."
     if imagenet:
         yield ""
         yield "Training started from the weights that Keras publishes for ImageNet (`keras.applications`)."
 
 
-def _use(shape: tuple[int, int, int]) -> Iterator[str]:
+def _use(shape: tuple[int, int, int], *, several: bool) -> Iterator[str]:
     yield "## Use"
     yield ""
-    yield _USE.format(size=shape[0])
+    yield _USE.format(size=shape[0], outputs=OUTPUTS if several else _OUTPUTS)
 
+
+_OUTPUTS = """\
+The outputs are logits; softmax converts them to
+probabilities."""
 
 _USE = """\
     dvc artifacts get URL resnet        # the file of the last version that `gto register resnet` has tagged
@@ -193,8 +218,7 @@ _USE = """\
 
 An image is rotated according to its EXIF orientation and converted to 8-bit RGB, with transparency on white. Its short side is
 resized to {size} pixels by bicubic interpolation with antialiasing, and the centre is cropped. Values are normalised by the
-means and standard deviations in `resnet/network/normalisation.py`. The outputs are logits; softmax converts them to
-probabilities.
+means and standard deviations in `resnet/network/normalisation.py`. {outputs}
 
 Exports take 8-bit RGB images of any size and include all steps from the resizing on. The SavedModel also takes encoded JPEG,
 PNG, GIF and BMP files. TensorFlow decodes these: it ignores EXIF orientation, and decodes CMYK, 16 bits and some palettes
@@ -211,7 +235,8 @@ def _limits(
     yield "## Limits"
     yield ""
     yield "- The figures hold only for images like those of the data."
-    yield "- Every image is assigned to one of the classes, whatever it shows."
+    several = are_sets(network)
+    yield ANY_NUMBER if several else "- Every image is assigned to one of the classes, whatever it shows."
     if refuses is not None:
         yield "  With `predict --unknown`, and by a negative output `known_score` of the exports, at most"
         yield f"  {100 * refuses:g} % of new images like the validation images are refused as none of the classes. Images that"
@@ -221,7 +246,8 @@ def _limits(
     else:
         validated = counted(data.images.get("validation", 0), "validation image")
         yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated}."
-        yield "  On the test images, probabilities and the rate of correct predictions differ by"
+        differ = GAP if several else "probabilities and the rate of correct predictions differ by"
+        yield f"  On the test images, {differ}"
         yield f"  {metrics['calibration_error']:.4f} on average; if they agreed, chance alone would give up to"
         yield f"  {metrics['calibration_error_by_chance']:.4f}. For each class by itself the difference can be larger."
     flags = {name: count for name, count in data.flags.items() if name}

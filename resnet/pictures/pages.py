@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet.core.words import counted
+from resnet.pictures.data_labels import set_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def environment(*folders: Path) -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"number": "{:,}".format, "percent": percent, "count": counted, "plain": plain, "name": _name}
-    environment.filters |= {"yaml": as_yaml, "enlarged": enlarged}
+    environment.filters |= {"yaml": as_yaml, "enlarged": enlarged, "of_set": set_in_words}
     environment.filters["base64"] = lambda picture: base64.b64encode(picture).decode()
     return environment
 

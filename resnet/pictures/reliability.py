@@ -1,15 +1,26 @@
-"""The reliability diagram: the accuracy of predictions by their confidence."""
+"""The reliability diagram: the accuracy of predictions by their confidence.
+
+With several labels to an image it counts pairs of an image and a class: how many have the class, by their probability.
+"""
 
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_OF_IMAGES = ("accuracy", "accuracy, 95 % interval", "confidence: probability of the predicted class", "images")
+_OF_PAIRS = ("share with the class", "95 % interval", "probability of a class", "pairs")
+
 
 def draw_reliability(
-    bins: "pd.DataFrame", size: tuple[float, float] = (5.6, 5.6), *, before: "pd.DataFrame | None" = None
+    bins: "pd.DataFrame",
+    size: tuple[float, float] = (5.6, 5.6),
+    *,
+    before: "pd.DataFrame | None" = None,
+    of_pairs: bool = False,
 ) -> Figure:
     """Draws the accuracy in each bin of confidence, and below it the number of images in each bin.
 
@@ -18,7 +29,9 @@ def draw_reliability(
             accuracy, accuracy_low and accuracy_high.
         size: width and height in inches.
         before: the bins before the network was calibrated, to be drawn without intervals behind the others.
+        of_pairs: whether the bins are of pairs of an image and a class.
     """
+    accuracy, interval, confidence, counted = _OF_PAIRS if of_pairs else _OF_IMAGES
     figure = Figure(figsize=size, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     width = bins["up_to"] - bins["above"]
@@ -35,14 +48,22 @@ def draw_reliability(
         fmt="o",
         markersize=4,
         capsize=2,
-        label="accuracy, 95 % interval",
+        label=interval,
     )
-    upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    upper.set(ylabel=accuracy, xlim=(0, 1), ylim=(0, 1.02))
     figure.legend(
-        loc="outside upper center", ncols=2 if before is None else 3, frameon=False, columnspacing=1, handletextpad=0.4
+        loc="outside upper center",
+        ncols=2 if before is None or of_pairs else 3,
+        frameon=False,
+        columnspacing=1,
+        handletextpad=0.4,
     )
     lower.bar(bins["above"], bins["images"], width=width, align="edge", color="C0", edgecolor="gray", linewidth=0.5)
-    lower.set(xlabel="confidence: probability of the predicted class", ylabel="images")
+    lower.set(xlabel=confidence, ylabel=counted)
+    if of_pairs:  # nearly all pairs are of a class that the image does not have
+        lower.set_yscale("log")
+        lower.yaxis.set_major_formatter("{x:,.0f}")  # without powers, whose digits are too small
+        lower.yaxis.set_minor_formatter(NullFormatter())
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     return figure

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from resnet.core.words import counted
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
+from resnet.pictures.label_sets import are_sets
 from resnet.pictures.pages import environment, percent, places_by, plain, share_of
 from resnet.pictures.reliability import draw_reliability
+from resnet.pictures.report_of_sets import card_of_set, context_of_sets, draw_pairs
 from resnet.pictures.samples import BLUE, ORANGE, encode_image, overlay_occlusion, shown_size
 from resnet.pictures.svg import inline_svg, text_of_pages
 
@@ -29,6 +31,7 @@ _MAX_CONFUSIONS = 20
 _ENOUGH_TO_TELL = 200  # test images; of fewer, a calibrated network has errors of 0.1 and more by chance
 _MIRROR = "mean logits of each image and its mirror image; predict and exports look at each image once"
 _SMALL_FIGURE = (4.2, 3.2)  # inches; 302 pixels, so that three are side by side and one fits a phone
+_RELIABILITY = (4.5, 5.2)  # inches
 
 
 @dataclass(frozen=True)
@@ -41,17 +44,24 @@ class Samples:
         fall: (samples, rows, columns) by how much the probability of the prediction falls when this place is covered, see
             `resnet.evaluation.occlusion`.
         lowest: (samples,) the lowest probability of the prediction with one place covered.
+        observed: (samples,) the number of the class whose probability the maps observe, if images have several labels each.
+        probability: (samples,) its probability.
     """
 
     rows: npt.NDArray[np.int64]
     images: npt.NDArray[np.uint8]
     fall: npt.NDArray[np.float32]
     lowest: npt.NDArray[np.float64]
+    observed: npt.NDArray[np.int64] | None = None
+    probability: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
 class Results:
     """The results of a run.
+
+    If images have several labels each, `metrics` and `details` are those of `resnet.evaluation.multi_label`, the labels of the
+    predictions are texts of sets, and the details of the network have `multi_label`.
 
     Attributes:
         classes: the class names in the order of the labels.
@@ -89,13 +99,24 @@ class Results:
 
 def render_report(results: Results) -> str:
     """The page as HTML, with embedded images."""
+    if are_sets(results.details["network"]):
+        return _render("report_of_sets.html", results, context_of_sets(results, _MAX_CONFUSIONS), draw_pairs(results))
     counts = count_confusions(results.predictions["label"].tolist(), results.predictions["predicted"].tolist(), results.classes)
+    of_classes = {
+        "guess": _most_frequent(results.per_class),
+        "pairs": most_confused(counts, results.classes, _MAX_CONFUSIONS),
+        "underconfident": results.predictions["probability"].mean() < results.metrics["accuracy"],
+    }
+    return _render("report.html", results, of_classes, _draw_confusions(results, counts))
+
+
+def _render(template: str, results: Results, more: Mapping[str, Any], drawings: Mapping[str, "Markup"]) -> str:
     wrong = results.predictions[results.predictions["label"] != results.predictions["predicted"]]
     cards = _cards(results)
-    classes, orders = _orders(results.per_class)
+    classes, orders = _orders(results.per_class, results.details["network"])
     return (
         environment()
-        .get_template("report.html")
+        .get_template(template)
         .render(
             metrics={**results.metrics, "accuracy": share_of(results.metrics["accuracy"], len(results.predictions))},
             facts=_facts(results),
@@ -105,15 +126,12 @@ def render_report(results: Results) -> str:
             kept=_kept(results),
             per_class=classes,
             orders_of_classes=orders,
-            guess=_most_frequent(results.per_class),
             calibration=results.calibration[results.calibration["images"] > 0].to_dict("records"),
-            drawings=_drawings(results, counts),
-            pairs=most_confused(counts, results.classes, _MAX_CONFUSIONS),
+            drawings={**_drawings(results), **drawings},
             clustered=len(results.classes) > MAX_IN_ORDER,
             temperature=results.details["network"].get("temperature"),
             spoilt=_spoilt(results.metrics),
             too_few_to_tell=len(results.predictions) < _ENOUGH_TO_TELL,
-            underconfident=results.predictions["probability"].mean() < results.metrics["accuracy"],
             errors=[card for card in cards if card["label"] != card["predicted"]],
             hits=[card for card in cards if card["label"] == card["predicted"]],
             input_size="{1} \u00d7 {0}".format(*results.samples.images.shape[1:3]),
@@ -127,6 +145,7 @@ def render_report(results: Results) -> str:
             data=results.data,
             parameters=results.parameters,
             hashes=results.hashes,
+            **more,
         )
     )
 
@@ -150,6 +169,7 @@ def _facts(results: Results) -> dict[str, str]:
     kind = f"ResNet {network['variant']} with blocks {blocks}" if blocks else f"ResNet-{network['depth']} {network['variant']}"
     height, width = network["input_shape"][:2]
     weights = f", initial weights {build['weights']}" if "weights" in build else ""
+    several = ", multi-label" if are_sets(network) else ""
     kept = int(results.history["epoch"].iloc[int(results.history["val_loss"].argmin())])
     files, splits = results.data["files"], results.data["splits"]
     source = str(results.parameters.get("ingest", {}).get("source", ""))
@@ -158,7 +178,7 @@ def _facts(results: Results) -> dict[str, str]:
     images = f"{counted(files['accepted'], 'image')} in {classes}: {of_splits}"
     return {
         "data": f"{source}, {images}" if source else images,
-        "network": f"{kind}, {height} \u00d7 {width} pixels{weights}",
+        "network": f"{kind}, {height} \u00d7 {width} pixels{weights}{several}",
         "training": f"{counted(len(results.history), 'epoch')}, weights of epoch {kept}",
         "testing": _MIRROR if results.metrics.get("mirror") else "",
         "gate": "" if results.gate["checks"] else "none set",
@@ -166,8 +186,8 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 @text_of_pages
-def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
-    history, metrics = results.history, results.metrics
+def _drawings(results: Results) -> dict[str, "Markup"]:
+    history = results.history
     last = history.iloc[-1]
     ends = f"{counted(len(history), 'epoch')}; in the last one {{:.4g}} in training, {{:.4g}} in validation."
     return {
@@ -186,13 +206,20 @@ def _drawings(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Mar
             "learning-rate",
             f"Learning rate over {counted(len(history), 'epoch')}, at most {history['learning_rate'].max():.3g}.",
         ),
+    }
+
+
+@text_of_pages
+def _draw_confusions(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
+    metrics = results.metrics
+    return {
         "confusion": inline_svg(
             draw_confusion(counts, results.classes, title=""),
             "confusion",
             f"Confusion matrix of {len(results.classes)} classes, with {percent(metrics['accuracy'])} on its diagonal.",
         ),
         "reliability": inline_svg(
-            draw_reliability(results.calibration, (4.5, 5.2), before=results.uncalibrated),
+            draw_reliability(results.calibration, _RELIABILITY, before=results.uncalibrated),
             "reliability",
             f"Accuracy against confidence; expected calibration error {metrics['calibration_error']:.4f}, before "
             f"the temperature {metrics['calibration_error_before']:.4f}.",
@@ -204,7 +231,7 @@ def _cards(results: Results) -> list[dict[str, Any]]:
     """The samples with their labels, predictions, images and occlusion maps."""
     samples = results.samples
     rows = results.predictions.iloc[samples.rows].to_dict("records")
-    return [
+    cards = [
         {str(key): value for key, value in row.items()}
         | {
             "picture": encode_image(image),
@@ -214,24 +241,31 @@ def _cards(results: Results) -> list[dict[str, Any]]:
         }
         for row, image, fall, lowest in zip(rows, samples.images, samples.fall, samples.lowest, strict=True)
     ]
+    if samples.observed is None or samples.probability is None:
+        return cards
+    maps = zip(samples.observed.tolist(), samples.probability.tolist(), strict=True)
+    return [
+        card_of_set(card, results.classes[number], probability) for card, (number, probability) in zip(cards, maps, strict=True)
+    ]
 
 
-def _orders(per_class: "pd.DataFrame") -> tuple[list[dict[str, Any]], list[str]]:
+def _orders(per_class: "pd.DataFrame", network: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
     """The classes with test images or predictions, and the names of the orders of the table.
 
-    Up to 20 classes keep their order, which may be meaningful; more are ordered by rising F1. A row has its places in the other
-    orders.
+    Up to 20 classes keep their order, which may be meaningful; more are ordered by rising F1, or average precision if images
+    have several labels each. A row has its places in the other orders.
     """
+    worst, lowest = ("average_precision", "lowest average precision") if are_sets(network) else ("f1", "lowest F1")
     rows = per_class[per_class["support"] + per_class["predicted"] > 0]
     rows = rows.assign(lowest_recall=rows["recall"].where(rows["support"] > 0, 2), most_images=-rows["support"])
     few = len(rows) <= MAX_IN_ORDER
-    rows = (rows if few else rows.sort_values(["f1", "label"])).head(_MAX_CLASSES)
+    rows = (rows if few else rows.sort_values([worst, "label"])).head(_MAX_CLASSES)
     others = {"lowest recall": ["lowest_recall", "label"], "most images": ["most_images", "label"]}
-    others = {"lowest F1": ["f1", "label"], **others} if few else {**others, "name": ["label"]}
+    others = {lowest: [worst, "label"], **others} if few else {**others, "name": ["label"]}
     places = zip(*(places_by(rows, columns) for columns in others.values()), strict=True)
     records: list[Any] = rows.to_dict("records")
     shown = [{**row, "places": place} for row, place in zip(records, places, strict=True)]
-    return shown, ["class" if few else "lowest F1", *others]
+    return shown, ["class" if few else lowest, *others]
 
 
 def _most_frequent(per_class: "pd.DataFrame") -> dict[str, Any]:

@@ -19,6 +19,12 @@ _MARKER = "---\n"
 _ASK = "# license: unknown to the run; state it here, or as render.license in params.yaml, such as apache-2.0\n"
 _TAGS = ("image-classification", "resnet", "keras", "tensorflow", "train-resnet")
 _METRICS = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1")}
+_METRICS_OF_SETS = {
+    "mean_average_precision": ("mean_average_precision", "Mean average precision"),
+    "accuracy": ("accuracy", "Exact-match accuracy"),
+    "macro_f1": ("f1", "Macro F1"),
+}
+_TAG_OF_SETS = "multi-label-image-classification"
 _MIRROR = ", mean logits of each image and its mirror image"
 
 
@@ -28,27 +34,29 @@ def front_matter(*, license: str | None, origin: Origin, metrics: Mapping[str, f
     Args:
         license: of the model, by its name on the hub, or None. Then a comment asks for it.
         origin: the data set.
-        metrics: the figures of `reports/metrics.json`.
+        metrics: the figures of `reports/metrics.json`; those of images with several labels each have micro_f1.
     """
+    known = _METRICS_OF_SETS if "micro_f1" in metrics else _METRICS
+    figures = {figure: names for figure, names in known.items() if figure in metrics}
     fields: dict[str, Any] = {
         **({"license": _text(license)} if license else {}),
         "library_name": "keras",
         "pipeline_tag": "image-classification",
-        "tags": list(_TAGS),
+        "tags": [*_TAGS, *([_TAG_OF_SETS] if "micro_f1" in metrics else [])],
         **({"datasets": [_text(origin.hub)]} if origin.hub else {}),
-        "metrics": [kind for kind, _ in _METRICS.values()],
-        "model-index": [{"name": "resnet", "results": [_result(origin, metrics)]}],
+        "metrics": [kind for kind, _ in figures.values()],
+        "model-index": [{"name": "resnet", "results": [_result(origin, metrics, figures)]}],
     }
     return _MARKER + ("" if license else _ASK) + _dump(fields) + _MARKER
 
 
-def _result(origin: Origin, metrics: Mapping[str, float]) -> dict[str, Any]:
+def _result(origin: Origin, metrics: Mapping[str, float], figures: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
     mirror = _MIRROR if metrics.get("mirror") else ""
-    figures = [(kind, f"{name}{mirror}", float(metrics[figure])) for figure, (kind, name) in _METRICS.items()]
+    values = [(kind, f"{name}{mirror}", float(metrics[figure])) for figure, (kind, name) in figures.items()]
     return {
         "task": {"type": "image-classification", "name": "Image Classification"},
         "dataset": {"name": _text(origin.name), "type": _text(origin.hub or _slug(origin.name)), "split": "test"},
-        "metrics": [{"type": kind, "name": name, "value": value} for kind, name, value in figures],
+        "metrics": [{"type": kind, "name": name, "value": value} for kind, name, value in values],
     }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet.core.files import replacing
+from resnet.pictures.label_sets import are_sets
 from resnet.pictures.model_card import DataFacts, render_model_card
 from tasks.report.front_matter import front_matter
 from tasks.report.origin import Origin
@@ -34,12 +35,14 @@ def write_model_card(
         imagenet: whether training started from the weights that Keras publishes for ImageNet. The hub's field `base_model`
             names models of the hub, and these weights are none.
     """
-    pairs = data.near_duplicates
+    pairs, details = data.near_duplicates, results.details
+    counted = [name for name in ("images", "macro_f1_classes", "average_precision_classes") if name in details]
+    several = are_sets(details["network"])
     card = render_model_card(
-        network=results.details["network"],
+        network=details["network"],
         classes=results.classes,
-        sha256=results.details["provenance"]["model_sha256"],
-        metrics={**results.metrics, **{name: results.details[name] for name in ("images", "macro_f1_classes")}},
+        sha256=details["provenance"]["model_sha256"],
+        metrics={**results.metrics, **{name: details[name] for name in counted}},
         history=results.history,
         predictions=results.predictions,
         data=DataFacts(
@@ -54,6 +57,7 @@ def write_model_card(
         warnings=[warning.sentence.replace("\u00a0", " ") for warning in results.data["warnings"] if warning.of_accuracy],
         license=license or "",
         imagenet=imagenet,
+        per_class=results.per_class if several else None,
     )
     head = front_matter(license=license, origin=origin, metrics=results.metrics)
     with replacing(path) as partial:

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import Result
 
 from commands.compare import as_text, compare_results, compare_several, several_as_text
-from commands.results import RevisionResults
+from commands.results import Prediction, RevisionResults
 from resnet.comparison.paired_comparison import compare_hits
 from resnet.core.errors import UserError
 from tests.browser import CHROMIUM, Tab
@@ -166,3 +168,41 @@ def test_a_page_replaces_no_file_of_the_project(name: str, words: str, train_res
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert result.stderr.startswith(f"compare: {name} {words}")
     assert (Path(name).read_bytes() if Path(name).exists() else None) == before
+
+
+class _Run(SimpleNamespace):
+    def __str__(self) -> str:
+        return "run"
+
+
+def of_sets(predicted: dict[str, str]) -> Any:
+    """The results of a run on images with several labels each, with these predictions."""
+    labels = {"1": "cat|dog", "2": "", "3": "dog"}
+    found = {path: Prediction(labels[path], guess, 0.5) for path, guess in predicted.items()}
+    metrics = {"mean_average_precision": 0.5, "accuracy": 0.5, "micro_f1": 0.5}
+    return _Run(name="run", parameters={}, code={}, data="0", history=[], predictions=found, metrics=metrics, of_sets=True)
+
+
+def test_with_several_labels_whole_sets_are_compared() -> None:
+    first, second = of_sets({"1": "cat", "2": "", "3": "dog"}), of_sets({"1": "cat|dog", "2": "cat", "3": "dog"})
+    found = compare_results(first, second)
+    assert (found.paired.first, found.paired.second, found.paired.gained, found.paired.lost) == (2, 2, 1, 1)
+    assert [(image.path, image.label, image.before, image.after) for image in [*found.gained, *found.lost]] == [
+        ("1", "cat | dog", "cat", "cat | dog"),
+        ("2", "none of the classes", "none of the classes", "cat"),
+    ]
+    assert [(change.label, change.images, change.first, change.second) for change in found.classes] == [("dog", 2, 1, 2)]
+    text = as_text(found)
+    assert "exact-match accuracy 66.67 % (2 of 3)" in text
+    assert "mean_average_precision" in text
+    assert "  2: is none of the classes; none of the classes (0.50) -> cat (0.50)" in text
+    several = compare_several([first, second, first])
+    assert {run.measure for run in several} == {"exact-match accuracy"}
+    assert several_as_text(several).startswith("    run  exact-match accuracy  difference")
+
+
+def test_with_several_labels_another_set_is_another_label() -> None:
+    first, second = of_sets({"2": ""}), of_sets({"2": ""})
+    second.predictions["2"] = Prediction("cat", "cat", 0.5)
+    with pytest.raises(UserError, match="1 has two labels, namely 2: none of the classes and cat"):
+        compare_results(first, second)

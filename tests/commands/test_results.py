@@ -191,3 +191,20 @@ def test_a_damaged_lock_file_is_one_sentence(text: str, sentence: str) -> None:
     finally:
         Path("dvc.lock").write_bytes(before)
     assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("tree", [["cat", "dog"], {"classes": ["cat", "dog"], "label_sets": [[], [0, 1]]}])
+def test_the_classes_are_named_with_and_without_sets_of_labels(tree: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RevisionResults("workspace")
+    run._stages["preprocess"] = {"outs": [{"path": "prepared", "md5": "0"}]}
+    monkeypatch.setattr(run, "_read", {"prepared/classes.json": json.dumps(tree)}.__getitem__)
+    assert run.classes == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("micro_f1", True), ("macro_f1", False)])
+def test_results_on_sets_of_labels_are_known_by_their_figures(
+    name: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RevisionResults("workspace")
+    monkeypatch.setattr(run, "_read", lambda _: json.dumps({"accuracy": 0.5, name: 0.5}))
+    assert run.of_sets is expected

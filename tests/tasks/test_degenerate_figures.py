@@ -83,7 +83,7 @@ def folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return case.logits[(256 * middle[:, 0] + middle[:, 1]) % len(case.logits)]
 
     shape = {"input_shape": [SIDE, SIDE, 3], "depth": 50, "variant": "v1.5"}
-    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: SimpleNamespace(temperature=2.0, known_score=None))
+    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_, **__: SimpleNamespace(temperature=2.0, known_score=None))
     monkeypatch.setattr("resnet.network.folding.folded_network", lambda *_: network)
     monkeypatch.setattr("resnet.network.folding.folded_network_with_features", lambda *_: lambda images: (network(images),) * 2)
     monkeypatch.setattr("tasks.evaluate.read_model_facts", lambda _: SimpleNamespace(config=shape, keras_version="3"))
@@ -97,6 +97,7 @@ def read(folder: Path) -> RevisionResults:
         rows = list(csv.DictReader(file))
     found: Any = SimpleNamespace(name="run", parameters={}, code={}, data="0")
     found.metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    found.of_sets = "micro_f1" in found.metrics
     found.predictions = {row["path"]: Prediction(row["label"], row["predicted"], float(row["probability"])) for row in rows}
     return cast("RevisionResults", found)
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from resnet.core.errors import UserError
-from resnet.evaluation.metrics import answers
+from resnet.evaluation.findings import of_classes
 from tasks import evaluate
 from tasks.evaluate import choose_samples
 
@@ -19,7 +19,8 @@ from tasks.evaluate import choose_samples
 def choose(right: list[bool], sureness: list[float], count: int) -> list[int]:
     labels = np.array([0 if hit else 1 for hit in right], np.uint16)
     logits = np.log([[sure, 1 - sure] for sure in sureness]).astype(np.float32)
-    return choose_samples(labels, answers(labels, logits), count).tolist()
+    found = of_classes(labels, logits, ["a", "b"], temperature=1.0)
+    return choose_samples(found.correct, found.confidence, count).tolist()
 
 
 def test_the_surest_mistakes_come_first_then_the_least_sure_hits() -> None:
@@ -52,7 +53,8 @@ def test_too_little_memory_is_one_sentence_that_names_the_parameter(
     for name in ("verify", "start_tensorflow", "_test_paths", "choose_precision"):
         monkeypatch.setattr(evaluate, name, lambda *_: None)
     monkeypatch.setattr(evaluate, "read_classes", lambda _: ["a", "b"])
-    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_: None)
+    monkeypatch.setattr(evaluate, "read_label_sets", lambda _: None)
+    monkeypatch.setattr("resnet.network.saving.load_model", lambda *_, **__: None)
     monkeypatch.setattr("resnet.network.folding.folded_network_with_features", lambda *_: None)
     monkeypatch.setattr("resnet.network.inference.predict_with_features", exhaust)
     given: dict[str, Any] = dict.fromkeys(list(signature(evaluate.evaluate).parameters)[1:], Path())

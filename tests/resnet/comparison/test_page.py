@@ -108,3 +108,14 @@ def test_the_page_loads_nothing_and_names_stay_text() -> None:
     assert "default-src 'none'" in page
     assert not re.search(r"@import|url\(|<script|<link|<iframe|(?:src|href)=", page)
     assert "<b>" not in page
+
+
+def test_with_several_labels_an_image_the_accuracy_is_that_of_whole_sets() -> None:
+    found = replace(comparison(gained=2, lost=1), measure="exact-match accuracy")
+    text = words(render_comparison(found))
+    assert "+1.89 points of exact-match accuracy" in text
+    assert "Of the images that have a class, how many are predicted to have it, too." in text
+    assert "| exact-match accuracy | correct images |" in as_markdown(found)
+    assert "exact-match accuracy 96.23 % (51 of 53)" in as_text(found)
+    text = words(render_comparison(replace(found, classes=[])))
+    assert "both networks are correct on the same images" not in text  # they may differ in classes that are wrong

@@ -8,6 +8,7 @@ import pytest
 from resnet.comparison.paired_comparison import (
     ClassChange,
     class_changes,
+    class_changes_of_sets,
     compare_hits,
     mcnemar,
     paired_interval,
@@ -92,3 +93,15 @@ def test_classes_that_changed_most_come_first() -> None:
         ClassChange("d", images=2, first=1, second=2, gained=1, lost=0),
         ClassChange("a", images=2, first=1, second=1, gained=1, lost=1),
     ]
+
+
+def test_with_several_labels_an_image_counts_for_each_of_its_classes() -> None:
+    labels = ["a|b", "a", "b|c", "", "c"]
+    first = ["a|b", "", "b", "a", "c|b"]
+    second = ["a", "a|b", "b|c", "", "c"]
+    assert class_changes_of_sets(labels, first, second) == [
+        ClassChange("b", images=2, first=2, second=1, gained=0, lost=1),
+        ClassChange("a", images=2, first=1, second=2, gained=1, lost=0),
+        ClassChange("c", images=2, first=1, second=2, gained=1, lost=0),
+    ]
+    assert class_changes_of_sets(["", ""], ["", ""], ["a", ""]) == []

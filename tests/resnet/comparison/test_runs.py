@@ -116,3 +116,17 @@ def test_every_run_has_a_line_of_its_own_look(number: int) -> None:
     assert page.count("<polyline") == 3 * number  # loss, accuracy, parameters
     looks = re.findall(r"\.r\d+ \{ (stroke: [^}]*dasharray: [^;]*);", page)
     assert len(set(looks)) == number
+
+
+def test_with_several_labels_an_image_there_is_the_mean_average_precision() -> None:
+    runs = [
+        replace(one, measure="exact-match accuracy", metrics={**one.metrics, "mean_average_precision": 0.875}) for one in RUNS
+    ]
+    text = words(render_runs(runs))
+    assert "The highest exact-match accuracy is 94.00 %" in text
+    assert "p mAP macro F1 loss calib. error" in text
+    assert "0.8750 0.7000 0.5000 0.0500" in text
+    assert "mAP" not in render_runs(RUNS)
+    lines = several_as_text(runs).splitlines()
+    assert "exact-match accuracy  difference, 95 %" in lines[0]
+    assert lines[0].index("  difference") == lines[1].index(" %") + 2

@@ -35,3 +35,10 @@ def test_a_verdict_fails_if_a_check_fails_but_not_if_one_is_open() -> None:
         "passed": False,
         "checks": [{"name": "x", "passed": True, "why": "why"}, {"name": "x", "passed": False, "why": "why"}],
     }
+
+
+def test_with_several_labels_an_image_it_compares_whole_sets() -> None:
+    check = check_minimum(0.95, 0.9, of_sets=True)
+    assert check == Check("minimum_accuracy", True, "exact-match accuracy 0.9500 is at least 0.9.")
+    check = check_baseline(paired(-0.05, -0.01), "main", of_sets=True)
+    assert check.why.startswith("against main: -2.00 points of exact-match accuracy, 95 % interval -5.00 to -1.00: signif")

@@ -105,3 +105,18 @@ def test_an_image_does_not_change_the_map_of_another(trained: Network) -> None:
     targets = np.zeros(5, np.int64)
     together, apart = (occlude(trained, images, targets, size).fall for size in (5, 2))
     np.testing.assert_allclose(together, apart, atol=1e-5)
+
+
+def test_with_several_labels_a_probability_does_not_depend_on_other_classes() -> None:
+    def two_corners(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The logit of class 0 is the mean of the top left cell, from -2 to 2, that of class 1 of the bottom right one."""
+        corners = images[:, :4, :4], images[:, -4:, -4:]
+        return np.stack([corner.mean(axis=(1, 2, 3)) / 64 - 2 for corner in corners], axis=1).astype(np.float32)
+
+    images = np.zeros((1, 32, 32, 3), np.uint8)
+    images[:, :4, :4] = images[:, -4:, -4:] = 255
+    found = occlude(two_corners, images, np.array([0]), batch_size=1, multi_label=True)
+    assert found.fall[0, 0, 0] == pytest.approx(1 / (1 + np.exp(2 - 255 / 64)) - found.lowest[0], abs=1e-6)
+    assert found.lowest[0] < 0.6
+    assert not found.fall[0, 4:, 4:].any()  # with softmax, covering the other class would raise this one
+    assert occlude(two_corners, images, np.array([0]), batch_size=1).fall[0, -1, -1] < -0.1

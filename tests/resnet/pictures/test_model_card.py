@@ -153,3 +153,57 @@ def test_it_names_the_initial_weights() -> None:
     sentence = "Training started from the weights that Keras publishes for ImageNet (`keras.applications`)."
     assert sentence in card(["cat", "dog"], imagenet=True).splitlines()
     assert sentence not in card(["cat", "dog"])
+
+
+OF_SETS = pd.DataFrame(
+    {
+        "label": ["cat", "<dog>", "owl"],
+        "support": [4, 5, 0],
+        "f1": [0.8, 0.5, 0.0],
+        "threshold": [0.25, 0.5, 0.4],
+        "average_precision": [0.875, 0.75, float("nan")],
+    }
+)
+
+
+def card_of_sets(**more: float) -> str:
+    precision = {"mean_average_precision": 0.8125, "micro_f1": 0.7, "average_precision_classes": 2}
+    network = {"multi_label": True, "temperature": 0.61, "thresholds": [0.25, 0.5, 0.4]}
+    errors = {"calibration_error": 0.2, "calibration_error_by_chance": 0.22}
+    return card(["cat", "<dog>", "owl"], network=network, more=precision | errors | more, per_class=OF_SETS)
+
+
+def test_with_several_labels_the_mean_average_precision_comes_first() -> None:
+    lines = card_of_sets(mean_average_precision_low=0.7, mean_average_precision_high=0.9).splitlines()
+    place = lines.index("| figure | value |")
+    expected = "0.8125, 95 % interval 0.7000 to 0.9000; mean of the classes that have test images: 2 |"
+    assert lines[place + 2] == f"| mean average precision | {expected}"
+    assert lines[place + 3].startswith("| exact-match accuracy | 77.78 %, 95 % interval 45.00 to 94.00 %; ")
+    assert "| micro\\_f1 | 0.7000, over all pairs of image and class |" in lines
+    assert not [line for line in lines if "_low" in line or "_classes" in line]
+    assert "95 % interval" not in next(line for line in card_of_sets().splitlines() if line.startswith("| mean average"))
+
+
+def test_with_several_labels_the_classes_with_the_lowest_average_precision_are_listed() -> None:
+    lines = card_of_sets().splitlines()
+    place = lines.index("| class | average precision | F1 | threshold | test images |")
+    assert lines[place + 2 : place + 5] == [
+        "| \\<dog\\> | 0.750 | 0.500 | 0.500 | 5 |",
+        "| cat | 0.875 | 0.800 | 0.250 | 4 |",
+        "",
+    ]
+    assert "lowest recall" not in card_of_sets()
+
+
+def test_with_several_labels_the_card_says_how_to_read_the_outputs() -> None:
+    text = " ".join(card_of_sets().split())
+    assert "A multi-label image classifier (He et al., 2015)" in text
+    assert "The logistic function converts each of them to the probability that the image has this class" in text
+    assert "| thresholds | one for each class, from 0.25 to 0.5 |" in text
+    assert "An image can get any number of the classes, and none." in text
+    assert "(0.4000, exact-match accuracy 87.50 % with all thresholds at 0.5)" in text
+    assert "the probability of a class and the share of images that have it differ by 0.2000 on average" in text
+    more = {"calibration_error": 0.2, "calibration_error_by_chance": 0.22}
+    for words in ("softmax", "assigned to one of the classes", "rate of correct predictions"):
+        assert words not in text
+        assert words in " ".join(card(["cat", "dog"], network={"temperature": 0.6}, more=more).split())

@@ -76,3 +76,20 @@ def test_figures_are_numbers_for_every_reader(accuracy: float, tmp_path: Path) -
     block = front_matter(license=None, origin=Origin("photos"), metrics=METRICS | {"accuracy": accuracy})
     figure = read(block, tmp_path)["model-index"][0]["results"][0]["metrics"][0]["value"]
     assert (type(figure), figure) == (float, accuracy)
+
+
+def test_with_several_labels_the_mean_average_precision_comes_first(tmp_path: Path) -> None:
+    figures = METRICS | {"mean_average_precision": 0.9, "micro_f1": 0.8}
+    found = read(front_matter(license=None, origin=Origin("photos"), metrics=figures), tmp_path)
+    _, results = model_index_to_eval_results(found["model-index"])
+    assert [(one.metric_type, one.metric_name, one.metric_value) for one in results] == [
+        ("mean_average_precision", "Mean average precision", 0.9),
+        ("accuracy", "Exact-match accuracy", 0.755376),
+        ("f1", "Macro F1", 0.75),
+    ]
+    assert found["metrics"] == ["mean_average_precision", "accuracy", "f1"]
+    assert "multi-label-image-classification" in found["tags"]
+    del figures["mean_average_precision"]  # no test image has any class
+    without = read(front_matter(license=None, origin=Origin("photos"), metrics=figures), tmp_path)
+    assert without["metrics"] == ["accuracy", "f1"]
+    assert "multi-label-image-classification" not in front_matter(license=None, origin=Origin("photos"), metrics=METRICS)

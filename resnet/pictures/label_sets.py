@@ -1,0 +1,87 @@
+"""What the pages say about images with several labels each, whose labels are texts such as "cat|dog"."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from resnet.core.label_sets import SEPARATOR
+from resnet.pictures.data_labels import set_in_words
+
+
+def are_sets(network: Mapping[str, Any]) -> bool:
+    """Whether the labels are sets, from the arguments of `ResNet`."""
+    return "multi_label" in network
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Numbers of images by a class that they have (row a) and another class (column b).
+
+    Attributes:
+        together: (classes, classes) have a and are predicted to have b; on the diagonal the class is found.
+        instead: (classes, classes) have a and are not predicted to have it, but wrongly to have b.
+        support: (classes,) have a.
+    """
+
+    together: npt.NDArray[np.int64]
+    instead: npt.NDArray[np.int64]
+    support: npt.NDArray[np.int64]
+
+
+def count_pairs(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Pairs:
+    """Counts images, whose labels and predictions are texts of sets."""
+    place = {name: number for number, name in enumerate(classes)}
+    together = np.zeros((len(classes), len(classes)), np.int64)
+    found = Pairs(together, together.copy(), np.zeros(len(classes), np.int64))
+    for label, guess, images in _counted(labels, predicted):
+        truth, answer = (np.array([place[name] for name in _names(text)], np.int64) for text in (label, guess))
+        found.together[np.ix_(truth, answer)] += images
+        found.instead[np.ix_(np.setdiff1d(truth, answer), np.setdiff1d(answer, truth))] += images
+        found.support[truth] += images
+    return found
+
+
+def most_often_instead(counts: Pairs, classes: list[str], most: int) -> list[dict[str, Any]]:
+    """The `most` most frequent pairs of a missing and a wrong class: label, predicted, images, and share of the class."""
+    places = np.argsort(-counts.instead, axis=None, kind="stable")[:most]
+    rows, columns = np.unravel_index(places, counts.instead.shape)
+    return [
+        {
+            "label": classes[row],
+            "predicted": classes[column],
+            "images": int(counts.instead[row, column]),
+            "share": float(counts.instead[row, column] / counts.support[row]),
+        }
+        for row, column in zip(rows, columns, strict=True)
+        if counts.instead[row, column]
+    ]
+
+
+def most_frequent_set(labels: Sequence[str]) -> dict[str, Any]:
+    """The label of the most images, as text for people, and the share of images that have exactly this one."""
+    sets, images = np.unique(np.array(labels, object).astype(str), return_counts=True)
+    place = int(images.argmax())
+    return {"label": set_in_words(str(sets[place])), "share": float(images[place] / len(labels))}
+
+
+def difference(label: str, guess: str) -> dict[str, str]:
+    """The classes that a predicted set lacks, and those that it has wrongly, as texts; empty where there are none."""
+    truth, found = _names(label), _names(guess)
+    missing, wrong = ([name for name in one if name not in other] for one, other in ((truth, found), (found, truth)))
+    return {"missing": f" {SEPARATOR} ".join(missing), "wrong": f" {SEPARATOR} ".join(wrong)}
+
+
+def _names(text: str) -> list[str]:
+    return text.split(SEPARATOR) if text else []
+
+
+def _counted(labels: Sequence[str], predicted: Sequence[str]) -> Iterator[tuple[str, str, int]]:
+    """Each pair of label and prediction with its number of images; there are far fewer pairs than images."""
+    import pandas as pd
+
+    sizes = pd.DataFrame({"label": labels, "predicted": predicted}, dtype=object).groupby(["label", "predicted"]).size()
+    for (label, guess), images in zip(sizes.index.tolist(), sizes.tolist(), strict=True):
+        yield label, guess, images

@@ -1,0 +1,95 @@
+"""The parts of the page of results that are different if images have several labels each."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from resnet.pictures.confusion import draw_confusion
+from resnet.pictures.data_labels import set_in_words
+from resnet.pictures.label_sets import Pairs, count_pairs, difference, most_frequent_set, most_often_instead
+from resnet.pictures.pages import percent, plain
+from resnet.pictures.reliability import draw_reliability
+from resnet.pictures.svg import inline_svg, text_of_pages
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+    from resnet.pictures.report import Results
+
+_TITLE = "Images that have a class,\nby predicted class (test images)"
+_RELIABILITY = (4.5, 5.2)  # inches
+
+
+def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
+    """What the template `report_of_sets.html` needs besides that of one label an image.
+
+    Args:
+        results: of the run.
+        most: how many pairs of a missing class and a wrong one are listed.
+    """
+    labels, predicted = _texts(results)
+    support, images = results.per_class["support"].to_numpy(), max(len(labels), 1)
+    return {
+        "guess": most_frequent_set(labels),
+        "pairs": most_often_instead(count_pairs(labels, predicted, results.classes), results.classes, most),
+        "underconfident": _is_underconfident(results.calibration),
+        "at_random": float(support[support > 0].mean() / images) if support.any() else 0.0,
+        "labels_per_image": (float(support.sum() / images), float(results.per_class["predicted"].sum() / images)),
+    }
+
+
+@text_of_pages
+def draw_pairs(results: "Results") -> dict[str, "Markup"]:
+    """The confusion matrix and the reliability diagram of pairs of an image and a class."""
+    counts = count_pairs(*_texts(results), results.classes)
+    recall = float(counts.together.trace() / max(int(counts.support.sum()), 1))
+    metrics = results.metrics
+    return {
+        "confusion": inline_svg(
+            draw_matrix(counts, results.classes, title=""),
+            "confusion",
+            f"Matrix of {len(results.classes)} classes: images that have a class by the classes that are predicted; "
+            f"{percent(recall)} of the labels are found, on its diagonal.",
+        ),
+        "reliability": inline_svg(
+            draw_reliability(results.calibration, _RELIABILITY, before=results.uncalibrated, of_pairs=True),
+            "reliability",
+            f"Share of images that have a class against its probability; expected calibration error "
+            f"{metrics['calibration_error']:.4f}, before the temperature {metrics['calibration_error_before']:.4f}.",
+        ),
+    }
+
+
+def draw_matrix(counts: Pairs, classes: list[str], title: str = _TITLE) -> "Figure":
+    """Draws the confusion matrix: a cell is the images that have the class of the row and are predicted that of the column."""
+    return draw_confusion(counts.together, classes, title, support=counts.support)
+
+
+def card_of_set(card: Mapping[str, Any], observed: str, probability: float) -> dict[str, Any]:
+    """A sample with what its set lacks or has wrongly, and with the class of its map.
+
+    Args:
+        card: path, label, predicted and pictures of the sample.
+        observed: the name of the class whose probability the occlusion map observes.
+        probability: of this class.
+    """
+    label, guess = str(card["label"]), str(card["predicted"])
+    return {
+        **card,
+        **difference(label, guess),
+        "observed": observed,
+        "of_observed": probability,
+        "alt": f"{plain(card['path'])}: {plain(set_in_words(label))}, predicted as {plain(set_in_words(guess))}",
+    }
+
+
+def _texts(results: "Results") -> tuple[list[str], list[str]]:
+    labels, predicted = (results.predictions[name].tolist() for name in ("label", "predicted"))
+    return labels, predicted
+
+
+def _is_underconfident(bins: "pd.DataFrame") -> bool:
+    """Whether the probabilities are nearer to 0.5 than the shares of the images that have a class."""
+    beyond = (bins["accuracy"] - bins["confidence"]).where(bins["confidence"] > 0.5, bins["confidence"] - bins["accuracy"])
+    return bool((bins["images"] * beyond).sum() > 0)
