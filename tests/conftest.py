@@ -42,6 +42,7 @@ SLOW = (
     "test_sharing.py",
     "benchmarks/",
     "test_rooms.py",
+    "test_multi_label.py",
     "test_interrupted_training.py",
     "test_calls.py",
     "test_sources.py",
