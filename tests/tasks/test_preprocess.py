@@ -1,9 +1,12 @@
 """What `preprocess` says of the data."""
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import PIL.Image
+import pyarrow.parquet as pq
 import pytest
 
 from resnet.core.classes import read_label_sets, read_label_texts
@@ -156,3 +159,18 @@ def test_sets_of_labels_pass_through_and_their_classes_are_in_all_splits(
     counts = {split: sum(row["split"] == split for row in index) for split in ("training", "validation", "test")}
     assert lines[0] == f"preprocess: {', '.join(f'{count} {split}' for split, count in counts.items())} images of 32 pixels"
     assert lines[-1].startswith(f"{SMALL}{counts['validation']} images, at least one class has ")
+
+
+def test_the_size_of_thumbnails_depends_on_the_classes_and_not_on_the_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet.preparation.prepared_data._MANY_CLASSES", 3)
+    labels = ["cat|dog", "dog|owl", "", "owl", "cat"] * 4  # five sets of three classes
+    files = [
+        Candidate(f"{n:03d}", label, lambda n=n: picture(n, size=(120, 100)))  # type: ignore[misc]
+        for n, label in enumerate(labels)
+    ]
+    write_raw(tmp_path / "raw", Source(CLASSES, lambda: iter(files), multi_label=True), max_pixels=10**6)
+    preprocess(PARAMETERS, raw=tmp_path / "raw", prepared=tmp_path / "prepared")
+    pictures = pq.read_table(tmp_path / "prepared" / "thumbnails.parquet")["jpeg"].to_pylist()
+    assert {PIL.Image.open(io.BytesIO(one)).width for one in pictures} == {96}

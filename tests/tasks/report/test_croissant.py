@@ -166,5 +166,6 @@ def test_an_image_may_have_several_labels(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw", Source(CLASSES, lambda: iter(files), multi_label=True), max_pixels=10**6)
     tree = describe(tmp_path)
     assert "4 classes, of which an image may have several or none, in their" in tree["description"]
+    assert tree["recordSet"][0]["field"][2]["repeated"] is True
     records = list(opened(tmp_path).records("images"))
     assert [list(one["images/label"]) for one in records] == [[0, 3], [], [2], [0, 1, 2, 3]]
