@@ -10,13 +10,10 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from resnet.core.errors import UserError, damaged_input, missing_input
+from resnet.core.label_sets import LabelSets
 from resnet.core.words import counted
-
-if TYPE_CHECKING:
-    from resnet.core.label_sets import LabelSets
 
 MAX_CLASSES = 2**16  # labels are uint16
 
@@ -68,7 +65,7 @@ def _looks(name: str) -> str:
     return _BETWEEN_WORDS.sub("", plain) or name
 
 
-def write_classes(path: Path, classes: list[str], label_sets: "LabelSets | None" = None) -> None:
+def write_classes(path: Path, classes: list[str], label_sets: LabelSets | None = None) -> None:
     """Writes the names, and the sets of images with several labels.
 
     Raises:
@@ -100,7 +97,7 @@ def read_classes(path: Path) -> list[str]:
     return _read(path)[0]
 
 
-def read_label_sets(path: Path) -> "LabelSets | None":
+def read_label_sets(path: Path) -> LabelSets | None:
     """The sets of images with several labels each; None if each image has one label.
 
     Raises:
@@ -119,7 +116,7 @@ def read_label_texts(path: Path) -> list[str]:
     return classes if label_sets is None else label_sets.texts(classes)
 
 
-def _read(path: Path) -> "tuple[list[str], LabelSets | None]":
+def _read(path: Path) -> tuple[list[str], LabelSets | None]:
     try:
         tree = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -132,8 +129,6 @@ def _read(path: Path) -> "tuple[list[str], LabelSets | None]":
         raise damaged_input(path, "not a list of two or more names")
     if not several:
         return names, None
-    from resnet.core.label_sets import LabelSets  # imports NumPy, which `--help` does not need
-
     sets = tree.get("label_sets")
     if not (isinstance(sets, list) and sets and all(_is_set(one, len(names)) for one in sets)):
         raise damaged_input(path, f"its label_sets are not lists of numbers of its {len(names)} classes")
