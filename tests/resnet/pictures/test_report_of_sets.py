@@ -163,9 +163,10 @@ def test_a_class_without_images_has_no_average_precision(several: Results) -> No
 
 def test_the_weakest_of_many_classes_comes_first() -> None:
     found = results_of_sets([f"class {number}" for number in range(30)], 300)
-    page = render_report(found)
+    page = render_report(replace(found, per_class=found.per_class.assign(f1=1 - found.per_class["average_precision"])))
     weakest = found.per_class.sort_values(["average_precision", "label"])["label"].iloc[0]
     assert re.findall(r'<th scope="row"><bdi>(class \d+)</bdi>', page)[0] == weakest
+    assert "Order lowest average precision lowest recall most images name" in words(page)
     assert "Classes that often come together are next to each other." in words(page)
 
 
