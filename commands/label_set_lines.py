@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from commands.prediction_lines import finite, one_line, ranking
+from resnet.core.label_sets import SEPARATOR
 from resnet.images.outcomes import shown
 
 if TYPE_CHECKING:
@@ -55,8 +56,6 @@ def label_set_writer(
 
 def _csv_writer(classes: list[str], top: int | None) -> "Write":
     """The labels are in the order of the classes, as in the column `labels` of a table that `ingest` reads."""
-    from resnet.core.label_sets import SEPARATOR  # imports NumPy, which `--help` does not need
-
     table = csv.writer(sys.stdout, lineterminator="\n")
     count = min(top or 0, len(classes))
     ranks = (f"{name}_{rank}" for rank in range(1, count + 1) for name in ("label", "probability", "is_label"))

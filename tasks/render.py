@@ -119,8 +119,7 @@ def _constant_answers(found: Mapping[str, Any]) -> "pd.DataFrame":
     """What a network could always answer: label, and the number of images for which it is right, support."""
     import pandas as pd
 
-    from resnet.pictures.data_labels import set_in_words
-    from resnet.pictures.label_sets import are_sets
+    from resnet.pictures.data_labels import are_sets, set_in_words
 
     if not are_sets(found["details"]["network"]):
         table: pd.DataFrame = found["per_class"]
@@ -133,9 +132,9 @@ def _draw(results: "Results", dpi: int, pictures: Pictures) -> None:
     """Writes the pictures as separate files."""
     from resnet.pictures.confusion import count_confusions, draw_confusion
     from resnet.pictures.curves import draw_curves
-    from resnet.pictures.data_labels import set_in_words
+    from resnet.pictures.data_labels import are_sets, set_in_words
     from resnet.pictures.grid import draw_grid
-    from resnet.pictures.label_sets import are_sets, count_pairs
+    from resnet.pictures.label_sets import count_pairs
     from resnet.pictures.report_of_sets import draw_matrix
 
     labels, predicted = results.predictions["label"].tolist(), results.predictions["predicted"].tolist()

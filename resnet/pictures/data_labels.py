@@ -1,5 +1,6 @@
-"""Labels of images with several of them, for the page about the data: their classes, and the sets in words."""
+"""Labels of images with several of them, for pages: whether they are sets, their classes, and the sets in words."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from resnet.core.label_sets import SEPARATOR
@@ -8,6 +9,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_CLASS = "none of the classes"
+
+
+def are_sets(network: Mapping[str, Any]) -> bool:
+    """Whether the labels are sets, from the arguments of `ResNet`."""
+    return "multi_label" in network
 
 
 def each_class(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -1,6 +1,6 @@
 """What the pages say about images with several labels each, whose labels are texts such as "cat|dog"."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,6 @@ import numpy.typing as npt
 
 from resnet.core.label_sets import SEPARATOR
 from resnet.pictures.data_labels import set_in_words
-
-
-def are_sets(network: Mapping[str, Any]) -> bool:
-    """Whether the labels are sets, from the arguments of `ResNet`."""
-    return "multi_label" in network
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from resnet.core.words import agreeing, counted
-from resnet.pictures.label_sets import are_sets
+from resnet.pictures.data_labels import are_sets
 from resnet.pictures.model_card_of_sets import ANY_NUMBER, GAP, NOTES, OUTPUTS, argument, headlines, weakest_classes
 from resnet.pictures.pages import share_of
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from resnet.core.words import counted
 from resnet.pictures.confusion import MAX_IN_ORDER, count_confusions, draw_confusion, most_confused
 from resnet.pictures.curves import draw_curves, draw_learning_rate
-from resnet.pictures.label_sets import are_sets
+from resnet.pictures.data_labels import are_sets
 from resnet.pictures.pages import environment, percent, places_by, plain, share_of
 from resnet.pictures.reliability import draw_reliability
 from resnet.pictures.report_of_sets import card_of_set, context_of_sets, draw_pairs

@@ -45,7 +45,7 @@ class Measured:
         Raises:
             UserError: a file is missing or damaged.
         """
-        from resnet.pictures.label_sets import are_sets
+        from resnet.pictures.data_labels import are_sets
 
         details = _read_json(self.evaluation / "details.json", _DETAILS)
         return {
@@ -85,7 +85,7 @@ def _read_samples(path: Path, details: Mapping[str, Any], classes: int) -> "Samp
 
     import numpy as np
 
-    from resnet.pictures.label_sets import are_sets
+    from resnet.pictures.data_labels import are_sets
     from resnet.pictures.report import Samples
 
     images = details["images"]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet.core.files import replacing
-from resnet.pictures.label_sets import are_sets
+from resnet.pictures.data_labels import are_sets
 from resnet.pictures.model_card import DataFacts, render_model_card
 from tasks.report.front_matter import front_matter
 from tasks.report.origin import Origin

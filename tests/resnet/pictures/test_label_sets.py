@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from resnet.pictures.data_labels import are_sets
 from resnet.pictures.label_sets import (
     Pairs,
-    are_sets,
     count_pairs,
     difference,
     most_frequent_set,
