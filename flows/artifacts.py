@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
-from flows.results import MIRRORED, Result, find_pictures, read_hashes
+from flows.results import MAP, MIRRORED, Result, find_pictures, read_hashes
 from flows.values import differences
 from tasks.stage.git import git_or_none
 from tasks.stage.params import PARAMS_YAML
@@ -51,6 +51,8 @@ def summary(root: Path, result: Result, commit: str, in_place: bool = False) -> 
 def _headline(accuracy: str) -> str:
     if not accuracy:
         return "Results"
+    if accuracy.startswith(MAP):
+        return f"{accuracy.removesuffix(MIRRORED)} on the test images{MIRRORED * accuracy.endswith(MIRRORED)}"
     return f"{accuracy.removesuffix(MIRRORED)} of the test images are correct{MIRRORED * accuracy.endswith(MIRRORED)}"
 
 

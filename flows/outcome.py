@@ -19,8 +19,7 @@ from tasks.stage.record import RUN_JSON
 def message(result: Result, in_place: bool) -> str:
     """The sentence of a run that was completed; it ends in the next command."""
     name = result.experiment
-    accuracy = result.accuracy()
-    figures = f"test accuracy {accuracy}" if accuracy else "no test accuracy"
+    figures = result.named_accuracy() or "no test accuracy"
     if in_place:  # its files are in the project's folder already
         next_command = f"open reports/index.html, or compare with the last commit by `train-resnet compare HEAD {name}`"
     else:

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from tasks.stage.graph import DVC_YAML, read_graph
 
 MIRRORED = ", with mirror images"  # after an accuracy
+MAP = "mAP "  # before a mean average precision
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,25 @@ class Result:
     def accuracy(self) -> str:
         """The test accuracy with its 95 % interval, as in `99.1 % (98.4 to 99.5)`; empty if it is not known.
 
-        It says if each test image was judged together with its mirror image, by `evaluate.mirror`.
+        With several labels an image it is the mean average precision, as in `mAP 81.2 % (78.0 to 84.0)`. It says if each test
+        image was judged together with its mirror image, by `evaluate.mirror`.
         """
+        name, start = ("mean_average_precision", MAP) if self.of_sets else ("accuracy", "")
         try:
-            found, low, high = (100 * self.metrics[f"accuracy{end}"] for end in ("", "_low", "_high"))
+            found, low, high = (100 * self.metrics[f"{name}{end}"] for end in ("", "_low", "_high"))
         except (KeyError, TypeError):  # a revision with other metrics
             return ""
-        return f"{found:.1f} % ({low:.1f} to {high:.1f}){self._mirrored()}"
+        return f"{start}{found:.1f} % ({low:.1f} to {high:.1f}){self._mirrored()}"
+
+    def named_accuracy(self) -> str:
+        """The same as the end of a sentence, as in `test accuracy 99.1 % (98.4 to 99.5)`; empty if it is not known."""
+        accuracy = self.accuracy()
+        return accuracy and f"{'test' if self.of_sets else 'test accuracy'} {accuracy}"
+
+    @property
+    def of_sets(self) -> bool:
+        """Whether images have several labels each."""
+        return "micro_f1" in self.metrics
 
     def short_accuracy(self) -> str:
         """The same without the interval."""

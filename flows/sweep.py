@@ -113,7 +113,7 @@ def _best(children: Iterable[Child]) -> Result:
 
 def next_step(best: Result, elsewhere: bool | None = None) -> str:
     """What to do with the run of the lowest validation loss."""
-    accuracy = f", test accuracy {best.accuracy()}" if best.accuracy() else ""
+    accuracy = f", {best.named_accuracy()}" if best.accuracy() else ""
     command = command_for_files(best.experiment, elsewhere=elsewhere)
     return f"Lowest validation loss: {best.experiment}{accuracy}. Next: `{command}` for its files"
 

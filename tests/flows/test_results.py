@@ -62,6 +62,13 @@ def test_the_accuracy_is_in_percent_with_its_interval() -> None:
     mirrored = Result("amber", metrics | {"mirror": True}, 0.25)
     assert mirrored.accuracy() == "99.1 % (98.4 to 99.5), with mirror images"
     assert mirrored.short_accuracy() == "99.1 %, with mirror images"
+    assert Result("amber", metrics, 0.25).named_accuracy() == "test accuracy 99.1 % (98.4 to 99.5)"
+    of_sets = {"mean_average_precision": 0.812, "mean_average_precision_low": 0.78, "mean_average_precision_high": 0.84}
+    several = Result("amber", of_sets | metrics | {"micro_f1": 0.7}, 0.25)
+    assert (several.accuracy(), several.short_accuracy()) == ("mAP 81.2 % (78.0 to 84.0)", "mAP 81.2 %")
+    assert several.named_accuracy() == "test mAP 81.2 % (78.0 to 84.0)"
+    unknown = Result("amber", metrics | {"micro_f1": 0.7}, 0.25)  # no test image has a class
+    assert (unknown.accuracy(), unknown.named_accuracy()) == ("", "")
     old = Result("amber", {"accuracy": 0.5, "mirror": True}, 0.25)  # a revision without intervals
     assert (old.accuracy(), old.short_accuracy()) == ("", "")
 
