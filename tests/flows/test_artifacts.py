@@ -50,6 +50,16 @@ def test_an_accuracy_of_pairs_of_mirror_images_is_named_so(root: Path) -> None:
     )
 
 
+def test_several_labels_begin_with_the_mean_average_precision(root: Path) -> None:
+    figures = {"mean_average_precision": 0.8, "mean_average_precision_low": 0.75, "mean_average_precision_high": 0.85}
+    several = METRICS | figures | {"micro_f1": 0.7}
+    assert summary(root, Result("low-rate", several, val_loss=0.2), COMMIT).startswith(
+        "# mAP 80.0 % (75.0 to 85.0) on the test images\n"
+    )
+    mirrored = Result("low-rate", several | {"mirror": True}, val_loss=0.2)
+    assert summary(root, mirrored, COMMIT).startswith("# mAP 80.0 % (75.0 to 85.0) on the test images, with mirror images\n")
+
+
 def test_the_rest_is_folded(root: Path) -> None:
     folded = page_of(root).partition("<details>")[2]
     for line in ("| accuracy | 0.991279 |", "| `model` | `0a1b` |", "  flip: true"):
