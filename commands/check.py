@@ -127,7 +127,13 @@ def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tu
 def _examine_source(params: Params, graph: Mapping[str, dict[str, Any]]) -> list[str]:
     source = params.value("ingest.source", str)
     check_source(source, graph)
-    described = describe_source(source, class_level(params), table_choice(params), multi_label=multi_label(params))
+    described = describe_source(
+        source,
+        class_level(params),
+        table_choice(params),
+        multi_label=multi_label(params),
+        balance=params.value("train.balance", str) if "train" in params.sections else "none",
+    )
     return [*described, *_only_from_here(source)]
 
 
@@ -188,7 +194,12 @@ def multi_label(params: Params) -> bool | None:
 
 
 def describe_source(
-    source: str, level: int | None = None, table: Mapping[str, str] | None = None, *, multi_label: bool | None = None
+    source: str,
+    level: int | None = None,
+    table: Mapping[str, str] | None = None,
+    *,
+    multi_label: bool | None = None,
+    balance: str = "none",
 ) -> list[str]:
     """What `ingest` will make of a source, by the names of its files; empty if that is known or would take long to find out.
 
@@ -197,18 +208,22 @@ def describe_source(
         level: the level of the folders that name the classes; None to find it.
         table: what the user says about tables.
         multi_label: whether images may have several labels each; None leaves it to what the labels look like.
+        balance: `train.balance`.
 
     Raises:
-        UserError: `ingest` would refuse the source at once, for the same reason.
+        UserError: `ingest` would refuse the source at once, for the same reason, or `train` its labels.
     """
     path = Path(source)
     if path.is_relative_to(_BUILTIN) or source.startswith(("tfds:", SCHEME)) or _is_slow(path):
         return []
     from resnet.core.classes import check_classes, confusable
     from resnet.ingestion.sources.catalog import open_source
+    from tasks.training.labels import refuse_balance
 
     found = open_source(source, class_level=level, multi_label=multi_label, **(table or {}))
     check_classes(found.classes)
+    if found.multi_label:
+        refuse_balance(balance)
     noun = f"{len(found.classes):,} classes ({listed(found.classes)})"
     given = ", ".join(found.splits)
     splits = "" if not given else f", and the split{'s' if len(found.splits) > 1 else ''} {given}"

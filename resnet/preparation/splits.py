@@ -136,7 +136,7 @@ def _refuse_small(numbers: dict[str, int], wanted: Sequence[int]) -> None:
     splits = " and ".join(", ".join(SPLITS[split] for split in sorted(wanted)).rsplit(", ", 1))
     raise UserError(
         f"{found} that can be in different splits, but at least {len(wanted)} are needed, one for each of {splits}: add "
-        "images, or remove such classes, which ingest.min_images_per_class can do."
+        "images, correct a misspelled name, or remove such classes, which ingest.min_images_per_class can do."
     )
 
 

@@ -28,12 +28,18 @@ class Labels:
             UserError: the file is missing or damaged, or images have several labels and `train.balance` is not none.
         """
         found = cls(read_classes(classes_json), read_label_sets(classes_json))
-        if found.sets and balance != "none":
-            raise UserError(
-                f"train.balance is {balance}, which is for images with one label each, but these have several: set it to none."
-            )
+        if found.sets:
+            refuse_balance(balance)
         return found
 
     def __len__(self) -> int:
         """The number of different labels."""
         return len(self.classes if self.sets is None else self.sets)
+
+
+def refuse_balance(balance: str) -> None:
+    """Raises `UserError` unless `train.balance` suits images with several labels."""
+    if balance != "none":
+        raise UserError(
+            f"train.balance is {balance}, which is for images with one label each, but these have several: set it to none."
+        )

@@ -394,3 +394,12 @@ def test_several_labels_are_read_as_ingest_would(tmp_path: Path, monkeypatch: py
 def test_class_folders_are_refused_if_several_labels_are_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"ingest.multi_label is true, but the source .* gives each image one class"):
         describe_source(str(two_classes(tmp_path / "tree", each=1)), multi_label=True)
+
+
+def test_several_labels_are_not_balanced(tmp_path: Path) -> None:
+    tree = two_classes(tmp_path / "tree", each=1)
+    names = [str(path.relative_to(tree)) for path in sorted(tree.rglob("*.png"))]
+    (tree / "labels.csv").write_text("file_name,labels\n" + "".join(f"{name},cat|dog\n" for name in names), encoding="utf-8")
+    assert "several labels for each image" in describe_source(str(tree))[0]
+    with pytest.raises(UserError, match="train.balance is weights, which is for images with one label each"):
+        describe_source(str(tree), balance="weights")

@@ -8,7 +8,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from resnet.core.errors import UserError
-from resnet.core.label_sets import names_in
+from resnet.core.label_sets import SEPARATOR, names_in
 from resnet.images.outcomes import Candidate, Ignored, Outcome, Reason, Rejected
 from resnet.ingestion.sources.columns import (
     AUTO,
@@ -186,7 +186,10 @@ def _row(table: ImageTable, row: Row, error: type[UserError] = UserError) -> Ima
         label = _one_hot(columns.one_hot, cells, wrong) if columns.one_hot else (cells.get(columns.label or "") or "").strip()
     may_be_empty = table.multi_label or bool(columns.one_hot) or not table.has_labels
     if not label and not may_be_empty and split in (None, "training"):
-        raise wrong(f"the label of {name} is empty; add one, or remove the line")
+        raise wrong(
+            f"the label of {name} is empty; add one, remove the line, or set ingest.multi_label to true if images may have any "
+            "number of labels"
+        )
     if label and "\0" in label:
         raise wrong(f"the label of {name} contains a NUL, {label[:40]!r}; correct it")
     if label and _ROWS.search(label):  # an open quote that a later one closed
@@ -247,6 +250,11 @@ class Listing:
             f"no image of the {split} split has a label: if they are unknown, write -1 into their cells, or leave them out"
             for split in self.unlabelled
         ]
+        joined = None if self.multi_label else next((name for name in self.classes if SEPARATOR in name), None)
+        if joined is not None:
+            notes.append(
+                f"{joined!r} is one class; ingest.multi_label=true makes {SEPARATOR!r} separate several labels of an image"
+            )
         return tuple(notes) if self.above is None else (*notes, "the splits are those of the folders that the images are in")
 
 

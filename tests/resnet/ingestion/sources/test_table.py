@@ -93,6 +93,14 @@ def test_files_that_the_table_of_a_folder_does_not_list_are_accounted_for(tmp_pa
     assert len(list(table_source(path).files())) == 2
 
 
+def test_a_class_with_the_separator_of_several_labels_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path, "path,label\na/1.jpg,x|y\nb/2 2.jpg,y\n")
+    assert table_source(path).notes[0] == (
+        "'x|y' is one class; ingest.multi_label=true makes '|' separate several labels of an image"
+    )
+    assert not any("is one class" in note for note in table_source(path, Choice(multi_label=True)).notes)
+
+
 def test_images_of_a_test_split_may_have_no_label(tmp_path: Path) -> None:
     source = table_source(table(tmp_path, "path,label,split\na/1.jpg,x,train\nb/2 2.jpg,,test\n"))
     assert source.classes == ["x"]
@@ -115,7 +123,10 @@ def test_folders_with_names_of_splits_count(tmp_path: Path) -> None:
         ("path,width,height\na/1.jpg,7,8\n", "has no column label or class that names the class of each image"),
         ("path,split\na/1.jpg,test\n", "has no column label or class"),
         ("path,label\na/1.jpg,x\na/9.jpg,x\n", "line 3: there is no a/9.jpg; paths are relative to the folder of the table"),
-        ("path,label\na/1.jpg,\n", "line 2: the label of a/1.jpg is empty; add one, or remove the line"),
+        (
+            "path,label\na/1.jpg,\n",
+            "the label of a/1.jpg is empty; add one, remove the line, or set ingest.multi_label to true",
+        ),
         ("path,label\na/1.jpg\n", "line 2: the label of a/1.jpg is empty"),
         ("path,label\na,x\n", "line 2: there is no a; paths"),  # a folder
         (f"path,label\n{'x' * 300},x\n", "line 2: there is no xxx"),
