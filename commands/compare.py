@@ -204,7 +204,13 @@ def _measure(runs: "Sequence[RevisionResults]") -> str:
 
 
 def require_same_images(first: RevisionResults, second: RevisionResults) -> None:
-    """Raises `UserError` unless both revisions were measured on the same images with the same labels."""
+    """Raises `UserError` unless both revisions were measured on the same images with the same labels, in the same way."""
+    if first.of_sets != second.of_sets:
+        several, one = (first, second) if first.of_sets else (second, first)
+        raise UserError(
+            f"{several.name} has several labels for each image and {one.name} one, so their figures mean different things and "
+            "cannot be compared: run one of the two again with the ingest.multi_label of the other."
+        )
     ours, theirs = first.predictions, second.predictions
     differences = []
     for run, mine, other in ((first, ours, theirs), (second, theirs, ours)):

@@ -134,7 +134,10 @@ def _empty(classes: list[str], images: Counter[str]) -> list[str]:
 
 def _everywhere(images: Counter[str], whole: int) -> list[str]:
     names = [name for name, count in images.items() if count == whole]
-    return [f"warning: every image has the label {listed(names)}, so there is nothing to learn about it"] if names else []
+    if not names:
+        return []
+    labels, them = agreeing(len(names), "label", "labels"), agreeing(len(names), "it", "them")
+    return [f"warning: every image has the {labels} {listed(names)}, so there is nothing to learn about {them}"]
 
 
 def _unused(source: "Source", ledger: "Ledger") -> list[str]:

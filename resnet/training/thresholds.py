@@ -18,7 +18,8 @@ def fit_thresholds(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating
     """The thresholds of all classes.
 
     A class with fewer than `LEAST` validation images, or with fewer without it, has the common threshold: the one that
-    maximises the F1 of all pairs of image and class together.
+    maximises the F1 of all pairs of image and class together. Classes that no validation image has, or every one, are left out
+    of these pairs: they would move it to where no other class is found.
 
     Args:
         truth: (images, classes), whether an image has a class.
@@ -28,7 +29,8 @@ def fit_thresholds(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating
         Numbers in (0, 1) with six digits; 0.5 for all if no image has any class, or all images have all.
     """
     probabilities = expit(logits.astype(np.float32))
-    common = _best(truth.ravel(), probabilities.ravel())
+    differing = truth.any(axis=0) & ~truth.all(axis=0)
+    common = _best(truth[:, differing].ravel(), probabilities[:, differing].ravel())
     found = []
     for number in range(truth.shape[1]):
         images = int(truth[:, number].sum())
@@ -39,7 +41,7 @@ def fit_thresholds(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating
 
 def _best(truth: npt.NDArray[np.bool_], probabilities: npt.NDArray[np.float32]) -> float:
     """The threshold with the highest F1, halfway to the next lower probability; of equals the highest."""
-    if truth.all() or not truth.any():
+    if truth.all() or not truth.any():  # also without any pair
         return 0.5
     precision, recall, thresholds = precision_recall_curve(truth, probabilities)
     total = precision + recall

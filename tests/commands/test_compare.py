@@ -201,6 +201,15 @@ def test_with_several_labels_whole_sets_are_compared() -> None:
     assert several_as_text(several).startswith("    run  exact-match accuracy  difference")
 
 
+def test_one_label_and_several_are_not_compared() -> None:
+    first, second = of_sets({"1": "cat"}), of_sets({"1": "cat"})
+    second.of_sets, second.name = False, "other"
+    with pytest.raises(UserError, match="run has several labels for each image and other one, so their figures mean different"):
+        compare_results(first, second)
+    with pytest.raises(UserError, match="run has several labels for each image and other one"):
+        compare_results(second, first)
+
+
 def test_with_several_labels_another_set_is_another_label() -> None:
     first, second = of_sets({"2": ""}), of_sets({"2": ""})
     second.predictions["2"] = Prediction("cat", "cat", 0.5)

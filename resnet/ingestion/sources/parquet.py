@@ -56,6 +56,8 @@ def parquet_source(path: Path, choice: Choice | None = None) -> Source:
     classes = columns[0].names
     if classes is None:
         classes = _classes({value for shard, found in data for value in _values(shard, found)})
+        if several and set(classes) == {"0", "1"}:
+            _refuse_flags(path, data)
     known = {name for shard in shards for name in _class_labels(read_schema(shard))}
     others = sorted(known - {columns[0].label})
     notes = [f"labels are from the column {columns[0].label}, not from {', '.join(others)}"] if others else []
@@ -239,6 +241,17 @@ def _left(shard: Path, columns: _Columns) -> list[str]:
 def _values(shard: Path, columns: _Columns) -> set[str | int]:
     values = (row[columns.label] for row in read_rows(shard, [columns.label]))
     return {one for value in values for one in _each(value)} if columns.multi_label else set(values)
+
+
+def _refuse_flags(path: Path, data: list[tuple[Path, _Columns]]) -> None:
+    """Raises `UserError` if lists have a 0 or 1 for each class, which would be read as the numbers of two classes."""
+    lists = [row[found.label] for shard, found in data for row in read_rows(shard, [found.label]) if row[found.label]]
+    flags = next((value for value in lists if len(set(value)) < len(value)), None)
+    if flags is not None and len({len(value) for value in lists}) == 1:
+        raise UserError(
+            f"{path} has lists of {len(flags)} numbers, as {flags}, in the column {data[0][1].label}, which look like a 0 or 1 "
+            "for each class; expected the names or the numbers of the classes of each image: write those."
+        )
 
 
 def _each(value: Any) -> list[Any]:

@@ -190,8 +190,11 @@ def list_cell(value: object) -> str:
     """A list of labels as the text of a cell, with `|` between them; -1, which means unknown, for null and NaN.
 
     Raises:
-        ValueError: the list has something else than names and numbers, or a name with `|`; the message says what.
+        ValueError: it is an object, or a list with something else than names and numbers or with a name that has `|`; the
+            message says what.
     """
+    if isinstance(value, dict):
+        raise ValueError(f"the object {str(value)[:40]!r} instead of a list")
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-1"
     if not isinstance(value, list):

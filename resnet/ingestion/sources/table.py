@@ -64,6 +64,7 @@ class ImageTable:
         finder: finds its images.
         split: the split of all its images, if its name or folder says so.
         multi_label: whether its images have several labels each.
+        is_said: whether the user says whether they have.
     """
 
     file: TableFile
@@ -71,6 +72,7 @@ class ImageTable:
     finder: Finder
     split: str | None = None
     multi_label: bool = False
+    is_said: bool = False
 
     @property
     def has_labels(self) -> bool:
@@ -121,7 +123,8 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     _, first = next(file.rows(), (0, {}))
     splits = [name for name in header if may_be_splits(name, (cells.get(name, "") for _, cells in file.rows()))]
     columns = find_columns(file.shown, header, first, choice, is_there, splits=splits)
-    table = ImageTable(file, columns, based(names=[cells.get(columns.path, "") for _, cells in file.rows()]), split)
+    names = [cells.get(columns.path, "") for _, cells in file.rows()]
+    table = ImageTable(file, columns, based(names=names), split, is_said=choice.multi_label is not None)
     if not table.has_labels and columns.split is None and columns.group is None:
         raise no_label(file.shown, header)
     if has_several(file, columns, choice):
@@ -250,7 +253,8 @@ class Listing:
             f"no image of the {split} split has a label: if they are unknown, write -1 into their cells, or leave them out"
             for split in self.unlabelled
         ]
-        joined = None if self.multi_label else next((name for name in self.classes if SEPARATOR in name), None)
+        is_open = not self.multi_label and not all(table.is_said for table in self.tables)
+        joined = next((name for name in self.classes if SEPARATOR in name), None) if is_open else None
         if joined is not None:
             notes.append(
                 f"{joined!r} is one class; ingest.multi_label=true makes {SEPARATOR!r} separate several labels of an image"

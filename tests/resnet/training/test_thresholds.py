@@ -6,7 +6,9 @@ import pytest
 from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
-from resnet.training.thresholds import LEAST, fit_thresholds
+from resnet.training.thresholds import fit_thresholds
+
+LEAST = 20  # images with a class, and without it, that a threshold of its own needs
 
 
 def drawn(images: int, shares: tuple[float, ...], seed: int = 0) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
@@ -43,6 +45,10 @@ def test_a_rare_class_has_the_threshold_of_all_pairs() -> None:
     assert rare == frequent != first
     pairs, labels = expit(logits).ravel(), truth.ravel()
     assert f1_score(labels, pairs >= rare) == max(f1_score(labels, pairs >= one) for one in pairs)
+    # A class that every image has, or none, has no part in the common threshold.
+    constant = np.concatenate([truth, np.ones((300, 1), bool), np.zeros((300, 1), bool)], axis=1)
+    more = np.concatenate([logits, np.full((300, 2), 4.0, np.float32)], axis=1)
+    assert fit_thresholds(constant, more) == [first, rare, frequent, rare, rare]
     truth[LEAST - 1, 1] = True
     assert fit_thresholds(truth, logits)[1] != rare
 

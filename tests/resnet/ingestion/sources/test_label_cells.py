@@ -115,6 +115,7 @@ def test_rows_with_different_sets_are_no_list_of_classes(tmp_path: Path) -> None
         ("labels.csv", "file_name,labels\n0.png,cat|-1\n1.png,dog\n", "line 2: the labels 'cat|-1' have -1, which means"),
         ("labels.csv", "file_name,cat,dog\n0.png,1,0\n1.png,1,-1\n", "line 3: the column dog is '-1', not 0 or 1"),
         ("metadata.jsonl", '{"file_name": "0.png", "label": ["a", null]}\n', "line 1: label has 'None' in its list"),
+        ("metadata.jsonl", '{"file_name": "0.png", "label": {"a": 1}}\n', "line 1: label has the object"),
         ("metadata.jsonl", '{"file_name": "0.png", "label": ["a|b"]}\n', "line 1: label has 'a|b' in its list"),
         ("metadata.jsonl", '{"file_name": "0.png", "label": [["a"]]}\n', "in its list; expected a list of names"),
     ],

@@ -291,6 +291,14 @@ def test_lists_of_numbers_without_names_are_in_their_order(tmp_path: Path) -> No
     assert [one[1] for one in candidates(list(source.files()))] == ["10|2", "2"]
 
 
+def test_lists_with_a_number_for_each_class_are_refused(tmp_path: Path) -> None:
+    flags = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], names=None, label=[[0, 1, 1], [1, 0, 0]])
+    with pytest.raises(UserError, match=r"has lists of 3 numbers, as \[0, 1, 1\], in the column label, which look like"):
+        parquet_source(flags)
+    numbers = write(tmp_path / "y.parquet", [(b"1", "a"), (b"2", "b")], names=None, label=[[0, 1], [1]])
+    assert parquet_source(numbers).classes == ["0", "1"]
+
+
 def test_a_list_with_a_number_of_no_class_is_rejected(tmp_path: Path) -> None:
     path = write(tmp_path / "x.parquet", [(b"1", "a"), (b"2", "b")], label=[[0, 5], [None]])
     assert [str(one.detail) for one in parquet_source(path).files() if isinstance(one, Rejected)] == [

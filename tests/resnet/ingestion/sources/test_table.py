@@ -98,7 +98,8 @@ def test_a_class_with_the_separator_of_several_labels_is_named(tmp_path: Path) -
     assert table_source(path).notes[0] == (
         "'x|y' is one class; ingest.multi_label=true makes '|' separate several labels of an image"
     )
-    assert not any("is one class" in note for note in table_source(path, Choice(multi_label=True)).notes)
+    for said in (True, False):
+        assert not any("is one class" in note for note in table_source(path, Choice(multi_label=said)).notes)
 
 
 def test_images_of_a_test_split_may_have_no_label(tmp_path: Path) -> None:
