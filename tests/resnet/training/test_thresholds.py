@@ -45,10 +45,11 @@ def test_a_rare_class_has_the_threshold_of_all_pairs() -> None:
     assert rare == frequent != first
     pairs, labels = expit(logits).ravel(), truth.ravel()
     assert f1_score(labels, pairs >= rare) == max(f1_score(labels, pairs >= one) for one in pairs)
-    # A class that every image has, or none, has no part in the common threshold.
-    constant = np.concatenate([truth, np.ones((300, 1), bool), np.zeros((300, 1), bool)], axis=1)
-    more = np.concatenate([logits, np.full((300, 2), 4.0, np.float32)], axis=1)
-    assert fit_thresholds(constant, more) == [first, rare, frequent, rare, rare]
+    # Classes that every image has, or none, have no part in the common threshold.
+    for value, own in ((True, 4.0), (True, -3.0), (False, 1.0)):
+        constant = np.concatenate([truth, np.full((300, 3), value)], axis=1)
+        more = np.concatenate([logits, np.full((300, 3), own, np.float32)], axis=1)
+        assert fit_thresholds(constant, more) == [first, rare, frequent, *[rare] * 3]
     truth[LEAST - 1, 1] = True
     assert fit_thresholds(truth, logits)[1] != rare
 
