@@ -13,10 +13,10 @@ from resnet.core.errors import UserError
 HASHES = {"a": "1", "b": "2", "c": "3"}
 
 
-def fold(labels: dict[str, str], data: str = "0", name: str = "audit-01") -> RevisionResults:
+def fold(labels: dict[str, str], data: str = "0", name: str = "audit-01", *, of_sets: bool = False) -> RevisionResults:
     """The results of a fold that tests these images; class 0 is always the most probable."""
     found: Any = SimpleNamespace(name=name, data=data, classes=["cat", "dog"], pixel_hashes=lambda: HASHES)
-    found.metrics = {"accuracy": 0.5}
+    found.of_sets = of_sets
     found.predictions = {path: Prediction(label, "cat", 0.75) for path, label in labels.items()}
     found.probabilities = lambda: np.tile(np.array([0.75, 0.25], np.float32), (len(labels), 1))
     return cast("RevisionResults", found)
@@ -44,7 +44,6 @@ def test_folds_that_do_not_test_each_image_once_are_refused(folds: list[Revision
 
 
 def test_folds_of_images_with_several_labels_are_refused() -> None:
-    folds = [fold({"b": "cat|dog"}), fold({"a": "cat", "c": ""})]
-    folds[0].metrics["micro_f1"] = 0.5
+    folds = [fold({"b": "cat|dog"}, of_sets=True), fold({"a": "cat", "c": ""}, of_sets=True)]
     with pytest.raises(UserError, match="the images have several labels each, but an audit needs one label for each image"):
         collect(folds)

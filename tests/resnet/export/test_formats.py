@@ -60,20 +60,6 @@ def known_scores(model: ResNet, images: np.ndarray) -> np.ndarray:
     return model.known_score(np.asarray(head(normalise(tf.constant(images)), training=False)))
 
 
-@pytest.fixture(scope="module")
-def written(model: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes an export once."""
-    folder = tmp_path_factory.mktemp("exports")
-
-    def write(name: str) -> Path:
-        path = folder / f"model{FORMATS[name].suffix}"
-        if not path.exists():
-            FORMATS[name].write(model, path)
-        return path
-
-    return write
-
-
 def probabilities(model: ResNet, images: np.ndarray) -> np.ndarray:
     logits = np.asarray(model(normalise(tf.constant(images)), training=False), np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

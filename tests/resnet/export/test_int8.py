@@ -52,17 +52,8 @@ def model() -> ResNet:
 
 
 @pytest.fixture(scope="module")
-def written(model: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes an int8 export once."""
-    folder = tmp_path_factory.mktemp("exports")
-
-    def write(name: str) -> Path:
-        path = folder / f"model{FORMATS[name].suffix}"
-        if not path.exists():
-            write_int8(name, model, IMAGES, path)
-        return path
-
-    return write
+def write() -> Callable[[str, ResNet, Path], object]:
+    return lambda name, model, path: write_int8(name, model, IMAGES, path)
 
 
 @pytest.mark.parametrize("name", INT8)

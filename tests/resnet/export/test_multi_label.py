@@ -50,20 +50,6 @@ def model() -> ResNet:
     return made
 
 
-@pytest.fixture(scope="module")
-def written(model: ResNet, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Writes an export once."""
-    folder = tmp_path_factory.mktemp("exports")
-
-    def write(name: str) -> Path:
-        path = folder / f"model{FORMATS[name].suffix}"
-        if not path.exists():
-            FORMATS[name].write(model, path)
-        return path
-
-    return write
-
-
 def thresholds_in(name: str, path: Path) -> list[float]:
     """As a program finds them that has only the export."""
     if name == "savedmodel":
