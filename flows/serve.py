@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -39,7 +40,9 @@ from tasks.stage.git import git_or_none
 
 _WATCH_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0  # for Prefect to close its connections, which it may try for minutes while the server is gone
-_SERVER_SECONDS = 5.0
+_PAUSE_SECONDS = 30.0  # for a server that is there but busy
+_REQUEST_SECONDS = 5.0
+_RETRY_SECONDS = 0.5
 # Kept in the version of each deployment, after the commit.
 _PLACE = f"{socket.gethostname()}:{PROJECT}"
 
@@ -86,8 +89,9 @@ class PatientRunner(Runner):
 
         def close() -> None:
             end_children(GRACE_SECONDS + 5)
+            with contextlib.suppress(Exception):  # the deployments count as served for another minute
+                _pause(self._deployment_registry.get_deployment_ids())
             threading.Thread(target=_exit_at_last, daemon=True).start()
-            self._pause()
             loop.call_soon_threadsafe(task.cancel)
 
         def on_signal(*_: object) -> None:
@@ -109,15 +113,27 @@ class PatientRunner(Runner):
             if not self.stopping:
                 raise
 
-    def _pause(self) -> None:
-        """Pauses the deployments, so that `prefect deployment run` can say that nobody serves them."""
-        with (
-            contextlib.suppress(Exception),  # the server is gone, and knows it after a minute
-            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-            get_client(sync_client=True, httpx_settings={"timeout": _SERVER_SECONDS}) as client,
-        ):
-            for deployment in self._deployment_registry.get_deployment_ids():
-                client.pause_deployment(deployment)
+
+def _pause(deployments: Iterable[UUID]) -> None:
+    """Pauses deployments, so that `prefect deployment run` can say that nobody serves them.
+
+    A server that refuses the connection is gone, and notices after a minute that nobody serves. A busy one is asked again.
+    """
+    waiting, deadline = list(deployments), time.monotonic() + _PAUSE_SECONDS
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(sync_client=True, httpx_settings={"timeout": _REQUEST_SECONDS}) as client,
+    ):
+        while waiting and time.monotonic() < deadline:
+            try:
+                client.pause_deployment(waiting[0])
+                del waiting[0]
+            except ObjectNotFound:  # somebody deleted it
+                del waiting[0]
+            except httpx.ConnectError:
+                return
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                time.sleep(_RETRY_SECONDS)
 
 
 def kept_schedules(name: str) -> list[DeploymentScheduleCreate]:

@@ -2,12 +2,15 @@
 
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import DeploymentSchedule, DeploymentStatus
 from prefect.client.schemas.schedules import CronSchedule
@@ -66,6 +69,48 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(serve, "PatientRunner", FakeRunner(noted))
     monkeypatch.setenv("TRAIN_RESNET_SLOTS", "3")
     return noted
+
+
+@pytest.fixture
+def pausing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[UUID]]:
+    """Pauses deployments of a server that answers each request by one of the errors, or pauses; returns the requests."""
+
+    def pause(deployments: list[UUID], errors: Iterable[Exception | None]) -> list[UUID]:
+        asked: list[UUID] = []
+        left = iter(errors)
+
+        def answer(deployment: UUID) -> None:
+            asked.append(deployment)
+            if (error := next(left, None)) is not None:
+                raise error
+
+        client = SimpleNamespace(pause_deployment=answer)
+        monkeypatch.setattr(serve, "get_client", lambda **_: nullcontext(client))
+        monkeypatch.setattr(serve, "_RETRY_SECONDS", 0.0)
+        serve._pause(deployments)
+        return asked
+
+    return pause
+
+
+def test_a_busy_server_is_asked_again_to_pause_the_deployments(pausing: Callable[..., list[UUID]]) -> None:
+    first, deleted, last = (uuid4() for _ in range(3))
+    request = httpx.Request("POST", "http://localhost")
+    locked = httpx.HTTPStatusError("the database is locked", request=request, response=httpx.Response(503, request=request))
+    errors = [locked, httpx.ReadTimeout("slow"), None, ObjectNotFound(Exception()), locked]
+    assert pausing([first, deleted, last], errors) == [first, first, first, deleted, last, last]
+
+
+def test_a_server_that_is_gone_is_asked_once_to_pause_the_deployments(pausing: Callable[..., list[UUID]]) -> None:
+    first, last = uuid4(), uuid4()
+    assert pausing([first, last], [httpx.ConnectError("refused")]) == [first]
+
+
+def test_a_server_that_stays_busy_is_not_waited_for_without_end(
+    pausing: Callable[..., list[UUID]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_PAUSE_SECONDS", 0.1)
+    assert pausing([uuid4()], repeat(httpx.ReadTimeout("slow")))
 
 
 def test_as_many_runs_at_a_time_as_there_are_slots(events: list[Any]) -> None:
