@@ -22,7 +22,7 @@ def main(folder: Path, *, epochs: int, rate: float, seed: int, batch: int, smoot
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     model = timm.create_model("resnet18", num_classes=arrays["training_truth"].shape[1]).to(memory_format=torch.channels_last)
-    loss_object = BinaryCrossEntropy(smoothing=smoothing)
+    loss_object = BinaryCrossEntropy(smoothing=smoothing, smooth_dense=True)  # without it, it would not smooth these
     steps = len(arrays["training"]) // batch
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, steps, epochs * steps))

@@ -2,8 +2,8 @@
 
 DVC reads the source of the images and the initial weights first, to find out whether they changed. If it cannot read one of
 them, it prints a message of its own or blocks forever. This command finds such files and names them. It also says how `ingest`
-will read the folders of the source, or why it will refuse them, before DVC hashes every file. With `-S` it checks the values
-that `dvc exp run` gets.
+will read the folders of the source, or why it will refuse them, before DVC hashes every file. `train-resnet check ../photos`
+checks other images, and `-S` the values that `dvc exp run` gets.
 """
 
 import os
@@ -34,6 +34,10 @@ _LARGEST_LISTED = 100 * 2**20  # bytes; about 2 s of gzip, 10 s of bzip2
 
 
 def check(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE]", help="The images, as in ingest.source; by default that of params.yaml."),
+    ] = None,
     set_param: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,11 +54,12 @@ def check(
         1 if the user has to correct something, otherwise 0.
 
     Raises:
-        UserError: DVC's own files cannot be repaired, or `dvc.yaml` cannot be read.
+        UserError: DVC's own files cannot be repaired, `dvc.yaml` cannot be read, or there is no such source.
     """
     refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
+    set_param = [*_as_override(source), *(set_param or [])]
     mistakes, notes = _examine_changed(set_param) if set_param else examine(read_graph(DVC_YAML))
     found = [*(f"{what}: run `{remedy}`." for what, remedy in hindrances()), *mistakes]
     for sentence in found:
@@ -68,6 +73,15 @@ def check(
     changed = f" with {' '.join(set_param)}" if set_param else ""
     print(printable(f"check: {PARAMS_YAML}{changed}, the paths in it, and DVC's files are in order."))
     return 0
+
+
+def _as_override(source: str | None) -> list[str]:
+    if source is None:
+        return []
+    from commands.advice.parameters import hydra
+    from commands.advice.source import name_source
+
+    return [f"ingest.source={hydra(name_source(source))}"]
 
 
 def hindrances() -> Iterator[tuple[str, str]]:

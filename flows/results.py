@@ -62,6 +62,12 @@ class Result:
         return MIRRORED if self.metrics.get("mirror") else ""
 
 
+def accuracy_column(results: Iterable[Result | None]) -> str:
+    """The head of a column of `Result.accuracy`, whose cells name a mean average precision themselves."""
+    of_sets = any(result.of_sets for result in results if result)
+    return "test (95 % interval)" if of_sets else "test accuracy (95 % interval)"
+
+
 def read_result(root: Path, experiment: str) -> Result:
     """Reads the metrics and the lowest validation loss from the files that `dvc.yaml` declares.
 

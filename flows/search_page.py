@@ -9,6 +9,7 @@ from typing import Any
 from flows.halving import Plan
 from flows.names import short_names
 from flows.proposals import TRIALS_FOR_IMPORTANCE, Known, importances
+from flows.results import accuracy_column
 from flows.search_record import Trial
 from flows.sweep import aligned
 from resnet.comparison.search import Search, SearchedTrial, render_search
@@ -102,9 +103,8 @@ def _short(values: Mapping[str, Any]) -> dict[str, Any]:
 def table(standing: Standing) -> str:
     """The trials as a Markdown table: those that got further first, then the lowest validation loss."""
     numbers = standing.ordered()
-    rows = [
-        ["experiment", *short_names(standing.plan.space).values(), "epochs", "validation loss", "test accuracy (95 % interval)"]
-    ]
+    tested = accuracy_column(standing.trials[number].result for number in numbers)
+    rows = [["experiment", *short_names(standing.plan.space).values(), "epochs", "validation loss", tested]]
     for number in numbers:
         one = standing.trials[number]
         loss = f"{one.loss(standing.plan.rungs[-1]):.4f}"

@@ -22,7 +22,7 @@ from flows.names import describe_sweep, naming, short_names
 from flows.outcome import command_for_files
 from flows.overrides import parse_lists
 from flows.pool_runs import runner
-from flows.results import Result
+from flows.results import Result, accuracy_column
 from flows.server import accept_server
 from flows.temporary_server import watched
 from flows.workspace import Request
@@ -130,7 +130,8 @@ def table(children: Iterable[Child]) -> str:
     """
     ordered = _ordered(children)
     names = list(ordered[0].overrides) if ordered else []
-    rows = [["experiment", *short_names(names).values(), "validation loss", "test accuracy (95 % interval)"]]
+    tested = accuracy_column(child.result for child in ordered)
+    rows = [["experiment", *short_names(names).values(), "validation loss", tested]]
     for child in ordered:
         values = [str(child.overrides[name]) for name in names]
         if child.result is None:

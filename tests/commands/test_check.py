@@ -309,6 +309,17 @@ def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet
     assert (folder / "params.yaml").read_bytes() == before
 
 
+def test_other_images_are_checked_by_their_path(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    outside = two_classes(folder.parent / "my photos (2)", each=2)
+    fine = train_resnet("check", f"{outside}/", "-S", "train.restarts=[3]")
+    assert (fine.exit_code, fine.stderr) == (0, "")
+    assert fine.stdout.splitlines() == [
+        f"check: {outside} has 2 classes ('cat', 'dog')",
+        f"check: params.yaml with ingest.source='{outside}' train.restarts=[3], the paths in it, and DVC's files are in order.",
+    ]
+    assert train_resnet("check", "photos").exit_code == 1
+
+
 def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:
     several = train_resnet("check", "-S", "seed=1,2", "-S", "ingest.source=builtin/digits")
     assert "check: These values make several experiments: `dvc exp run` needs `--queue` for them, and " in several.stdout

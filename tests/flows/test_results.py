@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.results import Result, find_pictures, read_hashes, read_result
+from flows.results import Result, accuracy_column, find_pictures, read_hashes, read_result
 
 DVC_YAML = """
 stages:
@@ -71,6 +71,12 @@ def test_the_accuracy_is_in_percent_with_its_interval() -> None:
     assert (unknown.accuracy(), unknown.named_accuracy()) == ("", "")
     old = Result("amber", {"accuracy": 0.5, "mirror": True}, 0.25)  # a revision without intervals
     assert (old.accuracy(), old.short_accuracy()) == ("", "")
+
+
+def test_a_column_of_accuracies_is_not_named_so_if_it_has_mean_average_precisions() -> None:
+    one, several = Result("amber", {"accuracy": 0.5}, 0.25), Result("amber", {"micro_f1": 0.7}, 0.25)
+    assert accuracy_column([None, one]) == "test accuracy (95 % interval)"
+    assert accuracy_column([None, several]) == "test (95 % interval)"
 
 
 def test_hashes_are_in_the_order_of_the_stages(root: Path) -> None:

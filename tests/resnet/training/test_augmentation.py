@@ -10,9 +10,9 @@ IMAGES = np.random.default_rng(0).integers(1, 256, (6, 10, 12, 3), dtype=np.uint
 
 
 def moved(image: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The image shifted with NumPy, black outside."""
+    """The image shifted with NumPy; its border is repeated."""
     height, width, _ = image.shape
-    padded = np.pad(image, ((height, height), (width, width), (0, 0)))
+    padded = np.pad(image, ((height, height), (width, width), (0, 0)), mode="edge")
     return padded[height - down : 2 * height - down, width - right : 2 * width - right]
 
 
