@@ -5,31 +5,43 @@
 
 Any source of images with one label becomes one with several: an image is a grid of 2 x 2 cells, of which one to four show an
 image of the source, and its labels are the classes of these. The images of a split are made from images of that split. Both
-sides get the same arrays, batches of 32, random shifts by a tenth, label smoothing of 0.1, Adam with a warm-up of one epoch and
-a cosine to zero, and the weights of the epoch with the lowest validation loss. The learning rate of each is the one of `RATES`
-with the highest validation figure with the first seed. timm computes in float32.
+sides get the same arrays, batches of 32, random shifts by a tenth, Adam with a warm-up of one epoch and a cosine to zero, and
+the weights of the epoch with the lowest validation loss. Learning rate and label smoothing of each are those of `RATES` and
+`SMOOTHINGS` with the highest validation figure with the first seed. timm computes in float32.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.recipes import interval
 
-RATES = (0.0005, 0.001, 0.002, 0.004)
+RATES = (0.002, 0.004, 0.008, 0.016)
+SMOOTHINGS = (0.0, 0.1)
 SPLITS = ("training", "validation", "test")
-BATCH, SMOOTHING, SHIFT = 32, 0.1, 0.1
+BATCH, SHIFT = 32, 0.1
 
 Arrays = dict[str, npt.NDArray[Any]]
-Learn = Callable[[float, int], dict[str, npt.NDArray[np.float32]]]  # from a learning rate and a seed to logits
+Logits = dict[str, npt.NDArray[np.float32]]
+
+
+class Recipe(NamedTuple):
+    """What each side may choose."""
+
+    rate: float
+    smoothing: float
+
+
+Learn = Callable[[Recipe, int], Logits]  # from a recipe and a seed
 
 
 def grids(
@@ -72,7 +84,7 @@ def mean_average_precision(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.
     return float(average_precision_score(truth[:, there], scores[:, there], average="macro"))
 
 
-def ours(arrays: Arrays, epochs: int, rate: float, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+def ours(arrays: Arrays, epochs: int, recipe: Recipe, seed: int) -> Logits:
     """Trains this project's ResNet-18; returns the logits of validation and test."""
     from resnet.network.startup import start_tensorflow
 
@@ -97,9 +109,8 @@ def ours(arrays: Arrays, epochs: int, rate: float, seed: int) -> dict[str, npt.N
                 for image, label in zip(arrays[name], parts[name].tolist(), strict=True):
                     writer.add(image, label)
             splits.append(Split(Path(folder) / name, len(members)))
-        params = train_parameters(
-            {"epochs": epochs, "learning_rate": rate, "batch_size": BATCH, "label_smoothing": SMOOTHING, "shift": SHIFT}
-        )
+        chosen = {"learning_rate": recipe.rate, "label_smoothing": recipe.smoothing}
+        params = train_parameters({"epochs": epochs, "batch_size": BATCH, "shift": SHIFT} | chosen)
         keras.utils.set_random_seed(seed)
         precision = choose_precision("auto")
         with dtype_policy(precision):
@@ -110,9 +121,9 @@ def ours(arrays: Arrays, epochs: int, rate: float, seed: int) -> dict[str, npt.N
         return {name: predict_logits(network, split, 256) for name, split in zip(SPLITS[1:], splits[1:], strict=True)}
 
 
-def peer(python: str, folder: Path, epochs: int, rate: float, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+def peer(python: str, folder: Path, epochs: int, recipe: Recipe, seed: int) -> Logits:
     """Trains timm's network on `folder/arrays.npz`; returns the logits of validation and test."""
-    options = [str(folder), *(str(one) for one in (epochs, rate, seed, BATCH, SMOOTHING, SHIFT))]
+    options = [str(folder), *(str(one) for one in (epochs, recipe.rate, seed, BATCH, recipe.smoothing, SHIFT))]
     subprocess.run([python, "-m", "benchmarks.timm_multi_label", *options], check=True)
     with np.load(folder / "logits.npz") as found:
         return dict(found)
@@ -134,16 +145,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         np.savez(folder / "arrays.npz", allow_pickle=False, **arrays)
-        learn: dict[str, Learn] = {"ours": lambda rate, seed: ours(arrays, given.epochs, rate, seed)}
+        learn: dict[str, Learn] = {"ours": lambda recipe, seed: ours(arrays, given.epochs, recipe, seed)}
         if given.peer:
-            learn["timm"] = lambda rate, seed: peer(given.peer, folder, given.epochs, rate, seed)
+            learn["timm"] = lambda recipe, seed: peer(given.peer, folder, given.epochs, recipe, seed)
         rows = []
         for name, train in learn.items():
-            tried = {rate: _figures(arrays, train(rate, given.seeds[0])) for rate in given.rates}
-            best = max(tried, key=lambda rate: tried[rate]["validation"])
+            tried = {}
+            for recipe in itertools.starmap(Recipe, itertools.product(given.rates, SMOOTHINGS)):
+                tried[recipe] = _figures(arrays, train(recipe, given.seeds[0]))
+                print(name, *recipe, tried[recipe], flush=True)
+            best = max(tried, key=lambda recipe: tried[recipe]["validation"])
             for seed in given.seeds:
                 figures = tried[best] if seed == given.seeds[0] else _figures(arrays, train(best, seed))
-                rows.append({"contender": name, "rate": best, "seed": seed, **figures})
+                rows.append({"contender": name, **best._asdict(), "seed": seed, **figures})
                 print(rows[-1], flush=True)
     facts = {"source": Path(given.source).name, "classes": len(classes), "epochs": given.epochs, "size": given.size}
     facts |= {"images": {name: len(arrays[name]) for name in SPLITS}, "rows": rows}
@@ -152,23 +166,23 @@ def main() -> int:
     return 0
 
 
-def _figures(arrays: Arrays, logits: dict[str, npt.NDArray[np.float32]]) -> dict[str, float]:
+def _figures(arrays: Arrays, logits: Logits) -> dict[str, float]:
     return {name: mean_average_precision(arrays[f"{name}_truth"], logits[name]) for name in SPLITS[1:]}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line for each contender: its learning rate, and the mean average precision of the test split over the seeds."""
-    lines = ["| | learning rate | mean average precision, % | difference, points |", "|---|---|---|---|"]
+    """A line for each contender: its recipe, and the mean average precision of the test split over the seeds."""
+    lines = ["| | learning rate | label smoothing | mean average precision, % | difference, points |", "|---|---|---|---|---|"]
     tests = {name: [100 * row["test"] for row in rows if row["contender"] == name] for name in ("ours", "timm")}
     for name, values in tests.items():
         if values:
-            rate = next(row["rate"] for row in rows if row["contender"] == name)
+            rate, smoothing = next((row["rate"], row["smoothing"]) for row in rows if row["contender"] == name)
             mean, half = interval(values)
             moved = ""
             if name == "timm":
                 by_seed, wide = interval(one - other for one, other in zip(tests["ours"], values, strict=True))
                 moved = f"ours {by_seed:+.1f} ± {wide:.1f}"
-            lines.append(f"| {name} | {rate:g} | {mean:.1f} ± {half:.1f} | {moved} |")
+            lines.append(f"| {name} | {rate:g} | {smoothing:g} | {mean:.1f} ± {half:.1f} | {moved} |")
     return "\n".join(lines)
 
 

@@ -24,12 +24,12 @@ def test_a_grid_shows_the_classes_that_it_is_labelled_with() -> None:
 
 def test_the_table_compares_seed_by_seed() -> None:
     rows = [
-        {"contender": name, "rate": 0.001, "seed": seed, "validation": 0.5, "test": figure}
+        {"contender": name, "rate": 0.001, "smoothing": 0.1, "seed": seed, "validation": 0.5, "test": figure}
         for name, figures in (("ours", (0.61, 0.63)), ("timm", (0.60, 0.60)))
         for seed, figure in enumerate(figures)
     ]
-    assert "| ours | 0.001 | 62.0 ± " in table(rows)
-    assert "| timm | 0.001 | 60.0 ± 0.0 | ours +2.0 ± " in table(rows)
+    assert "| ours | 0.001 | 0.1 | 62.0 ± " in table(rows)
+    assert "| timm | 0.001 | 0.1 | 60.0 ± 0.0 | ours +2.0 ± " in table(rows)
 
 
 def test_it_runs_without_a_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
