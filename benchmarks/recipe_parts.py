@@ -51,6 +51,8 @@ def photograph_parts(size: int) -> dict[str, dict[str, Any]]:
     return {
         BASE: {},
         "flips": {"train.flip": True},
+        "growing sizes": growing,
+        "growing sizes, one-cycle SGD": growing | one_cycle,
         "crops of at least 0.35 and flips": usual,
         "the same, mirrored in the test": usual | mirror,
         "the same, alternate flips": alternate,

@@ -106,7 +106,7 @@ def test_one_cycle_has_no_restarts() -> None:
         check(params(schedule="one_cycle", restarts=[2]))
 
 
-@pytest.mark.parametrize(("optimizer", "batch", "rate"), [("sgd", 256, 0.1), ("adam", 32, 0.002), ("adamw", 128, 0.004)])
+@pytest.mark.parametrize(("optimizer", "batch", "rate"), [("sgd", 128, 0.2), ("adam", 32, 0.002), ("adamw", 128, 0.004)])
 def test_an_automatic_rate_follows_optimizer_and_batch(optimizer: str, batch: int, rate: float) -> None:
     one = Train(**(VALUES | {"learning_rate": "auto", "optimizer": optimizer, "batch_size": batch}))
     assert one.recipe().learning_rate == pytest.approx(rate)

@@ -8,9 +8,9 @@ from resnet.core.learning_rates import suitable_rate
 @pytest.mark.parametrize(
     ("optimizer", "batch_size", "rate"),
     [
-        ("sgd", 256, 0.1),  # ResNet-50 on ImageNet in Goyal et al. 2017, and 8,192 images in their table 1
-        ("sgd", 8192, 3.2),
-        ("sgd", 32, 0.0125),
+        ("sgd", 32, 0.1),
+        ("sgd", 128, 0.2),
+        ("sgd", 8, 0.05),
         ("adam", 32, 0.002),
         ("adam", 128, 0.004),
         ("adamw", 8, 0.001),
