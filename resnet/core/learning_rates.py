@@ -10,10 +10,10 @@ _BATCH = 32
 def suitable_rate(optimizer: str, batch_size: int) -> float:
     """The peak of the learning rate: proportional to the square root of the batch size.
 
-    The sources of the rule are, for adam and adamw, Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient
-    Algorithms" (2022), and for sgd Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), section
-    5. Goyal et al., "Accurate, Large Minibatch SGD" (2017), scale sgd in proportion to the batch; the rates of short runs here
-    do not grow so fast.
+    For adam and adamw the rule is that of Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"
+    (2022), for sgd that of Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), section 5.
+    Goyal et al., "Accurate, Large Minibatch SGD" (2017), scale sgd in proportion to the batch; the best rates of short runs
+    grow less.
 
     Args:
         optimizer: adam, adamw or sgd.
