@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.recipes import interval, prepare
+from benchmarks.recipes import mean_in_words, prepare
 from flows.overrides import parse
 from resnet.audit.ranking import rank
 from resnet.dataset.arrays import Split, SplitWriter
@@ -150,7 +150,6 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     for one in found:
         rows = one["rows"]
         mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        first, half = interval(row["among_first"] for row in rows)
         hits, marked, flips = (sum(row[key] for row in rows) for key in ("suspects_wrong", "suspects", "flips"))
         lost = mean["clean"] - mean["noisy"]
         regained = f"{(mean['corrected'] - mean['noisy']) / lost:.2f}" if lost > 0 else "nothing was lost"
@@ -159,7 +158,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
             f"{rows[0]['images']:,}, {rows[0]['flips']}",
             f"{len(rows)}",
             f"{100 * mean['out_of_fold_accuracy']:.1f} %",
-            f"{first:.2f} ± {half:.2f}",
+            mean_in_words((row["among_first"] for row in rows), decimals=2),
             f"{hits / max(marked, 1):.2f}, {hits / flips:.2f}",
             *(f"{100 * mean[kind]:.2f} %" for kind in ("noisy", "corrected", "clean")),
             regained,

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.recipes import interval
+from benchmarks.recipes import mean_in_words
 
 RATES = (0.002, 0.004, 0.008, 0.016)
 SMOOTHINGS = (0.0, 0.1)
@@ -177,12 +177,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     for name, values in tests.items():
         if values:
             rate, smoothing = next((row["rate"], row["smoothing"]) for row in rows if row["contender"] == name)
-            mean, half = interval(values)
             moved = ""
             if name == "timm":
-                by_seed, wide = interval(one - other for one, other in zip(tests["ours"], values, strict=True))
-                moved = f"ours {by_seed:+.1f} ± {wide:.1f}"
-            lines.append(f"| {name} | {rate:g} | {smoothing:g} | {mean:.1f} ± {half:.1f} | {moved} |")
+                by_seed = (one - other for one, other in zip(tests["ours"], values, strict=True))
+                moved = f"ours {mean_in_words(by_seed, sign='+')}"
+            lines.append(f"| {name} | {rate:g} | {smoothing:g} | {mean_in_words(values)} | {moved} |")
     return "\n".join(lines)
 
 

@@ -185,15 +185,22 @@ def _write(arguments: argparse.Namespace, rows: list[dict[str, Any]], splits: Se
         arguments.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", "utf-8")
 
 
-def interval(values: Iterable[float]) -> tuple[float, float]:
-    """Returns the mean and half the width of its 95 % confidence interval by Student's t; NaN for a single value."""
+def mean_in_words(values: Iterable[float], decimals: int = 1, sign: str = "") -> str:
+    """The mean and half the width of its 95 % confidence interval by Student's t, as `45.2 ± 1.9`; of one value only itself.
+
+    Args:
+        values: at least one.
+        decimals: of both numbers.
+        sign: `+` writes the sign of a positive mean, too.
+    """
     from scipy import stats
 
     numbers: npt.NDArray[np.float64] = np.array(list(values))
+    mean = f"{numbers.mean():{sign}.{decimals}f}"
     if len(numbers) < 2:
-        return float(numbers.mean()), float("nan")
+        return mean
     half = stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5
-    return float(numbers.mean()), float(half)
+    return f"{mean} ± {half:.{decimals}f}"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -211,11 +218,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         pairs = [(row, found[parts[0], row["seed"]]) for row in own]
         if not pairs:
             continue
-        mean, half = interval(100 * one["accuracy"] for one, _ in pairs)
-        moved, wide = interval(100 * (one["accuracy"] - base["accuracy"]) for one, base in pairs)
+        mean = mean_in_words(100 * one["accuracy"] for one, _ in pairs)
+        moved = mean_in_words((100 * (one["accuracy"] - base["accuracy"]) for one, base in pairs), sign="+")
         ratio = np.median([one[cost] / base[cost] for one, base in pairs])
-        difference = "" if part == parts[0] else f"{moved:+.1f} ± {wide:.1f}"
-        lines.append(f"| {part} | {pairs[0][0]['epochs']} | {mean:.1f} ± {half:.1f} | {difference} | {ratio:.2f} |")
+        difference = "" if part == parts[0] else moved
+        lines.append(f"| {part} | {pairs[0][0]['epochs']} | {mean} | {difference} | {ratio:.2f} |")
     return "\n".join(lines)
 
 

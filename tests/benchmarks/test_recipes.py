@@ -10,14 +10,14 @@ import pytest
 from benchmarks import recipes
 from benchmarks.recipe_data import open_data
 from benchmarks.recipe_parts import BASE, PARTS
-from benchmarks.recipes import epoch_seconds, epochs_of, interval, table, train
+from benchmarks.recipes import epoch_seconds, epochs_of, mean_in_words, table, train
 
 
 def test_the_interval_is_by_students_t() -> None:
-    mean, half = interval([1.0, 2.0, 6.0])
-    assert mean == 3.0
-    # The standard deviation is sqrt(7); the 97.5 % quantile of t with two degrees of freedom is 4.303.
-    assert half == pytest.approx(4.303 * 7**0.5 / 3**0.5, rel=1e-3)
+    # The standard deviation is sqrt(7); the 97.5 % quantile of t with two degrees of freedom is 4.303: 4.303 * sqrt(7 / 3).
+    assert mean_in_words([1.0, 2.0, 6.0], decimals=2, sign="+") == "+3.00 ± 6.57"
+    assert mean_in_words([-1.0, -2.0, -6.0]) == "-3.0 ± 6.6"
+    assert mean_in_words([3.0]) == "3.0"
 
 
 def test_differences_are_taken_seed_by_seed() -> None:
