@@ -1,7 +1,7 @@
 """Mean average precision on images with several labels, beside timm's ResNet-18 with its binary cross-entropy.
 
-    .venv-bench/bin/pip install "torch==2.13.*" timm # after `make bench` has made .venv-bench
-    python -m benchmarks.multi_label ../cifar10 --peer .venv-bench/bin/python --json multi-label.json
+    python -m venv ../timm && ../timm/bin/pip install "torch==2.14.*" torchvision "timm==1.0.31" numpy
+    python -m benchmarks.multi_label ../cifar10 --peer ../timm/bin/python --json multi-label.json
 
 Any source of images with one label becomes one with several: an image is a grid of 2 x 2 cells, of which one to four show an
 image of the source, and its labels are the classes of these. The images of a split are made from images of that split. Both
@@ -141,6 +141,8 @@ def main() -> int:
     parser.add_argument("--peer", help="a Python that has timm; by default only this project is measured")
     parser.add_argument("--json", type=Path, required=True, help="all figures")
     given = parser.parse_args()
+    if not given.json.parent.is_dir():
+        parser.error(f"there is no folder {given.json.parent} for the file of --json")
     arrays, classes = make_arrays(given.source, given.size, given.images)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

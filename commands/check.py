@@ -59,7 +59,7 @@ def check(
     refuse_conflicts()
     for sentence in repair_dvc_files():
         print(sentence)
-    set_param = [*_as_override(source), *(set_param or [])]
+    set_param = [*_as_override(source, set_param or []), *(set_param or [])]
     mistakes, notes = _examine_changed(set_param) if set_param else examine(read_graph(DVC_YAML))
     found = [*(f"{what}: run `{remedy}`." for what, remedy in hindrances()), *mistakes]
     for sentence in found:
@@ -75,9 +75,11 @@ def check(
     return 0
 
 
-def _as_override(source: str | None) -> list[str]:
+def _as_override(source: str | None, others: list[str]) -> list[str]:
     if source is None:
         return []
+    if any(re.match(r"(params\.yaml:)?ingest\.source=", other) for other in others):
+        raise UserError("SOURCE and -S ingest.source both name the images: leave one of them out.")
     from commands.advice.parameters import hydra
     from commands.advice.source import name_source
 
@@ -264,7 +266,10 @@ def check_weights(weights: str, graph: Mapping[str, dict[str, Any]]) -> None:
 
 def _refuse_outputs(name: str, path: Path, graph: Mapping[str, dict[str, Any]]) -> None:
     """A stage that reads what a stage writes, or a folder that contains it, would never be up to date."""
-    given = path.resolve()
+    try:
+        given = path.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise UserError(f"{PARAMS_YAML}: {name} is {path}, but its links lead in a circle: correct the path.") from error
     for output in (output for entry in graph.values() for output in stage_paths({**entry, "deps": []})):
         written = output.resolve()
         if given.is_relative_to(written) or written.is_relative_to(given):

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -40,9 +41,10 @@ from tasks.stage.git import git_or_none
 
 _WATCH_SECONDS = 60.0
 _CLOSE_SECONDS = 10.0  # for Prefect to close its connections, which it may try for minutes while the server is gone
-_PAUSE_SECONDS = 30.0  # for a server that is there but busy
+_PAUSE_SECONDS = 20.0  # for a server that is there but busy
 _REQUEST_SECONDS = 5.0
 _RETRY_SECONDS = 0.5
+_BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)  # besides 500 and above
 # Kept in the version of each deployment, after the commit.
 _PLACE = f"{socket.gethostname()}:{PROJECT}"
 
@@ -89,9 +91,10 @@ class PatientRunner(Runner):
 
         def close() -> None:
             end_children(GRACE_SECONDS + 5)
+            _exit_after(_PAUSE_SECONDS + _CLOSE_SECONDS)  # Prefect's client waits for as long as an answer asks it to
             with contextlib.suppress(Exception):  # the deployments count as served for another minute
                 _pause(self._deployment_registry.get_deployment_ids())
-            threading.Thread(target=_exit_at_last, daemon=True).start()
+            _exit_after(_CLOSE_SECONDS)
             loop.call_soon_threadsafe(task.cancel)
 
         def on_signal(*_: object) -> None:
@@ -119,11 +122,12 @@ def _pause(deployments: Iterable[UUID]) -> None:
 
     A server that refuses the connection is gone, and notices after a minute that nobody serves. A busy one is asked again.
     """
-    waiting, deadline = list(deployments), time.monotonic() + _PAUSE_SECONDS
+    waiting = list(deployments)
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(sync_client=True, httpx_settings={"timeout": _REQUEST_SECONDS}) as client,
     ):
+        deadline = time.monotonic() + _PAUSE_SECONDS
         while waiting and time.monotonic() < deadline:
             try:
                 client.pause_deployment(waiting[0])
@@ -132,7 +136,11 @@ def _pause(deployments: Iterable[UUID]) -> None:
                 del waiting[0]
             except httpx.ConnectError:
                 return
-            except (httpx.TransportError, httpx.HTTPStatusError):
+            except httpx.HTTPStatusError as error:
+                if error.response.status_code not in _BUSY and not error.response.is_server_error:
+                    return  # such as a refused password
+                time.sleep(_RETRY_SECONDS)
+            except httpx.TransportError:
                 time.sleep(_RETRY_SECONDS)
 
 
@@ -175,9 +183,14 @@ def refuse_another_place(names: Iterable[str]) -> None:
                 )
 
 
-def _exit_at_last() -> None:
-    time.sleep(_CLOSE_SECONDS)
-    os._exit(0)
+def _exit_after(seconds: float) -> None:
+    """Ends this process if it still lives then."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        os._exit(0)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _watch(api: str | None) -> None:

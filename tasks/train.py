@@ -85,7 +85,7 @@ class Train(Section):
     devices: int = Field(ge=1, le=MOST, description="number of GPUs that share each batch; increase batch_size with it")
     optimizer: Literal["adam", "adamw", "sgd"] = Field(description="adam, adamw or sgd (with Nesterov's momentum)")
     learning_rate: Annotated[float, Field(gt=0, le=10)] | Literal["auto"] = Field(
-        description="peak value, after the warm-up; auto: as usual for the optimizer and batch_size"
+        description="peak value, after the warm-up; auto: what suits optimizer and batch_size"
     )
     schedule: Literal["cosine", "one_cycle"] = Field(
         description="cosine: warm-up, then a cosine to zero; one_cycle: 30 % of the run up, then down, in lines"

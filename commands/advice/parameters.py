@@ -16,7 +16,7 @@ from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, Params, load_params
 from tasks.training.changes import parameters
 
-_PLAIN = re.compile(r"[\w./+-]+")  # a text that DVC's -S takes without quotes
+_PLAIN = re.compile(r"[\w./+-]+", re.ASCII)  # a text that DVC's -S takes without quotes
 _TAKEN = re.compile(r"(?i)true|false|null|nan|[+-]?inf|[+-]?[\d_.]+(e[+-]?\d+)?")  # which it takes for another type then
 
 

@@ -16,7 +16,6 @@ from commands.check import check_source
 from commands.dvc_errors import unreadable
 from commands.repair import DVC_LOCK, refuse_during_a_run
 from resnet.core.errors import UserError
-from resnet.ingestion.stored import SCHEME
 from tasks.stage.graph import DVC_YAML, read_graph
 from tasks.stage.params import PARAMS_YAML, load_params
 
@@ -34,7 +33,7 @@ def name_source(source: str) -> str:
         raise UserError("SOURCE is empty: name a folder, an archive or a table, or leave it out to keep that of params.yaml.")
     graph = read_graph(DVC_YAML)
     here, path = Path.cwd(), Path(source)
-    if not source.startswith(("tfds:", SCHEME)):
+    if not source.startswith("tfds:") and "://" not in source:
         full = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would follow links
         source = str(full.relative_to(here) if full.is_relative_to(here) else full)
     try:

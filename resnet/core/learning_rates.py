@@ -11,9 +11,8 @@ def suitable_rate(optimizer: str, batch_size: int) -> float:
     """The peak of the learning rate: proportional to the square root of the batch size.
 
     For adam and adamw the rule is that of Malladi et al., "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms"
-    (2022), for sgd that of Krizhevsky, "One weird trick for parallelizing convolutional neural networks" (2014), section 5.
-    Goyal et al., "Accurate, Large Minibatch SGD" (2017), scale sgd in proportion to the batch; the best rates of short runs
-    grow less.
+    (2022). For sgd it keeps the variance of an update. Goyal et al., "Accurate, Large Minibatch SGD" (2017), scale sgd in
+    proportion to the batch; the few rates that docs/recipes.md has for other batches favour neither.
 
     Args:
         optimizer: adam, adamw or sgd.

@@ -48,7 +48,7 @@ class MultiLabel:
             logits: (batch, classes) float32.
             batch: the labels, and those that were mixed in.
             label_smoothing: share of each target that is replaced by 1 / classes, in [0, 1), as for images with one label.
-                timm's `smooth_dense` replaces it by 0.5; no difference was shown between the two, or without smoothing.
+                timm's `smooth_dense` replaces it by 0.5; docs/recipes.md shows no difference.
         """
         targets = self.targets(batch.labels)
         if batch.shares is not None:

@@ -317,7 +317,32 @@ def test_other_images_are_checked_by_their_path(folder: Path, train_resnet: Call
         f"check: {outside} has 2 classes ('cat', 'dog')",
         f"check: params.yaml with ingest.source='{outside}' train.restarts=[3], the paths in it, and DVC's files are in order.",
     ]
-    assert train_resnet("check", "photos").exit_code == 1
+    for name in ("José", "фото", "a=b, [c]"):
+        two_classes(folder / name, each=2)
+        assert train_resnet("check", name).stdout.startswith(f"check: {name} has 2 classes"), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere"], "SOURCE is nowhere, but there is no such file or folder in .*: correct the path."),
+        (["circle"], "SOURCE is circle, but its links lead in a circle: correct the path."),
+        (
+            ["http://example.org/y.zip"],
+            "SOURCE is http://example.org/y.zip, but .*: only paths and s3:// are read",
+        ),
+        (["photos", "-S", "ingest.source=photos"], "SOURCE and -S ingest.source both name the images: leave one of them out."),
+        (["photos", "-S", "params.yaml:ingest.source=a"], "SOURCE and -S ingest.source both name the images: leave one of .*"),
+    ],
+)
+def test_a_wrong_source_is_refused_in_a_sentence(
+    arguments: list[str], sentence: str, folder: Path, train_resnet: Callable[..., Result]
+) -> None:
+    two_classes(folder / "photos", each=2)
+    (folder / "circle").symlink_to("circle")
+    result = train_resnet("check", *arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.match(sentence, result.stderr.removeprefix("check: ").removeprefix("error: ")), result.stderr
 
 
 def test_each_experiment_of_a_list_of_values_is_checked(folder: Path, train_resnet: Callable[..., Result]) -> None:

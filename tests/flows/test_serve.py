@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import repeat
@@ -101,9 +103,17 @@ def test_a_busy_server_is_asked_again_to_pause_the_deployments(pausing: Callable
     assert pausing([first, deleted, last], errors) == [first, first, first, deleted, last, last]
 
 
-def test_a_server_that_is_gone_is_asked_once_to_pause_the_deployments(pausing: Callable[..., list[UUID]]) -> None:
+def test_a_server_that_is_gone_or_refuses_is_asked_once_to_pause_the_deployments(pausing: Callable[..., list[UUID]]) -> None:
     first, last = uuid4(), uuid4()
     assert pausing([first, last], [httpx.ConnectError("refused")]) == [first]
+    request = httpx.Request("POST", "http://localhost")
+    refused = httpx.HTTPStatusError("no password", request=request, response=httpx.Response(401, request=request))
+    assert pausing([first, last], [refused]) == [first]
+
+
+def test_the_process_ends_even_if_the_server_never_answers() -> None:
+    program = "import time; from flows import serve; serve._exit_after(0.1); time.sleep(600)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=300, check=False).returncode == 0
 
 
 def test_a_server_that_stays_busy_is_not_waited_for_without_end(
