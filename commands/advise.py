@@ -139,14 +139,14 @@ class Advice:
     def text(self) -> str:
         """The command and its time, a line for each parameter, and the command for Prefect.
 
-        Values that stay as they are without a measurement are left out.
+        Values that stay as they are without a measurement are left out, but for those that the content of the images decides.
         """
         parts = {"preprocess": self._plan.forecast.preprocess, "train": self._plan.forecast.train}
         parts["the rest"] = self._plan.forecast.seconds - sum(parts.values())
         detail = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in parts.items() if seconds)
         lines = [self.command, f"    about {_minutes(self._plan.forecast.minutes)}: {detail}"]
         for choice in self._plan.choices:
-            if choice.name not in self._changed and not choice.measured:
+            if choice.name not in self._changed and not choice.measured and choice.name not in _BY_CONTENT:
                 continue
             kept = "" if choice.name in self._changed else " (as it is)"
             lines.append(f"    {choice.name} = {json.dumps(choice.value)}{kept}: {printable(choice.why)}")
@@ -167,6 +167,10 @@ class Advice:
             "data": {**vars(self._data), "mirror": vars(self._data.mirror)},
             "timings": [{**vars(network), **vars(timing)} for network, timing in self._plan.timings.items()],
         }
+
+
+# A person who knows the images may decide otherwise.
+_BY_CONTENT = ("train.flip", "train.crop")
 
 
 def _minutes(number: float) -> str:

@@ -40,7 +40,10 @@ def decide(
     known = read_decisions(target)
     new = decisions_in(table)
     if not new:
-        raise UserError(f"no row of {table} has a decision: write {', '.join(KINDS)} in the column decision, and save it.")
+        raise UserError(
+            f"no row of {table} has a decision: write {', '.join(KINDS[:-1])} or {KINDS[-1]} in the column decision, and "
+            "save it."
+        )
     classes = paths["raw"] / "classes.json"
     if classes.exists():
         several = read_label_sets(classes) is not None

@@ -90,6 +90,24 @@ def check_tables() -> None:
     with_earlier_decisions([], audit_folder() / "suspects.csv", ())
 
 
+def refuse_other_images(overrides: Mapping[str, Any]) -> None:
+    """Raises `UserError` if `params.yaml` has another source of images than the last commit, whose images an audit takes.
+
+    Args:
+        overrides: parameters that differ from the commit, by dotted names.
+    """
+    from commands.advice.parameters import committed
+
+    name = "ingest.source"
+    text = PARAMS_YAML.read_text("utf-8") if PARAMS_YAML.exists() else ""
+    present, last = parameters(text).get(name), committed(text).get(name)
+    if present != last and name not in flat(overrides):
+        raise UserError(
+            f"params.yaml says {name}: {present}, but the last commit, which an audit takes, says {last}: commit params.yaml, "
+            "or add --include-changes."
+        )
+
+
 def refuse_several_labels(overrides: Mapping[str, Any]) -> None:
     """Raises `UserError` if images have several labels each, as far as that is known before `ingest` runs.
 

@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
-from commands.out_of_fold import check_tables, refuse_several_labels, write_audit
+from commands.out_of_fold import check_tables, refuse_other_images, refuse_several_labels, write_audit
 from commands.results import RevisionResults
 from flows.child_runs import Child, run_all
 from flows.descriptions import AUDIT
@@ -86,8 +86,8 @@ def check_audit(folds: int, overrides: Mapping[str, Any], parallel: int, rev: st
     """Checks all folds before any run starts; returns the commit of all runs.
 
     Raises:
-        UserError: the number of folds is not possible, cleanlab is not installed, a table of decisions cannot be read, images
-            have several labels each, or a run would be invalid.
+        UserError: the number of folds is not possible, cleanlab is not installed, a table of decisions cannot be read, the
+            images are others than those of `params.yaml` or have several labels each, or a run would be invalid.
     """
     if not 2 <= folds <= MOST_FOLDS:
         raise UserError(f"folds must be a number from 2 to {MOST_FOLDS}, but it is {folds}; 5 is usual.")
@@ -95,6 +95,8 @@ def check_audit(folds: int, overrides: Mapping[str, Any], parallel: int, rev: st
         raise UserError(f"an audit sets {FOLD} for each of its runs, so it cannot be changed: leave it out.")
     require_cleanlab()
     check_tables()
+    if rev == "HEAD" and not include_changes:
+        refuse_other_images(overrides)
     if rev == "HEAD":
         refuse_several_labels(overrides)
     return check(proposals(folds, overrides), parallel, rev, include_changes)

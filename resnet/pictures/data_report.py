@@ -180,16 +180,19 @@ def _with_places(classes: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 def _balance(table: "pd.DataFrame", data: DataSet) -> dict[str, Any] | None:
-    """The largest and the smallest class with images, and the accuracy of always predicting the largest class, or set."""
+    """The largest and the smallest class with images, and the accuracy of always predicting one class, or set.
+
+    That is the most frequent one of the test split, as in the report of the results.
+    """
     table = table[table["images"] > 0]
     if table.empty:
         return None
     measured = "test" if table["test"].sum() else "images"
     largest, smallest = table.iloc[0], table.iloc[-1]
-    answer, guess = largest.name, float(largest[measured] / table[measured].sum())
+    answer, guess = table[measured].idxmax(), float(table[measured].max() / table[measured].sum())
     if data.multi_label:
-        frequent = describe_sets(data.manifest["label"])["frequent"]
         tested = data.index[data.index["split"] == "test"] if measured == "test" else data.index
+        frequent = tested["label"].mode()[0]
         answer, guess = data.in_words(frequent), float((tested["label"] == frequent).mean())
     return {
         "largest": largest.name,

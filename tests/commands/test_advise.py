@@ -60,6 +60,8 @@ def advice(folder: Path, *, epochs: int = 20) -> Advice:
         Choice("train.epochs", 20, "as many as fit"),
         Choice("train.flip", True, "mirror images look alike"),
         Choice("build.depth", 50, "as in the README"),
+        Choice("train.crop", 1.0, "a part may mean something else: not measured", measured=False),
+        Choice("train.balance", "none", "not measured", measured=False),
     ]
     forecast = Forecast(preprocess=6.0, build=5.0, train=540.0, evaluate=30.0, render=3.0, dvc=16.0)
     timings = {Network(50, "large", 64): Timing(4.0, 2.0, 6.0, 0.2, 0.002)}
@@ -74,6 +76,7 @@ def test_the_text_has_the_command_the_time_and_a_reason_for_each_value(folder: P
         "    train.epochs = 20: as many as fit",
         "    train.flip = true: mirror images look alike",
         "    build.depth = 50 (as it is): as in the README",
+        "    train.crop = 1.0 (as it is): a part may mean something else: not measured",
         "with Prefect, from the last commit:",
         """prefect deployment run train-resnet -p overrides='{"train.epochs": 20, "train.flip": true}' --watch""",
     ]

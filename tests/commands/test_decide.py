@@ -83,7 +83,7 @@ def test_what_cannot_be_decided_is_one_sentence_and_changes_nothing(folder: Path
     TABLE.unlink()
     sentences.append(train_resnet("decide").stderr)
     assert sentences == [
-        f"decide: no row of {TABLE} has a decision: write relabel, leave out, keep in the column decision, and save it.\n",
+        f"decide: no row of {TABLE} has a decision: write relabel, leave out or keep in the column decision, and save it.\n",
         f"decide: {TABLE}, line 2: the decision is 'remove', but expected is one of relabel, leave out, keep.\n",
         f"decide: {TABLE}, line 2: 'a.png' is to get the label 'zebra', which is no class of the source: the classes are "
         "'cat', 'dog', 'owl'.\n",

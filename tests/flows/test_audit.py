@@ -80,6 +80,27 @@ def test_images_with_several_labels_are_refused_before_the_training(
     assert audit.check_audit(5, {"ingest.multi_label": False}, 1, "HEAD", False) == "abc"
 
 
+def test_other_images_than_those_of_the_last_commit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(audit, "check", lambda *_: "abc")
+    for name in ("dvc.yaml", "params.yaml", "data/decisions.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes((ROOT / name).read_bytes())
+    last = Path("params.yaml").read_text("utf-8")
+    monkeypatch.setattr("commands.advice.parameters.git_or_none", lambda *_: last)
+    assert audit.check_audit(5, {}, 1, "HEAD", False) == "abc"
+    Path("params.yaml").write_text(last.replace("source: builtin/digits", "source: ../photos"), encoding="utf-8")
+    expected = (
+        "^params.yaml says ingest.source: ../photos, but the last commit, which an audit takes, says builtin/digits: commit "
+        "params.yaml, or add --include-changes.$"
+    )
+    with pytest.raises(UserError, match=expected):
+        audit.check_audit(5, {"train.epochs": 3}, 1, "HEAD", False)
+    assert audit.check_audit(5, {}, 1, "HEAD", True) == "abc"
+    assert audit.check_audit(5, {"ingest.source": "photos"}, 1, "HEAD", False) == "abc"
+    assert audit.check_audit(5, {}, 1, "v1", False) == "abc"
+
+
 def test_after_a_fold_that_failed_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
 

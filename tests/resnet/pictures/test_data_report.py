@@ -182,6 +182,9 @@ def test_imbalance_is_told_with_the_accuracy_of_always_answering_the_largest_cla
     said = page(pets()).section("classes")
     assert "The largest class, cat, has 7 images; the smallest, dog, has 3: a ratio of 2.3. The median is 5." in said
     assert "A network that always predicts cat is correct for 66.7 % of the test images" in said
+    # The report of the results compares with the most frequent class of the test split, too.
+    other = data_set([*many("dog", 1, 1, 3), *many("cat", 4, 1, 1)], ["cat", "dog"])
+    assert "A network that always predicts dog is correct for 75.0 % of the test images" in page(other).section("classes")
     assert "Each class has 4 images." in page(data_set(many("a", 2, 1, 1) + many("b", 2, 1, 1))).section("classes")
 
 
