@@ -161,6 +161,7 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
         {path: _thumbnail(encoded, SIDE) for path, encoded in pictures.items()},
         {name: counts[number] for number, name in enumerate(found.classes)},
         decided=sum(one in decided for one in set(found.pixel_hashes)),
+        source=str(folds[0].parameters.get("ingest.source", "")),
     )
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "index.html") as partial:
@@ -173,7 +174,8 @@ def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
     yield audit.accuracy.sentence()
     images, suspects = sum(audit.accuracy.images), audit.count
     verb, them = agreeing(suspects, "is", "are"), agreeing(suspects, "it", "them")
-    yield f"{counted(suspects, 'label')} of {images:,} {verb} suspect: {folder / 'index.html'} shows {them}"
+    source = f" in {audit.source}" if audit.source else ""
+    yield f"{counted(suspects, 'label')} of {images:,}{source} {verb} suspect: {folder / 'index.html'} shows {them}"
     if audit.is_doubtful:
         yield "the networks are too often wrong to judge labels, so most suspects are probably right: improve the recipe first"
     if audit.suspects:

@@ -24,6 +24,7 @@ class Audit:
         pictures: JPEG files of the first suspects, by path.
         images: the number of images of each class, by name.
         decided: the number of images that are not listed because a person decided about them.
+        source: of the images, as in `ingest.source`.
     """
 
     accuracy: CrossValidation
@@ -31,6 +32,7 @@ class Audit:
     pictures: Mapping[str, bytes]
     images: Mapping[str, int]
     decided: int = 0
+    source: str = ""
 
     @property
     def count(self) -> int:

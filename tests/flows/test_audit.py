@@ -129,7 +129,7 @@ def test_a_whole_audit_finds_the_wrong_label_and_takes_the_decision(
     first = project.run("python", "-m", "flows.audit", "--folds", "2").stdout
     # 39 of 40 labels are those that the networks find; by Wilson's formula 87.1 to 99.6 %.
     assert "audit: cross-validated accuracy 97.50 % (95 % interval 87.12 to 99.56 %) of 40 images" in first
-    assert "audit: 1 label of 40 is suspect: reports/audit/index.html shows it" in first
+    assert "audit: 1 label of 40 in builtin/digits is suspect: reports/audit/index.html shows it" in first
     table = project.folder / "reports/audit/suspects.csv"
     with table.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)

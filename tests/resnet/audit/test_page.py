@@ -29,13 +29,13 @@ def audit(suspects: int, names: list[str] | None = None, decided: int = 0) -> Au
     ]
     sizes = [(12, 10), (160, 120), (40, 160)]
     pictures = {one.path: picture(one.number, kind="JPEG", size=sizes[one.number % 3]) for one in found[:MOST_SHOWN]}
-    return Audit(CrossValidation((500, 500), (450, 460)), found, pictures, dict.fromkeys(names, 100), decided)
+    return Audit(CrossValidation((500, 500), (450, 460)), found, pictures, dict.fromkeys(names, 100), decided, "../a<b")
 
 
 def test_the_page_has_all_parts() -> None:
     text = words(render_audit(audit(2, decided=3)))
     for part in (
-        "Audit of labels 2 suspects in 1,000 images",
+        "Audit of labels 2 suspects in 1,000 images of ../a&lt;b",
         "3 images with a decision are not listed again.",
         "91.0 %, 95 % interval 89.1 to 92.6 %",
         "1 500 450 90.0 %",
