@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands.results import RevisionResults, flat
-from resnet.audit.suspects import list_suspects, with_earlier_decisions, write_suspects
+from resnet.audit.suspects import keep_other_images, list_suspects, with_earlier_decisions, write_suspects
 from resnet.core.classes import read_label_sets
 from resnet.core.errors import UserError
 from resnet.core.files import replacing
@@ -151,7 +151,9 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
     decided = read_decisions(project_paths()["decisions_csv"]).by_hash
     ranking = rank(found.labels, found.probabilities)
     suspects = list_suspects(ranking, found.labels.tolist(), found.paths, found.pixel_hashes, found.classes, decided=decided)
-    suspects = with_earlier_decisions(suspects, folder / "suspects.csv", decided)
+    images = set(found.pixel_hashes)
+    aside = keep_other_images(folder / "suspects.csv", decided, images)
+    suspects = with_earlier_decisions(suspects, folder / "suspects.csv", decided, images)
     accuracy = CrossValidation.of(found.probabilities.argmax(axis=1) == found.labels, found.fold)
     counts = Counter(found.labels.tolist())
     pictures = folds[0].encoded({one.path for one in suspects[:MOST_SHOWN]})
@@ -160,17 +162,17 @@ def write_audit(folds: Sequence[RevisionResults]) -> list[str]:
         suspects,
         {path: _thumbnail(encoded, SIDE) for path, encoded in pictures.items()},
         {name: counts[number] for number, name in enumerate(found.classes)},
-        decided=sum(one in decided for one in set(found.pixel_hashes)),
+        decided=sum(one in decided for one in images),
         source=str(folds[0].parameters.get("ingest.source", "")),
     )
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / "index.html") as partial:
         partial.write_text(render_audit(audit), encoding="utf-8")
     write_suspects(folder / "suspects.csv", suspects)
-    return list(_sentences(audit, folder))
+    return list(_sentences(audit, folder, aside))
 
 
-def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
+def _sentences(audit: "Audit", folder: Path, aside: tuple[int, Path] | None) -> Iterable[str]:
     yield audit.accuracy.sentence()
     images, suspects = sum(audit.accuracy.images), audit.count
     verb, them = agreeing(suspects, "is", "are"), agreeing(suspects, "it", "them")
@@ -178,6 +180,10 @@ def _sentences(audit: "Audit", folder: Path) -> Iterable[str]:
     yield f"{counted(suspects, 'label')} of {images:,}{source} {verb} suspect: {folder / 'index.html'} shows {them}"
     if audit.is_doubtful:
         yield "the networks are too often wrong to judge labels, so most suspects are probably right: improve the recipe first"
+    if aside:
+        rows, copy = aside
+        verb, them = agreeing(rows, "is", "are"), agreeing(rows, "it", "them")
+        yield f"{counted(rows, 'row')} of the last table {verb} about other images: {copy} has {them}"
     if audit.suspects:
         yield f"write your decisions into {folder / 'suspects.csv'}, then run `train-resnet decide`"
 

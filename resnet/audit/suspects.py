@@ -1,6 +1,8 @@
 """The images whose labels a person should look at, and `suspects.csv`, the table in which the person decides."""
 
 import csv
+import itertools
+import shutil
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,7 +100,9 @@ def _suspects_table(path: Path) -> TableFile:
     return table
 
 
-def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Collection[str]) -> list[Suspect]:
+def with_earlier_decisions(
+    suspects: Sequence[Suspect], path: Path, decided: Collection[str], images: Collection[str] | None = None
+) -> list[Suspect]:
     """The suspects with what a person wrote into an earlier table and did not add to `decisions.csv` yet.
 
     That is the decisions, and classes in the column `suggested`. Those about images that are no longer suspects follow at the
@@ -108,13 +112,43 @@ def with_earlier_decisions(suspects: Sequence[Suspect], path: Path, decided: Col
         suspects: of a new audit.
         path: of the earlier table, which may be missing.
         decided: hashes of the images with a decision in `decisions.csv`.
+        images: hashes of the images of the new audit. What the table says about others is left out; None: nothing is.
 
     Raises:
         UserError: as `decisions_in`, for the earlier table.
     """
-    earlier = {key: one for key, one in _written(path).items() if key not in decided} if path.exists() else {}
+    earlier = _undecided(path, decided)
+    earlier = {key: one for key, one in earlier.items() if images is None or key in images}
     kept = [_merged(suspect, earlier.pop(suspect.pixel_hash, None)) for suspect in suspects]
     return kept + [replace(one, number=number) for number, one in enumerate(earlier.values(), len(kept) + 1)]
+
+
+def keep_other_images(path: Path, decided: Collection[str], images: Collection[str]) -> tuple[int, Path] | None:
+    """Copies an earlier table, if a person wrote into rows of it about images that the new audit does not have.
+
+    Args:
+        path: of the earlier table, which may be missing.
+        decided: hashes of the images with a decision in `decisions.csv`.
+        images: hashes of the images of the new audit.
+
+    Returns:
+        The number of such rows, and the copy, which has a name of its own; None if there are no such rows.
+
+    Raises:
+        UserError: as `decisions_in`, for the earlier table.
+    """
+    rows = sum(key not in images for key in _undecided(path, decided))
+    if not rows:
+        return None
+    names = (path.with_name(f"{path.stem}-of-other-images-{number}{path.suffix}") for number in itertools.count(1))
+    copy = next(name for name in names if not name.exists())
+    shutil.copyfile(path, copy)
+    return rows, copy
+
+
+def _undecided(path: Path, decided: Collection[str]) -> dict[str, Suspect]:
+    """What a person wrote into a table, but for images with a decision in `decisions.csv`; nothing if it is missing."""
+    return {key: one for key, one in _written(path).items() if key not in decided} if path.exists() else {}
 
 
 def _merged(suspect: Suspect, earlier: Suspect | None) -> Suspect:

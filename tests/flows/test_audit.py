@@ -126,11 +126,16 @@ def test_a_whole_audit_finds_the_wrong_label_and_takes_the_decision(
     make_quick: Callable[..., QuickProject], server: Server
 ) -> None:
     project = make_quick(server.environment)
+    table = project.folder / "reports/audit/suspects.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(f"{','.join(COLUMNS)}\n1,keep,cat,dog,0.1,a.png,{'a' * 64},cat\n", encoding="utf-8")
     first = project.run("python", "-m", "flows.audit", "--folds", "2").stdout
     # 39 of 40 labels are those that the networks find; by Wilson's formula 87.1 to 99.6 %.
     assert "audit: cross-validated accuracy 97.50 % (95 % interval 87.12 to 99.56 %) of 40 images" in first
     assert "audit: 1 label of 40 in builtin/digits is suspect: reports/audit/index.html shows it" in first
-    table = project.folder / "reports/audit/suspects.csv"
+    copy = "reports/audit/suspects-of-other-images-1.csv"
+    assert f"audit: 1 row of the last table is about other images: {copy} has it\n" in first
+    assert "1,keep,cat,dog,0.1,a.png" in project.read(copy)
     with table.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["path"], row["given"], row["suggested"], row["decision"]) == ("3.png", "dog", "cat", "")

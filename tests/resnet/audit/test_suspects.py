@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from resnet.audit.ranking import Ranking
-from resnet.audit.suspects import COLUMNS, Suspect, decisions_in, list_suspects, with_earlier_decisions, write_suspects
+from resnet.audit.suspects import (
+    COLUMNS,
+    Suspect,
+    decisions_in,
+    keep_other_images,
+    list_suspects,
+    with_earlier_decisions,
+    write_suspects,
+)
 from resnet.core.errors import UserError
 from tests.hostile.texts import TEXTS
 
@@ -67,6 +75,23 @@ def test_a_person_fills_in_the_table_and_a_later_audit_keeps_it(tmp_path: Path) 
         (1, "z", "relabel", "cat"),
         (2, "w", "relabel", "owl"),
     ]
+
+
+def test_decisions_about_other_images_are_kept_in_a_copy_and_not_mixed_in(tmp_path: Path) -> None:
+    path = tmp_path / "suspects.csv"
+    images = {digits("b"), digits("d")}
+    assert keep_other_images(path, (), images) is None
+    write_suspects(path, found())
+    decide(path, z="relabel", x="keep")
+    assert keep_other_images(path, (), images) is None
+    decide(path, w="keep")
+    before = path.read_bytes()
+    assert keep_other_images(path, (), images) == (1, tmp_path / "suspects-of-other-images-1.csv")
+    assert keep_other_images(path, (), set()) == (3, tmp_path / "suspects-of-other-images-2.csv")
+    assert keep_other_images(path, {digits("a")}, images) is None
+    assert (tmp_path / "suspects-of-other-images-1.csv").read_bytes() == path.read_bytes() == before
+    again = with_earlier_decisions([], path, (), images)
+    assert [(one.path, one.decision) for one in again] == [("z", "relabel"), ("x", "keep")]
 
 
 def test_a_class_that_a_person_wrote_without_a_decision_is_kept(tmp_path: Path) -> None:
