@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from commands.advice.data_facts import DataFacts, Sample
 
 _LONGEST = 100_000  # minutes, ten weeks
+# Shown in any case: a person who knows the images may decide otherwise.
+_BY_CONTENT = ("train.flip", "train.crop")
 _NO_SIZES: dict[str, Any] = {
     "train.size_schedule": [],
     "preprocess.training_size": None,
@@ -167,10 +169,6 @@ class Advice:
             "data": {**vars(self._data), "mirror": vars(self._data.mirror)},
             "timings": [{**vars(network), **vars(timing)} for network, timing in self._plan.timings.items()],
         }
-
-
-# A person who knows the images may decide otherwise.
-_BY_CONTENT = ("train.flip", "train.crop")
 
 
 def _minutes(number: float) -> str:

@@ -93,6 +93,8 @@ def check_tables() -> None:
 def refuse_other_images(overrides: Mapping[str, Any]) -> None:
     """Raises `UserError` if `params.yaml` has another source of images than the last commit, whose images an audit takes.
 
+    A `params.yaml` that is missing or cannot be read names no images: the audit does not need it.
+
     Args:
         overrides: parameters that differ from the commit, by dotted names.
     """
@@ -101,7 +103,7 @@ def refuse_other_images(overrides: Mapping[str, Any]) -> None:
     name = "ingest.source"
     text = PARAMS_YAML.read_text("utf-8") if PARAMS_YAML.exists() else ""
     present, last = parameters(text).get(name), committed(text).get(name)
-    if present != last and name not in flat(overrides):
+    if present not in (None, last) and name not in flat(overrides):
         raise UserError(
             f"params.yaml says {name}: {present}, but the last commit, which an audit takes, says {last}: commit params.yaml, "
             "or add --include-changes."

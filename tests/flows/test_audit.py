@@ -99,6 +99,8 @@ def test_other_images_than_those_of_the_last_commit_are_refused(tmp_path: Path, 
     assert audit.check_audit(5, {}, 1, "HEAD", True) == "abc"
     assert audit.check_audit(5, {"ingest.source": "photos"}, 1, "HEAD", False) == "abc"
     assert audit.check_audit(5, {}, 1, "v1", False) == "abc"
+    Path("params.yaml").unlink()
+    assert audit.check_audit(5, {}, 1, "HEAD", False) == "abc"
 
 
 def test_after_a_fold_that_failed_no_other_starts(monkeypatch: pytest.MonkeyPatch) -> None:
