@@ -52,6 +52,7 @@ def photograph_parts(size: int) -> dict[str, dict[str, Any]]:
         BASE: {},
         "flips": {"train.flip": True},
         "growing sizes": growing,
+        "flips, growing sizes": growing | {"train.flip": True},
         "growing sizes, one-cycle SGD": growing | one_cycle,
         "crops of at least 0.35 and flips": usual,
         "the same, mirrored in the test": usual | mirror,

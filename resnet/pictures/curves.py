@@ -32,7 +32,7 @@ def draw_curves(history: "pd.DataFrame", figure_of_merit: str, unit: str, size: 
     if figure_of_merit == "accuracy":
         _end_at_one(axes)
     # Above the axes, where it covers no curve.
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, handlelength=1.6, columnspacing=1, handletextpad=0.4)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, handlelength=1.3, columnspacing=0.6, handletextpad=0.3)
     return figure
 
 

@@ -11,28 +11,22 @@ from matplotlib.ticker import NullFormatter
 if TYPE_CHECKING:
     import pandas as pd
 
+_SIZE = (4.5, 5.2)  # inches
 _OF_IMAGES = ("accuracy", "accuracy, 95 % interval", "confidence: probability of the predicted class", "images")
 _OF_PAIRS = ("share with the class", "95 % interval", "probability of a class", "pairs")
 
 
-def draw_reliability(
-    bins: "pd.DataFrame",
-    size: tuple[float, float] = (5.6, 5.6),
-    *,
-    before: "pd.DataFrame | None" = None,
-    of_pairs: bool = False,
-) -> Figure:
+def draw_reliability(bins: "pd.DataFrame", *, before: "pd.DataFrame | None" = None, of_pairs: bool = False) -> Figure:
     """Draws the accuracy in each bin of confidence, and below it the number of images in each bin.
 
     Args:
         bins: one row for each bin: its bounds above and up_to, images, confidence, accuracy, and the bounds of the interval of
             accuracy, accuracy_low and accuracy_high.
-        size: width and height in inches.
         before: the bins before the network was calibrated, to be drawn without intervals behind the others.
         of_pairs: whether the bins are of pairs of an image and a class.
     """
     accuracy, interval, confidence, counted = _OF_PAIRS if of_pairs else _OF_IMAGES
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=_SIZE, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     width = bins["up_to"] - bins["above"]
     full = bins[bins["images"] > 0]
@@ -51,13 +45,7 @@ def draw_reliability(
         label=interval,
     )
     upper.set(ylabel=accuracy, xlim=(0, 1), ylim=(0, 1.02))
-    figure.legend(
-        loc="outside upper center",
-        ncols=2 if before is None or of_pairs else 3,
-        frameon=False,
-        columnspacing=1,
-        handletextpad=0.4,
-    )
+    figure.legend(loc="outside upper center", frameon=False, handletextpad=0.4)  # in one column: two are wider than the figure
     lower.bar(bins["above"], bins["images"], width=width, align="edge", color="C0", edgecolor="gray", linewidth=0.5)
     lower.set(xlabel=confidence, ylabel=counted)
     if of_pairs:  # nearly all pairs are of a class that the image does not have

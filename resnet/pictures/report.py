@@ -31,7 +31,6 @@ _MAX_CONFUSIONS = 20
 _ENOUGH_TO_TELL = 200  # test images; of fewer, a calibrated network has errors of 0.1 and more by chance
 _MIRROR = "mean logits of each image and its mirror image; predict and exports look at each image once"
 _SMALL_FIGURE = (4.2, 3.2)  # inches; 302 pixels, so that three are side by side and one fits a phone
-_RELIABILITY = (4.5, 5.2)  # inches
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ def _draw_confusions(results: Results, counts: npt.NDArray[np.int64]) -> dict[st
             f"Confusion matrix of {len(results.classes)} classes, with {percent(metrics['accuracy'])} on its diagonal.",
         ),
         "reliability": inline_svg(
-            draw_reliability(results.calibration, _RELIABILITY, before=results.uncalibrated),
+            draw_reliability(results.calibration, before=results.uncalibrated),
             "reliability",
             f"Accuracy against confidence; expected calibration error {metrics['calibration_error']:.4f}, before "
             f"the temperature {metrics['calibration_error_before']:.4f}.",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from resnet.pictures.report import Results
 
 _TITLE = "Images that have a class,\nby predicted class (test images)"
-_RELIABILITY = (4.5, 5.2)  # inches
 
 
 def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def draw_pairs(results: "Results") -> dict[str, "Markup"]:
             f"{percent(recall)} of the labels are found, on its diagonal.",
         ),
         "reliability": inline_svg(
-            draw_reliability(results.calibration, _RELIABILITY, before=results.uncalibrated, of_pairs=True),
+            draw_reliability(results.calibration, before=results.uncalibrated, of_pairs=True),
             "reliability",
             f"Share of images that have a class against its probability; expected calibration error "
             f"{metrics['calibration_error']:.4f}, before the temperature {metrics['calibration_error_before']:.4f}.",
