@@ -8,13 +8,14 @@ it waits, says so, and lets its runs train.
 import argparse
 import asyncio
 import contextlib
+import hashlib
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 
 from flows.dvc_program import GRACE_SECONDS
 from flows.ending import end_children
-from flows.locks import find_gpus, slot_count
+from flows.locks import find_gpus, held, slot_count
 from flows.lost_runs import remove_old_automations, settle
 from flows.search import search
 from flows.server import require_server
@@ -47,6 +48,7 @@ _RETRY_SECONDS = 0.5
 _BUSY = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)  # besides 500 and above
 # Kept in the version of each deployment, after the commit.
 _PLACE = f"{socket.gethostname()}:{PROJECT}"
+_LOCKS = PROJECT / ".dvc" / "tmp" / "flows" / "locks"
 
 
 class PatientRunner(Runner):
@@ -183,6 +185,30 @@ def refuse_another_place(names: Iterable[str]) -> None:
                 )
 
 
+@contextlib.contextmanager
+def alone(folder: Path, api: str | None) -> Iterator[None]:
+    """Holds the lock of the process that serves a folder's deployments on a server.
+
+    Two such processes would share the deployments, and the first one that ends would pause them for both.
+
+    Args:
+        folder: for the lock.
+        api: the address of the server.
+
+    Raises:
+        UserError: another process holds it.
+    """
+
+    def refuse() -> None:
+        raise UserError(
+            "another `python -m flows.serve` serves the deployments from this folder: let it serve, or stop it and wait until "
+            "it has ended."
+        )
+
+    with held(folder / f"serve-{hashlib.sha256(str(api).encode()).hexdigest()[:12]}.lock", refuse):
+        yield
+
+
 def _exit_after(seconds: float) -> None:
     """Ends this process if it still lives then."""
 
@@ -225,11 +251,18 @@ def main(arguments: list[str] | None = None) -> int:
         if Path.cwd() != PROJECT:  # the runs would look for the code of the flows in the current folder
             raise UserError(f"flows are served from the project's folder, but this is {Path.cwd()}; run `cd {PROJECT}` first.")
         require_server(api)
-        refuse_another_place(flow.name for flow in flows)
         limit = given.limit or slot_count()
+        with alone(_LOCKS, api):
+            refuse_another_place(flow.name for flow in flows)
+            _serve(flows, limit, api)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _serve(flows: Iterable[Any], limit: int, api: str | None) -> None:
+    """Registers the deployments and serves them until a signal."""
     remove_old_automations()
     settle(PROJECT, print)
     runner = PatientRunner(limit=limit, pause_on_shutdown=False)
@@ -238,12 +271,11 @@ def main(arguments: list[str] | None = None) -> int:
     for flow in flows:
         version = f"{commit} {_PLACE}"
         deployment = flow.to_deployment(flow.name, tags=[machine], schedules=kept_schedules(flow.name), version=version)
-        runner.add_deployment(deployment)  # type: ignore[arg-type] # to_deployment is also a coroutine, elsewhere
+        runner.add_deployment(deployment)  # to_deployment is also a coroutine, elsewhere
     served = f"The deployments train-resnet, sweep and search are served from {PROJECT}, {limit} at a time"
     print(f"{served}; Ctrl-C ends this.", flush=True)
     threading.Thread(target=_watch, args=(api,), daemon=True).start()
     asyncio.run(runner.serve())
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 from prefect.client.schemas.objects import DeploymentSchedule, DeploymentStatus
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
 
 from flows import serve
 from resnet.core.errors import UserError
@@ -55,11 +56,12 @@ class FakeRunner:
 
 
 @pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def events(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
     """What `main` does, in order, without a server."""
     noted: list[Any] = []
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(serve, "require_server", lambda api: None)
+    monkeypatch.setattr(serve, "_LOCKS", tmp_path)
     for name, flow in (("train_resnet", "train-resnet"), ("sweep", "sweep"), ("search", "search")):
         monkeypatch.setattr(serve, name, FakeFlow(flow))
     monkeypatch.setattr(serve, "refuse_another_place", lambda names: None)
@@ -160,6 +162,16 @@ def test_without_a_server_nothing_is_registered(
     assert serve.main([]) == 1
     assert capsys.readouterr().err == "there is no server.\n"
     assert events == []
+
+
+def test_a_folder_is_served_once_on_a_server(events: list[Any], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with serve.alone(tmp_path, get_current_settings().api.url):
+        assert serve.main([]) == 1
+        assert capsys.readouterr().err.startswith("another `python -m flows.serve` serves the deployments from this folder")
+        assert events == []
+    with serve.alone(tmp_path, "http://127.0.0.1:9/api"):
+        assert serve.main([]) == 0
+        assert events[-1] == "serve"
 
 
 def test_an_invalid_number_of_slots_is_refused(
