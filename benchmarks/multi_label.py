@@ -7,7 +7,8 @@ Any source of images with one label becomes one with several: an image is a grid
 image of the source, and its labels are the classes of these. The images of a split are made from images of that split. Both
 sides get the same arrays, batches of 32, random shifts by a tenth, Adam with a warm-up of one epoch and a cosine to zero, and
 the weights of the epoch with the lowest validation loss. Learning rate and label smoothing of each are those of `RATES` and
-`SMOOTHINGS` with the highest validation figure with the first seed. timm computes in float32.
+`SMOOTHINGS` with the highest validation figure with the first seed; a training that diverges counts as the lowest. timm
+computes in float32.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.recipes import mean_in_words
+from resnet.core.errors import UserError
 
 RATES = (0.002, 0.004, 0.008, 0.016)
 SMOOTHINGS = (0.0, 0.1)
@@ -150,25 +152,33 @@ def main() -> int:
         learn: dict[str, Learn] = {"ours": lambda recipe, seed: ours(arrays, given.epochs, recipe, seed)}
         if given.peer:
             learn["timm"] = lambda recipe, seed: peer(given.peer, folder, given.epochs, recipe, seed)
-        rows = []
+        rows: list[dict[str, Any]] = []
+        facts = {"source": Path(given.source).name, "classes": len(classes), "epochs": given.epochs, "size": given.size}
+        facts |= {"images": {name: len(arrays[name]) for name in SPLITS}, "rows": rows}
         for name, train in learn.items():
             tried = {}
             for recipe in itertools.starmap(Recipe, itertools.product(given.rates, SMOOTHINGS)):
-                tried[recipe] = _figures(arrays, train(recipe, given.seeds[0]))
+                tried[recipe] = _figures(arrays, train, recipe, given.seeds[0])
                 print(name, *recipe, tried[recipe], flush=True)
             best = max(tried, key=lambda recipe: tried[recipe]["validation"])
             for seed in given.seeds:
-                figures = tried[best] if seed == given.seeds[0] else _figures(arrays, train(best, seed))
+                figures = tried[best] if seed == given.seeds[0] else _figures(arrays, train, best, seed)
                 rows.append({"contender": name, **best._asdict(), "seed": seed, **figures})
                 print(rows[-1], flush=True)
-    facts = {"source": Path(given.source).name, "classes": len(classes), "epochs": given.epochs, "size": given.size}
-    facts |= {"images": {name: len(arrays[name]) for name in SPLITS}, "rows": rows}
-    given.json.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+                given.json.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     print(table(rows))
     return 0
 
 
-def _figures(arrays: Arrays, logits: Logits) -> dict[str, float]:
+def _figures(arrays: Arrays, learn: Learn, recipe: Recipe, seed: int) -> dict[str, float]:
+    """Validation and test figures of one training; zeros if it diverged."""
+    try:
+        logits = learn(recipe, seed)
+    except UserError as error:  # of a loss that is not finite
+        print(error, file=sys.stderr, flush=True)
+        return dict.fromkeys(SPLITS[1:], 0.0)
+    if not all(np.isfinite(logits[name]).all() for name in SPLITS[1:]):
+        return dict.fromkeys(SPLITS[1:], 0.0)
     return {name: mean_average_precision(arrays[f"{name}_truth"], logits[name]) for name in SPLITS[1:]}
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import multi_label
-from benchmarks.multi_label import grids, table
+from benchmarks.multi_label import Learn, Logits, Recipe, grids, table
+from resnet.core.errors import UserError
 from tests.pictures import two_classes
 
 
@@ -30,6 +31,23 @@ def test_the_table_compares_seed_by_seed() -> None:
     ]
     assert "| ours | 0.001 | 0.1 | 62.0 ± " in table(rows)
     assert "| timm | 0.001 | 0.1 | 60.0 ± 0.0 | ours +2.0 ± " in table(rows)
+
+
+def test_a_training_that_diverges_counts_as_the_lowest() -> None:
+    arrays = {f"{name}_truth": np.array([[True, False], [False, True]]) for name in ("validation", "test")}
+
+    def stopped(recipe: Recipe, seed: int) -> Logits:
+        raise UserError(f"the loss is nan with {recipe.rate} and seed {seed}.")
+
+    def logits(value: float) -> Learn:
+        right = np.array([[value, 0], [0, value]], np.float32)
+        return lambda recipe, seed: {"validation": right, "test": right}
+
+    recipe = Recipe(10.0, 0.0)
+    lowest = {"validation": 0.0, "test": 0.0}
+    assert multi_label._figures(arrays, stopped, recipe, 0) == lowest
+    assert multi_label._figures(arrays, logits(np.nan), recipe, 0) == lowest
+    assert multi_label._figures(arrays, logits(1.0), recipe, 0) == {"validation": 1.0, "test": 1.0}
 
 
 def test_it_runs_without_a_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
