@@ -27,8 +27,18 @@ def count_confusions(labels: list[str], predicted: list[str], classes: list[str]
     return counts
 
 
-def most_confused(counts: npt.NDArray[np.int64], classes: list[str], most: int) -> list[dict[str, Any]]:
-    """The `most` most frequent confusions: label, predicted, images, and share, of the images of the class."""
+def most_confused(
+    counts: npt.NDArray[np.int64], classes: list[str], most: int, support: npt.NDArray[np.int64] | None = None
+) -> list[dict[str, Any]]:
+    """The `most` most frequent confusions: label, predicted, images, and share, of the images of the class.
+
+    Args:
+        counts: (classes, classes) images by true and predicted class.
+        classes: the class names.
+        most: how many to list.
+        support: as of `draw_confusion`.
+    """
+    images = counts.sum(axis=1) if support is None else support
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, counts)
     places = np.argsort(-wrong, axis=None, kind="stable")[:most]
     rows, columns = np.unravel_index(places, counts.shape)
@@ -37,7 +47,7 @@ def most_confused(counts: npt.NDArray[np.int64], classes: list[str], most: int) 
             "label": classes[row],
             "predicted": classes[column],
             "images": int(wrong[row, column]),
-            "share": float(wrong[row, column] / counts[row].sum()),
+            "share": float(wrong[row, column] / images[row]),
         }
         for row, column in zip(rows, columns, strict=True)
         if wrong[row, column]
@@ -75,8 +85,8 @@ def draw_confusion(
         counts: (classes, classes) images by true and predicted class.
         classes: the class names.
         title: the title of the figure.
-        support: (classes,) the images of each class, for images that have several and count in several cells of a row; by
-            default the sums of the rows.
+        support: (classes,) the images of each class, for images that have several and may count in several cells of a row, or
+            in none; by default the sums of the rows.
     """
     order = order_classes(counts)
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]

@@ -1,8 +1,7 @@
 """What the pages say about images with several labels each, whose labels are texts such as "cat|dog"."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,48 +10,30 @@ from resnet.core.label_sets import SEPARATOR
 from resnet.pictures.data_labels import set_in_words
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Numbers of images by a class that they have (row a) and another class (column b).
+class Pairs(NamedTuple):
+    """Numbers of images by a class that they have (row) and a predicted class (column).
 
     Attributes:
-        together: (classes, classes) have a and are predicted to have b; on the diagonal the class is found.
-        instead: (classes, classes) have a and are not predicted to have it, but wrongly to have b.
-        support: (classes,) have a.
+        counts: (classes, classes) on the diagonal images that have the class and are predicted to have it; beside it images
+            that have the class of the row and are not predicted to have it, but wrongly to have that of the column.
+        support: (classes,) images that have the class.
     """
 
-    together: npt.NDArray[np.int64]
-    instead: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
     support: npt.NDArray[np.int64]
 
 
 def count_pairs(labels: Sequence[str], predicted: Sequence[str], classes: Sequence[str]) -> Pairs:
     """Counts images, whose labels and predictions are texts of sets."""
     place = {name: number for number, name in enumerate(classes)}
-    together = np.zeros((len(classes), len(classes)), np.int64)
-    found = Pairs(together, together.copy(), np.zeros(len(classes), np.int64))
+    found = Pairs(np.zeros((len(classes), len(classes)), np.int64), np.zeros(len(classes), np.int64))
     for label, guess, images in _counted(labels, predicted):
         truth, answer = (np.array([place[name] for name in _names(text)], np.int64) for text in (label, guess))
-        found.together[np.ix_(truth, answer)] += images
-        found.instead[np.ix_(np.setdiff1d(truth, answer), np.setdiff1d(answer, truth))] += images
+        right = np.intersect1d(truth, answer)
+        found.counts[right, right] += images
+        found.counts[np.ix_(np.setdiff1d(truth, answer), np.setdiff1d(answer, truth))] += images
         found.support[truth] += images
     return found
-
-
-def most_often_instead(counts: Pairs, classes: list[str], most: int) -> list[dict[str, Any]]:
-    """The `most` most frequent pairs of a missing and a wrong class: label, predicted, images, and share of the class."""
-    places = np.argsort(-counts.instead, axis=None, kind="stable")[:most]
-    rows, columns = np.unravel_index(places, counts.instead.shape)
-    return [
-        {
-            "label": classes[row],
-            "predicted": classes[column],
-            "images": int(counts.instead[row, column]),
-            "share": float(counts.instead[row, column] / counts.support[row]),
-        }
-        for row, column in zip(rows, columns, strict=True)
-        if counts.instead[row, column]
-    ]
 
 
 def most_frequent_set(labels: Sequence[str]) -> dict[str, Any]:

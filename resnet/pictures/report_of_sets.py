@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from resnet.pictures.confusion import draw_confusion
+from resnet.pictures.confusion import draw_confusion, most_confused
 from resnet.pictures.data_labels import set_in_words
-from resnet.pictures.label_sets import Pairs, count_pairs, difference, most_frequent_set, most_often_instead
+from resnet.pictures.label_sets import Pairs, count_pairs, difference, most_frequent_set
 from resnet.pictures.pages import percent, plain
 from resnet.pictures.reliability import draw_reliability
 from resnet.pictures.svg import inline_svg, text_of_pages
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from resnet.pictures.report import Results
 
+_ONE_SIDED = 0.75  # of the calibration error
 _TITLE = "Images that have a class,\nby predicted class (test images)"
 
 
@@ -29,10 +30,11 @@ def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
     """
     labels, predicted = _texts(results)
     support, images = results.per_class["support"].to_numpy(), max(len(labels), 1)
+    pairs = count_pairs(labels, predicted, results.classes)
     return {
         "guess": most_frequent_set(labels),
-        "pairs": most_often_instead(count_pairs(labels, predicted, results.classes), results.classes, most),
-        "underconfident": _is_underconfident(results.calibration),
+        "pairs": most_confused(pairs.counts, results.classes, most, pairs.support),
+        **_kind_of_error(results.calibration),
         "at_random": float(support[support > 0].mean() / images) if support.any() else 0.0,
         "labels_per_image": (float(support.sum() / images), float(results.per_class["predicted"].sum() / images)),
     }
@@ -42,13 +44,13 @@ def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
 def draw_pairs(results: "Results") -> dict[str, "Markup"]:
     """The confusion matrix and the reliability diagram of pairs of an image and a class."""
     counts = count_pairs(*_texts(results), results.classes)
-    recall = float(counts.together.trace() / max(int(counts.support.sum()), 1))
+    recall = float(counts.counts.trace() / max(int(counts.support.sum()), 1))
     metrics = results.metrics
     return {
         "confusion": inline_svg(
             draw_matrix(counts, results.classes, title=""),
             "confusion",
-            f"Matrix of {len(results.classes)} classes: images that have a class by the classes that are predicted; "
+            f"Matrix of {len(results.classes)} classes: images that have a class by the class that is predicted; "
             f"{percent(recall)} of the labels are found, on its diagonal.",
         ),
         "reliability": inline_svg(
@@ -61,8 +63,8 @@ def draw_pairs(results: "Results") -> dict[str, "Markup"]:
 
 
 def draw_matrix(counts: Pairs, classes: list[str], title: str = _TITLE) -> "Figure":
-    """Draws the confusion matrix: a cell is the images that have the class of the row and are predicted that of the column."""
-    return draw_confusion(counts.together, classes, title, support=counts.support)
+    """Draws the confusion matrix, with the images of a missing class and a wrong one beside its diagonal."""
+    return draw_confusion(counts.counts, classes, title, support=counts.support)
 
 
 def card_of_set(card: Mapping[str, Any], observed: str, probability: float) -> dict[str, Any]:
@@ -88,7 +90,17 @@ def _texts(results: "Results") -> tuple[list[str], list[str]]:
     return labels, predicted
 
 
-def _is_underconfident(bins: "pd.DataFrame") -> bool:
-    """Whether the probabilities are nearer to 0.5 than the shares of the images that have a class."""
-    beyond = (bins["accuracy"] - bins["confidence"]).where(bins["confidence"] > 0.5, bins["confidence"] - bins["accuracy"])
-    return bool((bins["images"] * beyond).sum() > 0)
+def _kind_of_error(bins: "pd.DataFrame") -> dict[str, Any]:
+    """How the probabilities of pairs are wrong, in words, with their mean and the share of the pairs with the class.
+
+    If nearly all are wrong in one direction, their mean is wrong by nearly as much as the calibration error.
+    """
+    weight = bins["images"] / max(int(bins["images"].sum()), 1)
+    mean, share = float((weight * bins["confidence"]).sum()), float((weight * bins["accuracy"]).sum())
+    error = float((weight * (bins["accuracy"] - bins["confidence"]).abs()).sum())
+    if abs(mean - share) >= _ONE_SIDED * error:
+        kind = "too low" if mean < share else "too high"
+    else:
+        beyond = (bins["accuracy"] - bins["confidence"]).where(bins["confidence"] > 0.5, bins["confidence"] - bins["accuracy"])
+        kind = "too near to 0.5" if float((weight * beyond).sum()) > 0 else "too far from 0.5"
+    return {"kind_of_error": kind, "mean_probability": mean, "share_of_pairs": share}

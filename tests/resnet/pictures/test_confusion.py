@@ -67,6 +67,8 @@ def test_the_most_frequent_confusions_come_first() -> None:
         {"label": "c", "predicted": "b", "images": 2, "share": 1.0},
     ]
     assert len(most_confused(counts, ["a", "b", "c"], 20)) == 3
+    (first,) = most_confused(counts, ["a", "b", "c"], 1, support=np.array([20, 10, 2]))  # of images with several labels each
+    assert first == {"label": "a", "predicted": "b", "images": 4, "share": 0.2}
 
 
 def test_a_thousand_classes_can_be_drawn_and_no_confusion_is_lost() -> None:

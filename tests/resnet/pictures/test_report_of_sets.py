@@ -98,12 +98,13 @@ def test_the_head_has_the_mean_average_precision_and_the_exact_matches(several: 
     assert "initial weights" not in text or "multi-label" in text
 
 
-def test_always_answering_the_most_frequent_set_is_named(several: Results) -> None:
+def test_the_most_frequent_set_as_the_only_answer_is_named(several: Results) -> None:
     sizes = several.predictions["label"].value_counts()
     text = words(render_report(several))
     expected = sizes.index[0].replace("|", " | ") or "none of the classes"
     assert sizes.iloc[0] > sizes.iloc[1]
-    assert f"Always answering {expected} would reach {100 * sizes.iloc[0] / 80:.1f} %." in text
+    share = 100 * sizes.iloc[0] / 80
+    assert f"The most frequent set, {expected}, predicted for every image would be right for {share:.1f} %." in text
 
 
 def test_each_class_has_its_threshold_and_average_precision(several: Results) -> None:
@@ -136,12 +137,17 @@ def test_calibration_is_about_pairs(several: Results) -> None:
     assert "probability pairs mean probability share with the class" in text
 
 
-@pytest.mark.parametrize(("factor", "word"), [(0.1, "underconfident"), (30, "overconfident")])
-def test_the_kind_of_wrong_probabilities_is_named(factor: float, word: str) -> None:
+@pytest.mark.parametrize(
+    ("factor", "offset", "kind"),
+    [(0.1, 0, "too near to 0.5"), (30, 0, "too far from 0.5"), (1, 2, "too high"), (1, -2, "too low")],
+)
+def test_the_kind_of_wrong_probabilities_is_named(factor: float, offset: float, kind: str) -> None:
     truth = np.random.default_rng(0).random((300, 2)) < 0.8  # as in results_of_sets
     truth[::10] = False
-    text = words(render_report(results_of_sets(["cat", "dog"], 300, (factor * logits_of(truth)).astype(np.float32))))
-    assert f"This network is {word}." in text
+    logits = (factor * logits_of(truth) + offset).astype(np.float32)
+    text = words(render_report(results_of_sets(["cat", "dog"], 300, logits)))
+    mean = float((1 / (1 + np.exp(-logits.astype(float)))).mean())
+    assert f"The probabilities are {kind}: their mean is {mean:.4f}, and {truth.mean():.4f} of the pairs" in text
 
 
 def test_without_labels_the_head_has_the_exact_matches(several: Results) -> None:
@@ -167,7 +173,7 @@ def test_the_weakest_of_many_classes_comes_first() -> None:
     weakest = found.per_class.sort_values(["average_precision", "label"])["label"].iloc[0]
     assert re.findall(r'<th scope="row"><bdi>(class \d+)</bdi>', page)[0] == weakest
     assert "Order lowest average precision lowest recall most images name" in words(page)
-    assert "Classes that often come together are next to each other." in words(page)
+    assert "Classes that are confused with each other are next to each other." in words(page)
 
 
 def test_the_matrix_has_the_recall_on_its_diagonal(several: Results) -> None:
