@@ -104,8 +104,10 @@ def take_model(model: ResNet, path: Path) -> None:
     if source.class_names is None or not is_same:
         del found[_HEAD]
     else:
-        # Training goes on from the logits that were trained, and `train` fits a temperature of its own.
-        found[_HEAD] = [weight * np.float32(source.temperature) for weight in found[_HEAD]]
+        # Training goes on from the logits that were trained, and `train` calibrates it anew.
+        kernel, bias = found[_HEAD]
+        temperature, offset = np.float32(source.temperature), np.float32(source.offset)
+        found[_HEAD] = [kernel * temperature, (bias - offset) * temperature]
     made_as = ", ".join(f"{name} {config[name]}" for name in ("depth", "variant", "stem", "blocks", "width"))
     _take(model, found, f"build.weights is {path}", f"it was made with {made_as}")
 

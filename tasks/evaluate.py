@@ -104,7 +104,8 @@ def evaluate(
         found = of_classes(split.labels, logits, classes, temperature=model.temperature)
     else:
         assert model.thresholds is not None
-        found = of_sets(split.labels, label_sets, logits, classes, temperature=model.temperature, thresholds=model.thresholds)
+        calibration = {"temperature": model.temperature, "offset": model.offset}
+        found = of_sets(split.labels, label_sets, logits, classes, **calibration, thresholds=model.thresholds)
     figures = dict(found.figures)
     if model.known_score is not None:
         figures |= refusals(model.known_score(features))

@@ -89,6 +89,7 @@ def of_sets(
     classes: list[str],
     *,
     temperature: float,
+    offset: float,
     thresholds: list[float],
 ) -> Findings:
     """The findings about images with several labels each.
@@ -99,10 +100,11 @@ def of_sets(
         logits: (images, classes).
         classes: the class names.
         temperature: by which the logits have been divided.
+        offset: that has been added to them then.
         thresholds: the probability of each class from which on an image has it.
     """
     truth = label_sets.of(labels)
-    uncalibrated, earlier = _before(truth, logits, thresholds, temperature)
+    uncalibrated, earlier = _before(truth, logits, thresholds, temperature, offset)
     found = set_answers(truth, logits, thresholds)
     precisions = precisions_of(found, logits)
     texts = label_sets.texts(classes)
@@ -129,10 +131,10 @@ def probabilities_of_observed(logits: npt.NDArray[np.float32], observed: npt.NDA
 
 
 def _before(
-    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], thresholds: list[float], temperature: float
+    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], thresholds: list[float], temperature: float, offset: float
 ) -> tuple[Reliability, dict[str, float]]:
-    """The bins and figures before the temperature; the answers themselves are let go, as they are as large as the labels."""
-    before = set_answers(truth, logits, thresholds, temperature)
+    """The bins and figures before the calibration; the answers themselves are let go, as they are as large as the labels."""
+    before = set_answers(truth, logits, thresholds, temperature, offset)
     return before.calibration, sets_before_calibration(before)
 
 

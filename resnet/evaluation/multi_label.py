@@ -45,7 +45,11 @@ class SetAnswers:
 
 
 def set_answers(
-    truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32], thresholds: list[float], temperature: float = 1.0
+    truth: npt.NDArray[np.bool_],
+    logits: npt.NDArray[np.float32],
+    thresholds: list[float],
+    temperature: float = 1.0,
+    offset: float = 0.0,
 ) -> SetAnswers:
     """What logits say. Float64 copies are made of some rows at a time.
 
@@ -53,13 +57,14 @@ def set_answers(
         truth: (images, classes) whether an image has a class.
         logits: (images, classes).
         thresholds: the probability of each class from which on an image has it.
-        temperature: by which the logits had been divided; they are multiplied by it.
+        temperature: by which the logits had been divided; this is undone.
+        offset: that had been added to them then; this is undone first.
     """
     images, classes = logits.shape
     predicted, costs = np.empty((images, classes), np.bool_), np.empty((2, images))
     pairs = PairCalibration()
     for rows in row_blocks(*logits.shape):
-        exact = logits[rows].astype(np.float64) * temperature
+        exact = (logits[rows].astype(np.float64) - offset) * temperature
         probabilities = expit(exact)
         predicted[rows] = probabilities >= thresholds
         # The cross-entropy of having a class is log(1 + exp(-logit)), of not having it log(1 + exp(logit)).
@@ -133,7 +138,7 @@ def summarise_sets(found: SetAnswers, precisions: Precisions) -> dict[str, float
 
 
 def sets_before_calibration(before: SetAnswers) -> dict[str, float]:
-    """What the temperature changed: calibration_error_before and loss_before, of logits before they were divided by it."""
+    """What the calibration changed: calibration_error_before and loss_before, of the logits before it."""
     return rounded({"calibration_error_before": before.calibration.error, "loss_before": float(before.losses.mean())})
 
 

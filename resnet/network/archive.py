@@ -41,6 +41,7 @@ _CLASS = {
 _HDF5_NAME = re.compile(r"(layers/[a-z0-9_]+/)?vars(/\d+)?|layers(/[a-z0-9_]+)?")
 _DEPTHS = (18, 34, 50, 101, 152)
 _MOST_STAGES, _MOST_BLOCKS, _MOST_WIDTH = 8, 1000, 2**16
+_LARGEST_OFFSET = 1000.0
 _LARGEST_TEMPERATURE = 1000.0  # and the smallest is one over it; `resnet.training.temperature` stays far within
 _LARGEST_SIDE = 1024  # the largest preprocess.image_size; OpenVINO does not return from the compilation of a side of 65,536
 
@@ -284,6 +285,9 @@ def _check_arguments(path: Path, given: dict[str, Any]) -> None:
     }
     if "temperature" in given:  # files of versions that did not calibrate have none
         right["temperature"] = _is_between(given["temperature"], 1 / _LARGEST_TEMPERATURE, _LARGEST_TEMPERATURE)
+    if "offset" in given:
+        is_number = _is_between(given["offset"], -_LARGEST_OFFSET, _LARGEST_OFFSET)
+        right["offset"] = {"temperature", "multi_label"} <= given.keys() and is_number
     if "refuses" in given:
         right["refuses"] = _is_between(given["refuses"], 0.0, 0.5)
     if "multi_label" in given:

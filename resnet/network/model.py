@@ -42,6 +42,7 @@ class ResNet(keras.Model):
         zero_init_last_gamma: start every block as the identity.
         class_names: in the order of the logits; stored in a saved model.
         temperature: by which `calibrate` has divided the logits; None if it has not. It is a record and changes no weight.
+        offset: that `calibrate` has added to the logits afterwards; only with `temperature` and `multi_label`. A record, too.
         refuses: the largest share of new images like the validation images that `known_score` refuses; None without such a
             score. It is a record, too.
         multi_label: whether an image may have any number of the classes. A logit then says whether the image has this class,
@@ -74,6 +75,7 @@ class ResNet(keras.Model):
         zero_init_last_gamma: bool = True,
         class_names: Sequence[str] | None = None,
         temperature: float | None = None,
+        offset: float | None = None,
         refuses: float | None = None,
         multi_label: bool = False,
         thresholds: Sequence[float] | None = None,
@@ -106,6 +108,8 @@ class ResNet(keras.Model):
         }
         if temperature is not None:  # a network that is not calibrated keeps the bytes that it always had
             self._arguments["temperature"] = temperature
+        if offset is not None:
+            self._arguments["offset"] = offset
         if refuses is not None:
             self._arguments["refuses"] = refuses
         if multi_label:
@@ -164,21 +168,35 @@ class ResNet(keras.Model):
         """By which `calibrate` has divided the logits; 1 if it has not."""
         return float(self._arguments.get("temperature", 1.0))
 
-    def calibrate(self, temperature: float) -> None:
-        """Divides the logits by a temperature: kernel and bias of the head change, and predicted classes do not.
+    @property
+    def offset(self) -> float:
+        """What `calibrate` has added to the logits after the division; 0 if nothing."""
+        return float(self._arguments.get("offset", 0.0))
 
-        Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2. In the weights it holds for every program
-        that reads the file, and for every export.
+    def calibrate(self, temperature: float, offset: float = 0.0) -> None:
+        """Divides the logits by a temperature and adds an offset: kernel and bias of the head change.
+
+        The order of the classes stays. Guo et al., "On Calibration of Modern Neural Networks" (2017), section 4.2. In the
+        weights it holds for every program that reads the file, and for every export.
+
+        Args:
+            temperature: positive.
+            offset: in logits; only with `multi_label`, where it changes probabilities.
 
         Raises:
-            ValueError: the temperature is not positive and finite, or the network has one already.
+            ValueError: the temperature is not positive and finite, the network has one already, or the offset is not finite or
+                has no use.
         """
         if not 0 < temperature < math.inf or "temperature" in self._arguments:
             raise ValueError(f"A network is calibrated once, by a positive number. Received: {temperature}.")
+        if not math.isfinite(offset) or (offset and not self.multi_label):
+            raise ValueError(f"An offset is a finite number, of a network with multi_label. Received: {offset}.")
         head = self.layers[-1]
-        # In float64, so that values are rounded only once.
-        head.set_weights([(weight.astype(np.float64) / temperature).astype(np.float32) for weight in head.get_weights()])
+        kernel, bias = (weight.astype(np.float64) for weight in head.get_weights())  # so that values are rounded only once
+        head.set_weights([each.astype(np.float32) for each in (kernel / temperature, bias / temperature + offset)])
         self._arguments["temperature"] = temperature
+        if self.multi_label:
+            self._arguments["offset"] = offset
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, which determine the architecture; a saved model stores them."""

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from resnet.core.words import agreeing, counted
 from resnet.pictures.data_labels import are_sets
-from resnet.pictures.model_card_of_sets import ANY_NUMBER, GAP, NOTES, OUTPUTS, argument, headlines, weakest_classes
+from resnet.pictures.model_card_of_sets import (
+    ANY_NUMBER,
+    GAP,
+    NOTES,
+    OUTPUTS,
+    argument,
+    headlines,
+    offset_added,
+    weakest_classes,
+)
 from resnet.pictures.pages import share_of
 
 if TYPE_CHECKING:
@@ -245,7 +254,8 @@ def _limits(
         yield "- The probability of a prediction is not the measured rate of correct predictions."
     else:
         validated = counted(data.images.get("validation", 0), "validation image")
-        yield f"- The logits were divided by a temperature of {temperature:.3g}, fitted on {validated}."
+        moved = offset_added(network) if several else ""
+        yield f"- The logits were divided by a temperature of {temperature:.3g}{moved}, fitted on {validated}."
         differ = GAP if several else "probabilities and the rate of correct predictions differ by"
         yield f"  On the test images, {differ}"
         yield f"  {metrics['calibration_error']:.4f} on average; if they agreed, chance alone would give up to"

@@ -17,6 +17,8 @@ NOTES = {
     "micro_f1": ", over all pairs of image and class",
     "calibration_error": ", the mean gap between probability and share of images that have the class, over all pairs",
     "loss": ", binary cross-entropy in nats, mean over images and classes",
+    "calibration_error_before": ", without temperature and offset",
+    "loss_before": ", without temperature and offset",
 }
 
 
@@ -36,6 +38,12 @@ def headlines(metrics: Mapping[str, float], accuracy: float) -> Iterator[str]:
     low, high = metrics["accuracy_low"], metrics["accuracy_high"]
     interval = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
     yield f"| exact-match accuracy | {100 * accuracy:.2f} %, {interval}; the share of images whose whole set is right |"
+
+
+def offset_added(network: Mapping[str, object]) -> str:
+    """What follows the temperature in a sentence, from the arguments of `ResNet`."""
+    offset = network.get("offset")
+    return f", and {offset:.3g} was added to them" if isinstance(offset, float) and offset else ""
 
 
 def weakest_classes(per_class: "pd.DataFrame", escape: Callable[[str], str]) -> Iterator[str]:

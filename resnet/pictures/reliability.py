@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SIZE = (4.5, 5.2)  # inches
-_OF_IMAGES = ("accuracy", "accuracy, 95 % interval", "confidence: probability of the predicted class", "images")
-_OF_PAIRS = ("share with the class", "95 % interval", "probability of a class", "pairs")
+_OF_IMAGES = (
+    "accuracy",
+    "accuracy, 95 % interval",
+    "confidence: probability of the predicted class",
+    "images",
+    "before the temperature",
+)
+_OF_PAIRS = ("share with the class", "95 % interval", "probability of a class", "pairs", "before calibration")
 
 
 def draw_reliability(bins: "pd.DataFrame", *, before: "pd.DataFrame | None" = None, of_pairs: bool = False) -> Figure:
@@ -25,7 +31,7 @@ def draw_reliability(bins: "pd.DataFrame", *, before: "pd.DataFrame | None" = No
         before: the bins before the network was calibrated, to be drawn without intervals behind the others.
         of_pairs: whether the bins are of pairs of an image and a class.
     """
-    accuracy, interval, confidence, counted = _OF_PAIRS if of_pairs else _OF_IMAGES
+    accuracy, interval, confidence, counted, earlier = _OF_PAIRS if of_pairs else _OF_IMAGES
     figure = Figure(figsize=_SIZE, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     width = bins["up_to"] - bins["above"]
@@ -33,7 +39,7 @@ def draw_reliability(bins: "pd.DataFrame", *, before: "pd.DataFrame | None" = No
     upper.plot([0, 1], [0, 1], color="gray", linestyle="--", label="calibrated")
     if before is not None:
         old = before[before["images"] > 0]
-        upper.plot(old["confidence"], old["accuracy"], "x", color="C1", markersize=5, label="before the temperature")
+        upper.plot(old["confidence"], old["accuracy"], "x", color="C1", markersize=5, label=earlier)
     reach = [full["accuracy"] - full["accuracy_low"], full["accuracy_high"] - full["accuracy"]]
     upper.errorbar(
         full["confidence"],

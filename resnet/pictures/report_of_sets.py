@@ -35,6 +35,7 @@ def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
         "guess": most_frequent_set(labels),
         "pairs": most_confused(pairs.counts, results.classes, most, pairs.support),
         **_kind_of_error(results.calibration),
+        "offset": results.details["network"].get("offset", 0.0),
         "at_random": float(support[support > 0].mean() / images) if support.any() else 0.0,
         "labels_per_image": (float(support.sum() / images), float(results.per_class["predicted"].sum() / images)),
     }
@@ -57,7 +58,7 @@ def draw_pairs(results: "Results") -> dict[str, "Markup"]:
             draw_reliability(results.calibration, before=results.uncalibrated, of_pairs=True),
             "reliability",
             f"Share of images that have a class against its probability; expected calibration error "
-            f"{metrics['calibration_error']:.4f}, before the temperature {metrics['calibration_error_before']:.4f}.",
+            f"{metrics['calibration_error']:.4f}, before calibration {metrics['calibration_error_before']:.4f}.",
         ),
     }
 

@@ -9,7 +9,7 @@ from resnet.network.folding import folded_network_with_features
 from resnet.network.inference import predict_with_features
 from resnet.network.model import ResNet
 from resnet.training.refusal import REFUSED, NoKnownScoreError, fit_known_score, rows_to_look_at
-from resnet.training.temperature import fit_multi_label_temperature, fit_temperature
+from resnet.training.temperature import fit_multi_label_calibration, fit_temperature
 from resnet.training.thresholds import fit_thresholds
 
 
@@ -58,6 +58,6 @@ def finish(
 
 def _decide(model: ResNet, truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32]) -> None:
     """Calibrates a network for several labels, and sets the thresholds of its classes; both arrays are (images, classes)."""
-    temperature = fit_multi_label_temperature(truth, logits)
-    model.calibrate(temperature)
-    model.decide_by(fit_thresholds(truth, logits / np.float32(temperature)))
+    temperature, offset = fit_multi_label_calibration(truth, logits)
+    model.calibrate(temperature, offset)
+    model.decide_by(fit_thresholds(truth, logits / np.float32(temperature) + np.float32(offset)))

@@ -1,20 +1,19 @@
 """The temperature that makes the probabilities of a trained network hold: a probability of 0.8 is right 8 times out of 10.
 
 All logits are divided by one number, so the order of the classes stays (Guo et al., "On Calibration of Modern Neural Networks",
-2017, section 4.2).
+2017, section 4.2). With several labels to an image, one offset is added to all logits besides.
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax
 
 from resnet.core.row_blocks import row_blocks
 
 BOUND = 20.0  # the temperature is between one over this and this
 _SPREAD = 0.35  # the standard deviation of the prior on the logarithm of the temperature
+_SPREAD_OF_OFFSET = 0.5  # that of the prior on the offset, in logits
 
 
 def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floating]) -> float:
@@ -64,40 +63,68 @@ def fit_temperature(labels: npt.NDArray[np.integer], logits: npt.NDArray[np.floa
             losses[rows] = -found[np.arange(len(found)), labels[rows]]
         return float(losses.sum())
 
-    return _most_probable(loss)
+    def cost(log_inverse: float) -> float:
+        return loss(np.exp(log_inverse)) + (log_inverse / _SPREAD) ** 2 / 2
+
+    reach = np.log(BOUND)
+    result = minimize_scalar(cost, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
+    return _rounded(np.exp(-result.x))
 
 
-def fit_multi_label_temperature(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating]) -> float:
-    """As `fit_temperature`, for images with several labels: by the binary cross-entropy of all classes of an image.
+def fit_multi_label_calibration(truth: npt.NDArray[np.bool_], logits: npt.NDArray[np.floating]) -> tuple[float, float]:
+    """The most probable temperature and offset for images with several labels, by the binary cross-entropy of all classes.
+
+    A logit becomes `logit / temperature + offset` (Platt, "Probabilistic Outputs for Support Vector Machines", 1999). With one
+    label to an image an offset would change nothing. Here networks say too seldom that an image has a class, by label smoothing
+    and because rare answers are learned last. The priors are that of `fit_temperature` and a normal one with a standard
+    deviation of 0.5 on the offset.
+
+    Measured change of the test loss (nats for a pair of image and class) from no calibration, by a temperature alone and with
+    an offset; means of 30 draws of so many validation images, and the calibration error with all of them. The images are 2 x 2
+    grids (`benchmarks/multi_label.py`), the networks ResNet-18 after 6 to 8 epochs:
+
+    | images of | 10 | 20 | 50 | 100 | all, 200 to 300 | error |
+    |---|---|---|---|---|---|---|
+    | digits, temperature alone | +0.0002 | -0.0009 | -0.0013 | -0.0015 | -0.0016 | 0.026 |
+    | digits, with an offset | -0.0024 | -0.0038 | -0.0044 | -0.0044 | -0.0047 | 0.016 |
+    | hands, temperature alone | +0.0003 | +0.0003 | +0.0001 | +0.0000 | -0.0000 | 0.020 |
+    | hands, with an offset | -0.0003 | -0.0007 | -0.0013 | -0.0017 | -0.0018 | 0.012 |
+    | CIFAR-10, temperature alone | +0.0005 | +0.0004 | -0.0003 | -0.0005 | -0.0006 | 0.013 |
+    | CIFAR-10, with an offset | +0.0007 | +0.0006 | -0.0002 | -0.0002 | -0.0006 | 0.014 |
+    | CIFAR-10, not smoothed, temperature alone | +0.0006 | +0.0005 | -0.0006 | -0.0007 | -0.0009 | 0.022 |
+    | CIFAR-10, not smoothed, with an offset | -0.0006 | -0.0001 | -0.0018 | -0.0020 | -0.0025 | 0.016 |
+
+    An offset for each class was worse than one for all on three of the four with all images, and on all four with 20.
 
     Args:
         truth: (images, classes), whether an image has a class.
         logits: (images, classes), of the logistic function.
 
     Returns:
-        The temperature, with six digits, within `BOUND`; 1 if there are no images, or if all logits are 0.
+        The temperature, within `BOUND`, and the offset, with six digits; 1 and 0 without images.
     """
+    if not len(truth):
+        return 1.0, 0.0
     blocks = row_blocks(*logits.shape)
-    if not any(logits[rows].any() for rows in blocks):
-        return 1.0
-    losses = np.empty(len(truth))
 
-    def loss(inverse: float) -> float:
+    def cost(values: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        """The cost and its gradient by the logarithm of the inverse temperature and by the offset."""
+        log_inverse, offset = values
+        total = (log_inverse / _SPREAD) ** 2 / 2 + (offset / _SPREAD_OF_OFFSET) ** 2 / 2
+        slopes = np.array([log_inverse / _SPREAD**2, offset / _SPREAD_OF_OFFSET**2])
         for rows in blocks:
-            # The cross-entropy of the right answer is log(1 + exp(-logit)), of the other one log(1 + exp(logit)).
-            signed = np.where(truth[rows], -1.0, 1.0) * logits[rows]
-            losses[rows] = np.logaddexp(0.0, signed * inverse).sum(axis=1)
-        return float(losses.sum())
-
-    return _most_probable(loss)
-
-
-def _most_probable(loss: Callable[[float], float]) -> float:
-    """The temperature with the lowest cost, given the sum of the losses of all images by the inverse of the temperature."""
-
-    def cost(log_inverse: float) -> float:
-        return loss(np.exp(log_inverse)) + (log_inverse / _SPREAD) ** 2 / 2
+            scaled = np.asarray(logits[rows], np.float64) * np.exp(log_inverse)
+            calibrated = scaled + offset
+            total += float((np.logaddexp(0.0, calibrated) - truth[rows] * calibrated).sum())
+            beyond = expit(calibrated) - truth[rows]
+            slopes += [(beyond * scaled).sum(), beyond.sum()]
+        return total, slopes
 
     reach = np.log(BOUND)
-    result = minimize_scalar(cost, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-7})
-    return float(f"{np.exp(-result.x):.6g}")
+    bounds = [(-reach, reach), (None, None)]
+    found = minimize(cost, np.zeros(2), jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-7}).x
+    return _rounded(np.exp(-found[0])), _rounded(found[1])
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

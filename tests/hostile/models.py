@@ -117,6 +117,9 @@ def _other_arguments(members: Members, config: dict[str, Any]) -> list[HostileMo
         "an infinite temperature": ({"temperature": float("inf")}, "temperature in its config.json"),
         "a temperature of text": ({"temperature": "1.5"}, "temperature in its config.json"),
         "a temperature of null": ({"temperature": None}, "temperature in its config.json"),
+        "an offset without several labels": ({"temperature": 1.5, "offset": 0.1}, "offset in its config.json"),
+        "an offset without a temperature": ({"multi_label": True, "offset": 0.1}, "offset in its config.json"),
+        "an offset of text": ({"temperature": 1.5, "multi_label": True, "offset": "0"}, "offset in its config.json"),
         "names that are no text": ({"class_names": [1, 2, 3]}, "class_names in its config.json"),
         "an argument more": ({"custom_objects": {}}, "the arguments in its config.json"),
     }

@@ -100,14 +100,18 @@ def test_the_head_is_kept_for_the_same_classes_in_the_same_order(options: dict[s
     assert np.array_equal(*kernels) == kept
 
 
-def test_the_head_of_a_calibrated_network_is_copied_as_it_was_trained(tmp_path: Path) -> None:
-    source, model = small(class_names=["a", "b", "c"]), small(class_names=["a", "b", "c"])
-    trained = source.get_layer("predictions").get_weights()[0]
-    source.calibrate(0.37)
+@pytest.mark.parametrize("offset", [0.0, 0.8])
+def test_the_head_of_a_calibrated_network_is_copied_as_it_was_trained(offset: float, tmp_path: Path) -> None:
+    source, model = (small(class_names=["a", "b", "c"], multi_label=bool(offset)) for _ in range(2))
+    head = source.get_layer("predictions")
+    head.bias.assign([0.1, -0.2, 0.3])
+    trained = head.get_weights()
+    source.calibrate(0.37, offset)
     save_model(source, tmp_path / "source.keras")
     initialise(model, str(tmp_path / "source.keras"))
-    np.testing.assert_allclose(model.get_layer("predictions").get_weights()[0], trained, rtol=3e-7)
-    assert "temperature" not in model.get_config()
+    for found, expected in zip(model.get_layer("predictions").get_weights(), trained, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=3e-7, atol=3e-7 if offset else 0)
+    assert not {"temperature", "offset"} & model.get_config().keys()
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def folder(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return case.logits[images[:, SIDE // 2, SIDE // 2, 0].astype(int) % len(case.logits)]
 
     thresholds = [case.thresholds] * len(classes)
-    model = SimpleNamespace(temperature=2.0, known_score=None, thresholds=thresholds)
+    model = SimpleNamespace(temperature=2.0, offset=0.5, known_score=None, thresholds=thresholds)
     config = {"input_shape": [SIDE, SIDE, 3], "depth": 50, "variant": "v1.5", "multi_label": True, "thresholds": thresholds}
     monkeypatch.setattr("resnet.network.saving.load_model", lambda *_, multi_label: model if multi_label else None)
     monkeypatch.setattr("resnet.network.folding.folded_network", lambda *_: network)

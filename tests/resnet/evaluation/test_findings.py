@@ -16,7 +16,7 @@ LOGITS = logit(np.array([[0.9, 0.1, 0.8], [0.2, 0.3, 0.1], [0.7, 0.4, 0.2], [0.1
 @pytest.fixture
 def several() -> Findings:
     labels = np.array([0, 1, 2, 0], np.uint16)
-    return of_sets(labels, SETS, LOGITS, CLASSES, temperature=1.0, thresholds=[0.5, 0.5, 0.5])
+    return of_sets(labels, SETS, LOGITS, CLASSES, temperature=1.0, offset=0.0, thresholds=[0.5, 0.5, 0.5])
 
 
 def test_labels_and_predictions_are_texts_of_sets(several: Findings) -> None:
@@ -38,7 +38,7 @@ def test_a_map_observes_the_class_that_tells_most(several: Findings) -> None:
 def test_blocks_of_rows_change_no_text(several: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_blocks, "_NUMBERS", 6)
     labels = np.array([0, 1, 2, 0], np.uint16)
-    again = of_sets(labels, SETS, LOGITS, CLASSES, temperature=1.0, thresholds=[0.5, 0.5, 0.5])
+    again = of_sets(labels, SETS, LOGITS, CLASSES, temperature=1.0, offset=0.0, thresholds=[0.5, 0.5, 0.5])
     assert again.predicted == several.predicted
 
 

@@ -90,11 +90,12 @@ def test_the_figures_are_those_of_scikit_learn_in_their_order() -> None:
     assert list(figures) == [*intervals, "macro_f1", "micro_f1", *errors, "loss"]
 
 
-def test_before_the_temperature_the_logits_were_as_many_times_larger() -> None:
+def test_before_the_calibration_the_logits_were_others() -> None:
     truth, logits = random(200, 3)
-    before = sets_before_calibration(set_answers(truth, logits, [0.5] * 3, 2.5))
-    assert before["loss_before"] == pytest.approx(np.logaddexp(0, np.where(truth, -1, 1) * 2.5 * logits).mean(), abs=1e-5)
-    larger = set_answers(truth, (2.5 * logits).astype(np.float32), [0.5] * 3)
+    before = sets_before_calibration(set_answers(truth, logits, [0.5] * 3, 2.5, 0.7))
+    trained = 2.5 * (logits - 0.7)
+    assert before["loss_before"] == pytest.approx(np.logaddexp(0, np.where(truth, -1, 1) * trained).mean(), abs=1e-5)
+    larger = set_answers(truth, trained.astype(np.float32), [0.5] * 3)
     assert before["calibration_error_before"] == pytest.approx(larger.calibration.error, abs=1e-5)
 
 

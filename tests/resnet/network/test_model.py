@@ -254,6 +254,20 @@ def test_calibration_divides_the_logits_once_and_is_recorded() -> None:
             model.calibrate(value)
 
 
+def test_only_a_network_for_several_labels_takes_an_offset() -> None:
+    one, several = (ResNet((32, 32, 3), 3, blocks=(1,), width=8, multi_label=value) for value in (False, True))
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    before = np.asarray(several(images, training=False))
+    several.calibrate(0.5, -0.75)
+    np.testing.assert_allclose(np.asarray(several(images, training=False)), 2 * before - 0.75, rtol=1e-5, atol=1e-6)
+    assert ResNet.from_config(several.get_config()).offset == -0.75
+    for network, offset in ((one, 0.1), (ResNet((32, 32, 3), 3, blocks=(1,), width=8, multi_label=True), float("nan"))):
+        with pytest.raises(ValueError, match="An offset is a finite number"):
+            network.calibrate(2.0, offset)
+    one.calibrate(2.0)
+    assert (one.offset, "offset" in one.get_config()) == (0.0, False)
+
+
 def test_a_network_for_several_labels_has_the_same_layers_and_says_so() -> None:
     one, several = (ResNet((32, 32, 3), 3, blocks=(1,), width=8, multi_label=value) for value in (False, True))
     assert [layer.get_config() for layer in one.layers] == [layer.get_config() for layer in several.layers]

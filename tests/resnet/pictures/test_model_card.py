@@ -168,7 +168,7 @@ OF_SETS = pd.DataFrame(
 
 def card_of_sets(**more: float) -> str:
     precision = {"mean_average_precision": 0.8125, "micro_f1": 0.7, "average_precision_classes": 2}
-    network = {"multi_label": True, "temperature": 0.61, "thresholds": [0.25, 0.5, 0.4]}
+    network = {"multi_label": True, "temperature": 0.61, "offset": -0.25, "thresholds": [0.25, 0.5, 0.4]}
     errors = {"calibration_error": 0.2, "calibration_error_by_chance": 0.22}
     return card(["cat", "<dog>", "owl"], network=network, more=precision | errors | more, per_class=OF_SETS)
 

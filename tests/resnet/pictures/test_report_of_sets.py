@@ -33,7 +33,13 @@ def logits_of(truth: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
 
 
 def results_of_sets(
-    classes: list[str], images: int, logits: npt.NDArray[np.float32] | None = None, *, samples: int = 4, side: int = 32
+    classes: list[str],
+    images: int,
+    logits: npt.NDArray[np.float32] | None = None,
+    *,
+    samples: int = 4,
+    side: int = 32,
+    offset: float = 0.25,
 ) -> Results:
     """Results on images of which one in ten has none of the classes; all the figures follow from the logits."""
     generator = np.random.default_rng(0)
@@ -42,7 +48,15 @@ def results_of_sets(
     sets, labels = np.unique(truth, axis=0, return_inverse=True)
     logits = logits_of(truth) if logits is None else logits
     thresholds = np.linspace(0.3, 0.5, len(classes)).round(6).tolist()
-    found = of_sets(labels.ravel().astype(np.uint16), LabelSets(sets), logits, classes, temperature=0.5, thresholds=thresholds)
+    found = of_sets(
+        labels.ravel().astype(np.uint16),
+        LabelSets(sets),
+        logits,
+        classes,
+        temperature=0.5,
+        offset=offset,
+        thresholds=thresholds,
+    )
     rows = np.concatenate([np.flatnonzero(~found.correct)[: samples // 2], np.flatnonzero(found.correct)[: samples // 2]])
     columns = {"label": found.labels, "predicted": found.predicted, "probability": found.confidence}
     per_class = pd.DataFrame(found.per_class)
@@ -52,7 +66,7 @@ def results_of_sets(
         metrics=found.figures,
         details={
             **found.details,
-            "network": NETWORK | {"multi_label": True, "thresholds": thresholds},
+            "network": NETWORK | {"multi_label": True, "thresholds": thresholds, "offset": offset},
             "provenance": PROVENANCE,
         },
         gate={"passed": True, "checks": []},
@@ -133,7 +147,12 @@ def test_a_mistake_says_what_is_missing_and_what_is_wrong(several: Results) -> N
 def test_calibration_is_about_pairs(several: Results) -> None:
     text = words(render_report(several))
     assert "error is the mean gap between probability and share over all pairs" in text
-    assert "it moves all probabilities away from 0.5. The thresholds were fitted after it." in text
+    assert "0.612, the temperature, which moves all probabilities away from 0.5, and 0.25 was then added, which raises" in text
+    assert "This was fitted on 4 validation images, and the thresholds after it." in text
+    assert "and 0.5 was then subtracted, which lowers them" in words(
+        render_report(results_of_sets(["a", "b"], 60, offset=-0.5))
+    )
+    assert "away from 0.5 (Platt scaling)" in words(render_report(results_of_sets(["a", "b"], 60, offset=0.0)))
     assert "probability pairs mean probability share with the class" in text
 
 

@@ -13,7 +13,7 @@ from resnet.network.folding import folded_network, folded_network_with_features
 from resnet.network.model import ResNet
 from resnet.network.saving import load_model, save_model
 from resnet.training.finishing import finish
-from resnet.training.temperature import fit_multi_label_temperature, fit_temperature
+from resnet.training.temperature import fit_multi_label_calibration, fit_temperature
 from resnet.training.thresholds import fit_thresholds
 
 
@@ -64,10 +64,14 @@ def test_a_network_for_several_labels_is_calibrated_and_gets_thresholds(tmp_path
     before = folded_network(model)(validation.gather(np.arange(90)))
     assert finish(model, training, validation, 16, "float32", label_sets=sets) == ""
     truth = sets.of(validation.labels)
-    assert model.temperature == fit_multi_label_temperature(truth, before)
-    assert model.thresholds == fit_thresholds(truth, before / np.float32(model.temperature))
+    assert (model.temperature, model.offset) == fit_multi_label_calibration(truth, before)
+    assert model.offset
+    assert model.thresholds == fit_thresholds(truth, before / np.float32(model.temperature) + np.float32(model.offset))
     assert model.thresholds != [0.5, 0.5, 0.5]
     assert model.known_score is None
     save_model(model, tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras", names, (32, 32, 3), multi_label=True)
-    assert (loaded.thresholds, loaded.temperature) == (model.thresholds, model.temperature)
+    recorded = loaded.thresholds, loaded.temperature, loaded.offset
+    assert recorded == (model.thresholds, model.temperature, model.offset)
+    after = folded_network(loaded)(validation.gather(np.arange(90)))
+    np.testing.assert_allclose(after, before / model.temperature + model.offset, atol=1e-4)

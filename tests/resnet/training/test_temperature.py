@@ -6,7 +6,7 @@ import pytest
 from scipy.special import expit, softmax
 from scipy.stats import norm
 
-from resnet.training.temperature import BOUND, fit_multi_label_temperature, fit_temperature
+from resnet.training.temperature import BOUND, fit_multi_label_calibration, fit_temperature
 
 Logits = npt.NDArray[np.float64]
 
@@ -75,28 +75,47 @@ def test_it_is_bounded() -> None:
     assert fit_temperature(np.tile(labels, 99), np.tile(1e-2 * logits, (99, 1))) == pytest.approx(1 / BOUND, rel=1e-4)
 
 
-def answered(images: int, classes: int, scale: float, seed: int = 0) -> tuple[npt.NDArray[np.bool_], Logits]:
-    """Whether images have classes, drawn with the probabilities of some logits, and these logits multiplied by `scale`."""
+def answered(
+    images: int, classes: int, scale: float, shift: float = 0.0, seed: int = 0
+) -> tuple[npt.NDArray[np.bool_], Logits]:
+    """Whether images have classes, drawn with the probabilities of some logits, and these minus `shift`, times `scale`."""
     generator = np.random.default_rng(seed)
     logits = 2.0 * generator.normal(size=(images, classes)) - 1.0
-    return generator.random(logits.shape) < expit(logits), scale * logits
+    return generator.random(logits.shape) < expit(logits), scale * (logits - shift)
 
 
-@pytest.mark.parametrize("scale", [0.2, 1.0, 5.0])
-def test_a_known_temperature_of_several_labels_is_found(scale: float) -> None:
-    truth, logits = answered(10_000, 6, scale)
-    assert fit_multi_label_temperature(truth, logits.astype(np.float32)) == pytest.approx(scale, rel=0.03)
+@pytest.mark.parametrize(("scale", "shift"), [(0.2, 0.0), (1.0, 0.7), (5.0, -1.5)])
+def test_a_known_calibration_of_several_labels_is_found(scale: float, shift: float) -> None:
+    truth, logits = answered(10_000, 6, scale, shift)
+    temperature, offset = fit_multi_label_calibration(truth, logits.astype(np.float32))
+    assert temperature == pytest.approx(scale, rel=0.03)
+    assert offset == pytest.approx(shift, abs=0.05)
 
 
 @pytest.mark.parametrize("images", [1, 9, 300])
 def test_for_several_labels_it_is_the_lowest_point_of_a_grid(images: int) -> None:
-    truth, logits = answered(images, 4, 1.7, seed=images)
-    grid = np.geomspace(1 / BOUND, BOUND, 4001)
-    likely = [np.log(np.where(truth, expit(logits / one), expit(-logits / one)) + 1e-300).sum() for one in grid]
-    costs = -np.array(likely) - norm(0, 0.35).logpdf(np.log(grid))
-    assert fit_multi_label_temperature(truth, logits) == pytest.approx(grid[np.argmin(costs)], rel=0.002)
+    truth, logits = answered(images, 4, 1.7, 0.4, seed=images)
+
+    def cost(temperature: float, offset: float) -> float:
+        moved = logits / temperature + offset
+        likely = np.log(np.where(truth, expit(moved), expit(-moved)) + 1e-300).sum()
+        return float(-likely - norm(0, 0.35).logpdf(np.log(temperature)) - norm(0, 0.5).logpdf(offset))
+
+    temperature, offset = fit_multi_label_calibration(truth, logits)
+    least = cost(temperature, offset)
+    around = [(temperature * factor, offset + step) for factor in (0.99, 1.0, 1.01) for step in (-0.01, 0.0, 0.01)]
+    assert least == pytest.approx(min(cost(*one) for one in around), abs=1e-9)
+    grid = [(one, other) for one in np.geomspace(0.3, 5, 40) for other in np.linspace(-2, 2, 41)]
+    assert least <= min(cost(*one) for one in grid)
 
 
-def test_without_images_or_differences_several_labels_have_one() -> None:
-    assert fit_multi_label_temperature(np.zeros((0, 3), bool), np.zeros((0, 3))) == 1.0
-    assert fit_multi_label_temperature(np.ones((5, 3), bool), np.zeros((5, 3))) == 1.0
+def test_several_labels_without_images_are_not_calibrated_and_few_hardly() -> None:
+    assert fit_multi_label_calibration(np.zeros((0, 3), bool), np.zeros((0, 3))) == (1.0, 0.0)
+    temperature, offset = fit_multi_label_calibration(np.ones((1, 3), bool), np.zeros((1, 3)))
+    assert temperature == 1.0
+    assert 0 < offset < 0.5
+
+
+def test_the_temperature_of_several_labels_is_bounded() -> None:
+    truth, logits = answered(2_000, 3, 1.0)
+    assert fit_multi_label_calibration(~truth, 1e3 * logits)[0] == pytest.approx(BOUND, rel=1e-4)
