@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.recipes import mean_in_words
-from resnet.core.errors import UserError
 
 RATES = (0.002, 0.004, 0.008, 0.016)
 SMOOTHINGS = (0.0, 0.1)
@@ -43,7 +42,7 @@ class Recipe(NamedTuple):
     smoothing: float
 
 
-Learn = Callable[[Recipe, int], Logits]  # from a recipe and a seed
+Learn = Callable[[Recipe, int], Logits]  # from a recipe and a seed; no logits if the training diverged
 
 
 def grids(
@@ -87,7 +86,7 @@ def mean_average_precision(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.
 
 
 def ours(arrays: Arrays, epochs: int, recipe: Recipe, seed: int) -> Logits:
-    """Trains this project's ResNet-18; returns the logits of validation and test."""
+    """Trains this project's ResNet-18; returns the logits of validation and test, none if it diverged."""
     from resnet.network.startup import start_tensorflow
 
     start_tensorflow()
@@ -100,6 +99,7 @@ def ours(arrays: Arrays, epochs: int, recipe: Recipe, seed: int) -> Logits:
     from resnet.network.inference import predict_logits
     from resnet.network.model import ResNet
     from resnet.network.precision import choose_precision, dtype_policy
+    from resnet.training.loop import DivergedError
     from resnet.training.recipe import make_trainer
 
     members, numbers = np.unique(np.concatenate([arrays[f"{name}_truth"] for name in SPLITS]), axis=0, return_inverse=True)
@@ -118,13 +118,17 @@ def ours(arrays: Arrays, epochs: int, recipe: Recipe, seed: int) -> Logits:
         with dtype_policy(precision):
             model = ResNet(splits[0].image_shape, members.shape[1], depth=18, multi_label=True)
         trainer = make_trainer(params.recipe(), model, len(splits[0]) // BATCH, precision, label_sets=LabelSets(members))
-        trainer.fit(splits[0], splits[1], epochs=epochs, batch_size=BATCH, seed=seed)
+        try:
+            trainer.fit(splits[0], splits[1], epochs=epochs, batch_size=BATCH, seed=seed)
+        except DivergedError as error:
+            print(error, file=sys.stderr, flush=True)
+            return {}
         network = folded_network(model)
         return {name: predict_logits(network, split, 256) for name, split in zip(SPLITS[1:], splits[1:], strict=True)}
 
 
 def peer(python: str, folder: Path, epochs: int, recipe: Recipe, seed: int) -> Logits:
-    """Trains timm's network on `folder/arrays.npz`; returns the logits of validation and test."""
+    """Trains timm's network on `folder/arrays.npz`; returns the logits of validation and test, none if it diverged."""
     options = [str(folder), *(str(one) for one in (epochs, recipe.rate, seed, BATCH, recipe.smoothing, SHIFT))]
     subprocess.run([python, "-m", "benchmarks.timm_multi_label", *options], check=True)
     with np.load(folder / "logits.npz") as found:
@@ -172,12 +176,8 @@ def main() -> int:
 
 def _figures(arrays: Arrays, learn: Learn, recipe: Recipe, seed: int) -> dict[str, float]:
     """Validation and test figures of one training; zeros if it diverged."""
-    try:
-        logits = learn(recipe, seed)
-    except UserError as error:  # of a loss that is not finite
-        print(error, file=sys.stderr, flush=True)
-        return dict.fromkeys(SPLITS[1:], 0.0)
-    if not all(np.isfinite(logits[name]).all() for name in SPLITS[1:]):
+    logits = learn(recipe, seed)
+    if not logits:
         return dict.fromkeys(SPLITS[1:], 0.0)
     return {name: mean_average_precision(arrays[f"{name}_truth"], logits[name]) for name in SPLITS[1:]}
 

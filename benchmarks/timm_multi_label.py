@@ -16,7 +16,7 @@ from timm.loss import BinaryCrossEntropy
 
 
 def main(folder: Path, *, epochs: int, rate: float, seed: int, batch: int, smoothing: float, shift: float) -> None:
-    """Trains, and writes the logits of validation and test to `logits.npz`."""
+    """Trains, and writes the logits of validation and test to `logits.npz`, none if a loss is not a finite number."""
     with np.load(folder / "arrays.npz") as found:
         arrays = dict(found)
     torch.manual_seed(seed)
@@ -35,13 +35,20 @@ def main(folder: Path, *, epochs: int, rate: float, seed: int, batch: int, smoot
             rows = order[number * batch : (number + 1) * batch]
             images = np.stack([_shifted(image, shift, generator) for image in arrays["training"][rows]])
             optimizer.zero_grad()
-            loss_object(model(_normalised(images)), targets[rows]).backward()
+            batch_loss = loss_object(model(_normalised(images)), targets[rows])
+            if not math.isfinite(batch_loss.item()):
+                np.savez(folder / "logits.npz")
+                return
+            batch_loss.backward()
             optimizer.step()
             schedule.step()
         logits = {name: _predict(model, arrays[name]) for name in ("validation", "test")}
         truth = torch.tensor(arrays["validation_truth"], dtype=torch.float32)
         loss = float(torch.nn.functional.binary_cross_entropy_with_logits(torch.tensor(logits["validation"]), truth))
         print(f"timm: epoch {epoch + 1}/{epochs}, val_loss {loss:.4f}", flush=True)
+        if not math.isfinite(loss):
+            np.savez(folder / "logits.npz")
+            return
         if loss < least:
             least, best = loss, logits
     np.savez(folder / "logits.npz", **best)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -205,8 +206,15 @@ def alone(folder: Path, api: str | None) -> Iterator[None]:
             "it has ended."
         )
 
-    with held(folder / f"serve-{hashlib.sha256(str(api).encode()).hexdigest()[:12]}.lock", refuse):
+    with held(folder / f"serve-{hashlib.sha256(_same_server(api).encode()).hexdigest()[:12]}.lock", refuse):
         yield
+
+
+def _same_server(api: str | None) -> str:
+    """An address of a server that is the same for the names of this machine, and with or without a slash at the end."""
+    place = urlsplit((api or "").rstrip("/"))
+    host = "localhost" if place.hostname in ("127.0.0.1", "::1") else place.hostname
+    return f"{host}:{place.port}{place.path}"
 
 
 def _exit_after(seconds: float) -> None:

@@ -450,7 +450,8 @@ def _finish(
         say(f"train: the model has no known score, which `predict --unknown` needs, because {why_not}")
     seconds = time.perf_counter() - began
     save_model(model, resnet_keras)
-    return {"temperature": model.temperature, "fitting_seconds": round(seconds, 2)}
+    offset = {"offset": model.offset} if model.multi_label else {}
+    return {"temperature": model.temperature, **offset, "fitting_seconds": round(seconds, 2)}
 
 
 def _write_results(history: Path, latest: Path, epochs: list["Epoch"]) -> None:

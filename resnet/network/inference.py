@@ -93,7 +93,7 @@ def mirrored(network: Both) -> Both:
 
     Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks" (2012), section 4.1, average
     probabilities. The mean of the logits is, after softmax, their normalised geometric mean; Jordan, "94% on CIFAR-10 in 3.29
-    Seconds on a Single GPU" (2024), section 3.5, takes it too. It commutes with a division by a temperature, so logits that
+    Seconds on a Single GPU" (2024), section 3.5, takes it too. It commutes with a temperature and an offset, so logits that
     were calibrated for single images stay at the scale of logits. Probabilities that are averaged become less confident
     wherever the two differ.
 

@@ -194,9 +194,9 @@ class ResNet(keras.Model):
         head = self.layers[-1]
         kernel, bias = (weight.astype(np.float64) for weight in head.get_weights())  # so that values are rounded only once
         head.set_weights([each.astype(np.float32) for each in (kernel / temperature, bias / temperature + offset)])
-        self._arguments["temperature"] = temperature
+        self._arguments["temperature"] = float(temperature)
         if self.multi_label:
-            self._arguments["offset"] = offset
+            self._arguments["offset"] = float(offset)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, which determine the architecture; a saved model stores them."""

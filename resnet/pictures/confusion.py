@@ -54,12 +54,17 @@ def most_confused(
     ]
 
 
-def order_classes(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The order in which to draw classes: the leaves of a hierarchical clustering by confusions, with average linkage."""
+def order_classes(counts: npt.NDArray[np.int64], support: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int64]:
+    """The order in which to draw classes: the leaves of a hierarchical clustering by confusions, with average linkage.
+
+    Args:
+        counts: (classes, classes) images by true and predicted class.
+        support: as of `draw_confusion`.
+    """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
-    shares = _shares(counts)
+    shares = _shares(counts, support)
     alike = shares + shares.T
     np.fill_diagonal(alike, 0)
     if len(counts) <= MAX_IN_ORDER or not alike.any():
@@ -88,9 +93,9 @@ def draw_confusion(
         support: (classes,) the images of each class, for images that have several and may count in several cells of a row, or
             in none; by default the sums of the rows.
     """
-    order = order_classes(counts)
+    order = order_classes(counts, support)
+    shares = _pool(_shares(counts, support)[np.ix_(order, order)])
     names, counts = [classes[place] for place in order], counts[np.ix_(order, order)]
-    shares = _pool(_shares(counts) if support is None else counts / np.maximum(support[order, None], 1))
     side = _side(names) if len(classes) <= _MAX_NAMES else 8.0
     beside = 5.5 * mpl.rcParams["font.size"] / 72  # the colour bar takes this width
     figure = Figure(figsize=(side, side - beside), layout="constrained")
@@ -118,8 +123,9 @@ def draw_confusion(
     return figure
 
 
-def _shares(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+def _shares(counts: npt.NDArray[np.int64], support: npt.NDArray[np.int64] | None) -> npt.NDArray[np.float64]:
+    images = counts.sum(axis=1) if support is None else support
+    return counts / np.maximum(images[:, None], 1)
 
 
 def _pool(shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

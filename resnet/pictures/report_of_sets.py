@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from resnet.pictures.report import Results
 
 _ONE_SIDED = 0.75  # of the calibration error
-_TITLE = "Images that have a class,\nby predicted class (test images)"
+_TITLE = "Diagonal: class found; beside it: a wrong class\nin place of the missing one (test images)"
 
 
 def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def draw_pairs(results: "Results") -> dict[str, "Markup"]:
         "confusion": inline_svg(
             draw_matrix(counts, results.classes, title=""),
             "confusion",
-            f"Matrix of {len(results.classes)} classes: images that have a class by the class that is predicted; "
-            f"{percent(recall)} of the labels are found, on its diagonal.",
+            f"Matrix of {len(results.classes)} classes: {percent(recall)} of the labels are found, on its diagonal; beside it "
+            "are images with a wrong class in place of one that they have.",
         ),
         "reliability": inline_svg(
             draw_reliability(results.calibration, before=results.uncalibrated, of_pairs=True),
@@ -92,7 +92,7 @@ def _texts(results: "Results") -> tuple[list[str], list[str]]:
 
 
 def _kind_of_error(bins: "pd.DataFrame") -> dict[str, Any]:
-    """How the probabilities of pairs are wrong, in words, with their mean and the share of the pairs with the class.
+    """How the probabilities of pairs are wrong, and by what that shows, in words.
 
     If nearly all are wrong in one direction, their mean is wrong by nearly as much as the calibration error.
     """
@@ -101,7 +101,12 @@ def _kind_of_error(bins: "pd.DataFrame") -> dict[str, Any]:
     error = float((weight * (bins["accuracy"] - bins["confidence"]).abs()).sum())
     if abs(mean - share) >= _ONE_SIDED * error:
         kind = "too low" if mean < share else "too high"
+        grounds = f": their mean is {mean:.4f}, and {share:.4f} of the pairs are of images that have the class"
     else:
         beyond = (bins["accuracy"] - bins["confidence"]).where(bins["confidence"] > 0.5, bins["confidence"] - bins["accuracy"])
-        kind = "too near to 0.5" if float((weight * beyond).sum()) > 0 else "too far from 0.5"
-    return {"kind_of_error": kind, "mean_probability": mean, "share_of_pairs": share}
+        near = float((weight * beyond).sum()) > 0
+        kind = "too near to 0.5" if near else "too far from 0.5"
+        grounds = (
+            f": most of those above it are too {'low' if near else 'high'}, of those below it too {'high' if near else 'low'}"
+        )
+    return {"kind_of_error": kind, "grounds_of_error": grounds}

@@ -39,6 +39,10 @@ from resnet.training.state import Epoch, Progress, TrainingState
 MAX_COUNTED = 100  # classes for which the confusions are counted: 40 kB, and a cell that can be seen
 
 
+class DivergedError(UserError):
+    """A loss is not a finite number."""
+
+
 class Trainer:
     """Trains a network on one split and validates it on another, starting from its `state`.
 
@@ -516,9 +520,9 @@ class Trainer:
         if not math.isfinite(loss):
             raise self._no_number(f"the validation loss is {loss} after epoch {self.state.epoch}")
 
-    def _no_number(self, found: str) -> UserError:
+    def _no_number(self, found: str) -> DivergedError:
         self.hosts.part()  # all hosts find it at the same time
-        return UserError(
+        return DivergedError(
             f"{found}, where the learning rate was {self.state.learning_rate:.3g}; running again would give the same: lower "
             "train.learning_rate or increase train.warmup_epochs."
         )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import multi_label
-from benchmarks.multi_label import Learn, Logits, Recipe, grids, table
-from resnet.core.errors import UserError
+from benchmarks.multi_label import Logits, Recipe, grids, make_arrays, ours, table
+from resnet.training.loop import DivergedError
 from tests.pictures import two_classes
 
 
@@ -35,19 +35,23 @@ def test_the_table_compares_seed_by_seed() -> None:
 
 def test_a_training_that_diverges_counts_as_the_lowest() -> None:
     arrays = {f"{name}_truth": np.array([[True, False], [False, True]]) for name in ("validation", "test")}
+    right = np.eye(2, dtype=np.float32)
+    found = {10.0: {}, 0.1: {"validation": right, "test": right}}
 
-    def stopped(recipe: Recipe, seed: int) -> Logits:
-        raise UserError(f"the loss is nan with {recipe.rate} and seed {seed}.")
+    def learn(recipe: Recipe, seed: int) -> Logits:
+        return found[recipe.rate]
 
-    def logits(value: float) -> Learn:
-        right = np.array([[value, 0], [0, value]], np.float32)
-        return lambda recipe, seed: {"validation": right, "test": right}
+    assert multi_label._figures(arrays, learn, Recipe(10.0, 0.0), 0) == {"validation": 0.0, "test": 0.0}
+    assert multi_label._figures(arrays, learn, Recipe(0.1, 0.0), 0) == {"validation": 1.0, "test": 1.0}
 
-    recipe = Recipe(10.0, 0.0)
-    lowest = {"validation": 0.0, "test": 0.0}
-    assert multi_label._figures(arrays, stopped, recipe, 0) == lowest
-    assert multi_label._figures(arrays, logits(np.nan), recipe, 0) == lowest
-    assert multi_label._figures(arrays, logits(1.0), recipe, 0) == {"validation": 1.0, "test": 1.0}
+
+def test_a_loss_that_is_not_finite_gives_no_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise DivergedError("the loss became nan.")
+
+    monkeypatch.setattr("resnet.training.loop.Trainer.fit", diverge)
+    arrays, _ = make_arrays(str(two_classes(tmp_path / "photos", each=40)), 32, 64)
+    assert ours(arrays, 1, Recipe(0.1, 0.0), 0) == {}
 
 
 def test_it_runs_without_a_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,6 +169,12 @@ def test_a_folder_is_served_once_on_a_server(events: list[Any], capsys: pytest.C
         assert serve.main([]) == 1
         assert capsys.readouterr().err.startswith("another `python -m flows.serve` serves the deployments from this folder")
         assert events == []
+    for one, other in (
+        ("http://127.0.0.1:4200/api", "http://localhost:4200/api/"),
+        ("http://[::1]:1/api", "http://localhost:1/api"),
+    ):
+        with serve.alone(tmp_path, one), pytest.raises(UserError, match="another"), serve.alone(tmp_path, other):
+            pass
     with serve.alone(tmp_path, "http://127.0.0.1:9/api"):
         assert serve.main([]) == 0
         assert events[-1] == "serve"

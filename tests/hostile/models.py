@@ -92,6 +92,7 @@ def _other_classes(members: Members, config: dict[str, Any], touched: Path) -> l
 
 
 def _other_arguments(members: Members, config: dict[str, Any]) -> list[HostileModel]:
+    several = {"temperature": 1.5, "multi_label": True}
     changes: dict[str, tuple[dict[str, Any], str]] = {
         "a giant width": ({"width": 2**16}, "its weights have [0-9,]+ bytes where its network has [0-9,]{13,}"),
         "a width of 10**12": ({"width": 10**12}, "width in its config.json"),
@@ -119,7 +120,10 @@ def _other_arguments(members: Members, config: dict[str, Any]) -> list[HostileMo
         "a temperature of null": ({"temperature": None}, "temperature in its config.json"),
         "an offset without several labels": ({"temperature": 1.5, "offset": 0.1}, "offset in its config.json"),
         "an offset without a temperature": ({"multi_label": True, "offset": 0.1}, "offset in its config.json"),
-        "an offset of text": ({"temperature": 1.5, "multi_label": True, "offset": "0"}, "offset in its config.json"),
+        "an offset that is no number": (several | {"offset": float("nan")}, "offset in its config.json"),
+        "an infinite offset": (several | {"offset": float("-inf")}, "offset in its config.json"),
+        "a giant offset": (several | {"offset": 1e9}, "offset in its config.json"),
+        "an offset of text": (several | {"offset": "0"}, "offset in its config.json"),
         "names that are no text": ({"class_names": [1, 2, 3]}, "class_names in its config.json"),
         "an argument more": ({"custom_objects": {}}, "the arguments in its config.json"),
     }

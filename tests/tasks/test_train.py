@@ -198,7 +198,7 @@ def test_it_says_why_there_is_no_known_score(
     monkeypatch.setattr("resnet.training.finishing.finish", lambda *_, **__: reason)
     monkeypatch.setattr("resnet.network.saving.save_model", lambda *_: None)
     none: Any = None
-    model: Any = SimpleNamespace(temperature=2.0)
+    model: Any = SimpleNamespace(temperature=2.0, multi_label=False)
     train._finish(model, (none, none), Labels(["a", "b"], None), tmp_path, batch_size=1, precision="float32")
     sentence = "train: the model has no known score, which `predict --unknown` needs, because there are no validation images\n"
     assert "".join(capsys.readouterr()) == (sentence if reason else "")

@@ -55,6 +55,14 @@ def test_many_classes_are_next_to_those_they_are_confused_with() -> None:
     assert abs(place[3] - place[17]) == abs(place[17] - place[25]) == 1
 
 
+def test_classes_are_ordered_by_shares_of_all_their_images() -> None:
+    counts = np.zeros((24, 24), np.int64)
+    counts[3, 17] = counts[17, 3] = 250
+    counts[range(4, 8), 3] = 1  # all that is counted of these classes, whose other labels are only missing
+    place = np.argsort(order_classes(counts, np.full(24, 1000)))
+    assert abs(place[3] - place[17]) == 1
+
+
 def test_few_classes_and_classes_without_confusions_keep_their_order() -> None:
     assert order_classes(confused(10, [(0, 9)])).tolist() == list(range(10))
     assert order_classes(confused(40, [])).tolist() == list(range(40))

@@ -152,13 +152,18 @@ def test_calibration_is_about_pairs(several: Results) -> None:
     assert "and 0.5 was then subtracted, which lowers them" in words(
         render_report(results_of_sets(["a", "b"], 60, offset=-0.5))
     )
-    assert "away from 0.5 (Platt scaling)" in words(render_report(results_of_sets(["a", "b"], 60, offset=0.0)))
+    assert "away from 0.5. This was fitted" in words(render_report(results_of_sets(["a", "b"], 60, offset=0.0)))
     assert "probability pairs mean probability share with the class" in text
 
 
 @pytest.mark.parametrize(
     ("factor", "offset", "kind"),
-    [(0.1, 0, "too near to 0.5"), (30, 0, "too far from 0.5"), (1, 2, "too high"), (1, -2, "too low")],
+    [
+        (0.1, 0, "too near to 0.5: most of those above it are too low, of those below it too high."),
+        (30, 0, "too far from 0.5: most of those above it are too high, of those below it too low."),
+        (1, 2, "too high: their mean is "),
+        (1, -2, "too low: their mean is "),
+    ],
 )
 def test_the_kind_of_wrong_probabilities_is_named(factor: float, offset: float, kind: str) -> None:
     truth = np.random.default_rng(0).random((300, 2)) < 0.8  # as in results_of_sets
@@ -166,7 +171,8 @@ def test_the_kind_of_wrong_probabilities_is_named(factor: float, offset: float, 
     logits = (factor * logits_of(truth) + offset).astype(np.float32)
     text = words(render_report(results_of_sets(["cat", "dog"], 300, logits)))
     mean = float((1 / (1 + np.exp(-logits.astype(float)))).mean())
-    assert f"The probabilities are {kind}: their mean is {mean:.4f}, and {truth.mean():.4f} of the pairs" in text
+    means = f"{mean:.4f}, and {truth.mean():.4f} of the pairs are of images that have the class."
+    assert f"The probabilities are {kind}{means if kind.endswith(' ') else ''}" in text
 
 
 def test_without_labels_the_head_has_the_exact_matches(several: Results) -> None:
@@ -200,7 +206,7 @@ def test_the_matrix_has_the_recall_on_its_diagonal(several: Results) -> None:
     figure = draw_matrix(count_pairs(labels, predicted, several.classes), several.classes)
     cells = np.asarray(figure.axes[0].images[0].get_array())
     assert np.diag(cells) == pytest.approx(several.per_class["recall"].to_numpy())
-    assert figure.axes[0].get_title() == "Images that have a class,\nby predicted class (test images)"
+    assert figure.axes[0].get_title().startswith("Diagonal: class found")
     counts = np.array([[2, 2], [0, 4]])
     shares = draw_confusion(counts, ["a", "b"]).axes[0].images[0].get_array()
     assert np.asarray(shares).tolist() == [[0.5, 0.5], [0, 1]]  # with one label an image, of the row

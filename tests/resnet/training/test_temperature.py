@@ -116,6 +116,13 @@ def test_several_labels_without_images_are_not_calibrated_and_few_hardly() -> No
     assert 0 < offset < 0.5
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_better_of_two_valleys_is_taken(seed: int) -> None:
+    truth, logits = answered(100, 5, 0.01, seed=seed)
+    assert fit_multi_label_calibration(truth, logits)[0] == pytest.approx(1 / BOUND, rel=1e-3)
+
+
 def test_the_temperature_of_several_labels_is_bounded() -> None:
     truth, logits = answered(2_000, 3, 1.0)
     assert fit_multi_label_calibration(~truth, 1e3 * logits)[0] == pytest.approx(BOUND, rel=1e-4)
+    assert fit_multi_label_calibration(np.ones((1000, 20), bool), np.full((1000, 20), -3e4))[1] == BOUND
