@@ -108,6 +108,9 @@ def test_there_is_a_whole_report(case: Case, folder: Path, capsys: pytest.Captur
     there = (truth | predicted).any(axis=0)
     macro = f1_score(truth[:, there], predicted[:, there], average="macro", zero_division=0) if there.any() else 0.0
     assert found.metrics["macro_f1"] == pytest.approx(macro, abs=1e-6)
+    trained = 2.0 * (case.logits.astype(float) - 0.5)  # before the temperature and the offset of `folder`
+    loss = np.logaddexp(0, np.where(truth, -trained, trained)).mean()
+    assert found.metrics["loss_before"] == pytest.approx(loss, rel=1e-5, abs=1e-6)
     some = truth.any(axis=0)
     precision = average_precision_score(truth[:, some], case.logits[:, some]) if some.any() else None
     assert found.metrics.get("mean_average_precision") == (precision and pytest.approx(precision, abs=1e-6))
