@@ -16,7 +16,7 @@ from commands.advice.forecast import Timing, over_sizes
 from commands.advice.named_source import named
 from commands.advice.parameters import changes, committed, dvc_line, prefect_line, with_values
 from commands.advice.plan import Plan, make_plan
-from commands.advice.rules import ENOUGH, Network, batch_size, size_schedule
+from commands.advice.rules import Network, batch_size, enough, size_schedule
 from commands.advice.source import ingest_up_to_date, is_prepared, name_source
 from resnet.core.errors import UserError, printable
 from tasks.stage.graph import DVC_YAML, project_paths, read_graph
@@ -98,7 +98,7 @@ def _measured_plan(text: str, data: "DataFacts", sample: "Sample", minutes: floa
         values = network.values() | {"train.batch_size": batch_size(data, base), **_NO_SIZES}
         params = with_values(text, values)
         # A run that is too short for the recipe with several sizes takes longer than this.
-        sizes = size_schedule(data, network, ENOUGH) or [network.size]
+        sizes = size_schedule(data, network, enough(data, network)) or [network.size]
         with redirect_stdout(sys.stderr):  # the precision is printed
             found = {size: stopwatch.time(params, None if size == network.size else size) for size in sorted({*sizes})}
         return over_sizes([found[size] for size in sizes])

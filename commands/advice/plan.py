@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from commands.advice.forecast import Forecast, Timing, between, epochs_within, forecast
-from commands.advice.rules import ENOUGH, FEWEST, MOST, Case, Choice, Network, batch_size, candidates, decide
+from commands.advice.rules import FEWEST, MOST, Case, Choice, Network, batch_size, candidates, decide, enough
 
 if TYPE_CHECKING:
     from commands.advice.data_facts import DataFacts
@@ -64,8 +64,9 @@ class _Planner:
 
     def choose(self, networks: list[Network]) -> Network:
         """The first network with enough epochs, or else with half or a quarter of them; or else the last one, the fastest."""
-        for least in (ENOUGH, ENOUGH // 2, FEWEST):
+        for part in (1.0, 0.5, 0.0):
             for network in networks[:-1]:
+                least = max(FEWEST, int(part * enough(self._data, network)))
                 if self.epochs(network, self._estimate(network, networks)) >= least:
                     return network
         return networks[-1]

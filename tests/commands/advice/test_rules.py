@@ -11,8 +11,8 @@ from commands.advice.forecast import Timing
 from commands.advice.mirror import MirrorTest
 from commands.advice.parameters import with_values
 from commands.advice.plan import Plan, make_plan
-from commands.advice.rules import ENOUGH, RULES, SIZES, Entry, Network, batch_size, candidates, size_schedule
 from commands.advice.rules import PHOTOGRAPHS as PHOTOGRAPHS_RECIPE
+from commands.advice.rules import RULES, SIZES, Entry, Network, batch_size, candidates, enough, size_schedule
 from tasks.training.changes import parameters
 from tests.imports import ROOT
 
@@ -45,16 +45,18 @@ def values(data: DataFacts, minutes: float, base: Mapping[str, Any] = BASE) -> d
         # An epoch at 64 pixels has 93 steps of 0.2 s and 340 images of 2 ms: 19.3 s. At 96 pixels 43 s, at 128 pixels 77 s,
         # at 160 pixels 121 s, at 192 pixels 174 s, at 224 pixels 236 s. All but the epochs takes about 50 s.
         (PHOTOGRAPHS, 8, {"preprocess.image_size": 64, "build.depth": 50, "train.epochs": 22, "train.flip": True}),
-        (PHOTOGRAPHS, 30, {"preprocess.image_size": 128, "build.depth": 50}),
-        (PHOTOGRAPHS, 30, {"train.size_schedule": [64, 96, 128]}),
+        (PHOTOGRAPHS, 30, {"preprocess.image_size": 96, "train.epochs": 40}),  # not 128 pixels and 22 epochs
+        (PHOTOGRAPHS, 45, {"preprocess.image_size": 128, "build.depth": 50}),
+        (PHOTOGRAPHS, 45, {"train.size_schedule": [64, 96, 128]}),
         (PHOTOGRAPHS, 8, {"train.size_schedule": []}),  # 64 pixels: smaller ones are not measured there
-        (replace(PHOTOGRAPHS, images=(2900, 340, 370)), 30, {"preprocess.image_size": 128, "train.size_schedule": []}),
+        (replace(PHOTOGRAPHS, images=(2900, 340, 370)), 45, {"preprocess.image_size": 128, "train.size_schedule": []}),
         (SMALL, 60, {"train.size_schedule": []}),
-        (PHOTOGRAPHS, 90, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
+        (PHOTOGRAPHS, 125, {"preprocess.image_size": 224, "build.stem": "large", "train.balance": None}),
         (PHOTOGRAPHS, 600, {"preprocess.image_size": 224, "train.epochs": 100}),
         (PHOTOGRAPHS, 4, {"preprocess.image_size": 64, "build.depth": 18, "train.epochs": 30}),
         (PHOTOGRAPHS, 2, {"build.depth": 18, "train.epochs": 11, "train.flip": True, "train.crop": 1.0}),
-        (PHOTOGRAPHS, 4, {"train.epochs": 30, "train.crop": 0.35}),  # crops cost accuracy in short runs only
+        (PHOTOGRAPHS, 4, {"train.epochs": 30, "train.crop": 1.0}),
+        (PHOTOGRAPHS, 600, {"train.epochs": 100, "train.crop": 0.35}),  # crops cost accuracy in short runs only
         (SMALL, 60, {"preprocess.image_size": 32, "build.depth": 18, "build.stem": "small", "train.flip": True}),
         (SMALL, 5, {"preprocess.image_size": 32, "build.depth": 50, "build.stem": "large", "train.crop": 1.0}),
         (replace(SMALL, short_side=50), 5, {"preprocess.image_size": 56}),
@@ -146,7 +148,7 @@ def test_a_parameter_that_the_project_does_not_have_is_left_out() -> None:
 def test_shares_of_a_recipe_become_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = {"train.size_schedule": Entry([0.5, 0.8, 1], "why"), "preprocess.training_size": Entry(1.25, "why")}
     monkeypatch.setattr("commands.advice.rules.PHOTOGRAPHS", {**PHOTOGRAPHS_RECIPE, **entries})
-    found = values(PHOTOGRAPHS, 30)
+    found = values(PHOTOGRAPHS, 45)
     assert found["preprocess.image_size"] == 128
     # Multiples of 8 next to 64, 102.4, 128 and 160.
     assert (found["train.size_schedule"], found["preprocess.training_size"]) == ([64, 104, 128], 160)
@@ -162,11 +164,11 @@ def test_sizes_that_were_chosen_for_other_images_do_not_stay() -> None:
 @pytest.mark.parametrize("images", [180, 900, 1500, 3000, 30_000])
 @pytest.mark.parametrize("epochs", [5, 8, 20, 100])
 def test_what_is_timed_has_the_sizes_that_are_recommended(images: int, epochs: int) -> None:
-    # `advise` measures a network before it knows the epochs: with ENOUGH.
+    # `advise` measures a network before it knows the epochs: with `enough`.
     data = replace(PHOTOGRAPHS, images=(images, 340, 370))
     for size in SIZES:
         network = Network(50, "large", size)
-        assert size_schedule(data, network, ENOUGH) == size_schedule(data, network, epochs)
+        assert size_schedule(data, network, enough(data, network)) == size_schedule(data, network, epochs)
 
 
 def test_weights_of_classes_are_taken_back_where_images_have_several_labels() -> None:
