@@ -63,7 +63,7 @@ class _Planner:
         self._prepared: dict[int, float] = {}
 
     def choose(self, networks: list[Network]) -> Network:
-        """The first network with enough epochs, or else with half or a quarter of them; or else the last one, the fastest."""
+        """The first network with enough epochs, or else with half of them, or with `FEWEST`; or else the last, the fastest."""
         for part in (1.0, 0.5, 0.0):
             for network in networks[:-1]:
                 least = max(FEWEST, int(part * enough(self._data, network)))
