@@ -75,8 +75,8 @@ def fit_multi_label_calibration(truth: npt.NDArray[np.bool_], logits: npt.NDArra
     """The most probable temperature and offset for images with several labels, by the binary cross-entropy of all classes.
 
     A logit becomes `logit / temperature + offset` (Platt, "Probabilistic Outputs for Support Vector Machines", 1999). With one
-    label to an image an offset would change nothing. Here most networks said too seldom that an image has a class. The priors are that of `fit_temperature` and a normal one with a standard
-    deviation of 0.5 on the offset.
+    label to an image an offset would change nothing. Here most networks said too seldom that an image has a class. The priors
+    are that of `fit_temperature` and a normal one with a standard deviation of 0.5 on the offset.
 
     Measured change of the test loss (nats for a pair of image and class) from no calibration, by a temperature alone and with
     an offset; means of 30 draws of so many validation images, and the calibration error with all of them. The images are 2 x 2
@@ -98,8 +98,9 @@ def fit_multi_label_calibration(truth: npt.NDArray[np.bool_], logits: npt.NDArra
     | clothes, temperature alone | +0.0012 | +0.0012 | +0.0003 | +0.0001 | -0.0000 | 0.015 |
     | clothes, with an offset | +0.0003 | +0.0001 | -0.0007 | -0.0009 | -0.0012 | 0.012 |
 
-    The last two were measured after the spread of the prior had been chosen. On CIFAR-10 with smoothing an offset gains nothing.
-    An offset for each class was worse than one for all with up to 50 images, on all six; with all images on three of them.
+    The last two sets of images were measured after the spread of the prior had been chosen. On CIFAR-10 with smoothing an
+    offset gains nothing. An offset for each class was worse than one for all with up to 50 images, on all six; with all images
+    on three of them.
 
     Args:
         truth: (images, classes), whether an image has a class.
