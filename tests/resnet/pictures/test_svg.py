@@ -42,18 +42,18 @@ def test_the_style_sheet_sets_the_size_and_text_stays_text(heights: tuple[float,
     assert re.search(r"<text [^>]*>title</text>", element)
 
 
+@text_of_pages  # not in a `with`, which would use it up for the decorated functions
 def test_legends_fit_into_the_figures_of_pages() -> None:
     history = pd.DataFrame({"epoch": [998, 999, 1000], "loss": 0.5, "val_loss": [0.5, 0.5, 0.1]})
     bins = pd.DataFrame({"above": [0.0], "up_to": [1.0], "images": [4], "confidence": [0.9], "accuracy": [0.75]})
     bins = bins.assign(accuracy_low=0.3, accuracy_high=0.95)
-    with text_of_pages:
-        figures = {
-            "curves": draw_curves(history, "loss", "nats", _SMALL_FIGURE),
-            "of images": draw_reliability(bins, before=bins),
-            "of pairs": draw_reliability(bins, before=bins, of_pairs=True),
-        }
-        for name, drawn in figures.items():
-            drawn.draw_without_rendering()
-            (legend,) = drawn.legends
-            assert legend.get_window_extent().x0 >= 0, name
-            assert legend.get_window_extent().x1 <= drawn.bbox.x1, name
+    figures = {
+        "curves": draw_curves(history, "loss", "nats", _SMALL_FIGURE),
+        "of images": draw_reliability(bins, before=bins),
+        "of pairs": draw_reliability(bins, before=bins, of_pairs=True),
+    }
+    for name, drawn in figures.items():
+        drawn.draw_without_rendering()
+        (legend,) = drawn.legends
+        assert legend.get_window_extent().x0 >= 0, name
+        assert legend.get_window_extent().x1 <= drawn.bbox.x1, name
