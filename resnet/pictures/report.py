@@ -184,7 +184,7 @@ def _facts(results: Results) -> dict[str, str]:
     }
 
 
-@text_of_pages
+@text_of_pages()
 def _drawings(results: Results) -> dict[str, "Markup"]:
     history = results.history
     last = history.iloc[-1]
@@ -208,7 +208,7 @@ def _drawings(results: Results) -> dict[str, "Markup"]:
     }
 
 
-@text_of_pages
+@text_of_pages()
 def _draw_confusions(results: Results, counts: npt.NDArray[np.int64]) -> dict[str, "Markup"]:
     metrics = results.metrics
     return {

@@ -41,15 +41,15 @@ def context_of_sets(results: "Results", most: int) -> dict[str, Any]:
     }
 
 
-@text_of_pages
+@text_of_pages()
 def draw_pairs(results: "Results") -> dict[str, "Markup"]:
     """The confusion matrix and the reliability diagram of pairs of an image and a class."""
-    counts = count_pairs(*_texts(results), results.classes)
-    recall = float(counts.counts.trace() / max(int(counts.support.sum()), 1))
+    pairs = count_pairs(*_texts(results), results.classes)
+    recall = float(pairs.counts.trace() / max(int(pairs.support.sum()), 1))
     metrics = results.metrics
     return {
         "confusion": inline_svg(
-            draw_matrix(counts, results.classes, title=""),
+            draw_matrix(pairs, results.classes, title=""),
             "confusion",
             f"Matrix of {len(results.classes)} classes: {percent(recall)} of the labels are found, on its diagonal; beside it "
             "are images with a wrong class in place of one that they have.",
@@ -63,9 +63,9 @@ def draw_pairs(results: "Results") -> dict[str, "Markup"]:
     }
 
 
-def draw_matrix(counts: Pairs, classes: list[str], title: str = _TITLE) -> "Figure":
+def draw_matrix(pairs: Pairs, classes: list[str], title: str = _TITLE) -> "Figure":
     """Draws the confusion matrix, with the images of a missing class and a wrong one beside its diagonal."""
-    return draw_confusion(counts.counts, classes, title, support=counts.support)
+    return draw_confusion(pairs.counts, classes, title, support=pairs.support)
 
 
 def card_of_set(card: Mapping[str, Any], observed: str, probability: float) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 import io
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-# For figures that are drawn for a page, where a point becomes at least a pixel: text of 12 pixels, the smallest on a page.
-text_of_pages = mpl.rc_context({"font.size": 12, "axes.titlesize": 12, "legend.fontsize": 12})
 # Matplotlib's colours as those of the style sheet, which are readable on light and dark backgrounds.
 _COLOURS = {
     "#000000": "currentColor",
@@ -18,6 +18,13 @@ _COLOURS = {
     "#2ca02c": "var(--green)",
     "#808080": "var(--grey)",
 }
+
+
+@contextmanager
+def text_of_pages() -> Iterator[None]:
+    """For figures that are drawn for a page, where a point becomes at least a pixel: text of 12, the smallest on a page."""
+    with mpl.rc_context({"font.size": 12, "axes.titlesize": 12, "legend.fontsize": 12}):
+        yield
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> Markup:

@@ -92,7 +92,6 @@ def fit_multi_label_calibration(truth: npt.NDArray[np.bool_], logits: npt.NDArra
     | CIFAR-10, with an offset | +0.0007 | +0.0006 | -0.0002 | -0.0002 | -0.0006 | 0.014 |
     | CIFAR-10, not smoothed, temperature alone | +0.0006 | +0.0005 | -0.0006 | -0.0007 | -0.0009 | 0.022 |
     | CIFAR-10, not smoothed, with an offset | -0.0006 | -0.0001 | -0.0018 | -0.0020 | -0.0025 | 0.016 |
-
     | MNIST, temperature alone | +0.0002 | -0.0001 | -0.0009 | -0.0011 | -0.0013 | 0.029 |
     | MNIST, with an offset | -0.0031 | -0.0037 | -0.0045 | -0.0049 | -0.0052 | 0.011 |
     | clothes, temperature alone | +0.0012 | +0.0012 | +0.0003 | +0.0001 | -0.0000 | 0.015 |

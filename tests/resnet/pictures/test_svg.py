@@ -42,7 +42,7 @@ def test_the_style_sheet_sets_the_size_and_text_stays_text(heights: tuple[float,
     assert re.search(r"<text [^>]*>title</text>", element)
 
 
-@text_of_pages  # not in a `with`, which would use it up for the decorated functions
+@text_of_pages()
 def test_legends_fit_into_the_figures_of_pages() -> None:
     history = pd.DataFrame({"epoch": [998, 999, 1000], "loss": 0.5, "val_loss": [0.5, 0.5, 0.1]})
     bins = pd.DataFrame({"above": [0.0], "up_to": [1.0], "images": [4], "confidence": [0.9], "accuracy": [0.75]})
