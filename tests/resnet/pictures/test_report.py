@@ -113,6 +113,12 @@ def words(page: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", "", text).replace("&nbsp;", " ").replace("\u00a0", " ").split())
 
 
+def with_temperature(results: Results, temperature: float) -> Results:
+    """Results of a network with another temperature."""
+    network = results.details["network"] | {"temperature": temperature}
+    return replace(results, details={**results.details, "network": network})
+
+
 def test_the_page_shows_all_of_it(small: Results) -> None:
     page = render_report(small)
     text = words(page)
@@ -193,6 +199,14 @@ def test_a_temperature_that_does_harm_is_named(small: Results, error: float, los
     assert "the temperature that was fitted on 4 validation images" in text
     assert sentence in text
     assert ("The temperature made" in text) == bool(sentence)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "words_of_it"),
+    [(0.9, "it raises the probabilities"), (1.0, "it leaves the probabilities nearly as they are"), (1.1, "it lowers")],
+)
+def test_it_says_what_the_temperature_does(small: Results, temperature: float, words_of_it: str) -> None:
+    assert words_of_it in words(render_report(with_temperature(small, temperature)))
 
 
 def test_with_mirror_images_it_says_that_only_testing_has_them(small: Results) -> None:

@@ -18,7 +18,7 @@ from resnet.pictures.report import Results, Samples, render_report
 from resnet.pictures.report_of_sets import draw_matrix
 from tests.browser import CHROMIUM, Tab
 from tests.hostile.texts import TEXTS
-from tests.resnet.pictures.test_report import DATA, HISTORY, NETWORK, PROVENANCE, words
+from tests.resnet.pictures.test_report import DATA, HISTORY, NETWORK, PROVENANCE, with_temperature, words
 
 
 def bins(found: Reliability) -> pd.DataFrame:
@@ -142,6 +142,14 @@ def test_a_mistake_says_what_is_missing_and_what_is_wrong(several: Results) -> N
     name, probability = several.classes[several.samples.observed[0]], several.samples.probability[0]
     assert f"map of {name} {probability:.3f}, with one place covered 0.001" in text
     assert f'alt="occlusion map of {name}"' in render_report(several)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "words_of_it"),
+    [(0.9, "moves all probabilities away from 0.5"), (1.0, "leaves the probabilities nearly"), (1.1, "towards 0.5")],
+)
+def test_it_says_what_the_temperature_does(several: Results, temperature: float, words_of_it: str) -> None:
+    assert words_of_it in words(render_report(with_temperature(several, temperature)))
 
 
 def test_calibration_is_about_pairs(several: Results) -> None:
