@@ -86,6 +86,28 @@ def branch_before_ended_experiments() -> str | None:
     return left.branch if left.put_back or left.commit == _commit("refs/exps/exec/EXEC_HEAD") else None
 
 
+def unstarted_experiments() -> list[str]:
+    """The names of experiments that a `dvc exp run` prepared and did not begin, because it failed or was killed before.
+
+    `dvc queue status` does not list them, but the next `dvc exp run` runs them too. If one is being prepared now, it is among
+    them.
+    """
+    prepared = git_or_none(Path(), "reflog", "show", "--format=%gs", "refs/exps/stash") or ""
+    return [line.rpartition(":")[2] for line in prepared.splitlines() if line.startswith("commit: dvc-exp:")]
+
+
+def has_unseen_change(path: Path) -> bool:
+    """Whether a file differs from the last commit, but `git status` takes it for the same.
+
+    Git compares the size and the second of the last change first. DVC sometimes writes a file of the same size in the second
+    that Git remembers.
+    """
+    committed = git_or_none(Path(), "rev-parse", "--verify", "--quiet", f"HEAD:./{path}")
+    if committed is None or not path.is_file() or git_or_none(Path(), "status", "--porcelain", "--", str(path)):
+        return False
+    return git_or_none(Path(), "hash-object", "--", str(path)) != committed
+
+
 @dataclass(frozen=True)
 class _Left:
     """A branch that HEAD was taken off.

@@ -21,9 +21,11 @@ from commands.repository import (
     UNSHALLOW,
     branch_before_ended_experiments,
     branch_before_experiment,
+    has_unseen_change,
     is_shallow,
     latest_commit,
     repository_fault,
+    unstarted_experiments,
 )
 from resnet.core.errors import UserError, printable
 from resnet.core.words import agreeing, counted
@@ -68,7 +70,9 @@ def check_git() -> Iterator[Finding]:
     revision, changed = latest_commit(), (git_or_none(Path(), "status", "--porcelain") or "").splitlines()
     state = f"{counted(len(changed), 'file')} {agreeing(len(changed), 'is', 'are')} not committed"
     yield Finding("git", f"at {printable(revision)}; {state if changed else 'nothing to commit'}")
-    yield from _after_killed_experiment()
+    if not _experiment_runs():
+        yield from _after_killed_experiment()
+        yield from _before_an_experiment()
     if is_shallow():
         yield Finding("git", SHALLOW, wrong=True, remedy=UNSHALLOW)
     if git_or_none(Path(), "var", "GIT_COMMITTER_IDENT") is None:
@@ -78,8 +82,6 @@ def check_git() -> Iterator[Finding]:
 
 def _after_killed_experiment() -> Iterator[Finding]:
     branch, before = branch_before_experiment(), branch_before_ended_experiments()
-    if (branch is None and before is None) or _experiment_runs():
-        return
     if before:
         found = f"HEAD is on no branch; before the last experiments it was on {printable(before)}"
         yield Finding("git", found, remedy=f"git switch {shlex.quote(before)}, unless you took it off yourself")
@@ -92,6 +94,26 @@ def _after_killed_experiment() -> Iterator[Finding]:
         wrong=True,
         remedy=f"git branch NAME if you have committed since, then {back}",
     )
+
+
+def _before_an_experiment() -> Iterator[Finding]:
+    """What a `dvc exp run` that failed before its first stage has left for the next one."""
+    left = unstarted_experiments()
+    if left:
+        names = f"{agreeing(len(left), 'experiment', 'experiments')} {', '.join(map(printable, left))}"
+        yield Finding(
+            "git",
+            f"a `dvc exp run` failed before its first stage; the next one would also run its {names}",
+            wrong=True,
+            remedy="git update-ref -d refs/exps/stash",
+        )
+    if has_unseen_change(PARAMS_YAML):
+        yield Finding(
+            "git",
+            f"Git does not see that {PARAMS_YAML} differs from the last commit, because its size and time are the same",
+            wrong=True,
+            remedy=f"touch {PARAMS_YAML}, then git diff HEAD {PARAMS_YAML}",
+        )
 
 
 def _experiment_runs() -> bool:

@@ -28,13 +28,30 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def repository(folder: Path) -> Path:
+    """A commit of params.yaml, whose index is younger than the file, so that Git compares no contents."""
+    git("init", "--quiet")
+    for setting in (("user.name", "A"), ("user.email", "a@example.org"), ("core.trustctime", "false")):
+        git("config", *setting)
+    (folder / "params.yaml").write_text("seed: 1\n", "utf-8")
+    os.utime(folder / "params.yaml", (1_000_000_000, 1_000_000_000))
+    git("add", "params.yaml")
+    git("commit", "--quiet", "--message", "first")
+    return folder
+
+
 def remedies(findings: list[Finding]) -> list[str]:
     return [finding.remedy for finding in findings if finding.wrong]
 
 
 def test_what_is_missing_has_a_command_that_makes_it() -> None:
-    (git,) = remedies(list(check_git()))
-    assert git.startswith("git init && git add --all && git commit")
+    (remedy,) = remedies(list(check_git()))
+    assert remedy.startswith("git init && git add --all && git commit")
     assert remedies(list(check_dvc())) == ["dvc init"]
     (parameters,) = check_parameters()
     assert parameters.found.startswith("there is no dvc.yaml in ")
@@ -73,6 +90,37 @@ def test_what_a_killed_experiment_left_is_named_when_none_runs(folder: Path, mon
             assert (expected in remedies(list(check_git()))) == named
             process.communicate(b"\n")
     assert expected in remedies(list(check_git()))
+
+
+@pytest.mark.usefixtures("repository")
+def test_what_a_failed_experiment_left_for_the_next_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any("experiment" in finding.found for finding in check_git())
+    for name in ("tidy-rift", "wary-gaff"):
+        message = f"dvc-exp:{'a' * 40}:{'a' * 40}:{name}"
+        change = git("commit-tree", "-m", name, "HEAD^{tree}").strip()
+        git("update-ref", "--create-reflog", "-m", f"commit: {message}", "refs/exps/stash", change)
+    monkeypatch.setattr(project, "_experiment_runs", lambda: True)
+    assert not any("experiment" in finding.found for finding in check_git())
+    monkeypatch.setattr(project, "_experiment_runs", lambda: False)
+    (found,) = (finding for finding in check_git() if "experiment" in finding.found)
+    assert found.found.endswith("the next one would also run its experiments wary-gaff, tidy-rift")
+    assert found.wrong
+    git(*found.remedy.split()[1:])
+    assert not any("experiment" in finding.found for finding in check_git())
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_change_that_git_does_not_see_is_named() -> None:
+    unseen = "Git does not see that params.yaml differs from the last commit"
+    before = Path("params.yaml").stat()
+    Path("params.yaml").write_text("seed: 2\n", "utf-8")
+    os.utime("params.yaml", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert git("status", "--porcelain") == ""
+    (found,) = (finding for finding in check_git() if unseen in finding.found)
+    assert (found.wrong, found.remedy) == (True, "touch params.yaml, then git diff HEAD params.yaml")
+    Path("params.yaml").touch()
+    assert git("status", "--porcelain") == " M params.yaml\n"
+    assert not any(unseen in finding.found for finding in check_git())
 
 
 def test_the_branch_before_experiments_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
