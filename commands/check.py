@@ -19,6 +19,7 @@ import typer
 from commands.environment import inherited, obstacles
 from commands.repair import refuse_conflicts, repair_dvc_files
 from commands.repository import SHALLOW, UNSHALLOW, is_shallow, needs_git, repository_fault
+from commands.results import WORK_TREE, resolve
 from resnet.core.errors import UserError, listed, printable
 from resnet.images.outcomes import is_text, shown
 from resnet.ingestion.decisions import read_decisions
@@ -114,7 +115,7 @@ def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
 
 
 def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tuple[list[str], list[str]]:
-    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and what `ingest` makes of the source.
+    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and notes, as on how `ingest` reads it.
 
     Args:
         graph: the stages of `dvc.yaml`.
@@ -131,6 +132,12 @@ def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tu
                 notes += examine_path(params, graph)
             except UserError as error:
                 mistakes.append(str(error))
+    baseline = params.value("evaluate.baseline", object) if "evaluate" in params.sections else None
+    if isinstance(baseline, str) and baseline != WORK_TREE:
+        try:
+            resolve(baseline)
+        except UserError as error:
+            notes.append(f"`train-resnet gate` cannot use evaluate.baseline: {error}")
     for read in stage_paths(graph.get("ingest", {})):
         if read.name == _DECISIONS:
             try:

@@ -209,7 +209,7 @@ def require_same_images(first: RevisionResults, second: RevisionResults) -> None
         several, one = (first, second) if first.of_sets else (second, first)
         raise UserError(
             f"{several.name} has several labels for each image and {one.name} one, so their figures mean different things and "
-            "cannot be compared: run one of the two again with the ingest.multi_label of the other."
+            "cannot be compared: name two runs of the same kind."
         )
     ours, theirs = first.predictions, second.predictions
     differences = []

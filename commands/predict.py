@@ -155,9 +155,8 @@ def _require_known_score(path: Path, file: ModelFile, facts: ModelFacts) -> None
         )
     if file.known_score is None:
         raise UserError(
-            f"--unknown needs a model with a known score, but {path} has none, because an earlier version wrote it, it had "
-            "fewer than 19 validation images, or its features gave none, as with one training image a class, which `train` "
-            "says: train again with `dvc repro`, or leave out --unknown."
+            f"--unknown needs a model with a known score, but {path} has none: train again with at least 19 validation images "
+            "(raise preprocess.validation_share, or add images) and several training images of a class, or leave out --unknown."
         )
 
 

@@ -59,7 +59,7 @@ class RevisionResults:
 
     def __init__(self, revision: str) -> None:
         self.name = revision
-        self.commit = None if revision == WORK_TREE else _resolve(revision)
+        self.commit = None if revision == WORK_TREE else resolve(revision)
         self._files = _open(self.commit)
         self._stages = self._lock()
 
@@ -262,7 +262,12 @@ class RevisionResults:
         )
 
 
-def _resolve(revision: str) -> str:
+def resolve(revision: str) -> str:
+    """The hash of the commit of a revision of Git or of an experiment.
+
+    Raises:
+        UserError: there is neither.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import NoSCM, SCMError, resolve_rev

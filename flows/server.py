@@ -101,8 +101,9 @@ def server_version(api: str) -> str:
                 f"the Prefect server at {api} requires a password, but {problem}; "
                 "run `prefect config set PREFECT_API_AUTH_STRING=USER:PASSWORD`."
             ) from error
+        hint = "" if api.rstrip("/").endswith("/api") else "; the address of one ends with /api"
         raise UserError(
-            f"the server at {api} is not a Prefect server (HTTP {error.code}); check `prefect config view`."
+            f"the server at {api} is not a Prefect server (HTTP {error.code}){hint}; check `prefect config view`."
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(

@@ -116,7 +116,8 @@ def _left_out(ledger: "Ledger", raw: Path) -> list[str]:
     if ledger.duplicates:
         parts.append(f"{counted(ledger.duplicates, 'duplicate')}, see {raw / 'duplicates.csv'}")
     if ledger.ignored:
-        parts.append(f"{ledger.ignored:,} ignored, see {raw / 'ignored.csv'}")
+        ignored = f"{ledger.ignored:,} ignored as {agreeing(ledger.ignored, 'no image', 'no images')}"
+        parts.append(f"{ignored}, see {raw / 'ignored.csv'}")
     return [f"left out of {counted(ledger.files, 'file')}: {'; '.join(parts)}"] if parts else []
 
 

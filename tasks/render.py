@@ -80,7 +80,7 @@ def render(
 
     data = read_data(raw, prepared)
     found, summary = measured.read(len(data.classes)), summarise_data(data)
-    of_answers = constant_answer(found["metrics"]["accuracy_low"], _constant_answers(found))
+    of_answers = constant_answer(found["metrics"], _constant_answers(found))
     results = Results(
         classes=data.classes,
         **found,
@@ -124,7 +124,7 @@ def _constant_answers(found: Mapping[str, Any]) -> "pd.DataFrame":
     if not are_sets(found["details"]["network"]):
         table: pd.DataFrame = found["per_class"]
         return table
-    sizes = found["predictions"]["label"].value_counts(sort=False)
+    sizes = found["predictions"]["label"].value_counts().sort_index()  # of equals, the first by name is the answer
     return pd.DataFrame({"label": [set_in_words(str(text)) for text in sizes.index], "support": sizes.to_numpy()})
 
 

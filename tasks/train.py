@@ -71,7 +71,7 @@ class Train(Section):
 
     renamed: ClassVar[dict[str, str]] = {"class_weights": "balance"}
 
-    epochs: int = Field(ge=1, le=MOST, description="passes over the training images")
+    epochs: int = Field(ge=1, le=MOST, description="passes over the training images, each without the rest that fills no batch")
     restarts: list[Annotated[int, Field(ge=1, le=MOST)]] = Field(
         description="epochs after which the learning rate restarts; [10] with epochs 20 continues a finished run of 10"
     )

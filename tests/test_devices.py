@@ -65,8 +65,7 @@ def test_too_many_devices_are_refused_in_one_sentence(run: TinyRun) -> None:
     run.set(devices="4")
     assert run.join(run.start()) == 1
     assert run.log.splitlines()[-1] == (
-        "train: train.devices is 4, but TensorFlow finds 1 CPU: set it to 1, or run `train-resnet doctor` to see why there are "
-        "not more."
+        "train: train.devices is 4, but TensorFlow finds no GPU: set it to 1, or run `train-resnet doctor` to see why."
     )
 
 

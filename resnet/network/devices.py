@@ -30,12 +30,13 @@ def share_among(devices: int) -> "tf.distribute.Strategy":
 
 
 def _why_too_few(kind: str, found: int) -> str:
-    why = obstacle() if kind == "CPU" and gpus_of_driver() else None
-    if why:
+    hindered = obstacle() if kind == "CPU" and gpus_of_driver() else None
+    if hindered:
         return (
-            f"TensorFlow finds none of this machine's GPUs, because {why}, or set train.devices to 1 to train on the processor."
+            f"TensorFlow finds none of this machine's GPUs, because {hindered}, or set train.devices to 1 to train on the "
+            "processor."
         )
     if kind == "GPU" and len(slices()) > 1:
         return "the GPUs are divided by MIG, and CUDA gives a process one slice: set it to 1 or switch MIG off."
-    there_are = f"TensorFlow finds {counted(found, kind)}"
-    return f"{there_are}: set it to {found}, or run `train-resnet doctor` to see why there are not more."
+    there_are, why = (counted(found, kind), "why there are not more") if kind == "GPU" else ("no GPU", "why")
+    return f"TensorFlow finds {there_are}: set it to {found}, or run `train-resnet doctor` to see {why}."

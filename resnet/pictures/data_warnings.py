@@ -5,6 +5,7 @@ equal for some file systems, and many rejected files.
 """
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -47,19 +48,20 @@ class DataWarning:
         return f"{self.text} {', '.join(self.names[:_MAX_NAMES])}{more}." if self.names else self.text
 
 
-def constant_answer(accuracy_low: float, per_class: "pd.DataFrame") -> list[DataWarning]:
-    """A warning if a network that always answers the most frequent class may be as accurate.
+def constant_answer(metrics: Mapping[str, float], per_class: "pd.DataFrame") -> list[DataWarning]:
+    """A warning if a network that always answers the most frequent class may be as accurate, or is more accurate.
 
     Args:
-        accuracy_low: the lower end of the interval of the accuracy on the test split.
+        metrics: accuracy_low and accuracy_high, the ends of the interval of the accuracy on the test split.
         per_class: one row for each class, with its label and its number of test images, support.
     """
     support = per_class["support"].to_numpy()
     share = float(support.max() / support.sum())
-    if accuracy_low > share:
+    if metrics["accuracy_low"] > share:
         return []
-    answer = plain(str(per_class["label"].iloc[int(support.argmax())]))
-    text = f"No better than always answering {answer} ({percent(share)}), within chance."
+    answer = f"always answering {plain(str(per_class['label'].iloc[int(support.argmax())]))} ({percent(share)})"
+    worse = metrics["accuracy_high"] < share
+    text = f"Worse than {answer}." if worse else f"No better than {answer}, within chance."
     return [DataWarning("classes", text, of_accuracy=True)]
 
 
@@ -148,8 +150,8 @@ def _validation_warnings(images: list[int], total: int) -> list[DataWarning]:
     if not images or (total >= _MIN_VALIDATION_IMAGES and least >= _MIN_VALIDATION_IMAGES_OF_A_CLASS):
         return []
     text = (
-        f"The validation split has {counted(total, 'image')}, at least one class has {least or 'none'}: the choice of the "
-        "epoch and the temperature rest on few images; raise preprocess.validation_share, or add images."
+        f"The validation split has {counted(total, 'image')}, at least one class has {least or 'none'}, which is few to "
+        "choose the epoch and fit the temperature of the probabilities by; raise preprocess.validation_share, or add images."
     )
     return [DataWarning("splits", text)]
 

@@ -43,7 +43,9 @@ def headlines(metrics: Mapping[str, float], accuracy: float) -> Iterator[str]:
 def offset_added(network: Mapping[str, object]) -> str:
     """What follows the temperature in a sentence, from the arguments of `ResNet`."""
     offset = network.get("offset")
-    return f", and {offset:.3g} was added to them" if isinstance(offset, float) and offset else ""
+    if not isinstance(offset, float) or not offset:
+        return ""
+    return f", and {abs(offset):.3g} was {'added to' if offset > 0 else 'subtracted from'} them"
 
 
 def weakest_classes(per_class: "pd.DataFrame", escape: Callable[[str], str]) -> Iterator[str]:
@@ -66,5 +68,6 @@ def weakest_classes(per_class: "pd.DataFrame", escape: Callable[[str], str]) -> 
 def argument(name: str, value: object) -> str:
     """The value of an argument of `ResNet` as text; of the thresholds only their range."""
     if name == "thresholds" and isinstance(value, Sequence):
-        return f"one for each class, from {min(value):.3g} to {max(value):.3g}"
+        low, high = f"{min(value):.3g}", f"{max(value):.3g}"
+        return f"one for each class, from {low} to {high}" if low != high else f"{low} for each class"
     return str(value)

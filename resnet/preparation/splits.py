@@ -177,8 +177,8 @@ def few_for_validation(images: Sequence[int], total: int | None = None) -> str |
     if total >= _FEW_IMAGES and least >= _FEW_OF_A_CLASS:
         return None
     return (
-        f"the validation split has {counted(total, 'image')}, at least one class has {least or 'none'}: the choice of the "
-        "epoch and the temperature rest on few images; raise preprocess.validation_share, or add images"
+        f"the validation split has {counted(total, 'image')}, at least one class has {least or 'none'}, which is few to "
+        "choose the epoch and fit the temperature of the probabilities by; raise preprocess.validation_share, or add images"
     )
 
 

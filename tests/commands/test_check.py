@@ -292,6 +292,17 @@ def test_decisions_about_labels_are_checked(folder: Path, train_resnet: Callable
     assert "data/decisions.csv is missing" in train_resnet("check").stderr
 
 
+def test_a_baseline_that_gate_will_not_find_is_a_note(folder: Path, train_resnet: Callable[..., Result]) -> None:
+    (folder / ".dvc").mkdir()
+    result = train_resnet("check", "-S", "evaluate.baseline=nosuch")
+    assert result.exit_code == 0
+    note = "`train-resnet gate` cannot use evaluate.baseline: there is no revision and no experiment 'nosuch' here"
+    assert note in result.stdout + result.stderr
+    for name in ("HEAD", "workspace"):
+        fine = train_resnet("check", "-S", f"evaluate.baseline={name}")
+        assert (fine.exit_code, "baseline:" in fine.stdout + fine.stderr) == (0, False)
+
+
 def test_values_are_checked_as_dvc_exp_run_takes_them(folder: Path, train_resnet: Callable[..., Result]) -> None:
     two_classes(folder / "my photos", each=2)
     before = (folder / "params.yaml").read_bytes()

@@ -160,8 +160,8 @@ def test_none_of_these_is_an_answer(folder: Path, model: ResNet, train_resnet: C
 def test_a_model_without_a_known_score_refuses_nothing(folder: Path, train_resnet: Callable[..., Result]) -> None:
     result = train_resnet("predict", "photos/1.png", "--unknown")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
-    assert result.stderr.startswith("predict: --unknown needs a model with a known score, but models/resnet.keras has none, ")
-    assert "or its features gave none, as with one training image a class, which `train` says" in result.stderr
+    assert result.stderr.startswith("predict: --unknown needs a model with a known score, but models/resnet.keras has none: ")
+    assert "train again with at least 19 validation images (raise preprocess.validation_share, or add images)" in result.stderr
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])

@@ -38,7 +38,9 @@ def wrong(flow: Any, **given: Any) -> list[str]:
 def test_each_parameter_has_a_field_with_its_description_and_its_present_value() -> None:
     found = fields()
     assert list(found) == NAMES
-    assert found["train.epochs"]["description"] == "passes over the training images. In params.yaml: 10"
+    assert found["train.epochs"]["description"] == (
+        "passes over the training images, each without the rest that fills no batch. In params.yaml: 10"
+    )
     assert found["build.blocks"]["description"].endswith(". In params.yaml: null")
     for stage in STAGES:
         for name, field in section_class(stage).model_fields.items():

@@ -74,7 +74,7 @@ def test_without_a_prefect_server_the_error_says_so(answering: Callable[[bytes],
         UserError, match=r"^no Prefect server answers at http://127.0.0.1:9/api; start one .* half a minute if you have just"
     ):
         require_server("http://127.0.0.1:9/api")
-    with pytest.raises(UserError, match=r"is not a Prefect server \(HTTP 404\)"):
+    with pytest.raises(UserError, match=r"is not a Prefect server \(HTTP 404\); the address of one ends with /api; check"):
         require_server(answering(b'"3.8.8"').replace("/api", "/other"))
     with pytest.raises(UserError, match="is not a Prefect server"):
         require_server(answering(b"{}"))

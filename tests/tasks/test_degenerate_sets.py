@@ -20,6 +20,7 @@ from resnet.core.classes import write_classes
 from resnet.core.label_sets import LabelSets
 from resnet.dataset.arrays import SplitWriter
 from tasks.evaluate import Evaluate, evaluate
+from tests.resnet.pictures.test_report import words
 from tests.tasks.results import TABLES, render_results, write_results
 from tests.tasks.test_degenerate_figures import read
 
@@ -130,7 +131,12 @@ def test_there_is_a_whole_report(case: Case, folder: Path, capsys: pytest.Captur
     assert re.findall(r"\b(?:nan|inf|-0\.0+)\b", shown) == []
 
     share = np.unique(truth, axis=0, return_counts=True)[1].max() / len(truth)
-    assert ("No better than always answering" in page) == (found.metrics["accuracy_low"] <= share)
+    low, high = (found.metrics[f"accuracy_{end}"] for end in ("low", "high"))
+    assert ("No better than always answering" in page) == (low <= share <= high)
+    assert ("Worse than always answering" in page) == (high < share)
+    text = words(page)
+    (most_frequent,) = re.findall(r"The most frequent set, (.*?), predicted for every image", text)
+    assert set(re.findall(r"always answering (.*?) \(", text)) <= {most_frequent}
 
     comparison = compare_results(found, found)
     assert (comparison.paired.difference, comparison.measure) == (0, "exact-match accuracy")

@@ -51,7 +51,7 @@ def test_everything_that_is_left_out_is_named_with_its_list(tmp_path: Path, caps
     ingest(params(source), raw=raw)
     line = capsys.readouterr().out.splitlines()[1]
     assert line.startswith("ingest: left out of 9 files: 1 rejected (")
-    assert f"see {raw / 'rejected.csv'}; 1 duplicate, see {raw / 'duplicates.csv'}; 1 ignored, see" in line
+    assert f"see {raw / 'rejected.csv'}; 1 duplicate, see {raw / 'duplicates.csv'}; 1 ignored as no image, see" in line
 
 
 def test_a_class_without_images_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +149,7 @@ def test_several_labels_are_told_and_so_is_what_cannot_be_learned(tmp_path: Path
         "for one label each)",
         "ingest: labels.csv: its images are named by the column file_name and their classes by labels",
         f"ingest: 4 images of 2 classes from {source}",
-        f"ingest: left out of 5 files: 1 ignored, see {tmp_path / 'raw' / 'ignored.csv'}",
+        f"ingest: left out of 5 files: 1 ignored as no image, see {tmp_path / 'raw' / 'ignored.csv'}",
         "ingest: left out 2 classes with fewer than 2 images, from the labels of 2 images, which stay: 'emu', 'owl'",
         "ingest: warning: every image has the label 'dog', so there is nothing to learn about it",
     ]

@@ -65,8 +65,8 @@ def test_classes_that_a_given_split_lacks_are_told(tmp_path: Path, capsys: pytes
 def test_a_small_validation_split_is_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images = [*given("training", CLASSES, 0), *given("validation", ["dog", "cat"], 10), *given("test", CLASSES, 20)]
     assert said(tmp_path, images, capsys)[-1] == (
-        f"{SMALL}2 images, at least one class has none: the choice of the epoch and the temperature rest on few images; "
-        "raise preprocess.validation_share, or add images"
+        f"{SMALL}2 images, at least one class has none, which is few to choose the epoch and fit the temperature of the "
+        "probabilities by; raise preprocess.validation_share, or add images"
     )
 
 

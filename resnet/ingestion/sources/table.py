@@ -130,7 +130,11 @@ def open_table(file: TableFile, place: Place, choice: Choice, split: str | None 
     if has_several(file, columns, choice):
         table = table.with_several()
     if not any(table.finder.find(cells.get(columns.path, "")) for _, cells in file.rows()):
-        _row(table, next(file.rows(), (1, {})), NotATable if table.has_labels else NoLabels)
+        kind = NotATable if table.has_labels else NoLabels
+        row = next(file.rows(), None)
+        if row is None:
+            raise kind(f"{file.shown} has no rows: expected is one line for each image below the names of the columns.")
+        _row(table, row, kind)
     if wanted is None and _lists_classes(table, place):
         raise NotATable(
             f"{file.shown} has one row for each class, and not for each image; if it lists images, name their folder in "

@@ -38,7 +38,7 @@ def ledger(folder: Path) -> Ledger:
         (lambda _: str(Agreement(1, 1, 0.0)), "same label on 1 of 1 image, largest"),
         (lambda _: _none_of(1), "The only object of dvc.lock's outputs is neither missing nor damaged"),
         (lambda _: str(_missing_error("cat", "test", 1)), "test split: 1 image or group of images could be moved there"),
-        (lambda folder: _left_out(ledger(folder), folder)[0], "left out of 1 file: 1 ignored, see"),
+        (lambda folder: _left_out(ledger(folder), folder)[0], "left out of 1 file: 1 ignored as no image, see"),
         (lambda folder: _decided(ledger(folder), Path("x.csv"), 1)[1], "1 of 1 decision in x.csv is about no image"),
         (lambda _: _small(["owl"], 1)[0], "left out 1 class with fewer than 1 image: 'owl'"),
     ],

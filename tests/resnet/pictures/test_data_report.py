@@ -161,7 +161,7 @@ def test_every_file_is_accounted_for() -> None:
     top = shown.section("top")
     assert "10 images in 3 classes" in top
     assert "5 for training, 2 for validation, 3 for testing. 10 of 20 files of the source were left out" in top
-    assert "3 rejected, 2 duplicates, 5 ignored" in top
+    assert "3 rejected, 2 duplicates, 5 ignored as no images." in top
 
 
 def test_classes_are_counted_by_split_the_largest_first_and_none_is_lost() -> None:

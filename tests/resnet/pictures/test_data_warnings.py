@@ -113,12 +113,19 @@ def test_names_that_differ_only_in_case_or_unicode_form_are_named() -> None:
     assert found == DataWarning("classes", "Classes whose names look alike:", alike)
 
 
-@pytest.mark.parametrize(("accuracy_low", "warned"), [(0.5, True), (0.6, True), (0.61, False)])
-def test_an_accuracy_that_a_constant_answer_reaches_is_a_warning(accuracy_low: float, warned: bool) -> None:
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (0.2, 0.59, "Worse than always answering dog (60.0\u00a0%)."),
+        (0.2, 0.6, "No better than always answering dog (60.0\u00a0%), within chance."),
+        (0.6, 0.9, "No better than always answering dog (60.0\u00a0%), within chance."),
+        (0.61, 0.9, None),
+    ],
+)
+def test_an_accuracy_that_a_constant_answer_reaches_is_a_warning(low: float, high: float, text: str | None) -> None:
     table = pd.DataFrame({"label": ["cat", "dog", "fox"], "support": [3, 6, 1]})
-    found = constant_answer(accuracy_low, table)
-    text = "No better than always answering dog (60.0\u00a0%), within chance."
-    assert found == ([DataWarning("classes", text, of_accuracy=True)] if warned else [])
+    found = constant_answer({"accuracy_low": low, "accuracy_high": high}, table)
+    assert found == ([DataWarning("classes", text, of_accuracy=True)] if text else [])
 
 
 @pytest.mark.parametrize(

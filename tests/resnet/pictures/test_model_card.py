@@ -197,7 +197,7 @@ def test_with_several_labels_the_classes_with_the_lowest_average_precision_are_l
 
 def test_with_several_labels_the_card_says_how_to_read_the_outputs() -> None:
     text = " ".join(card_of_sets().split())
-    assert "The logits were divided by a temperature of 0.61, and -0.25 was added to them, fitted on" in text
+    assert "The logits were divided by a temperature of 0.61, and 0.25 was subtracted from them, fitted on" in text
     assert "A multi-label image classifier (He et al., 2015)" in text
     assert "The logistic function converts each of them to the probability that the image has this class" in text
     assert "| thresholds | one for each class, from 0.25 to 0.5 |" in text

@@ -120,6 +120,8 @@ def test_folders_with_names_of_splits_count(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "that names the images; its columns are none"),
+        ("path,label\n", "labels.csv has no rows: expected is one line for each image"),
+        ("path,split\n\n,\n", "labels.csv has no rows: expected"),
         ("first,second,third\na/1.jpg,x,y\n", "that names the images; its columns are first, second, third: rename one, or"),
         ("path,width,height\na/1.jpg,7,8\n", "has no column label or class that names the class of each image"),
         ("path,split\na/1.jpg,test\n", "has no column label or class"),
