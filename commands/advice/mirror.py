@@ -46,7 +46,9 @@ class MirrorTest:
             f"{_percent(self.mirrored_hits, self.images)} of their mirror images"
         )
         if self.alike is None:
-            return f"the test of mirror images cannot tell: {found}"
+            few = self.hits < _LEAST_HITS
+            why = f"fewer than {_LEAST_HITS} right answers say too little" if few else "hardly better than one constant answer"
+            return f"the test of mirror images cannot tell: {found}, {why}"
         names = f", least in {', '.join(map(repr, self.changed[:3]))}" if self.changed else ""
         return f"{found}{names}"
 
