@@ -20,6 +20,7 @@ from resnet.core.learning_rates import suitable_rate
 from resnet.core.tables import HISTORY_COLUMNS
 from resnet.core.words import agreeing
 from resnet.dataset.arrays import Split
+from resnet.dataset.batches import require_full_batch
 from resnet.network.cuda import gpus_of_driver, obstacle, silence
 from resnet.network.devices import share_among
 from resnet.network.huge_pages import use_huge_pages
@@ -237,12 +238,11 @@ def train(
         # In this order: later this process uses memory of the GPUs, too.
         shared_with, gpus = used_by_others(params.devices), start_tensorflow()
         hosts = met(cluster, refusals)
-    from resnet.native.library import in_use
-
     precision = choose_precision(params.precision)
-    facts |= {"precision": precision, "machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()} | _of_hosts(hosts)
+    facts |= {"precision": precision} | _of_machine(gpus) | _of_hosts(hosts)
     make = partial(_trainer, params, initial_keras, labels, splits, precision=precision, hosts=hosts)
     with together(hosts):
+        require_full_batch(len(training_split), params.batch_size)
         require_equal(hosts, {**facts, VARIABLE: pause.after, "TF_CONFIG.cluster": list(hosts.addresses)})
         if hosts.index:
             _help(make(), splits, params, seed=seed, run=Run(Path(), facts), pause=pause)
@@ -316,7 +316,7 @@ def train(
         "precision": precision,
         "accumulate": params.accumulate,
         "images_on_devices": bool(trainer.kept),
-        "fused_kernels": in_use(),
+        "fused_kernels": facts["machine.fused_kernels"],
         "resumed": resumed and resumed.removeprefix("resumes from "),
         "learning_rate": recipe.learning_rate,
         "warmup_epochs": recipe.rise_epochs,
@@ -342,6 +342,13 @@ def _cluster(params: Train) -> tuple[Cluster, Refusals]:
         # TensorFlow would print six lines about a lost host, whose error Python gets, too.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return cluster, Refusals(cluster.addresses, cluster.index)
+
+
+def _of_machine(gpus: list[str]) -> Facts:
+    """Facts that make a run another one on another machine."""
+    from resnet.native.library import in_use
+
+    return {"machine.devices": gpus or ["CPU"], "machine.fused_kernels": in_use()}
 
 
 def _of_hosts(hosts: "Hosts") -> Facts:

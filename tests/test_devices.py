@@ -1,6 +1,7 @@
 """Training on several devices; the processor is divided into two of them."""
 
 import csv
+import re
 from pathlib import Path
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from resnet.network.model import ResNet
-from tests.interrupted import ENDED, RESUMED, TinyRun
+from tests.interrupted import BATCH, ENDED, RESUMED, TinyRun
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,19 @@ def test_too_many_devices_are_refused_in_one_sentence(run: TinyRun) -> None:
     assert run.log.splitlines()[-1] == (
         "train: train.devices is 4, but TensorFlow finds no GPU: set it to 1, or run `train-resnet doctor` to see why."
     )
+
+
+def test_too_few_images_for_a_batch_are_refused_before_the_run_has_a_folder_or_a_page(run: TinyRun) -> None:
+    params = run.folder / "params.yaml"
+    text = params.read_text("utf-8")
+    params.write_text(text.replace(f"batch_size: {BATCH}", "batch_size: 4000", 1), "utf-8")
+    code = run.join(run.start())
+    params.write_text(text, "utf-8")
+    assert code == 1
+    refused = r"train: train\.batch_size is 4000, but there are only \d+ training images: lower it or add images\."
+    assert re.fullmatch(refused, run.log.splitlines()[-1])
+    assert not [*run.checkpoints.glob("*/")]
+    assert not (run.folder / "live").exists()
 
 
 def test_a_batch_that_cannot_be_divided_evenly_is_refused(run: TinyRun) -> None:

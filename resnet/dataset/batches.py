@@ -7,6 +7,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from resnet.core.errors import UserError
+from resnet.core.words import agreeing, counted
 from resnet.dataset.arrays import Split
 
 Piece = TypeVar("Piece")
@@ -21,6 +23,15 @@ def epoch_order(images: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64)))
     return generator.permutation(images)
+
+
+def require_full_batch(images: int, batch_size: int) -> None:
+    """Raises `UserError` if a split for training has fewer images than one batch: an epoch would have no step."""
+    if images < batch_size:
+        raise UserError(
+            f"train.batch_size is {batch_size}, but there {agreeing(images, 'is', 'are')} only "
+            f"{counted(images, 'training image')}: lower it or add images."
+        )
 
 
 def read_ahead(read: Callable[[Piece], Found], pieces: Sequence[Piece]) -> Iterator[Found]:

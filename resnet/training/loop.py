@@ -15,7 +15,7 @@ import tensorflow as tf
 from resnet.core.errors import UserError
 from resnet.dataset.arrays import Split
 from resnet.dataset.balanced_sampling import balanced_rows
-from resnet.dataset.batches import epoch_order, read_ahead
+from resnet.dataset.batches import epoch_order, read_ahead, require_full_batch
 from resnet.native.copies import KernelCopies
 from resnet.native.forward import training_forward
 from resnet.network.device_kernels import kernels
@@ -392,10 +392,7 @@ class Trainer:
         Raises:
             UserError: fewer images than one batch, a loss that is not a finite number, or too little memory.
         """
-        if len(training) < batch_size:
-            raise UserError(
-                f"train.batch_size is {batch_size}, but there are only {len(training)} training images: lower it or add images."
-            )
+        require_full_batch(len(training), batch_size)
         self._copies.refresh()  # the state may have been restored
         if self.state.epoch <= self.last_epoch(epochs):
             keep_images(self, training, validation, batch_size)
