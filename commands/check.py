@@ -115,7 +115,7 @@ def _examine_changed(overrides: list[str]) -> tuple[list[str], list[str]]:
 
 
 def examine(graph: Mapping[str, dict[str, Any]], path: Path = PARAMS_YAML) -> tuple[list[str], list[str]]:
-    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and notes, as on how `ingest` reads it.
+    """A sentence for each mistake in `params.yaml`, its paths and the decisions, and notes on what is no mistake.
 
     Args:
         graph: the stages of `dvc.yaml`.
